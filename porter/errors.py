@@ -1,0 +1,51 @@
+"""What porter tells a person when it cannot go on.
+
+Every error carries three things: what happened, why (optional), and what to do next.  The command
+line prints them and leaves with the error's exit code; nothing else in porter calls ``sys.exit``.
+
+Exit codes: 0 done, 1 a check or a patch failed, 2 wrong usage, 3 the surroundings failed (network,
+disk, permissions, a missing plugin or compiler).
+"""
+
+from __future__ import annotations
+
+
+class PorterError(Exception):
+    """Base of every error that porter raises on purpose.
+
+    Args:
+        what: one sentence, what went wrong, naming the file or argument.
+        why: details, any number of lines; empty where ``what`` says it all.
+        hint: what to do next, as a command where there is one.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, why: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in (self.what, self.why, self.hint) if part)
+
+
+class CheckFailed(PorterError):
+    """A check, a patch, a digest or an object id is not what it should be (exit code 1)."""
+
+
+class WrongUsage(PorterError):
+    """The arguments, or the state of a folder that they name, cannot be worked with (exit code 2)."""
+
+    exit_code = 2
+
+
+class SurroundingsFailed(PorterError):
+    """Network, disk, permission or a missing program stood in the way (exit code 3)."""
+
+    exit_code = 3
+
+
+class Unreachable(SurroundingsFailed):
+    """A remote could not be asked; ``why`` says it all to whoever knows which remote it was."""
