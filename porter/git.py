@@ -1,0 +1,299 @@
+"""The one place that runs git.
+
+Nothing of the caller's may change a result, so every call has a clean environment: no GIT_* variable
+(git sets GIT_DIR and GIT_INDEX_FILE while it runs a hook, and a porter called from there would write
+into the wrong repository), no hooks, no signing, no line-ending conversion, English messages.  The
+user's own configuration is read for one thing only: how a remote is reached (``url.*.insteadOf``,
+proxies, credentials), with ``user_config=True``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from porter.errors import CheckFailed, SurroundingsFailed
+from porter.objects import Object
+
+# Settings that decide what git writes.  They are given on the command line, which no file can override.
+SETTINGS = {
+    "advice.detachedHead": "false",
+    "commit.gpgSign": "false",
+    "core.abbrev": "40",
+    "core.attributesFile": os.devnull,
+    "core.autocrlf": "false",
+    "core.eol": "lf",
+    "core.excludesFile": os.devnull,
+    "core.fsmonitor": "false",
+    "core.hooksPath": os.devnull,
+    "core.safecrlf": "false",
+    "core.quotePath": "true",
+    "diff.algorithm": "myers",
+    "diff.external": "",
+    "diff.mnemonicPrefix": "false",
+    "diff.noprefix": "false",
+    "diff.renames": "true",
+    "gc.auto": "0",
+    "init.defaultBranch": "master",
+    "maintenance.auto": "false",
+    "protocol.version": "2",
+}
+
+
+# What of the caller's environment reaches git although it begins with GIT_: how git is installed and how
+# it talks to a remote.
+_KEPT = re.compile("GIT_(EXEC_PATH|SSH|SSH_.*|SSL_.*|HTTP_.*|ASKPASS|PROXY_.*|ALLOW_PROTOCOL)")
+# Where the user keeps settings, in files or in the environment itself.
+_KEPT_CONFIG = re.compile("GIT_CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|KEY_[0-9]+|VALUE_[0-9]+)")
+
+
+class GitFailed(SurroundingsFailed):
+    """A git command ended with a status other than 0."""
+
+    def __init__(self, command: Iterable[str], status: int, stderr: str) -> None:
+        self.command = list(command)
+        self.status = status
+        self.stderr = stderr.strip()
+        super().__init__(f"git {' '.join(self.command)} ended with status {status}", self.stderr)
+
+
+def environment(extra: Mapping[str, str] | None = None, *, user_config: bool = False) -> dict[str, str]:
+    """The environment for one git call: the caller's, less everything that would change a result.
+
+    ``user_config`` leaves the user's and the system's configuration readable; only talking to a remote
+    needs that.
+    """
+    env = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("GIT_") or _KEPT.fullmatch(key) or (user_config and _KEPT_CONFIG.fullmatch(key))
+    }
+    env.update(LC_ALL="C", LANGUAGE="C", GIT_TERMINAL_PROMPT="0", GIT_OPTIONAL_LOCKS="0", GIT_NO_REPLACE_OBJECTS="1")
+    if not user_config:
+        env.update(GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_GLOBAL=os.devnull)
+    env.update(extra or {})
+    return env
+
+
+def _settings() -> list[str]:
+    return [word for key, value in SETTINGS.items() for word in ("-c", f"{key}={value}")]
+
+
+def run(
+    *args: str,
+    cwd: Path | None = None,
+    stdin: bytes | IO[bytes] | None = None,
+    status: Iterable[int] = (0,),
+    env: Mapping[str, str] | None = None,
+    user_config: bool = False,
+    hold: int | None = None,
+) -> bytes:
+    """Run ``git ARGS`` and return its standard output.
+
+    Args:
+        status: the exit statuses that are no failure.
+        hold: the descriptor of a locked file, for a call that must run to its end.  git keeps it open, so
+            that the lock outlives a porter that is killed meanwhile, and runs in a session of its own,
+            where the terminal's Ctrl-C does not reach it.
+
+    Raises:
+        GitFailed: the exit status is not one of ``status``.
+        SurroundingsFailed: git is not installed.
+    """
+    command = ["git", *_settings(), *args]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            input=stdin if isinstance(stdin, bytes) else None,
+            stdin=None if isinstance(stdin, bytes) else (stdin or subprocess.DEVNULL),
+            capture_output=True,
+            env=environment(env, user_config=user_config),
+            check=False,
+            pass_fds=() if hold is None else (hold,),
+            start_new_session=hold is not None,
+        )
+    except FileNotFoundError as error:
+        if cwd is not None and not Path(cwd).is_dir():
+            raise SurroundingsFailed(f"{cwd} is not a folder") from error
+        raise SurroundingsFailed("git is not installed", hint="Install git 2.25 or newer.") from error
+    if done.returncode not in status:
+        raise GitFailed(args, done.returncode, done.stderr.decode(errors="replace"))
+    return done.stdout
+
+
+def follow(
+    *args: str,
+    line: Callable[[str], None],
+    silence: float,
+    env: Mapping[str, str] | None = None,
+    user_config: bool = False,
+) -> None:
+    """Run ``git ARGS``, hand each line of its standard error to ``line`` as it comes, and drop its output.
+
+    A line ends where git ends one, with a line feed or, in a progress display, a carriage return.  git runs
+    in a session of its own, so that its helpers (git-remote-https, ssh) can be ended with it; like
+    GIT_TERMINAL_PROMPT=0 this means that nothing is asked on the terminal.
+
+    Args:
+        silence: seconds without a word after which git is taken for dead and ended.
+
+    Raises:
+        GitFailed: the exit status is not 0.
+        SurroundingsFailed: git is not installed, or said nothing for ``silence`` seconds.
+    """
+    try:
+        process = subprocess.Popen(
+            ["git", *_settings(), *args],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environment(env, user_config=user_config),
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise SurroundingsFailed("git is not installed", hint="Install git 2.25 or newer.") from error
+    said: list[str] = []
+    with process:
+        try:
+            assert process.stderr is not None
+            for text in _lines(process.stderr, silence):
+                said.append(text)
+                line(text)
+        except BaseException:
+            _end(process)
+            raise
+    if process.returncode:
+        raise GitFailed(args, process.returncode, "\n".join(said))
+
+
+def _lines(pipe: IO[bytes], silence: float) -> Iterable[str]:
+    """The lines that come out of a pipe, until it is closed.
+
+    Raises:
+        SurroundingsFailed: nothing came for ``silence`` seconds.
+    """
+    rest = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        heard = time.monotonic()
+        while True:
+            if not selector.select(max(0.0, heard + silence - time.monotonic())):
+                raise SurroundingsFailed(f"git said nothing for {silence:g} s, given up")
+            data = os.read(pipe.fileno(), 65536)
+            heard = time.monotonic()
+            *whole, rest = re.split(rb"[\r\n]+", rest + data)
+            yield from (text.decode(errors="replace") for text in whole if text)
+            if not data:
+                if rest:
+                    yield rest.decode(errors="replace")
+                return
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that leads a session, and its children: asked first, so that they remove their lock files."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+class Repository:
+    """One git repository.
+
+    Args:
+        path: the working tree, or a folder in it, or a bare repository.
+        exact: ``path`` is the bare repository or the ``.git`` itself; git looks in no other folder and does
+            not ask who owns it.
+        user_config: read the user's configuration in every call, see :func:`environment`.
+        settings: configuration for every call, stronger than :data:`SETTINGS`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        exact: bool = False,
+        user_config: bool = False,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.path = Path(path)
+        place = (f"--git-dir={path}",) if exact else ("-C", str(path))
+        self._at = (*place, *(word for name, value in (settings or {}).items() for word in ("-c", f"{name}={value}")))
+        self._user_config = user_config
+
+    def run(
+        self,
+        *args: str,
+        stdin: bytes | None = None,
+        status: Iterable[int] = (0,),
+        env: Mapping[str, str] | None = None,
+        user_config: bool = False,
+        hold: int | None = None,
+    ) -> bytes:
+        """``git -C PATH ARGS``; see :func:`run`."""
+        user_config = user_config or self._user_config
+        return run(*self._at, *args, stdin=stdin, status=status, env=env, user_config=user_config, hold=hold)
+
+    def text(self, *args: str, status: Iterable[int] = (0,)) -> str:
+        """The output of :meth:`run` as text, without the newline at its end."""
+        return self.run(*args, status=status).decode(errors="surrogateescape").rstrip("\n")
+
+    def read(self, ids: Iterable[str], labels: Mapping[str, str] | None = None) -> list[Object]:
+        """Objects by id, in order; see :meth:`find`.
+
+        Raises:
+            KeyError: an object is not there (its id is the argument).
+            porter.errors.CheckFailed: an object's content does not hash to its id.
+        """
+        wanted = list(ids)
+        found = self.find(wanted, labels)
+        return [found[i] for i in wanted]
+
+    def find(self, names: Iterable[str], labels: Mapping[str, str] | None = None) -> dict[str, Object]:
+        """Objects by name (an id, a ref), read by one ``git cat-file --batch``; what is not there is left out.
+
+        Every object is hashed again: git itself checks little when it reads.
+
+        Args:
+            labels: id -> what a message should call that object, a path for example.
+
+        Raises:
+            porter.errors.CheckFailed: an object's content does not hash to its id, or cannot be unpacked.
+        """
+        wanted, labels = list(names), labels or {}
+        try:
+            out = self.run("cat-file", "--batch", "--buffer", stdin="".join(f"{name}\n" for name in wanted).encode())
+        except GitFailed as error:
+            for i in re.findall("[0-9a-f]{40}", error.stderr):
+                if i in wanted:
+                    raise CheckFailed(
+                        f"{labels.get(i, 'an object')} is not what it should be",
+                        f"expected {i}\nfound    what git cannot read: {error.stderr.splitlines()[0]}",
+                    ) from error
+            raise
+        objects, at = {}, 0
+        for name in wanted:
+            end = out.index(b"\n", at)
+            head = out[at:end].split(b" ")
+            at = end + 1
+            if len(head) == 3:  # else: NAME missing
+                size = int(head[2])
+                i = head[0].decode()
+                objects[name] = Object(head[1].decode(), out[at : at + size]).checked(i, labels.get(i, ""))
+                at += size + 1
+        return objects
+
+    def write(self, pack: bytes) -> None:
+        """Store a pack.  git hashes every object in it again, and the pack appears whole or not at all."""
+        self.run("index-pack", "--stdin", "--strict", "--fix-thin", stdin=pack)

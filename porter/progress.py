@@ -1,0 +1,71 @@
+"""What a long step says while it runs.  Functions report to a :class:`Progress`; the command line shows it."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+
+class Progress:
+    """Says nothing; what functions use when nobody listens."""
+
+    def note(self, line: str) -> None:
+        """Something the person should know although all goes well: a source that failed, a missing file."""
+
+    def step(self, what: str, done: int = 0, total: int | None = None) -> None:
+        """Where a step stands; ``total`` is ``None`` while the end is not known."""
+
+
+class Terminal(Progress):
+    """Notes on standard error, one line each; there also a bar, if standard error is a terminal.
+
+    A context manager: the bar is gone when the block ends, however it ends.
+    """
+
+    def __init__(self) -> None:
+        self._bars: Bars | None = None
+        self._task: TaskID | None = None
+        self._what = ""
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+    def note(self, line: str) -> None:
+        """Print ``line``, above the bar if there is one."""
+        if self._bars is not None:
+            self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            return
+        import sys
+
+        print(line, file=sys.stderr)
+
+    def step(self, what: str, done: int = 0, total: int | None = None) -> None:
+        """Move the bar; a new ``what`` starts it anew."""
+        import sys
+
+        if not sys.stderr.isatty():
+            return
+        if self._bars is None:
+            from rich.console import Console
+            from rich.progress import Progress as RichProgress
+
+            self._bars = RichProgress(console=Console(stderr=True), transient=True)
+            self._bars.start()
+            self._task = None
+        if self._task is not None and what != self._what:
+            self._bars.remove_task(self._task)
+            self._task = None
+        if self._task is None:
+            self._task, self._what = self._bars.add_task(what, total=total), what
+        self._bars.update(self._task, completed=done, total=total)
