@@ -1,0 +1,56 @@
+"""Where porter's own files are: the stacks and the lock, from a checkout or from the installed package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from porter.errors import WrongUsage
+
+LOCK_NAME = "upstream.lock"
+PATCHES_NAME = "patches"
+_PACKAGE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with ``upstream.lock`` and ``patches/``."""
+
+    root: Path
+
+    @property
+    def patches(self) -> Path:
+        """The folder of stacks, one folder each."""
+        return self.root / PATCHES_NAME
+
+    @property
+    def lock_path(self) -> Path:
+        """The lock file."""
+        return self.root / LOCK_NAME
+
+    @property
+    def packaged(self) -> bool:
+        """Whether these files came with the installed package, so that nobody should edit them."""
+        return self.root == _PACKAGE / "_data"
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> Project:
+        """The project that ``start`` (by default the current folder) is in, else the installed package's.
+
+        In a checkout the nearest folder upwards counts.  An editable install, run from elsewhere, has no
+        packaged copy: then it is the checkout that the package's code is in.
+
+        Raises:
+            WrongUsage: there is neither; the installation is incomplete.  Or the current folder is gone.
+        """
+        try:
+            here = (start or Path.cwd()).absolute()
+        except FileNotFoundError as error:
+            raise WrongUsage("the current folder does not exist any more", hint="Change to one that does.") from error
+        for folder in (here, *here.parents, _PACKAGE / "_data", _PACKAGE.parent):
+            if (folder / LOCK_NAME).is_file() and (folder / PATCHES_NAME).is_dir():
+                return cls(folder)
+        raise WrongUsage(
+            f"found neither {LOCK_NAME} nor {PATCHES_NAME}/ in {here}, above it or in the installed package",
+            hint="Reinstall porter, or run it inside a checkout of its repository.",
+        )
