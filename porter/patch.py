@@ -1,0 +1,276 @@
+"""One patch file: a mail as ``git format-patch`` writes it, holding one commit.
+
+A patch says why it exists: a paragraph for people, then trailers for programs::
+
+    Subject, in the imperative
+
+    Why the change is needed.
+
+    Reason: device | environment | safety | metrics | speed
+    Upstream: no | the commit or pull request that made it unnecessary
+    Check: the `porter verify` check that fails without it
+    Stack: common, or the name of a target
+
+Its one canonical form is what git writes with :data:`FORMAT`, so that rendering an unchanged stack again
+changes no byte.  ``git am`` takes every such file and makes the same tree and message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
+from email.message import Message
+from email.parser import BytesHeaderParser
+from email.utils import mktime_tz, parseaddr, parsedate_tz
+from pathlib import Path
+
+from porter import diff
+from porter.errors import CheckFailed, SurroundingsFailed
+
+# `git format-patch` with these writes the canonical form; porter.git settles the rest of the configuration
+FORMAT = (
+    "--zero-commit",
+    "--no-signature",
+    "--full-index",
+    "--no-stat",
+    "--unified=3",
+    "--no-numbered",
+    "--find-renames=50%",
+    "--indent-heuristic",
+    "--no-attach",
+    "--no-thread",
+    "--no-notes",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--suffix=.patch",
+    "--subject-prefix=PATCH",
+)
+_SHORT = " ".join(FORMAT[:6])
+NAME = re.compile(r"(\d{4})-[A-Za-z0-9._-]+\.patch")
+TRAILER = re.compile(r"([A-Z][A-Za-z]*(?:-[a-zA-Z]+)*): +(\S.*)")
+_MAX_NAME = 57  # git cuts a name to 64 bytes less ".patch" and one
+# where `git am` ends the message and looks for a diff (mailinfo.c, patchbreak)
+_BREAK = re.compile(r"^(diff -|Index: |---\s*$|--- \S|From [0-9a-f]{40} )", re.MULTILINE)
+_CRUD = " .,:;<>\"\\'"  # what git takes off both ends of a name (ident.c)
+_IN_BODY_HEADER = re.compile(r"(From|Subject|Date|Content-Type|Content-Transfer-Encoding):|\[PATCH\]")
+
+
+class PatchFailed(CheckFailed):
+    """A patch does not apply.
+
+    Attributes:
+        patch: the patch's name, as ``common/0003-….patch``.
+        file: the path it fails at.
+        hunk: the ``@@`` line of the hunk, or empty where the file as a whole is the reason.
+        expected, found: the lines that the hunk expects and the lines that are there.
+    """
+
+    def __init__(self, patch: str, file: str, failure: diff.Mismatch) -> None:
+        self.patch = patch
+        self.file = file
+        self.hunk = failure.hunk.header if failure.hunk else ""
+        self.expected = failure.hunk.old if failure.hunk else ()
+        self.found = failure.found if failure.hunk else ()
+        why = f"hunk {self.hunk}\n{_compare(failure)}" if failure.hunk else failure.what
+        super().__init__(f"{patch} does not apply to {file}", why)
+
+
+def _compare(failure: diff.Mismatch) -> str:
+    """Both sides, numbered, with a mark at the lines that differ."""
+    assert failure.hunk is not None
+    expected, found = failure.hunk.old, failure.found
+
+    def show(side: tuple[bytes, ...], other: tuple[bytes, ...]) -> list[str]:
+        shown = []
+        for n, line in enumerate(side):
+            mark = " " if n < len(other) and other[n] == line else ">"
+            text = line.decode(errors="replace").rstrip("\n")
+            end = "" if line.endswith(b"\n") else "  (no newline at the end of the file)"
+            shown.append(f"{mark} {failure.at + n:5d}  {text}{end}")
+        return shown or ["         (nothing)"]
+
+    return "\n".join(["expected:", *show(expected, found), "found:", *show(found, expected)])
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One patch of a stack.
+
+    Attributes:
+        stack: the stack it belongs to by its folder.
+        name: its file name.
+        subject: the first line of its message, without ``[PATCH]``.
+        body: the rest of the message, trailers included, no blank line around it.
+        trailers: key and value, in order.
+        author: name and mail as git writes them in a commit: ``Name <mail>``.
+        date: author date as git writes it: seconds since 1970 and the zone, ``1634021238 -0700``.
+        changes: what it does to each file.
+        data: the file's bytes.
+        diff_line: the line of the file where the diff begins, from 1.
+    """
+
+    stack: str
+    name: str
+    subject: str
+    body: str
+    trailers: tuple[tuple[str, str], ...]
+    author: str
+    date: str
+    changes: tuple[diff.Change, ...]
+    data: bytes
+    diff_line: int
+
+    @property
+    def id(self) -> str:
+        """Its name among all stacks: ``common/0003-slug.patch``."""
+        return f"{self.stack}/{self.name}"
+
+    @property
+    def number(self) -> int:
+        """Its number by its file name; 0 if that has none."""
+        return int(self.name[:4]) if NAME.fullmatch(self.name) else 0
+
+    @property
+    def message(self) -> str:
+        """The commit's message."""
+        return f"{self.subject}\n\n{self.body}\n" if self.body else f"{self.subject}\n"
+
+    @property
+    def text(self) -> str:
+        """The diff, undecodable bytes escaped."""
+        return self.data.decode("utf-8", "surrogateescape").split("\n", self.diff_line - 1)[-1]
+
+    def trailer(self, key: str) -> str:
+        """The value of a trailer, or empty."""
+        return dict(self.trailers).get(key, "")
+
+    @classmethod
+    def read(cls, path: Path, stack: str) -> Patch:
+        """The patch in a file.
+
+        Raises:
+            CheckFailed: the file is not there or not a patch; the message holds its line.
+            SurroundingsFailed: it cannot be read.
+        """
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError as error:
+            raise CheckFailed(f"there is no {path}", hint="Put it back, or take its name out of series.") from error
+        except OSError as error:
+            raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
+        return cls.parse(data, stack, path.name)
+
+    @classmethod
+    def parse(cls, data: bytes, stack: str, name: str) -> Patch:
+        """The patch in ``data``.
+
+        Raises:
+            CheckFailed: it is not a patch; the message holds the line.
+        """
+        return _parse(data, stack, name)
+
+
+def slug(subject: str) -> str:
+    """A subject as git makes a file name of it (pretty.c, ``format_sanitized_subject``)."""
+    kept = re.sub(r"[^A-Za-z0-9._]+", "-", subject)
+    return re.sub(r"\.+", ".", kept).strip("-").rstrip(".-")
+
+
+def file_name(number: int, subject: str) -> str:
+    """The name that git gives a patch file."""
+    return f"{number:04d}-{slug(subject)}"[:_MAX_NAME] + ".patch"
+
+
+def tidy(body: str) -> str:
+    """A message as ``git am`` keeps it: no trailing blanks, never two blank lines, none around it."""
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t\r\f\v]+$", "", body, flags=re.MULTILINE)).strip("\n")
+
+
+def trailers(body: str) -> tuple[tuple[str, str], ...]:
+    """The trailers of a message: its last paragraph, if every line of it is one."""
+    found = [TRAILER.fullmatch(line) for line in body.rsplit("\n\n", 1)[-1].split("\n")]
+    return tuple((match[1], match[2]) for match in found if match) if all(found) else ()
+
+
+def _parse(data: bytes, stack: str, name: str) -> Patch:
+    def fail(line: int, what: str) -> CheckFailed:
+        return CheckFailed(
+            f"{stack}/{name}, line {line}: {what}", hint=f"Write it again: git format-patch {' '.join(FORMAT[:6])} …"
+        )
+
+    head, blank, rest = data.partition(b"\n\n")
+    head_lines = head.count(b"\n") + 2
+    if not head.startswith(b"From ") or not blank:
+        raise fail(1, "not a patch as git format-patch writes it")
+    mail = BytesHeaderParser().parsebytes(head.split(b"\n", 1)[-1] + b"\n\n")
+    begin = 0 if rest.startswith(b"diff --git ") else rest.find(b"\ndiff --git ") + 1
+    if not begin and not rest.startswith(b"diff --git "):
+        raise fail(head_lines, "there is no diff in it")
+    try:
+        body = rest[:begin].decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise fail(head_lines + rest[: error.start].count(b"\n") + 1, "the message is not UTF-8") from error
+    stray = _BREAK.search(body) or _IN_BODY_HEADER.match(body.lstrip("\n"))
+    if stray:
+        line = head_lines + body.count("\n", 0, body.find(stray[0])) + 1
+        raise fail(line, f"git am would not take {stray[0].strip()!r} as part of the message")
+    diff_line = head_lines + 1 + rest[:begin].count(b"\n")
+    try:
+        changes = diff.parse(rest[begin:].decode("utf-8", "surrogateescape"))
+    except diff.Malformed as error:
+        raise fail(diff_line + error.line - 1, error.what) from error
+    body = tidy(body)
+    subject, author, date = _header(mail, lambda key, what: fail(_line_of(head, key), what))
+    return Patch(stack, name, subject, body, trailers(body), author, date, changes, data, diff_line)
+
+
+def _header(mail: Message, fail: Callable[[str, str], CheckFailed]) -> tuple[str, str, str]:
+    """Subject, author and date as the commit has them."""
+    for key in ("From", "Date", "Subject"):
+        if len(mail.get_all(key, [])) != 1:
+            raise fail(key, f"expected one {key} line")
+    if str(mail.get("Content-Transfer-Encoding", "8bit")).lower() not in ("7bit", "8bit"):
+        raise fail("Content-Transfer-Encoding", "the text is encoded; porter reads it as it is (8bit)")
+    if mail.get_content_charset("utf-8") not in ("utf-8", "us-ascii"):
+        raise fail("Content-Type", "the text is not UTF-8")
+    subject = _decoded(_unfolded(mail, "Subject"), "Subject", fail)
+    if not subject.startswith("[PATCH] "):
+        raise fail("Subject", "the subject does not begin with [PATCH]")
+    subject = subject[len("[PATCH] ") :].strip()
+    if not subject or re.match(r"\[|re:", subject, re.IGNORECASE):
+        raise fail("Subject", "git am would not keep the subject: it is empty or begins with '[' or 'Re:'")
+    name, address = parseaddr(_unfolded(mail, "From"))
+    name = _decoded(name, "From", fail).strip(_CRUD)
+    if not name or "@" not in address or re.search(r"[<>\n]", name + address):
+        raise fail("From", "expected 'From: Name <mail>'")
+    if len(name.encode()) > 60:
+        raise fail("From", "git am would not keep a name of more than 60 bytes")
+    when = parsedate_tz(str(mail["Date"]))
+    if when is None or when[9] is None or not re.search(r" [+-]\d{4}$", str(mail["Date"])):
+        raise fail("Date", f"not a date with a zone: {mail['Date']}")
+    offset = abs(when[9]) // 60
+    zone = f"{'-' if when[9] < 0 else '+'}{offset // 60:02d}{offset % 60:02d}"
+    return subject, f"{name} <{address}>", f"{mktime_tz(when)} {zone}"
+
+
+def _unfolded(mail: Message, key: str) -> str:
+    return re.sub(r"\n[ \t]+", " ", str(mail[key]))
+
+
+def _decoded(raw: str, key: str, fail: Callable[[str, str], CheckFailed]) -> str:
+    try:
+        text = str(make_header(decode_header(raw))) if "=?" in raw else raw
+        text.encode()
+    except (HeaderParseError, UnicodeError, LookupError) as error:
+        raise fail(key, f"cannot decode {key}: {error}") from error
+    if "\ufffd" in text:
+        raise fail(key, f"{key} holds bytes that are not encoded")
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def _line_of(head: bytes, key: str) -> int:
+    before, found, _ = head.partition(f"\n{key}:".encode())
+    return before.count(b"\n") + 2 if found else 1

@@ -1,0 +1,126 @@
+"""A target: a device family that porter has a stack for, as ``patches/NAME/target.yaml`` describes it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from porter import document
+from porter.document import Value
+from porter.project import Project
+from porter.stack import available
+
+FILE = "target.yaml"
+_URL = r"https?://\S+"
+_VARIABLE = r"[A-Z][A-Z0-9_]*"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """The vendor's PyTorch plugin.
+
+    Attributes:
+        module: what to import.
+        source: where it comes from, in words.
+        url: where that is.
+        confused_with: what it is not, although the name is alike; empty if there is no such thing.
+    """
+
+    module: str
+    source: str
+    url: str
+    confused_with: str
+
+
+@dataclass(frozen=True)
+class Link:
+    """A document of the vendor's."""
+
+    title: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """A device family.
+
+    Attributes:
+        name: as ``--device`` and ``--target`` have it.
+        title: language (``en``, ``zh``) -> what people call it.
+        plugin: the vendor's plugin.
+        probe: expressions over ``torch`` that tell whether a device is there; the first that exists counts.
+        distributed: backends of torch.distributed, the preferred first.
+        visible_devices: environment variables that restrict the devices, the stronger first.
+        requirements: the file beside ``target.yaml`` that pins what the tree runs on.
+        documentation: the vendor's documents.
+    """
+
+    name: str
+    title: dict[str, str]
+    plugin: Plugin
+    probe: tuple[str, ...]
+    distributed: tuple[str, ...]
+    visible_devices: tuple[str, ...]
+    requirements: str
+    documentation: tuple[Link, ...]
+
+    def record(self) -> dict[str, Any]:
+        """The target as plain data, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def load(cls, folder: Path) -> Target:
+        """The target that a folder of patches is for.
+
+        Raises:
+            WrongUsage: the file is missing or malformed (file, line, field).
+            SurroundingsFailed: it cannot be read.
+        """
+        value = document.read(folder / FILE)
+        fields = value.fields(
+            ("name", "title", "plugin", "probe", "distributed", "visible_devices", "requirements", "documentation")
+        )
+        if fields["name"].text() != folder.name:
+            fields["name"].fail(f"{folder.name!r}, as its folder")
+        titles = fields["title"].fields(("en", "zh"))
+        requirements = fields["requirements"].text(r"[A-Za-z0-9._-]+", "a file's name")
+        if not (folder / requirements).is_file():
+            fields["requirements"].fail(f"a file in {folder.name}/")
+        return cls(
+            name=folder.name,
+            title={language: title.text() for language, title in titles.items()},
+            plugin=_plugin(fields["plugin"]),
+            probe=_texts(fields["probe"], r"torch[\w.]*\(\)", "an expression such as torch.mlu.is_available()"),
+            distributed=_texts(fields["distributed"], r"[a-z]+", "a backend's name"),
+            visible_devices=_texts(fields["visible_devices"], _VARIABLE, "an environment variable's name"),
+            requirements=requirements,
+            documentation=tuple(_link(link) for link in fields["documentation"].sequence("a list of links")),
+        )
+
+
+def load_all(project: Project) -> list[Target]:
+    """Every target of a project, by name."""
+    return [Target.load(project.patches / name) for name in available(project.patches)]
+
+
+def _plugin(value: Value) -> Plugin:
+    fields = value.fields(("module", "from", "url"), ("not",))
+    return Plugin(
+        module=fields["module"].text(r"[A-Za-z_]\w*", "a module's name"),
+        source=fields["from"].text(),
+        url=fields["url"].text(_URL, "a URL"),
+        confused_with=fields["not"].text() if "not" in fields else "",
+    )
+
+
+def _link(value: Value) -> Link:
+    fields = value.fields(("title", "url"))
+    return Link(fields["title"].text(), fields["url"].text(_URL, "a URL"))
+
+
+def _texts(value: Value, pattern: str, expected: str) -> tuple[str, ...]:
+    items = value.sequence(f"a list, each item {expected}")
+    if not items:
+        value.fail(f"a list with at least one item, {expected}")
+    return tuple(item.text(pattern, expected) for item in items)
