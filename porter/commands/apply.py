@@ -1,0 +1,299 @@
+"""Put a stack on upstream: in a new folder, or on a branch of its own in the user's clone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from porter import git, objects, signals
+from porter.aside import Aside, Taken, aside
+from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.git import GitFailed, Repository
+from porter.lock import GitSource, Lock
+from porter.move import locked, recover, room, switch
+from porter.progress import Progress
+from porter.project import Project
+from porter.snapshot import Snapshot
+from porter.stack import Build, Stack
+from porter.tree import Move, Notes, Tree, branch_of, dump, short, stack_in
+from porter.upstream import obtain
+
+# what runs leave in a tree; upstream's own .gitignore is not there in a partial one
+_EXCLUDE = """\
+# written by porter
+__pycache__/
+*.py[cod]
+*.cache
+*.pt
+*.onnx
+*.torchscript*
+runs/
+wandb/
+/datasets/
+"""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What :func:`apply` did.
+
+    Attributes:
+        how: ``made`` a folder, ``switched`` the user's clone, found it ``already`` there, or ``checked`` only.
+        path: the tree.
+        stack, build: what is in it.
+        missing: the files of the pin that a partial tree lacks.
+        before: what was checked out in the user's clone.
+    """
+
+    how: str
+    path: Path
+    stack: Stack
+    build: Build
+    missing: tuple[str, ...] = ()
+    before: str = ""
+
+
+def apply(
+    project: Project,
+    targets: Iterable[str],
+    destination: Path,
+    upstream: str | None = None,
+    check: bool = False,
+    progress: Progress | None = None,
+) -> Applied:
+    """Make ``destination`` a tree with the targets' stack.
+
+    Args:
+        upstream: see :func:`porter.upstream.obtain`; a clone that is there already is its own source.
+        check: only find out whether everything would succeed; nothing is written to ``destination``.
+
+    Raises:
+        CheckFailed: a patch does not apply, or the result is not what the lock says.
+        WrongUsage: ``destination`` holds something that must not be touched.
+        SurroundingsFailed: upstream cannot be had, or ``destination`` cannot be written.
+    """
+    lock = Lock.load(project.lock_path)
+    stack = Stack.load(project, targets)
+    while True:
+        if not _vacant(destination):
+            return _onto(lock, stack, destination, check)
+        try:
+            return _make(lock, stack, destination, upstream, check, progress)
+        except Taken:  # somebody else, maybe another porter, was faster: look at what is there now
+            continue
+
+
+def agree(lock: Lock, stack: Stack, build: Build, partial: bool) -> None:
+    """Check a built stack against the lock.
+
+    Raises:
+        CheckFailed: they differ.
+    """
+    hint = "If the patches were meant to change: `porter lock`. Else restore them from git, or reinstall porter."
+    locked_stack = lock.stacks.get(stack.key)
+    if locked_stack is None:
+        raise CheckFailed(f"upstream.lock does not know the stack {stack.key}", hint=hint)
+    if locked_stack.digest != stack.digest:
+        why = f"expected digest {locked_stack.digest}\nfound    digest {stack.digest}"
+        raise CheckFailed(f"the patches of {stack.key} are not those of upstream.lock", why, hint)
+    wrong = sorted(
+        path
+        for path in {*locked_stack.files, *build.touched}
+        if locked_stack.files.get(path, "nothing") != build.touched.get(path, "nothing")
+    )
+    if wrong:
+        why = "\n".join(
+            f"{path}: expected {locked_stack.files.get(path)}, found {build.touched.get(path)}" for path in wrong
+        )
+        raise CheckFailed(f"{stack.key} does not give the files of upstream.lock", why, hint)
+    end = locked_stack.partial if partial else locked_stack
+    if end and (end.commit, end.tree) != (build.tip, build.tree):
+        why = f"expected commit {end.commit}, tree {end.tree}\nfound    commit {build.tip}, tree {build.tree}"
+        raise CheckFailed(f"{stack.key} does not end where upstream.lock says", why, hint)
+
+
+def _vacant(destination: Path) -> bool:
+    """Whether there is nothing, or an empty folder, at ``destination``."""
+    try:
+        if not destination.is_symlink() and not destination.exists():
+            return True
+        return destination.is_dir() and not any(destination.iterdir())
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot read {destination}", error.strerror or str(error)) from error
+
+
+def _make(
+    lock: Lock, stack: Stack, destination: Path, upstream: str | None, check: bool, progress: Progress | None
+) -> Applied:
+    place = Path(destination).resolve()
+    if place.exists() and place == Path.cwd():
+        raise WrongUsage(
+            f"{destination} is the folder you are in, and would be replaced",
+            hint=f"Go up (cd ..) and name it, or name a new folder: {destination / 'yolov5'}",
+        )
+    snapshot = obtain(lock, upstream, progress=progress)
+    build = stack.build(snapshot)
+    agree(lock, stack, build, snapshot.partial)
+    if check:
+        return Applied("checked", place, stack, build, snapshot.missing)
+    with aside(place) as folder:
+        try:
+            _fill(folder, lock, stack, snapshot, build)
+        except GitFailed as error:
+            raise SurroundingsFailed(f"cannot make {destination}", error.stderr, room(place.parent)) from error
+        except OSError as error:
+            raise SurroundingsFailed(f"cannot make {destination}", error.strerror or str(error)) from error
+        with signals.held():
+            folder.finish()
+    return Applied("made", place, stack, build, snapshot.missing)
+
+
+def _fill(folder: Aside, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build) -> None:
+    """Make the repository and its files in the folder aside."""
+    git.run("init", "--quiet", "--template=", str(folder.path))
+    inside = folder.path / ".git"
+    if snapshot.shallow:
+        (inside / "shallow").write_text(f"{snapshot.base}\n")
+    repository = Repository(folder.path)
+    repository.write(objects.pack([*snapshot.objects.values(), *build.objects.values()]))
+    refs = [("heads/master", snapshot.base), (f"heads/{stack.branch}", build.tip)]
+    if not snapshot.partial:
+        refs.append((f"tags/{lock.pin.tag}", snapshot.base))
+    commands = "".join(f"create refs/{name} {commit}\n" for name, commit in refs)
+    repository.run("update-ref", "--stdin", stdin=commands.encode())
+    repository.run("symbolic-ref", "HEAD", branch_of(stack))
+    (inside / "info").mkdir(exist_ok=True)
+    (inside / "info" / "exclude").write_text(_EXCLUDE)
+    url = next((source.url for source in lock.sources if isinstance(source, GitSource)), "")
+    with (inside / "config").open("a") as config:
+        config.write(_config(url))
+    notes = Notes(stack.targets, snapshot.base, build.tip, "refs/heads/master")
+    (inside / "porter" / "state.json").write_bytes(dump(notes))
+    repository.run("reset", "--quiet", "--hard")
+
+
+def _config(url: str) -> str:
+    """What a tree's configuration has beyond git's own: line ends stay as they are, and where upstream is."""
+    text = "[core]\n\tautocrlf = false\n"
+    if url:
+        quoted = url.replace("\\", "\\\\").replace('"', '\\"')
+        text += f'[remote "origin"]\n\turl = "{quoted}"\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n'
+    return text
+
+
+def _onto(lock: Lock, stack: Stack, destination: Path, check: bool) -> Applied:
+    """The stack on a clone that is there."""
+    tree = Tree.open(destination)
+    if not tree.journal or check:
+        found, _ = _examine(tree, lock, stack)
+        if found.how == "already" or check:
+            return found
+    with locked(tree) as hold:
+        move = tree.journal
+        if move:
+            recover(tree, move, hold)
+        tree = Tree.open(destination)
+        found, move = _examine(tree, lock, stack)
+        if found.how == "already":  # another porter was faster
+            return found
+        switch(tree, move, objects.pack(found.build.objects.values()), hold)
+    return found
+
+
+def _examine(tree: Tree, lock: Lock, stack: Stack) -> tuple[Applied, Move]:
+    """What the stack would be in a clone, if nothing stands against it.
+
+    Raises:
+        WrongUsage, SurroundingsFailed: something does; what, and what to do.
+    """
+    pin = lock.pin
+    grown = tree.base(lock)
+    if grown is None:
+        raise WrongUsage(
+            f"{tree.path} is not a clone of {pin.name} at {pin.tag}",
+            f"its HEAD is {tree.head or 'empty'}, and {pin.tag} ({pin.commit}) is not among its ancestors",
+            f"In a clone of {pin.name}: git fetch --tags && git switch --detach {pin.tag}. Or name a new folder.",
+        )
+    part, above = grown
+    build = stack.build(tree.snapshot(part, stack.paths))
+    move = Move(
+        "apply",
+        part.base,
+        build.tip,
+        branch_of(stack),
+        branch_of(stack),
+        Notes(stack.targets, part.base, build.tip, tree.branch or tree.head),
+    )
+    noted = tree.notes
+    if noted and noted.tip in above and set(noted.targets) != set(stack.targets):
+        raise _other(tree, lock, stack, above)
+    if stack_in(tree, build, above) and above:
+        more = len(above) - len(build.commits)
+        if more:
+            raise WrongUsage(
+                f"{tree.path} holds {stack.key} already, and {more} commit(s) of yours on it",
+                hint=f"There is nothing to do; `porter status {tree.path}` shows them.",
+            )
+        _refuse_changes(tree, f"{tree.path} holds {stack.key} already, with changes of yours")
+        return Applied("already", tree.path, stack, build, part.missing), move
+    if above:
+        raise _other(tree, lock, stack, above)
+    _refuse_changes(tree, f"{tree.path} has changes that are not committed")
+    agree(lock, stack, build, bool(part.missing))
+    _refuse_unsafe(tree, stack, build)
+    return Applied("switched", tree.path, stack, build, part.missing, tree.branch or tree.head), move
+
+
+def _refuse_changes(tree: Tree, what: str) -> None:
+    if tree.unfinished:
+        raise WrongUsage(
+            f"{tree.path} is in the middle of {tree.unfinished}", hint="Finish or abort it (git status says how)."
+        )
+    if tree.changes:
+        shown = "\n".join(f"{change.code} {change.path}" for change in tree.changes[:10])
+        more = f"\nand {len(tree.changes) - 10} more" if len(tree.changes) > 10 else ""
+        raise WrongUsage(what, shown + more, "Commit them on a branch, or put them aside: git stash.")
+
+
+def _refuse_unsafe(tree: Tree, stack: Stack, build: Build) -> None:
+    """Refuse what a switch to the stack would overwrite or could not write."""
+    added = [path for path, blob in build.touched.items() if blob and path not in tree.tracked]
+    in_the_way = tree.in_the_way(added)
+    if in_the_way:
+        what = f"{in_the_way[0]} is in the way: the stack adds a file of that name, and git does not know yours"
+        raise WrongUsage(f"in {tree.path}, {what}", "\n".join(in_the_way[1:]), "Move it elsewhere, and try again.")
+    flagged = tree.flagged(build.touched)
+    if flagged:
+        raise WrongUsage(
+            f"{tree.path} has files that git was told not to look at, and the stack changes them",
+            "\n".join(flagged),
+            "git update-index --no-assume-unchanged --no-skip-worktree FILE (or git sparse-checkout disable).",
+        )
+    existing = tree.resolve(branch_of(stack))
+    if existing and existing != build.tip:
+        raise WrongUsage(
+            f"{tree.path} has a branch {stack.branch} with something else on it",
+            f"it is at {existing}, the stack ends at {build.tip}",
+            f"Rename it (git branch -m {stack.branch} NAME), or delete it, and try again.",
+        )
+    unwritable = tree.unwritable(build.touched)
+    if unwritable:
+        raise SurroundingsFailed(f"cannot write {unwritable[0]}", "permission denied, or the disk is read-only")
+
+
+def _other(tree: Tree, lock: Lock, stack: Stack, above: list[str]) -> WrongUsage:
+    """Why a tree whose HEAD is above the pin is not the stack's, in words."""
+    notes = tree.notes
+    if notes and notes.tip in above:
+        mine = set(notes.targets) == set(stack.targets)
+        held = f"another version of the stack {stack.key}" if mine else f"the stack of {'+'.join(notes.targets)}"
+        return WrongUsage(
+            f"{tree.path} holds {held}",
+            hint=f"`porter revert {tree.path}` first; for several devices in one tree name --target several times.",
+        )
+    return WrongUsage(
+        f"{tree.path} is not at {lock.pin.tag}",
+        f"{short(tree.branch) or 'HEAD'} is {len(above)} commit(s) after it, at {tree.head}",
+        f"git -C {tree.path} switch --detach {lock.pin.tag}, or name a new folder.",
+    )

@@ -1,0 +1,221 @@
+"""What a careful reader of the patches would complain about, found by a program."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from porter import git, objects
+from porter.commands.lock import stack_lock
+from porter.errors import CheckFailed, PorterError
+from porter.git import Repository
+from porter.lock import Lock
+from porter.patch import FORMAT, Patch, PatchFailed, file_name
+from porter.progress import Progress
+from porter.project import Project
+from porter.snapshot import Snapshot
+from porter.stack import COMMON, SERIES, Build, Stack, available, combined, series
+from porter.target import FILE, Target
+from porter.upstream import obtain
+
+REASONS = ("device", "environment", "safety", "metrics", "speed")
+_TRAILERS = {
+    "Reason": ("|".join(REASONS), f"one of {', '.join(REASONS)}"),
+    "Upstream": (
+        r"no|([0-9a-f]{7,40}|#\d+|PR \d+|https://\S+)\b.*",
+        "'no', or the commit or pull request that made it unnecessary",
+    ),
+    "Check": (r"[a-z][a-z0-9-]*(, [a-z][a-z0-9-]*)*", "the name of a check"),
+    "Stack": (r"[a-z][a-z0-9]*", "the stack's name"),
+}
+_CONFLICT = re.compile(rb"(<{7}|>{7}|\|{7})( .*)?\r?\n?|={7}\r?\n?")
+_OTHER_FILES = {COMMON: {SERIES}}
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """One complaint: the file (from the project's folder), the line (0: the file as a whole), and what."""
+
+    file: str
+    line: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.what}" if self.line else f"{self.file}: {self.what}"
+
+
+def lint(project: Project, upstream: str | None = None, progress: Progress | None = None) -> list[Finding]:
+    """Every finding, sorted; none means that the stacks are as they should be.
+
+    Raises:
+        WrongUsage: there is no stack at all, or the lock cannot be read.
+        SurroundingsFailed: upstream cannot be had.
+    """
+    lock = Lock.load(project.lock_path)
+    targets = available(project.patches)
+    findings: list[Finding] = []
+    for name in (COMMON, *targets):
+        findings += _folder(project, name)
+    if any(finding.line < 0 for finding in findings):  # something cannot even be read
+        return sorted(Finding(f.file, max(f.line, 0), f.what) for f in findings)
+    snapshot = obtain(lock, upstream, progress=progress)
+    known: dict[str, Build] = {}
+    for names in combined(targets):
+        stack = Stack.load(project, names)
+        try:
+            build = known[stack.key] = stack.build(snapshot)
+        except PatchFailed as error:
+            findings.append(Finding(_place(error.patch), 0, f"in {stack.key}: {error}"))
+            continue
+        findings += _positions(stack, build)
+        if len(names) == 1:
+            findings += _canonical(stack, build, snapshot)
+    findings += _lock(project, lock, snapshot, known)
+    return sorted(set(findings))
+
+
+def _place(patch: str) -> str:
+    return f"patches/{patch}"
+
+
+def _folder(project: Project, name: str) -> Iterator[Finding]:
+    """What the files of one stack tell by themselves.  A finding with the line -1 stops everything else."""
+    folder = project.patches / name
+    try:
+        listed = series(folder)
+    except CheckFailed as error:
+        yield Finding(f"patches/{name}/{SERIES}", -1, str(error))
+        return
+    names = [entry for _, entry in listed]
+    for place, (line, entry) in enumerate(listed):
+        if entry in names[:place]:
+            yield Finding(f"patches/{name}/{SERIES}", line, f"{entry} is listed twice")
+    expected = {SERIES, *names}
+    if name != COMMON:
+        try:
+            expected |= {FILE, Target.load(folder).requirements}
+        except PorterError as error:
+            yield Finding(f"patches/{name}/{FILE}", 0, str(error))
+            expected |= {FILE, "requirements.txt"}
+    for path in sorted(folder.iterdir()):
+        if path.name not in expected:
+            yield Finding(f"patches/{name}/{path.name}", 0, f"not in {SERIES}")
+    for number, entry in enumerate(names, 1):
+        try:
+            patch = Patch.read(folder / entry, name)
+        except CheckFailed as error:
+            yield Finding(f"patches/{name}/{entry}", -1, str(error))
+            continue
+        yield from _header(patch, number)
+        yield from _added_lines(patch)
+
+
+def _header(patch: Patch, number: int) -> Iterator[Finding]:
+    def finding(what: str) -> Finding:
+        return Finding(_place(patch.id), 0, what)
+
+    wanted = file_name(number, patch.subject)
+    if patch.name != wanted:
+        yield finding(f"should be named {wanted}: its place in {SERIES}, then its subject")
+    if len(patch.subject) > 72:
+        yield finding(f"the subject has {len(patch.subject)} characters, more than 72")
+    if patch.subject.endswith("."):
+        yield finding("the subject ends with a full stop")
+    paragraphs = patch.body.split("\n\n") if patch.body else []
+    if len(paragraphs) < 2:
+        yield finding("says nothing between the subject and the trailers: why does it exist?")
+    for line in patch.body.split("\n"):
+        if len(line) > 80 and " " in line:
+            yield finding(f"a line of the message has {len(line)} characters, more than 80: {line[:40]}…")
+    keys = [key for key, _ in patch.trailers]
+    for key, (pattern, meaning) in _TRAILERS.items():
+        if keys.count(key) != 1:
+            yield finding(f"needs one trailer {key}: {meaning}")
+        elif not re.fullmatch(pattern, patch.trailer(key)):
+            yield finding(f"{key}: {patch.trailer(key)!r} is not {meaning}")
+    if keys.count("Stack") == 1 and patch.trailer("Stack") != patch.stack:
+        yield finding(f"its trailer says Stack: {patch.trailer('Stack')}, it is in {patch.stack}/")
+
+
+def _added_lines(patch: Patch) -> Iterator[Finding]:
+    """Whitespace errors and conflict marks in what a patch adds."""
+    for change in patch.changes:
+        for hunk in change.hunks:
+            for offset, row in enumerate(hunk.body, 1):
+                if row[:1] == b"+":
+                    line = patch.diff_line - 1 + hunk.line + offset
+                    for what in _complaints(row[1:]):
+                        yield Finding(_place(patch.id), line, f"{what} in {change.new}")
+            if hunk.at_end and hunk.new and not hunk.new[-1].strip() and hunk.body[-1][:1] == b"+":
+                line = patch.diff_line - 1 + hunk.line + len(hunk.body)
+                yield Finding(_place(patch.id), line, f"blank line at the end of {change.new}")
+
+
+def _complaints(line: bytes) -> Iterator[str]:
+    text = line.rstrip(b"\n")
+    if text != text.rstrip():
+        yield "carriage return at the end of a line" if text.endswith(b"\r") else "trailing whitespace"
+    indent = text[: len(text) - len(text.lstrip())]
+    if b" \t" in indent or b"\t " in indent:
+        yield "spaces and tabs mixed in an indent"
+    if _CONFLICT.fullmatch(line):
+        yield "conflict mark"
+
+
+def _positions(stack: Stack, build: Build) -> Iterator[Finding]:
+    """Hunks that are not where their headers say.
+
+    On its own a target's stack must fit exactly.  With another target below it lines may have moved; then
+    the place must at least be the only one.
+    """
+    for built in build.commits:
+        for path, placed in built.moved:
+            where = f"in {stack.key}, {path}, {placed.hunk.header}"
+            line = built.patch.diff_line - 1 + placed.hunk.line
+            if len(stack.targets) == 1:
+                yield Finding(_place(built.patch.id), line, f"{where}: applies {placed.offset:+d} lines off")
+            elif placed.places > 1:
+                yield Finding(_place(built.patch.id), line, f"{where}: would fit at {placed.places} places")
+
+
+def _canonical(stack: Stack, build: Build, snapshot: Snapshot) -> Iterator[Finding]:
+    """Patches that git would write otherwise."""
+    with tempfile.TemporaryDirectory(prefix="porter-lint-") as name:
+        folder = Path(name)
+        git.run("init", "--quiet", "--bare", "--template=", str(folder / "all"))
+        if snapshot.shallow:
+            (folder / "all" / "shallow").write_text(f"{snapshot.base}\n")
+        repository = Repository(folder / "all")
+        repository.write(objects.pack([*snapshot.objects.values(), *build.objects.values()]))
+        out = folder / "patches"
+        repository.run("format-patch", "--quiet", *FORMAT, f"--output-directory={out}", f"{build.base}..{build.tip}")
+        rendered = sorted(out.iterdir())
+        for built, path in zip(build.commits, rendered):
+            data = path.read_bytes()
+            if data != built.patch.data:
+                yield Finding(_place(built.patch.id), _differs(built.patch.data, data), "not in git's canonical form")
+
+
+def _differs(one: bytes, other: bytes) -> int:
+    """The first line at which two files differ."""
+    pairs = zip(one.split(b"\n"), other.split(b"\n"))
+    return next((n for n, (a, b) in enumerate(pairs, 1) if a != b), min(one.count(b"\n"), other.count(b"\n")) + 1)
+
+
+def _lock(project: Project, lock: Lock, snapshot: Snapshot, known: dict[str, Build]) -> Iterator[Finding]:
+    """Stacks that the lock does not describe as they are."""
+    file = project.lock_path.name
+    for key in sorted(set(lock.stacks) - {"+".join(names) for names in combined(available(project.patches))}):
+        yield Finding(file, 0, f"stacks.{key}: there is no such stack; run `porter lock`")
+    for key, build in sorted(known.items()):
+        stack = Stack.load(project, key.split("+"))
+        written = lock.stacks.get(key)
+        if snapshot.partial:  # ids of commits and trees need every file; the digest says whether patches changed
+            in_step = written is not None and (written.digest, written.files) == (stack.digest, build.touched)
+        else:
+            in_step = written == stack_lock(lock, stack, snapshot)
+        if not in_step:
+            yield Finding(file, 0, f"stacks.{key}: not in step with the patches; run `porter lock`")

@@ -1,0 +1,112 @@
+"""Take a stack away: back to what was checked out before it, if nothing of the user's would be lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from porter.errors import WrongUsage
+from porter.lock import Lock
+from porter.move import locked, recover, switch
+from porter.project import Project
+from porter.stack import Stack, available, combined
+from porter.tree import Move, Notes, Tree, short, stack_in
+
+
+@dataclass(frozen=True)
+class Reverted:
+    """What :func:`revert` did: ``done`` is whether there was a stack; ``head`` is what is checked out now."""
+
+    path: Path
+    done: bool
+    head: str
+    pristine: bool
+
+
+def revert(project: Project, path: Path) -> Reverted:
+    """Bring a tree back to where it was before `porter apply`, and delete the stack's branch.
+
+    Raises:
+        WrongUsage: it holds no stack, or commits or changes of the user's on it.
+        SurroundingsFailed: it cannot be written.
+    """
+    lock = Lock.load(project.lock_path)
+    tree = Tree.open(path)
+    if not tree.journal and _nothing(tree, lock):
+        return Reverted(tree.path, False, tree.branch or tree.head, True)
+    with locked(tree) as hold:
+        cut_off = tree.journal
+        if cut_off:
+            recover(tree, cut_off, hold)
+        tree = Tree.open(path)
+        if _nothing(tree, lock):
+            return Reverted(tree.path, bool(cut_off), tree.branch or tree.head, True)
+        notes = _notes(tree, project, lock)
+        _refuse(tree, notes)
+        head, goal = _back(tree, notes)
+        # a branch of another name is the user's own, even if it is at the stack's end
+        move = Move("revert", notes.tip, goal, head, f"refs/heads/porter/{'+'.join(notes.targets)}", notes)
+        switch(tree, move, b"", hold)
+    return Reverted(tree.path, True, head, goal == notes.base)
+
+
+def _nothing(tree: Tree, lock: Lock) -> bool:
+    """Whether the tree is pristine upstream already."""
+    grown = tree.base(lock)
+    return grown is not None and not grown[1]
+
+
+def _notes(tree: Tree, project: Project, lock: Lock) -> Notes:
+    """What was noted when the stack was applied; in a clone of a tree, what the commits tell."""
+    if tree.notes:
+        return tree.notes
+    part, above = tree.base(lock) or (None, [])
+    if part:
+        for targets in combined(available(project.patches)):
+            stack = Stack.load(project, targets)
+            build = stack.build(tree.snapshot(part, stack.paths))
+            if build.commits and stack_in(tree, build, above):
+                before = "refs/heads/master" if tree.resolve("refs/heads/master") == part.base else part.base
+                return Notes(stack.targets, part.base, build.tip, before)
+    raise WrongUsage(
+        f"{tree.path} holds no stack that this porter knows", hint=f"`porter status {tree.path}` says what it holds."
+    )
+
+
+def _refuse(tree: Tree, notes: Notes) -> None:
+    """Refuse where something of the user's would be lost."""
+    if tree.head != notes.tip:
+        mine = tree.repository.text("log", "--format=%h %s", f"{notes.tip}..{tree.head}").split("\n")
+        within = tree.repository.text("merge-base", notes.tip, tree.head, status=(0, 1)) == notes.tip
+        what = "has commits of yours on the stack" if within else "is not at the end of its stack"
+        raise WrongUsage(
+            f"{tree.path} {what}",
+            "\n".join(mine[:10]),
+            f"Keep them on a branch of your own: git branch NAME && git reset --keep {notes.tip[:12]}",
+        )
+    if tree.unfinished:
+        raise WrongUsage(f"{tree.path} is in the middle of {tree.unfinished}", hint="Finish or abort it first.")
+    if tree.changes:
+        raise WrongUsage(
+            f"{tree.path} has changes of yours on the stack",
+            "\n".join(f"{change.code} {change.path}" for change in tree.changes[:10]),
+            f"Keep them: git -C {tree.path} stash, or commit them on a branch of your own (git switch -c NAME).",
+        )
+
+
+def _back(tree: Tree, notes: Notes) -> tuple[str, str]:
+    """Where HEAD goes, a ref or a commit, and the commit that this is."""
+    for place in (notes.before, notes.base):
+        commit = tree.resolve(place)
+        if commit:
+            ref = place if place.startswith("refs/heads/") else commit
+            changed = tree.repository.run("diff-tree", "-r", "-z", "--no-renames", "--name-status", notes.tip, commit)
+            words = changed.decode(errors="surrogateescape").split("\0")
+            in_the_way = tree.in_the_way(path for code, path in zip(words[0:-1:2], words[1::2]) if code == "A")
+            if in_the_way:
+                raise WrongUsage(
+                    f"in {tree.path}, {in_the_way[0]} is in the way of a file of {short(ref)}",
+                    hint="Move it elsewhere, and try again.",
+                )
+            return ref, commit
+    raise WrongUsage(f"{tree.path} has neither {short(notes.before)} nor {notes.base[:12]} any more")
