@@ -1,0 +1,646 @@
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import git as gitpython
+import pytest
+from sources import MISSING, git, make_index, make_upstream, package_index
+from stacks import CHECKOUT, STEPS, inventory, make_project, porter
+
+from porter.commands.apply import apply
+from porter.commands.lock import updated
+from porter.errors import PorterError, SurroundingsFailed, WrongUsage
+from porter.lock import Lock
+from porter.patch import PatchFailed
+from porter.project import Project
+
+pytestmark = pytest.mark.usefixtures("warm")
+
+
+def subjects(path: Path) -> list[str]:
+    return [str(commit.summary) for commit in gitpython.Repo(path).iter_commits("v6.0..HEAD", reverse=True)]
+
+
+def expected(*stacks: str) -> list[str]:
+    return [step.subject for step in STEPS if step.stack in ("common", *stacks)]
+
+
+# -- a new folder -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("targets", [["mlu"], ["tpu"], ["tpu", "mlu"]])
+def test_a_new_folder(project: Project, tmp_path: Path, targets: list[str]) -> None:
+    done = apply(project, targets, tmp_path / "tree")
+    lock = Lock.load(project.lock_path)
+    repo = gitpython.Repo(tmp_path / "tree")
+    key = "+".join(sorted(targets))
+    assert (done.how, done.path) == ("made", tmp_path / "tree")
+    assert repo.head.commit.hexsha == lock.stacks[key].commit
+    assert repo.head.commit.tree.hexsha == lock.stacks[key].tree
+    assert repo.active_branch.name == f"porter/{key}"
+    assert subjects(tmp_path / "tree") == expected(*targets)
+    assert not repo.is_dirty(untracked_files=True)
+    assert repo.commit("master").hexsha == repo.commit("v6.0").hexsha == lock.pin.commit
+    assert repo.remotes.origin.url == str(lock.sources[0]).removeprefix("git ")
+    assert git("fsck", "--full", "--strict", cwd=tmp_path / "tree") == ""
+    assert (tmp_path / "tree/utils/accelerator/__init__.py").read_text() == "REGISTRY = {}\n"
+    assert os.access(tmp_path / "tree/data/coco.yaml", os.X_OK)
+    assert not (tmp_path / "tree/README.md").exists()
+    assert [path.name for path in tmp_path.iterdir() if "porter-" in path.name] == []
+
+
+def test_every_commit_says_who_and_when_as_its_patch_does(project: Project, tmp_path: Path) -> None:
+    apply(project, ["mlu"], tmp_path / "tree")
+    for number, commit in enumerate(gitpython.Repo(tmp_path / "tree").iter_commits("v6.0..HEAD", reverse=True)):
+        assert (commit.author.name, commit.author.email) == ("Zoë Porter", "zoe@example.org")
+        assert commit.committer == commit.author
+        assert commit.committed_date == commit.authored_date == 1700000000 + 60 * number
+        assert commit.author_tz_offset == -8 * 3600
+
+
+def test_an_empty_folder_and_missing_folders_above(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert apply(project, ["mlu"], tmp_path / "empty").how == "made"
+    assert apply(project, ["mlu"], tmp_path / "a/b/tree").how == "made"
+    assert subjects(tmp_path / "a/b/tree") == expected("mlu")
+
+
+def test_a_relative_path_and_a_link_to_an_empty_folder(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.chdir(tmp_path)
+    assert apply(project, ["mlu"], Path("link")).path == tmp_path / "real"
+    assert (tmp_path / "link").is_symlink()
+    assert apply(project, ["mlu"], Path("link")).how == "already"
+
+
+def test_what_runs_leave_is_ignored(project: Project, tmp_path: Path) -> None:
+    apply(project, ["mlu"], tmp_path / "tree")
+    for name in ("runs/train/exp/results.csv", "yolov5s.pt", "utils/__pycache__/x.pyc", "data/labels.cache"):
+        (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tree" / name).write_text("")
+    assert git("status", "--porcelain", cwd=tmp_path / "tree") == ""
+
+
+def test_the_folder_one_is_in_is_not_replaced(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    inside = (tmp_path / "here").stat().st_ino
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(WrongUsage, match="the folder you are in"):
+        apply(project, ["mlu"], Path())
+    assert (tmp_path / "here").stat().st_ino == inside
+
+
+def test_check_writes_nothing(project: Project, tmp_path: Path, clone: Path) -> None:
+    assert apply(project, ["mlu"], tmp_path / "tree", check=True).how == "checked"
+    assert not (tmp_path / "tree").exists()
+    before = inventory(clone)
+    assert apply(project, ["mlu"], clone, check=True).how == "switched"
+    assert inventory(clone) == before
+
+
+def test_a_patch_that_does_not_apply_leaves_nothing(project: Project, tmp_path: Path) -> None:
+    path = project.patches / "mlu/0002-Know-the-MLU-at-the-top.patch"
+    path.write_text(path.read_text().replace(" line_3 = 3\n", " line_3 = 'other'\n"))
+    for check in (True, False):
+        with pytest.raises(PatchFailed):
+            apply(project, ["mlu"], tmp_path / "a/tree", check=check)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_tree_of_a_package_index_is_partial(tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_project(tmp_path)
+    project = Project(tmp_path / "project")
+    from dataclasses import replace
+
+    # the stacks give utils/__init__.py no change, and README.md is in the wheels
+    with_git = Lock.load(project.lock_path)
+    replace(with_git, sources=(*with_git.sources, make_index(tmp_path / "wheels"))).write(project.lock_path)
+    updated(project)[1].write(project.lock_path)
+    both = Lock.load(project.lock_path)
+    replace(both, sources=both.sources[1:]).write(project.lock_path)
+    monkeypatch.setenv("PORTER_CACHE", str(tmp_path / "empty-cache"))
+    with package_index(tmp_path / "wheels", tmp_path / "served") as url:
+        monkeypatch.setenv("PIP_INDEX_URL", url)
+        done = apply(project, ["mlu"], tmp_path / "tree")
+    assert done.missing == tuple(sorted(MISSING))
+    repo = gitpython.Repo(tmp_path / "tree")
+    partial = both.stacks["mlu"].partial
+    assert partial is not None
+    assert (repo.head.commit.hexsha, repo.head.commit.tree.hexsha) == (partial.commit, partial.tree)
+    assert repo.commit("master").parents == ()
+    assert repo.tags == []  # it is not upstream's v6.0
+    assert (tmp_path / "tree/train.py").read_bytes() == (tmp_path / "work/train.py").read_bytes()
+    # the same tree again, then off and on, all without a source
+    assert apply(project, ["mlu"], tmp_path / "tree").how == "already"
+    from porter.commands.revert import revert
+
+    assert revert(project, tmp_path / "tree").head == "refs/heads/master"
+    assert apply(project, ["mlu"], tmp_path / "tree").missing == tuple(sorted(MISSING))
+
+
+# -- the user's own clone ---------------------------------------------------------------------------------
+
+
+def test_a_clone_gets_a_branch_and_keeps_its_own(project: Project, clone: Path) -> None:
+    (clone / "runs").mkdir()
+    (clone / "runs/mine.txt").write_text("mine")
+    (clone / "notes.txt").write_text("mine")
+    old = (clone / "LICENSE").stat().st_mtime_ns
+    done = apply(project, ["mlu"], clone)
+    repo = gitpython.Repo(clone)
+    lock = Lock.load(project.lock_path)
+    assert (done.how, done.before) == ("switched", "refs/heads/mine")
+    assert repo.active_branch.name == "porter/mlu"
+    assert repo.head.commit.hexsha == lock.stacks["mlu"].commit
+    assert repo.commit("mine").hexsha == lock.pin.commit
+    assert not repo.is_dirty()
+    assert sorted(repo.untracked_files) == ["notes.txt", "runs/mine.txt"]
+    assert (clone / "LICENSE").stat().st_mtime_ns == old
+    assert not (clone / ".git/porter/journal.json").exists()
+
+
+def test_a_clone_at_the_pin_without_a_branch(project: Project, clone: Path) -> None:
+    git("switch", "-q", "--detach", "v6.0", cwd=clone)
+    assert apply(project, ["tpu"], clone).before == Lock.load(project.lock_path).pin.commit
+
+
+def test_a_clone_needs_no_source(project: Project, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTER_CACHE", str(clone.parent / "none"))
+    monkeypatch.setenv("PORTER_UPSTREAM", str(clone.parent / "nowhere"))
+    assert apply(project, ["mlu"], clone).how == "switched"
+
+
+def test_a_branch_that_holds_the_stack_already_is_used(project: Project, clone: Path) -> None:
+    tip = apply(project, ["mlu"], clone).build.tip
+    git("switch", "-q", "mine", cwd=clone)
+    assert apply(project, ["mlu"], clone).how == "switched"
+    assert git("rev-parse", "HEAD", cwd=clone) == tip
+
+
+@pytest.mark.parametrize("where", ["tree", "clone"])
+def test_the_same_stack_again_touches_nothing(project: Project, tmp_path: Path, clone: Path, where: str) -> None:
+    apply(project, ["mlu"], tmp_path / where)
+    before = inventory(tmp_path / where)
+    assert apply(project, ["mlu"], tmp_path / where).how == "already"
+    assert inventory(tmp_path / where) == before
+
+
+def test_the_users_configuration_changes_no_id(
+    project: Project, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks = own_home / "hooks"
+    hooks.mkdir()
+    for name in ("post-checkout", "pre-commit", "commit-msg", "post-index-change", "reference-transaction"):
+        (hooks / name).write_text(f"#!/bin/sh\necho {name} >> '{own_home}/ran'\nexit 1\n")
+        (hooks / name).chmod(0o755)
+    (own_home / ".gitconfig").write_text(
+        f"[core]\n\tautocrlf = true\n\thooksPath = {hooks}\n\texcludesFile = {own_home}/ignore\n\tfsmonitor = false\n"
+        "[commit]\n\tgpgSign = true\n[user]\n\tname = Somebody\n\temail = some@body\n[apply]\n\twhitespace = fix\n"
+        "[init]\n\tdefaultBranch = trunk\n\ttemplateDir = /nowhere\n[index]\n\tversion = 4\n[core]\n\tbare = false\n"
+    )
+    (own_home / "ignore").write_text("*.py\n")
+    lock = Lock.load(project.lock_path)
+    done = apply(project, ["mlu"], tmp_path / "tree")
+    assert done.build.tip == lock.stacks["mlu"].commit
+    assert b"\r" not in (tmp_path / "tree/train.py").read_bytes()
+    # a clone as this user's git makes it has CRLF, and stays clean in this user's eyes
+    mine = tmp_path / "crlf"
+    subprocess.run(
+        ["git", "-c", "core.hooksPath=/dev/null", "clone", "-q", str(lock.sources[0]).removeprefix("git "), mine],
+        check=True,
+    )
+    subprocess.run(
+        ["git", "-c", "core.hooksPath=/dev/null", "switch", "-q", "-c", "mine", "v6.0"], cwd=mine, check=True
+    )
+    assert b"\r\n" in (mine / "LICENSE").read_bytes()
+    assert not (own_home / "ran").exists(), (own_home / "ran").read_text()
+    assert apply(project, ["mlu"], mine).build.tip == lock.stacks["mlu"].commit
+    assert b"\r\n" in (mine / "train.py").read_bytes()
+    assert not (own_home / "ran").exists(), (own_home / "ran").read_text()
+    status = subprocess.run(["git", "status", "--porcelain"], cwd=mine, capture_output=True, check=True)
+    assert status.stdout == b""
+
+
+def test_git_variables_of_a_hook_lead_nowhere(
+    project: Project, tmp_path: Path, clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    git("clone", "-q", clone, other, cwd=tmp_path)
+    before = inventory(other)
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git/index"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(other / ".git/objects"))
+    assert apply(project, ["mlu"], tmp_path / "tree").how == "made"
+    assert apply(project, ["mlu"], clone).how == "switched"
+    assert inventory(other) == before
+    assert git("fsck", "--full", cwd=clone) == ""
+
+
+# -- what is refused, with nothing changed ----------------------------------------------------------------
+
+
+def dirty(clone: Path) -> None:
+    (clone / "train.py").write_text("edited\n")
+
+
+def staged(clone: Path) -> None:
+    (clone / "new.py").write_text("new\n")
+    git("add", "new.py", cwd=clone)
+
+
+def deleted(clone: Path) -> None:
+    (clone / "LICENSE").unlink()
+
+
+def elsewhere(clone: Path) -> None:
+    git("switch", "-q", "--detach", "origin/master", cwd=clone)
+
+
+def older(clone: Path) -> None:
+    git("switch", "-q", "--detach", "v6.0~1", cwd=clone)
+
+
+def merging(clone: Path) -> None:
+    (clone / ".git/MERGE_HEAD").write_text(git("rev-parse", "HEAD", cwd=clone) + "\n")
+
+
+def rebasing(clone: Path) -> None:
+    (clone / ".git/rebase-merge").mkdir()
+
+
+def in_the_way(clone: Path) -> None:
+    (clone / "utils/accelerator").mkdir()
+    (clone / "utils/accelerator/mlu.py").write_text("mine\n")
+
+
+def ignored_in_the_way(clone: Path) -> None:
+    (clone / ".git/info/exclude").write_text("data/empty\n")
+    (clone / "data/empty").write_text("mine\n")
+
+
+def link_in_the_way(clone: Path) -> None:
+    (clone.parent / "target").mkdir()
+    (clone / "utils/accelerator").symlink_to(clone.parent / "target")
+
+
+def file_in_the_way(clone: Path) -> None:
+    (clone / "utils/accelerator").write_text("mine\n")
+
+
+def hidden_change(clone: Path) -> None:
+    git("update-index", "--assume-unchanged", "train.py", cwd=clone)
+    (clone / "train.py").write_text("mine\n")
+
+
+def skipped(clone: Path) -> None:
+    git("update-index", "--skip-worktree", "train.py", cwd=clone)
+
+
+def branch_taken(clone: Path) -> None:
+    git("branch", "porter/mlu", "v6.0~1", cwd=clone)
+
+
+def worktree(clone: Path) -> None:
+    git("clone", "-q", clone, clone.with_name("main"), cwd=clone.parent)
+    shutil.rmtree(clone)
+    git("worktree", "add", "-q", "--detach", clone, "v6.0", cwd=clone.with_name("main"))
+
+
+def bare(clone: Path) -> None:
+    git("clone", "-q", "--bare", clone, clone.with_name("bare"), cwd=clone.parent)
+    shutil.rmtree(clone)
+    clone.with_name("bare").rename(clone)
+
+
+def bare_inside(clone: Path) -> None:
+    git("config", "core.bare", "true", cwd=clone)
+
+
+def no_repository(clone: Path) -> None:
+    shutil.rmtree(clone / ".git")
+
+
+def broken_repository(clone: Path) -> None:
+    (clone / ".git/HEAD").unlink()
+
+
+def unborn(clone: Path) -> None:
+    shutil.rmtree(clone / ".git")
+    git("init", "-q", cwd=clone)
+
+
+def a_file(clone: Path) -> None:
+    shutil.rmtree(clone)
+    clone.write_text("a file")
+
+
+def a_dangling_link(clone: Path) -> None:
+    shutil.rmtree(clone)
+    clone.symlink_to("nowhere")
+
+
+def subfolder(clone: Path) -> None:
+    git("init", "-q", cwd=clone.parent)
+    shutil.rmtree(clone / ".git")
+
+
+def git_folder_of_another(clone: Path) -> None:
+    """.git is no repository, and git would go up and find one."""
+    git("init", "-q", cwd=clone.parent)
+    shutil.rmtree(clone / ".git")
+    (clone / ".git").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        (dirty, "not committed"),
+        (staged, "not committed"),
+        (deleted, "not committed"),
+        (elsewhere, "not at v6.0"),
+        (older, "not a clone of example/small at v6.0"),
+        (merging, "middle of a merge"),
+        (rebasing, "middle of a rebase"),
+        (in_the_way, "utils/accelerator/mlu.py is in the way"),
+        (ignored_in_the_way, "data/empty is in the way"),
+        (link_in_the_way, "utils/accelerator is in the way"),
+        (file_in_the_way, "utils/accelerator is in the way"),
+        (hidden_change, "told not to look at"),
+        (skipped, "told not to look at"),
+        (branch_taken, "something else on it"),
+        (worktree, "linked worktree"),
+        (bare, "bare repository"),
+        (bare_inside, "bare repository"),
+        (no_repository, "no git repository"),
+        (broken_repository, "no git repository"),
+        (unborn, "not a clone"),
+        (a_file, "is a file"),
+        (a_dangling_link, "link to nothing"),
+        (subfolder, "no git repository"),
+        (git_folder_of_another, "no git repository"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_anything_else_is_refused_and_left_alone(project: Project, clone: Path, spoil: object, what: str) -> None:
+    assert callable(spoil)
+    spoil(clone)
+    before = inventory(clone)
+    with pytest.raises(WrongUsage, match=what) as error:
+        apply(project, ["mlu"], clone)
+    assert error.value.hint or error.value.why
+    assert inventory(clone) == before
+
+
+def another_stack(project: Project, clone: Path) -> None:
+    apply(project, ["tpu"], clone)
+
+
+def wider_stack(project: Project, clone: Path) -> None:
+    apply(project, ["mlu", "tpu"], clone)
+
+
+def commit_on_top(project: Project, clone: Path) -> None:
+    apply(project, ["mlu"], clone)
+    git("commit", "-q", "--allow-empty", "-m", "Mine", cwd=clone)
+
+
+def change_on_top(project: Project, clone: Path) -> None:
+    apply(project, ["mlu"], clone)
+    dirty(clone)
+
+
+def older_version(project: Project, clone: Path) -> None:
+    series = project.patches / "mlu/series"
+    whole, lock = series.read_text(), project.lock_path.read_bytes()
+    series.write_text("".join(whole.splitlines(keepends=True)[:2]))
+    updated(project)[1].write(project.lock_path)
+    apply(project, ["mlu"], clone)
+    series.write_text(whole)
+    project.lock_path.write_bytes(lock)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "what", "hint"),
+    [
+        (another_stack, "the stack of tpu", "porter revert"),
+        (wider_stack, r"the stack of mlu\+tpu", "porter revert"),
+        (commit_on_top, "1 commit.s. of yours", "porter status"),
+        (change_on_top, "with changes of yours", "stash"),
+        (older_version, "another version", "porter revert"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_another_stack_or_work_on_it_is_refused(
+    project: Project, clone: Path, prepare: object, what: str, hint: str
+) -> None:
+    assert callable(prepare)
+    prepare(project, clone)
+    before = inventory(clone)
+    with pytest.raises(WrongUsage, match=what) as error:
+        apply(project, ["mlu"], clone)
+    assert hint in error.value.hint
+    assert inventory(clone) == before
+
+
+def test_notes_that_porter_did_not_write(project: Project, clone: Path) -> None:
+    apply(project, ["mlu"], clone)
+    (clone / ".git/porter/state.json").write_text("[]")
+    with pytest.raises(WrongUsage, match="not as porter writes it"):
+        apply(project, ["tpu"], clone)
+
+
+# -- the surroundings -------------------------------------------------------------------------------------
+
+
+def limited(*args: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """porter as somebody to whom permissions apply: root without what lets root pass them by."""
+
+    def drop() -> None:
+        libc = ctypes.CDLL(None)
+        for capability in (1, 2, 3):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER
+            libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; without root there is nothing to drop
+
+    env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    command = [sys.executable, "-m", "porter", *map(str, args)]
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False, preexec_fn=drop)
+
+
+def test_no_permission(project: Project, tmp_path: Path, clone: Path) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    folder.chmod(0o555)
+    done = limited("apply", "--target", "mlu", folder / "tree", cwd=project.root)
+    assert (done.returncode, f"cannot make {folder}/tree" in done.stderr) == (3, True), done.stderr
+    assert "Permission denied" in done.stderr and "Traceback" not in done.stderr
+    assert list(folder.iterdir()) == []
+    for name in (".git", "utils", "."):
+        (clone / name).chmod(0o555)
+        before = inventory(clone)
+        done = limited("apply", "--target", "mlu", clone, cwd=project.root)
+        assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
+        assert f"cannot write {clone / name}" in done.stderr
+        assert {k: v for k, v in inventory(clone).items() if k not in (".git", ".git/porter", ".git/porter/lock")} == {
+            k: v for k, v in before.items() if k not in (".git", ".git/porter", ".git/porter/lock")
+        }
+        (clone / name).chmod(0o755)
+    clone.chmod(0o000)
+    done = limited("apply", "--target", "mlu", clone, cwd=project.root)
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
+    clone.chmod(0o755)
+    assert limited("apply", "--target", "mlu", clone, cwd=project.root).returncode == 0
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away and mount a small disk")
+
+
+@needs_root
+def test_a_clone_that_belongs_to_somebody_else(project: Project, own_home: Path, clone: Path) -> None:
+    subprocess.run(["chown", "-R", "65534:65534", clone], check=True)
+    before = inventory(clone)
+    done = porter("apply", "--target", "mlu", clone, cwd=project.root)
+    assert (done.returncode, "belongs to another user" in done.stderr) == (3, True), done.stderr
+    assert inventory(clone) == before
+    # git says how to allow it, and porter asks the same setting
+    (own_home / ".gitconfig").write_text(f"[safe]\n\tdirectory = {clone}\n")
+    assert porter("apply", "--target", "mlu", clone, cwd=project.root).returncode == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Path:
+    """A file system of 2 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small file system: {mounted.stderr.decode()}")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+@needs_root
+def test_a_mount_point_cannot_be_replaced(project: Project, small_disk: Path) -> None:
+    with pytest.raises(SurroundingsFailed, match="cannot put a folder at") as error:
+        apply(project, ["mlu"], small_disk)
+    assert "mount point" in error.value.hint
+    assert os.listdir(small_disk) == []
+    assert apply(project, ["mlu"], small_disk / "tree").how == "made"
+
+
+@needs_root
+def test_a_full_disk(project: Project, small_disk: Path, clone: Path) -> None:
+    mine, filler, tree = small_disk / "mine", small_disk / "filler", small_disk / "tree"
+    shutil.copytree(clone, mine, symlinks=True)
+
+    def files() -> dict[str, tuple[int, bytes]]:
+        return {k: v[1:] for k, v in inventory(mine).items() if not k.startswith(".git")}
+
+    before, failed = files(), {tree: 0, mine: 0}
+    for room in range(0, 1_500_000, 8_192):
+        filler.write_bytes(b"")
+        free = os.statvfs(small_disk)
+        filler.write_bytes(b"\0" * max(free.f_bavail * free.f_frsize - room, 0))
+        for place in failed:
+            try:
+                apply(project, ["mlu"], place)
+            except SurroundingsFailed as error:
+                failed[place] += 1
+                assert "No space left" in str(error) or "disk is full" in str(error)
+                assert sorted(path.name for path in small_disk.iterdir() if path != tree) == ["filler", "mine"]
+                # without room even to undo, the journal says so, and the next run undoes
+                if place == mine and not (mine / ".git/porter/journal.json").exists():
+                    assert files() == before
+        assert tree.exists() == (failed[tree] * 8_192 <= room)
+        if tree.exists() and (mine / "utils/accelerator").exists():
+            break
+    assert min(failed.values()) > 1
+    filler.unlink()
+    for place in failed:
+        assert apply(project, ["mlu"], place).how == "already"
+        assert git("status", "--porcelain", cwd=place) == ""
+        assert git("fsck", "--full", cwd=place) == ""
+
+
+def test_two_at_once_make_one_tree(project: Project, tmp_path: Path) -> None:
+    found: list[str] = []
+
+    def run() -> None:
+        done = porter("apply", "--target", "mlu", tmp_path / "tree", cwd=project.root)
+        found.append(f"{done.returncode} {'already' in done.stdout} {done.stderr}")
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == ["0 False ", "0 True ", "0 True ", "0 True "]
+    assert subjects(tmp_path / "tree") == expected("mlu")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["project", "tree"]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_folder_that_comes_up_while_the_tree_is_built(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: bool
+) -> None:
+    apply(project, ["mlu"], tmp_path / "first")
+    late = (
+        f"cp -r '{tmp_path}/first' '{tmp_path}/tree'"
+        if same
+        else f"mkdir '{tmp_path}/tree'; touch '{tmp_path}/tree/mine'"
+    )
+    real = shutil.which("git")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/git").write_text(f'#!/bin/sh\ncase " $* " in *" reset "*) {late};; esac\nexec {real} "$@"\n')
+    (tmp_path / "bin/git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    if same:
+        assert apply(project, ["mlu"], tmp_path / "tree").how == "already"
+    else:
+        with pytest.raises(WrongUsage, match="no git repository"):
+            apply(project, ["mlu"], tmp_path / "tree")
+        assert os.listdir(tmp_path / "tree") == ["mine"]
+    assert not [path.name for path in tmp_path.iterdir() if "porter-" in path.name]
+
+
+def test_two_at_once_on_a_clone(project: Project, clone: Path) -> None:
+    found: list[tuple[int, str]] = []
+
+    def run(target: str) -> None:
+        done = porter("apply", "--target", target, clone, cwd=project.root)
+        found.append((done.returncode, done.stderr))
+
+    threads = [threading.Thread(target=run, args=(target,)) for target in ("mlu", "tpu", "mlu", "tpu")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # one target wins; who asks for the other hears that its stack is there
+    assert sorted(code for code, _ in found) == [0, 0, 2, 2], found
+    winner = gitpython.Repo(clone).active_branch.name.removeprefix("porter/")
+    assert subjects(clone) == expected(winner)
+    assert git("status", "--porcelain", cwd=clone) == ""
+
+
+def test_every_refusal_is_an_error_of_porters_own(project: Project, tmp_path: Path) -> None:
+    with pytest.raises(PorterError):
+        apply(project, ["mlu"], project.lock_path / "below-a-file")
+
+
+def test_another_upstream_is_no_clone_of_it(project: Project, tmp_path: Path) -> None:
+    other = make_upstream(tmp_path / "o").path
+    git("commit", "-q", "--amend", "-m", "Other", cwd=other)
+    git("checkout", "-q", "--orphan", "alone", cwd=other)
+    git("commit", "-q", "-m", "Alone", cwd=other)
+    with pytest.raises(WrongUsage, match="not a clone of example/small"):
+        apply(project, ["mlu"], other)

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sources import git
+from stacks import CHECKOUT, LONG, commit, export, message, porter
+
+from porter.commands.lint import Finding, lint
+from porter.commands.lock import updated
+from porter.project import Project
+
+pytestmark = pytest.mark.usefixtures("warm")
+
+TRAIN = "patches/common/0001-Import-the-accelerator.patch"
+TOP = "patches/mlu/0002-Know-the-MLU-at-the-top.patch"
+
+
+def edit(name: str, old: str, new: str) -> Callable[[Path], None]:
+    def do(root: Path) -> None:
+        text = (root / name).read_bytes()
+        assert old.encode() in text
+        (root / name).write_bytes(text.replace(old.encode(), new.encode(), 1))
+
+    return do
+
+
+def add(name: str, text: str) -> Callable[[Path], None]:
+    return lambda root: (root / name).write_text(text) and None
+
+
+def rename(old: str, new: str) -> Callable[[Path], None]:
+    def do(root: Path) -> None:
+        (root / old).rename(root / new)
+        series = (root / old).parent / "series"
+        series.write_text(series.read_text().replace(Path(old).name, Path(new).name))
+
+    return do
+
+
+def test_nothing_to_say(project: Project) -> None:
+    assert lint(project) == []
+    done = porter("lint", cwd=project.root)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "The stacks are as they should be.\n", "")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "file", "what"),
+    [
+        (edit(TRAIN, "Reason: device", "Reason: fun"), TRAIN, "Reason: 'fun' is not one of device"),
+        (edit(TRAIN, "Reason: device\n", ""), TRAIN, "needs one trailer Reason"),
+        (edit(TRAIN, "Reason: device\n", "Reason: device\nReason: speed\n"), TRAIN, "needs one trailer Reason"),
+        (edit(TRAIN, "Upstream: no", "Upstream: maybe"), TRAIN, "'maybe' is not 'no', or the commit"),
+        (edit(TRAIN, "Check: train", "Check: Train it"), TRAIN, "the name of a check"),
+        (edit(TRAIN, "Stack: common", "Stack: mlu"), TRAIN, "its trailer says Stack: mlu"),
+        (edit(TRAIN, "The test needs it.\n\n", ""), TRAIN, "why does it exist"),
+        (edit(TRAIN, "The test needs it.", "long " * 20), TRAIN, "characters, more than 80"),
+        (edit(TRAIN, "accelerator\n\nThe", "accelerator" + " x" * 40 + "\n\nThe"), TRAIN, "characters, more than 72"),
+        (edit(TRAIN, "accelerator\n\nThe", "accelerator.\n\nThe"), TRAIN, "full stop"),
+        (edit(TRAIN, "accelerator\n\nThe", "vendor\n\nThe"), TRAIN, "should be named 0001-Import-the-vendor.patch"),
+        (rename(TRAIN, "patches/common/0004-Import-the-accelerator.patch"), "", "should be named 0001-Import"),
+        (add("patches/mlu/0003-stray.patch", "x"), "patches/mlu/0003-stray.patch", "not in series"),
+        (add("patches/common/notes.txt", "x"), "patches/common/notes.txt", "not in series"),
+        (edit("patches/mlu/series", "0002", "0001-absent.patch\n0002"), "", "there is no"),
+        (edit("patches/mlu/target.yaml", "name: mlu", "name: x"), "patches/mlu/target.yaml", "as its folder"),
+        (edit(TRAIN, "index ", "index 0"), TRAIN, "not a line of a plain file's diff|canonical"),
+        (edit(TRAIN, "@@ -1,3 +1,4 @@", "@@ -1,3 +1,4 @@ def"), TRAIN, "canonical form"),
+        (
+            edit(TRAIN, "+from utils import accelerator", "+from utils import accelerator "),
+            TRAIN,
+            "trailing whitespace",
+        ),
+        (edit(TRAIN, "+from utils import accelerator", "+ \tfrom utils import a"), TRAIN, "spaces and tabs"),
+        (edit(TRAIN, "+from utils import accelerator\n", "+from utils import a\r\n"), TRAIN, "carriage return"),
+        (edit(TRAIN, "+from utils import accelerator", "+<<<<<<< HEAD"), TRAIN, "conflict mark"),
+        (edit(TOP, " line_3 = 3", " line_3 = 4"), TOP, "does not apply to utils/long.py"),
+        (edit(TOP, "@@ -2,7 +2,8 @@", "@@ -3,7 +3,8 @@"), TOP, "applies -1 lines off"),
+        (edit(TRAIN, "The test needs it.", "The test needs it badly."), "upstream.lock", "stacks.mlu: not in step"),
+        (edit("upstream.lock", "  mlu:", "  npu:"), "upstream.lock", "stacks.npu: there is no such stack"),
+    ],
+)
+def test_a_complaint_for_each_fault(project: Project, spoil: Callable[[Path], None], file: str, what: str) -> None:
+    spoil(project.root)
+    findings = lint(project)
+    assert any(re.search(what, finding.what) and file in finding.file for finding in findings), findings
+    done = porter("lint", cwd=project.root)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert all(str(finding).split("\n")[0] in done.stdout for finding in findings)
+
+
+def test_series_that_names_a_patch_twice(project: Project) -> None:
+    series = project.patches / "mlu/series"
+    series.write_text(series.read_text() + "0001-Register-the-MLU.patch\n")
+    assert any("twice" in finding.what for finding in lint(project))
+
+
+def rebuild(project: Project, made: Path, tmp_path: Path, **files: str) -> None:
+    """Another mlu stack, written by git, that gives utils/long.py and others these contents."""
+    clone = tmp_path / "again"
+    git("clone", "-q", made / "work", clone, cwd=tmp_path)
+    git("switch", "-q", "-c", "again", "origin/common", cwd=clone)
+    for name, text in files.items():
+        path = clone / "utils" / f"{name}.py"
+        path.write_text(text)
+        commit(clone, message(f"Change {name}", "mlu"), 1700000000)
+    for old in (project.patches / "mlu").glob("*.patch"):
+        old.unlink()
+    export(clone, "origin/common", project.patches / "mlu")
+    updated(project)[1].write(project.lock_path)
+
+
+def test_a_blank_line_at_the_end_of_a_file(project: Project, made: Path, tmp_path: Path) -> None:
+    rebuild(project, made, tmp_path, new="a = 1\n\n")
+    (finding,) = lint(project)
+    assert (finding.file, finding.line) == ("patches/mlu/0001-Change-new.patch", 20)
+    assert "blank line at the end of utils/new.py" in finding.what
+
+
+def test_a_place_that_another_target_makes_ambiguous(project: Project, made: Path, tmp_path: Path) -> None:
+    """tpu's hunk moves because of mlu's lines: fine while only one place fits, not if mlu copies the place."""
+    copied = "".join(f"line_{n} = {n}\n" for n in range(47, 54))
+    rebuild(project, made, tmp_path, long=copied + LONG)
+    findings = lint(project)
+    assert [finding for finding in findings if "in mlu+tpu" in finding.what and "would fit at 2 places" in finding.what]
+
+
+def test_a_finding_reads_as_a_compilers() -> None:
+    assert str(Finding("patches/x", 3, "bad")) == "patches/x:3: bad"
+    assert str(Finding("patches/x", 0, "bad")) == "patches/x: bad"
+
+
+def test_the_shipped_stacks(own_home: Path) -> None:
+    """What is committed here has nothing to complain about by itself; the lock is the business of tests/upstream."""
+    from porter.commands.lint import _folder
+
+    for name in ("common", "mlu", "tpu"):
+        if (CHECKOUT / "patches" / name / "series").exists():
+            assert list(_folder(Project(CHECKOUT), name)) == []

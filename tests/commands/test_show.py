@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+from stacks import porter
+
+from porter.commands.show import find
+from porter.errors import WrongUsage
+from porter.project import Project
+
+pytestmark = pytest.mark.usefixtures("warm")
+
+
+@pytest.mark.parametrize(
+    ("name", "patch"),
+    [
+        ("3", "common/0003-Move-delete-add-and-change-modes.patch"),
+        ("0003", "common/0003-Move-delete-add-and-change-modes.patch"),
+        ("common/1", "common/0001-Import-the-accelerator.patch"),
+        ("tpu/2", "tpu/0002-Know-the-TPU-at-the-bottom.patch"),
+        ("mlu/0002-Know-the-MLU-at-the-top.patch", "mlu/0002-Know-the-MLU-at-the-top.patch"),
+        ("0002-Know-the-M", "mlu/0002-Know-the-MLU-at-the-top.patch"),
+        ("know-the-t", "tpu/0002-Know-the-TPU-at-the-bottom.patch"),
+        ("tpu/know", "tpu/0002-Know-the-TPU-at-the-bottom.patch"),
+    ],
+)
+def test_a_patch_by_what_one_remembers(project: Project, name: str, patch: str) -> None:
+    assert find(project, name).id == patch
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("1", "means 3 patches"),
+        ("know", "means 2 patches"),
+        ("9", "no patch 9"),
+        ("npu/1", "no stack 'npu'"),
+        ("", "no patch"),
+        ("mlu/", "no patch"),
+        ("x", "no patch x"),
+    ],
+)
+def test_none_or_several(project: Project, name: str, what: str) -> None:
+    with pytest.raises(WrongUsage, match=what):
+        find(project, name)
+
+
+def test_what_is_printed_is_the_file(project: Project) -> None:
+    done = porter("show", "mlu/1", cwd=project.root)
+    name, text = done.stdout.split("\n", 1)
+    assert name == "# mlu/0001-Register-the-MLU.patch"
+    assert text.rstrip("\n") == (project.patches / name[2:]).read_text().rstrip("\n")
+    assert porter("show", "1", cwd=project.root).returncode == 2

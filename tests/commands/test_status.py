@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from sources import git
+from stacks import STEPS, inventory, porter
+
+from porter.commands.apply import apply
+from porter.commands.status import status
+from porter.errors import WrongUsage
+from porter.lock import Lock
+from porter.project import Project
+
+pytestmark = pytest.mark.usefixtures("warm")
+
+
+def test_upstream_as_it_is(project: Project, clone: Path) -> None:
+    found = status(project, clone)
+    pin = Lock.load(project.lock_path).pin
+    assert found.pin == {"name": "example/small", "tag": "v6.0", "commit": pin.commit}
+    assert (found.targets, found.patches, found.commits, found.changes, found.missing) == ((), (), (), (), ())
+    assert (found.branch, found.head, found.unfinished) == ("mine", pin.commit, "")
+
+
+@pytest.mark.parametrize("targets", [("mlu",), ("tpu",), ("mlu", "tpu")])
+def test_a_whole_stack(project: Project, clone: Path, targets: tuple[str, ...]) -> None:
+    build = apply(project, targets, clone).build
+    before = inventory(clone)
+    found = status(project, clone)
+    assert found.targets == targets
+    assert found.branch == "porter/" + "+".join(targets)
+    assert [(p.subject, p.state, p.commit) for p in found.patches] == [
+        (built.patch.subject, "applied", built.commit) for built in build.commits
+    ]
+    assert found.whole
+    assert inventory(clone) == before
+
+
+@pytest.mark.parametrize("targets", [("mlu",), ("mlu", "tpu")])
+def test_a_clone_of_a_tree_is_known_by_its_commits(project: Project, tmp_path: Path, targets: tuple[str, ...]) -> None:
+    apply(project, targets, tmp_path / "tree")
+    git("clone", "-q", tmp_path / "tree", tmp_path / "copy", cwd=tmp_path)
+    git("switch", "-q", "-c", "other-name", cwd=tmp_path / "copy")
+    assert status(project, tmp_path / "copy").targets == targets
+
+
+def test_commits_and_changes_on_top(project: Project, clone: Path) -> None:
+    apply(project, ["mlu"], clone)
+    (clone / "mine.py").write_text("mine\n")
+    git("add", "mine.py", cwd=clone)
+    git("commit", "-q", "-m", "Mine | with a bar", cwd=clone)
+    (clone / "train.py").write_text("edited\n")
+    (clone / "LICENSE").unlink()
+    found = status(project, clone)
+    assert [(commit.subject, commit.id) for commit in found.commits] == [
+        ("Mine | with a bar", git("rev-parse", "HEAD", cwd=clone))
+    ]
+    assert {(change.code, change.path) for change in found.changes} == {(".M", "train.py"), (".D", "LICENSE")}
+    assert found.whole
+
+
+def test_a_patch_that_changed_since_and_one_that_is_new(project: Project, clone: Path) -> None:
+    """The tree holds an older version: every commit from the first difference on has another id."""
+    apply(project, ["mlu"], clone)
+    series = project.patches / "mlu/series"
+    first, second = [line for line in series.read_text().splitlines() if line.endswith(".patch")]
+    path = project.patches / "mlu" / second
+    path.write_text(path.read_text().replace("+mlu = 1\n", "+mlu = 2\n"))
+    common = project.patches / "common/0001-Import-the-accelerator.patch"
+    common.write_text(common.read_text().replace("The test needs it.", "The test needs it badly."))
+    new = project.patches / "mlu/0003-Say-hello.patch"
+    new.write_text(
+        (project.patches / "mlu" / first)
+        .read_text()
+        .replace("mlu.py", "hello.py")
+        .replace("=?UTF-8?q?Register=20the=20MLU=20=28=E5=AF=92=E6=AD=A6=E7=BA=AA=29?=", "Say hello")
+    )
+    series.write_text(f"{first}\n{second}\n{new.name}\n")
+    found = status(project, clone)
+    assert [patch.state for patch in found.patches] == [
+        "applied",
+        "applied",
+        "applied",
+        "applied",
+        "changed",
+        "missing",
+    ]
+    assert found.commits == ()
+    assert not found.whole
+
+
+def test_a_patch_dropped_by_hand_is_missing(project: Project, clone: Path) -> None:
+    apply(project, ["mlu"], clone)
+    git("-c", "user.name=A", "rebase", "-q", "--onto", "HEAD~2", "HEAD~1", cwd=clone)
+    states = [patch.state for patch in status(project, clone).patches]
+    assert states == ["applied", "applied", "applied", "missing", "applied"]
+
+
+def test_an_unfinished_merge_shows(project: Project, clone: Path) -> None:
+    (clone / ".git/MERGE_HEAD").write_text(git("rev-parse", "HEAD", cwd=clone))
+    assert status(project, clone).unfinished == "a merge"
+
+
+def test_another_repository(project: Project, tmp_path: Path) -> None:
+    git("init", "-q", tmp_path / "other", cwd=tmp_path)
+    with pytest.raises(WrongUsage, match="not a clone of example/small"):
+        status(project, tmp_path / "other")
+
+
+def test_for_programs(project: Project, clone: Path) -> None:
+    apply(project, ["mlu"], clone)
+    done = porter("status", "--json", clone, cwd=project.root)
+    found = json.loads(done.stdout)
+    assert found["targets"] == ["mlu"]
+    assert [patch["number"] for patch in found["patches"]] == [1, 2, 3, 1, 2]
+    assert {patch["state"] for patch in found["patches"]} == {"applied"}
+    assert found["path"] == str(clone)
+    assert found["changes"] == found["commits"] == found["missing"] == []
+
+
+def test_for_people_and_without_a_name_the_current_folder(project: Project, tmp_path: Path) -> None:
+    apply(project, ["mlu"], project.root / "tree")
+    done = porter("status", cwd=project.root / "tree")
+    assert "stack: mlu, 5 patches" in done.stdout
+    for step in STEPS[:5]:
+        assert step.subject in done.stdout
+    assert "\x1b" not in done.stdout

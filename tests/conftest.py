@@ -1,0 +1,79 @@
+"""Fixtures that more than one test module uses."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from sources import Upstream, copy_upstream, git, make_upstream
+from stacks import make_project
+
+from porter.project import Project
+
+# A shell starts what it puts in the background with Ctrl-C ignored, and every child inherits that: the tests
+# that interrupt porter would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+# nohup does the same with SIGHUP. A handler, even one that does nothing, is not inherited.
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
+
+
+@pytest.fixture
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh, empty HOME, porter's cache in it, and no setting of whoever runs the tests for git, pip or porter."""
+    home = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if name.startswith(("GIT_", "PIP_", "PORTER_", "XDG_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PORTER_CACHE", str(home / "cache"))
+    return home
+
+
+@pytest.fixture(scope="session")
+def small_once(tmp_path_factory: pytest.TempPathFactory) -> Upstream:
+    """What :func:`small` copies."""
+    return make_upstream(tmp_path_factory.mktemp("upstream") / "small")
+
+
+@pytest.fixture
+def small(small_once: Upstream, tmp_path: Path, own_home: Path) -> Upstream:
+    """A small upstream and the lock that pins it."""
+    return copy_upstream(small_once, tmp_path / "small")
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What :func:`project` and :func:`clone` copy; its upstream stays where it is."""
+    root = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PORTER_CACHE", str(root / "cache"))
+        make_project(root)
+    return root
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path, own_home: Path) -> Project:
+    """A project with small stacks for mlu and tpu, its lock in step."""
+    shutil.copytree(made / "project", tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")
+
+
+@pytest.fixture
+def clone(made: Path, tmp_path: Path, own_home: Path) -> Path:
+    """Somebody's own clean clone of the project's upstream, at the pin."""
+    git("clone", "-q", made / "small", tmp_path / "clone", cwd=tmp_path)
+    git("switch", "-q", "-c", "mine", "v6.0", cwd=tmp_path / "clone")
+    return tmp_path / "clone"
+
+
+@pytest.fixture
+def warm(made: Path, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache holds the project's upstream already, and the current folder is in the project."""
+    monkeypatch.setenv("PORTER_CACHE", str(made / "cache"))
+    monkeypatch.chdir(project.root)

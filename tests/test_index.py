@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import sys
+import time
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sources import (
+    FILES,
+    IN_WHEELS,
+    MISSING,
+    Upstream,
+    closed_port,
+    make_index,
+    make_wheel,
+    mute_port,
+    package_index,
+    sha256,
+)
+
+from porter import index, upstream
+from porter.errors import CheckFailed, SurroundingsFailed
+from porter.lock import Edit, IndexSource, Part, Wheel
+from porter.objects import blob
+from porter.progress import Progress
+
+pytestmark = pytest.mark.usefixtures("own_home")
+
+
+@pytest.fixture
+def served(small: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> IndexSource:
+    """Two good wheels on an index that pip is set up for, as a user would, by configuration."""
+    source = make_index(tmp_path / "wheels")
+    with package_index(tmp_path / "wheels", tmp_path / "index") as url:
+        config = tmp_path / "pip.conf"
+        config.write_text(f"[global]\nindex-url = {url}\n")
+        monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
+        yield source
+
+
+def fetch(small: Upstream, source: IndexSource, tmp_path: Path) -> dict[str, bytes]:
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    return {path: o.data for path, o in index.fetch(source, small.pin, folder, Progress()).items()}
+
+
+def test_the_wheels_files_become_upstreams(small: Upstream, served: IndexSource, tmp_path: Path) -> None:
+    found = fetch(small, served, tmp_path)
+    assert found == {path: data for path, data in FILES.items() if path not in MISSING}
+    assert not (tmp_path / "downloads/small").exists()  # nothing is unpacked
+
+
+def test_no_setting_of_the_user_makes_pip_take_another_file(
+    small: Upstream, served: IndexSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_BINARY", ":all:")
+    assert set(fetch(small, served, tmp_path)) == set(FILES) - set(MISSING)
+
+
+def test_outside_a_virtual_environment_nothing_is_installed_so_none_is_needed(
+    small: Upstream, served: IndexSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    code = (
+        "import runpy, sys; sys.base_prefix = sys.prefix; runpy.run_module('pip', run_name='__main__', alter_sys=True)"
+    )
+    python.write_text(f'#!/bin/sh\nshift 2\nexec {sys.executable} -c "{code}" "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(index.sys, "executable", str(python))
+    monkeypatch.setenv("PIP_REQUIRE_VIRTUALENV", "1")
+    assert set(fetch(small, served, tmp_path)) == set(FILES) - set(MISSING)
+
+
+def test_a_wheel_with_another_sum_is_refused(small: Upstream, served: IndexSource, tmp_path: Path) -> None:
+    first, second = served.wheels
+    lied = IndexSource((first, replace(second, sha256="0" * 64)))
+    with pytest.raises(CheckFailed) as caught:
+        fetch(small, lied, tmp_path)
+    assert "another other-wheel==1.0 than the lock" in caught.value.what
+    assert caught.value.why == f"expected sha256 {'0' * 64}\nfound    sha256 {second.sha256}"
+
+
+def test_a_changed_file_is_refused_by_name_and_both_ids(
+    small: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock names the changed wheel's sum, and still the file's bytes are not believed."""
+    changed = FILES["data/images/bus.jpg"][:-1] + b"!"
+    source = make_index(tmp_path / "wheels", {**IN_WHEELS, "small/data/images/bus.jpg": changed})
+    with package_index(tmp_path / "wheels", tmp_path / "index") as url:
+        monkeypatch.setenv("PIP_INDEX_URL", url)
+        with pytest.raises(CheckFailed) as caught:
+            fetch(small, source, tmp_path)
+    assert "data/images/bus.jpg from small-wheel==6.0.0" in caught.value.what
+    assert small.pin.files["data/images/bus.jpg"].id in caught.value.why
+    assert blob(changed).id in caught.value.why
+
+
+def test_an_index_without_the_wheels(small: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make_index(tmp_path / "wheels")
+    (tmp_path / "empty").mkdir()
+    with package_index(tmp_path / "empty", tmp_path / "index") as url:
+        monkeypatch.setenv("PIP_INDEX_URL", url)
+        with pytest.raises(SurroundingsFailed) as caught:
+            fetch(small, source, tmp_path)
+    assert caught.value.what == "pip cannot download small-wheel==6.0.0, other-wheel==1.0"
+    assert "No matching distribution found" in caught.value.why
+    assert "\n" not in caught.value.why
+
+
+def test_no_network(small: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{closed_port()}/simple/")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    with pytest.raises(SurroundingsFailed) as caught:
+        fetch(small, make_index(tmp_path / "wheels"), tmp_path)
+    assert caught.value.why.startswith("No matching distribution found for small-wheel==6.0.0 (")
+    assert "Connection refused" in caught.value.why
+    assert "\n" not in caught.value.why
+
+
+def test_an_index_that_never_answers(small: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip's time-out and retries are the user's; porter ends pip only after its own patience."""
+    with mute_port() as port:
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{port}/simple/")
+        monkeypatch.setenv("PIP_RETRIES", "0")
+        monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "0.5")
+        with pytest.raises(SurroundingsFailed, match="pip cannot download"):
+            fetch(small, make_index(tmp_path / "wheels"), tmp_path)
+        monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "60")
+        monkeypatch.setattr(index, "_PATIENCE", 1.5)
+        with pytest.raises(
+            SurroundingsFailed, match=r"more than 1\.5 s for small-wheel==6\.0\.0, other-wheel==1\.0, given up"
+        ):
+            index.download(make_index(tmp_path / "wheels").wheels, tmp_path)
+
+
+def test_a_python_without_pip(small: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import venv
+
+    venv.create(tmp_path / "bare", with_pip=False)
+    monkeypatch.setattr(index.sys, "executable", str(tmp_path / "bare/bin/python"))
+    with pytest.raises(SurroundingsFailed, match="has no pip to download small-wheel==6") as caught:
+        fetch(small, make_index(tmp_path / "wheels"), tmp_path)
+    assert "ensurepip" in caught.value.hint
+
+
+def read(wheel_file: Path, members: dict[str, bytes], *, part: Part) -> list[tuple[str, bytes]]:
+    with zipfile.ZipFile(wheel_file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return list(index._files(Wheel("w==1", sha256(wheel_file), (part,)), wheel_file.read_bytes()))
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "_LARGEST", 1 << 20)
+    part = Part("{path}", (), ("a",))
+    assert read(tmp_path / "w.whl", {"a": b"x" * (1 << 20)}, part=part)
+    with pytest.raises(CheckFailed, match="a in w==1 is larger than 1 MiB"):
+        read(tmp_path / "w.whl", {"a": b"x" * (5 << 20)}, part=part)
+
+
+def test_a_wheel_that_lacks_a_file_or_is_none(tmp_path: Path) -> None:
+    part = Part("x/{path}", (), ("a",))
+    with pytest.raises(CheckFailed, match="w==1 has no x/a"):
+        read(tmp_path / "w.whl", {"a": b""}, part=part)
+    with pytest.raises(CheckFailed, match="w==1 is not a wheel that can be read"):
+        list(index._files(Wheel("w==1", "", (part,)), b"not a zip file"))
+
+
+def test_every_broken_byte_of_a_wheel_is_an_error_or_harmless(tmp_path: Path) -> None:
+    """Damage anywhere in the zip file ends in a PorterError or in the right bytes, never in a traceback."""
+    good = make_wheel(tmp_path, "small-wheel", "6.0.0", IN_WHEELS)
+    data = good.read_bytes()
+    part = Part("small/{path}", (), ("train.py", "models/yolo.py"))
+    failed = 0
+    for at in range(len(data)):
+        bad = data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
+        try:
+            assert [d for _, d in index._files(Wheel("w==1", "", (part,)), bad)] == [
+                IN_WHEELS["small/train.py"],
+                IN_WHEELS["small/models/yolo.py"],
+            ]
+        except CheckFailed:
+            failed += 1
+    assert failed > 10
+
+
+@pytest.mark.parametrize(
+    ("edit", "before", "after"),
+    [
+        (Edit("newlines", "lf"), b"a\r\nb\rc\n", b"a\nb\rc\n"),
+        (Edit("replace", "x.a", "a"), b"x.a x.ax x,a", b"a ax x,a"),
+        (Edit("drop", "stray"), b"a\n  stray 1\nb\nno stray\n", b"a\nb\n"),
+        (Edit("drop", "stray"), b"a\nstray", b"a\n"),
+        (Edit("after", "\n\n"), b"head: 1\n\nbody\n\nmore", b"body\n\nmore"),
+        (Edit("after", "\n\n"), b"no head", b""),
+        (Edit("end", "\n"), b"a\n\n\n", b"a\n"),
+        (Edit("end", ""), b"a\r\n", b"a"),
+    ],
+)
+def test_edits(edit: Edit, before: bytes, after: bytes) -> None:
+    assert index.apply(edit, before) == after
+
+
+# -- as a source of upstream ------------------------------------------------------------------------------
+
+
+class Heard(Progress):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, line: str) -> None:
+        self.notes.append(line)
+
+
+def test_a_partial_snapshot_has_one_id_everywhere(
+    small: Upstream, served: IndexSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = Heard()
+    lock = small.locked(f"http://127.0.0.1:{closed_port()}/small.git", served)
+    first = upstream.obtain(lock, cache=tmp_path / "one", progress=heard)
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    monkeypatch.setenv("USER", "somebody-else")
+    time.tzset()
+    second = upstream.obtain(lock, cache=tmp_path / "two")
+    monkeypatch.undo()
+    time.tzset()
+    assert first == second
+    assert first.partial
+    assert not first.shallow
+    assert first.missing == MISSING
+    text = first.objects[first.base].data.decode()
+    assert "parent" not in text
+    assert "author porter <porter@example.invalid> 1634021238 -0700" in text
+    assert f"commit {small.pin.commit}" in text
+    assert all(f"    {path}\n" in text for path in MISSING)
+    assert [line for line in heard.notes if "efused" in line or "onnect" in line]
+    (missing,) = [line for line in heard.notes if "not in the package index" in line]
+    assert missing.startswith("3 of 11 files")
+    assert all(path in missing for path in MISSING)
+
+
+def test_a_partial_snapshot_is_kept_and_later_made_whole(
+    small: Upstream, served: IndexSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = small.locked(f"http://127.0.0.1:{closed_port()}/small.git", served)
+    partial = upstream.obtain(nowhere)
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{closed_port()}/simple/")
+    reachable = small.locked(str(small.path), served)
+    assert upstream.obtain(reachable) == partial  # asks nobody
+    heard = Heard()
+    assert upstream.fetch(nowhere, progress=heard) == partial  # asks in vain, says so, keeps what it has
+    assert len(heard.notes) == 1
+    assert upstream.verify(nowhere) == (len(partial.objects), [])
+    whole = upstream.fetch(reachable)
+    assert not whole.partial
+    assert whole.base == small.pin.commit
+    assert upstream.obtain(nowhere) == whole
+    assert upstream.verify(nowhere)[1] == []
+
+
+def test_a_named_source_makes_a_partial_snapshot_whole(small: Upstream, served: IndexSource) -> None:
+    lock = small.locked(served)
+    assert upstream.obtain(lock).partial
+    assert upstream.obtain(lock, upstream=str(small.path)).base == small.pin.commit

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from stacks import CHECKOUT
+
+from porter.errors import WrongUsage
+from porter.project import Project
+from porter.target import Target, load_all
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copytree(CHECKOUT / "patches/tpu", tmp_path / "tpu")
+    return tmp_path / "tpu"
+
+
+def test_the_shipped_targets() -> None:
+    mlu, tpu = (Target.load(CHECKOUT / "patches" / name) for name in ("mlu", "tpu"))
+    assert (mlu.name, mlu.plugin.module, mlu.distributed) == ("mlu", "torch_mlu", ("cncl",))
+    assert mlu.probe == ("torch.mlu.is_available()", "torch.is_mlu_available()")
+    assert mlu.visible_devices[0] == "MLU_VISIBLE_DEVICES"
+    assert (tpu.plugin.module, tpu.distributed) == ("torch_tpu", ("sccl", "gloo"))
+    assert "torch-tpu" in tpu.plugin.confused_with
+    for target in (mlu, tpu):
+        assert set(target.title) == {"en", "zh"}
+        assert target.documentation
+        assert (CHECKOUT / "patches" / target.name / target.requirements).is_file()
+        assert target.record()["plugin"]["module"] == target.plugin.module
+
+
+def test_all_targets_of_a_project(project: Project) -> None:
+    assert [target.name for target in load_all(project)] == ["mlu", "tpu"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("name: tpu", "name: npu", "'tpu', as its folder"),
+        ("name: tpu", "name: tpu\nvendor: Sophgo", "absent"),
+        ("distributed: [sccl, gloo]", "distributed: sccl", "a list"),
+        ("distributed: [sccl, gloo]", "distributed: []", "at least one"),
+        ("distributed: [sccl, gloo]", "distributed: [SCCL!]", "a backend's name"),
+        ("visible_devices: [TPU_VISIBLE_DEVICES]\n", "", "visible_devices"),
+        ("TPU_VISIBLE_DEVICES", "tpu devices", "environment variable"),
+        ("module: torch_tpu", "module: torch-tpu", "a module's name"),
+        ("url: https://developer.sophgo.com/site", "url: developer.sophgo.com/site", "a URL"),
+        ("torch.tpu.is_available()", "__import__('os')", "an expression"),
+        ("requirements: requirements.txt", "requirements: ../other.txt", "a file"),
+        ("requirements: requirements.txt", "requirements: absent.txt", "a file in tpu/"),
+        ("  zh:", "  de:", "zh|absent"),
+        ("name: tpu", "name: tpu\nname: tpu", "names a field once|twice"),
+    ],
+)
+def test_what_is_wrong_is_named_by_line_and_field(folder: Path, old: str, new: str, what: str) -> None:
+    file = folder / "target.yaml"
+    text = file.read_text()
+    assert text.count(old) >= 1
+    file.write_text(text.replace(old, new, 1))
+    with pytest.raises(WrongUsage, match=what) as error:
+        Target.load(folder)
+    assert "target.yaml, line " in error.value.what
+    # of a field that is missing, the line is where the mapping begins
+    line = text[: text.index(old)].count("\n") + 1 if new else 2
+    assert abs(int(error.value.what.split("line ")[1].split(":")[0]) - line) <= 1
+
+
+def test_no_description(folder: Path) -> None:
+    (folder / "target.yaml").unlink()
+    with pytest.raises(WrongUsage, match=r"there is no .*target\.yaml"):
+        Target.load(folder)

@@ -1,0 +1,140 @@
+"""Fetch and unpack data sets from a server that this process runs itself: ``downloads.py TREE``; prints JSON."""
+
+import io
+import json
+import os
+import shutil
+import sys
+import tarfile
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+from entry import enter
+
+enter()
+
+from utils import downloads as tree_downloads  # noqa: E402  (the tree's)
+from utils.general import check_dataset, download  # noqa: E402
+
+FILES = {}  # path -> bytes, or (bytes, length that the server claims)
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        content = FILES.get(self.path)
+        if content is None:
+            self.send_error(404)
+            return
+        content, length = content if isinstance(content, tuple) else (content, len(content))
+        self.send_response(200)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args):
+        pass
+
+
+server = HTTPServer(("127.0.0.1", 0), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+url = f"http://127.0.0.1:{server.server_port}"
+
+
+def zipped(*members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members:
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return buffer.getvalue()
+
+
+def tarred(*members):
+    """Members: (name, content), or a TarInfo."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for member in members:
+            if isinstance(member, tarfile.TarInfo):
+                archive.addfile(member)
+                continue
+            name, content = member
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def special(name, kind, target=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def case(work):
+    """Run ``work`` in a new folder two levels deep; what came of it, inside and out."""
+    top = Path("case").resolve()
+    inside = top / "a" / "b"
+    inside.mkdir(parents=True)
+    here = os.getcwd()
+    os.chdir(inside)
+    error = None
+    try:
+        work()
+    except Exception as e:
+        error = f"{type(e).__name__}: {e}"
+    finally:
+        os.chdir(here)
+    files = sorted(p for p in top.rglob("*") if p.is_file() or p.is_symlink())
+    result = {
+        "error": error,
+        "files": [str(p.relative_to(inside)) for p in files if inside in p.parents],
+        "outside": [str(p) for p in files if inside not in p.parents] + [p for p in EVIL if os.path.lexists(p)],
+    }
+    shutil.rmtree(top)
+    return result
+
+
+EVIL = [str(Path("evil").resolve()), "/tmp/porter-test-evil"]
+picture = (Path(sys.path[0]) / "data" / "images" / "zidane.jpg").read_bytes()
+found = {}
+
+FILES["/coco.zip"] = zipped(("coco/images/val/1.png", picture), ("coco/labels/val/1.txt", b"0 .5 .5 1 1\n"))
+data = {"path": "coco", "train": "images/val", "val": "images/val", "nc": 80, "download": f"{url}/coco.zip"}
+found["honest"] = case(lambda: check_dataset(dict(data)))
+
+for name, member in {
+    "parent": "../evil",
+    "absolute": EVIL[0],
+    "deep parent": "coco/images/../../../evil",
+    "backslash": "..\\evil",
+}.items():
+    FILES["/evil.zip"] = zipped(("coco/images/val/1.png", picture), (member, b"evil"))
+    found[f"zip {name}"] = case(lambda: check_dataset(dict(data, download=f"{url}/evil.zip")))
+    found[f"zip {name}"]["files"] = [f for f in found[f"zip {name}"]["files"] if not f.endswith(".zip")]
+
+tars = {
+    "parent": [("../evil", b"evil")],
+    "link": [special("out", tarfile.SYMTYPE, "../.."), ("out/evil", b"evil")],
+    # each link stays inside when it is looked at alone
+    "link in steps": [special("d/up", tarfile.SYMTYPE, ".."), ("d/up/../evil", b"evil")],
+    "hard link": [special("h", tarfile.LNKTYPE, "../../evil"), ("h", b"evil")],
+    "device": [special("pipe", tarfile.FIFOTYPE)],
+}
+kept = getattr(tarfile, "data_filter", None)
+for has_filter in True, False:
+    if not has_filter and kept:
+        del tarfile.data_filter
+    for name, members in tars.items():
+        FILES["/evil.tar.gz"] = tarred(*members)
+        found[f"tar {name} {has_filter}"] = case(lambda: download(f"{url}/evil.tar.gz", dir="."))
+if kept:
+    tarfile.data_filter = kept
+
+FILES["/x'; touch ran; '.zip"] = FILES["/x';%20touch%20ran;%20'.zip"] = FILES["/coco.zip"]
+found["shell"] = case(lambda: download(f"{url}/x'; touch ran; '.zip", dir="in", curl=True))
+FILES["/cut.zip"] = (FILES["/coco.zip"][:1000], len(FILES["/coco.zip"]))
+tree_downloads.time.sleep = lambda seconds: None  # between tries
+found["cut"] = case(lambda: check_dataset(dict(data, download=f"{url}/cut.zip")))
+found["missing"] = case(lambda: check_dataset(dict(data, download=f"{url}/none.zip")))
+print("\n" + json.dumps(found))

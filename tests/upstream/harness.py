@@ -1,0 +1,309 @@
+"""What the tests on v6.0 share: trees, data, and child processes that cannot reach the network."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+CHECKOUT = HERE.parents[1]
+DRIVERS = HERE / "drivers"
+TIMEOUT = 300  # seconds that one child may take; the longest needs about 20 on an idle machine
+
+
+@dataclass(frozen=True)
+class Tree:
+    """v6.0's files, patched (``name`` is the stack's, such as ``mlu+tpu``) or not (``pristine``)."""
+
+    name: str
+    path: Path
+
+    @property
+    def targets(self) -> list[str]:
+        """The targets whose stacks are applied."""
+        return [] if self.name == "pristine" else self.name.split("+")
+
+
+@dataclass
+class Run:
+    """A child process that has ended."""
+
+    command: list[str]
+    status: int
+    out: str
+    err: str
+    folder: Path  # its working directory
+    forbidden: list[str] = field(default_factory=list)  # what guard/sitecustomize.py refused
+
+    @property
+    def text(self) -> str:
+        """Both outputs."""
+        return self.out + "\n" + self.err
+
+    def story(self) -> str:
+        """What a person needs to understand a failure."""
+        return (
+            f"$ {' '.join(self.command)}\n(in {self.folder}, status {self.status})\n"
+            f"--- stdout\n{self.out[-3000:]}\n--- stderr\n{quiet(self.err)[-5000:]}\n"
+            + "".join(f"--- forbidden: {line}\n" for line in self.forbidden)
+        )
+
+    def ok(self) -> Run:
+        """This run, if it ended well: status 0, no thread died (v6.0 draws in threads), nothing forbidden tried."""
+        assert self.status == 0, self.story()
+        assert "Traceback (most recent call last)" not in self.text, self.story()
+        return self.offline()
+
+    def offline(self) -> Run:
+        """This run, if it tried neither the network nor an installation."""
+        assert not self.forbidden, self.story()
+        return self
+
+
+@dataclass(frozen=True)
+class Training:
+    """A folder that train.py wrote, and the run that wrote it."""
+
+    run: Run
+    folder: Path
+
+    @cached_property
+    def rows(self) -> list[dict[str, float]]:
+        """results.csv, one dictionary per line."""
+        with open(self.folder / "results.csv", newline="") as file:
+            lines = [[cell.strip() for cell in line] for line in csv.reader(file)]
+        return [dict(zip(lines[0], map(float, line))) for line in lines[1:]]
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "weights" / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        return self.folder / "weights" / "best.pt"
+
+
+class Lab:
+    """Owns every child process of a test session, the folder they work in and what they share.
+
+    Args:
+        root: an empty folder of this session.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.python = sys.executable
+        for name in "home", "tmp", "mpl", "work":
+            (root / name).mkdir()
+        self._children: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._count = 0
+        self._jobs: dict[tuple[Any, ...], Future[Any]] = {}
+        self._pool = ThreadPoolExecutor(max_workers=max(1, min(4, os.cpu_count() or 1)))
+        self.isolated = self._probe()
+
+    # -- processes -----------------------------------------------------------------------------------
+
+    def environment(self, marks: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        """A child's whole environment: a home of the session's own, nothing of the caller's but where programs are."""
+        kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")}
+        return {
+            **kept,
+            "HOME": str(self.root / "home"),
+            "TMPDIR": str(self.root / "tmp"),
+            "MPLCONFIGDIR": str(self.root / "mpl"),  # one font cache for the session
+            "YOLOV5_CONFIG_DIR": str(self.root / "home" / "Ultralytics"),
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": str(HERE / "guard"),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONWARNINGS": "default",
+            "PORTER_TEST_MARKS": str(marks),
+            "CUDA_VISIBLE_DEVICES": "",
+            "OMP_NUM_THREADS": "1",  # two children run at once; and sums have one order
+            "GLOO_SOCKET_IFNAME": "lo",
+            "TP_SOCKET_IFNAME": "lo",
+            **(extra or {}),
+        }
+
+    def folder(self, name: str) -> Path:
+        """A new empty folder to work in."""
+        with self._lock:
+            self._count += 1
+            path = self.root / "work" / f"{self._count:03}-{name}"
+        path.mkdir()
+        return path
+
+    def run(
+        self,
+        *command: object,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Run:
+        """Run ``python COMMAND...`` to its end; output goes to files, so no orphan can keep it from ending."""
+        words = [self.python, *map(str, command)]
+        stem = self.folder("run")
+        marks = stem / "forbidden"
+        prefix = [self.python, "-I", "-S", str(HERE / "sandbox.py")] if self.isolated else []
+        with open(stem / "out", "wb") as out, open(stem / "err", "wb") as err:
+            child = subprocess.Popen(
+                [*prefix, *words],
+                cwd=cwd,
+                env=self.environment(marks, env),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+            with self._lock:
+                self._children.add(child)
+            try:
+                child.wait(timeout)
+            except subprocess.TimeoutExpired:
+                err.write(b"\n(killed: it took longer than the tests allow)\n")
+            finally:
+                self._end(child)
+        return Run(
+            words,
+            child.returncode,
+            (stem / "out").read_text(errors="replace"),
+            (stem / "err").read_text(errors="replace").replace("\r", "\n"),
+            cwd,
+            marks.read_text().splitlines() if marks.exists() else [],
+        )
+
+    def _end(self, child: subprocess.Popen[bytes]) -> None:
+        """Kill what is left of a child's session (data loaders outlive a killed train.py for seconds)."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        with self._lock:
+            self._children.discard(child)
+
+    def close(self) -> None:
+        """End every child and every job."""
+        for future in self._jobs.values():
+            future.cancel()
+        for child in list(self._children):
+            self._end(child)
+        self._pool.shutdown()
+
+    def _probe(self) -> bool:
+        done = subprocess.run(
+            [self.python, "-I", "-S", str(HERE / "sandbox.py"), self.python, "-I", "-S", "-c", ""],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+        return done.returncode == 0
+
+    # -- jobs: done once, ahead of the tests that look at them ----------------------------------------
+
+    def ahead(self, key: tuple[Any, ...], work: Callable[[], Any]) -> None:
+        """Queue ``work``; two or more children run while tests look at what others left."""
+        with self._lock:
+            if key not in self._jobs:
+                self._jobs[key] = self._pool.submit(work)
+
+    def done(self, key: tuple[Any, ...], work: Callable[[], Any]) -> Any:
+        """What ``work`` returns, from the queue if it is there, else done here and kept."""
+        with self._lock:
+            future = self._jobs.get(key)
+            mine = future is None or future.cancel()  # a job still waiting is done here: no worker waits for another
+            if mine:
+                future = self._jobs[key] = Future()
+                future.set_running_or_notify_cancel()  # so that nobody else can cancel it
+        assert future is not None
+        if mine:
+            try:
+                future.set_result(work())
+            except BaseException as error:
+                future.set_exception(error)
+        return future.result()
+
+    # -- the tree's programs -------------------------------------------------------------------------
+
+    def script(self, tree: Tree, name: str, *args: object, cwd: Path, env: Mapping[str, str] | None = None) -> Run:
+        """``python TREE/NAME ARGS``."""
+        return self.run(tree.path / name, *args, cwd=cwd, env=self.pristine_env(tree, env))
+
+    def driver(self, tree: Tree, name: str, *args: object, cwd: Path, env: Mapping[str, str] | None = None) -> Run:
+        """``python drivers/NAME TREE ARGS``: one of our scripts, inside a tree."""
+        return self.run(DRIVERS / name, tree.path, *args, cwd=cwd, env=self.pristine_env(tree, env))
+
+    def pristine_env(self, tree: Tree, env: Mapping[str, str] | None) -> dict[str, str]:
+        """Unpatched v6.0 downloads a font when it is imported; it gets one, the ported trees do not."""
+        if tree.name != "pristine":
+            return dict(env or {})
+        config = self.root / "pristine-config"
+        if not config.exists():
+            spec = importlib.util.find_spec("matplotlib")
+            assert spec is not None and spec.origin is not None, "matplotlib is not installed"
+            aside = self.folder("font")
+            shutil.copy(Path(spec.origin).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf", aside / "Arial.ttf")
+            try:
+                aside.rename(config)
+            except OSError:  # another thread was first
+                assert config.exists()
+        return {"YOLOV5_CONFIG_DIR": str(config), "PIP_NO_INDEX": "1", **(env or {})}
+
+    def train(
+        self,
+        tree: Tree,
+        data: Path,
+        *args: object,
+        cwd: Path | None = None,
+        script: str = "train.py",
+        env: Mapping[str, str] | None = None,
+        driver: Sequence[object] = (),
+    ) -> Training:
+        """A short training on a copy of ``data`` in a new folder; ``driver`` runs it through one of our scripts."""
+        cwd = cwd or self.folder("train")
+        own = own_data(data, cwd)
+        words = ["--data", own, "--img", 96, "--device", "cpu", "--workers", 0, "--project", "runs/train", *args]
+        if driver:
+            run = self.driver(tree, str(driver[0]), *driver[1:], "--", *words, cwd=cwd, env=env)
+        else:
+            run = self.script(tree, script, *words, cwd=cwd, env=env)
+        return Training(run, newest(cwd / "runs" / "train"))
+
+
+def porter(*args: object, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run porter as a user in the checkout would."""
+    command = [sys.executable, "-m", "porter", *map(str, args)]
+    return subprocess.run(command, cwd=CHECKOUT, env=dict(env), capture_output=True, text=True, check=False)
+
+
+def quiet(text: str) -> str:
+    """Less the warnings that packages give about each other (a line that says where, a line of source)."""
+    return re.sub(r"(?m)^\S+/site-packages/\S+: \w*Warning: .*\n(?: .*\n)?", "", text)
+
+
+def newest(folder: Path) -> Path:
+    """The last of exp, exp2, exp3, … in ``folder`` (or ``exp``, which then is not there)."""
+    found = sorted(folder.glob("exp*"), key=lambda p: int(p.name[3:] or 1))
+    return found[-1] if found else folder / "exp"
+
+
+def own_data(data: Path, cwd: Path) -> Path:
+    """A copy of a data set for one run (v6.0 writes caches beside the labels); returns its data.yaml."""
+    own = cwd / "data"
+    if not own.exists():
+        shutil.copytree(data, own)
+        text = (data / "data.yaml").read_text()
+        (own / "data.yaml").write_text(re.sub(r"(?m)^path:.*$", f"path: {own}", text))
+    return own / "data.yaml"

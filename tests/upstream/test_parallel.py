@@ -1,0 +1,39 @@
+"""Distributed training on the cpu: two processes over gloo, started as upstream's documentation says."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+
+from .harness import DRIVERS, Tree, newest, own_data
+from .jobs import BARE, NB, Shop
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port: int = s.getsockname()[1]
+        return port
+
+
+@pytest.mark.trees("once")
+def test_two_processes_train_one_model(shop: Shop, tree: Tree) -> None:
+    cwd = shop.lab.folder("ddp")
+    data = own_data(shop.data, cwd)
+    launch = ("-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_addr", "127.0.0.1")
+    words = ("--data", data, "--img", 64, "--device", "cpu", "--workers", 0, "--project", "runs/train")
+    script = (DRIVERS / "ranks.py", tree.path, cwd, "--", *BARE, "--epochs", 2, *words)
+    run = shop.lab.run(*launch, "--master_port", free_port(), *script, cwd=cwd)
+    assert run.status == 0, run.story()
+    ranks = [json.loads((cwd / f"rank{n}.json").read_text()) for n in range(2)]
+    assert ranks[0]["images"] == ranks[1]["images"] == 2 * NB * 2, "a batch of four is shared by two"
+    assert ranks[0]["seen"] != ranks[1]["seen"], "both saw the same images"
+    assert ranks[0]["weights"] == ranks[1]["weights"] != ranks[0]["before"]
+    assert ranks[0]["before"] == ranks[1]["before"]
+    assert [p.name for p in (cwd / "runs" / "train").iterdir()] == ["exp"], "one run, written by one process"
+    folder = newest(cwd / "runs" / "train")
+    assert len((folder / "results.csv").read_text().splitlines()) == 3
+    assert (folder / "weights" / "best.pt").is_file()
+    assert "Using SyncBatchNorm" not in run.text, "torch has it for accelerators only"
