@@ -1,0 +1,75 @@
+# Two commands on a fresh machine:
+#   make demo   build ./yolov5 for Cambricon's MLU and train it for a few iterations (on the CPU without a card)
+#   make test   every test
+# Both make .venv first, with nothing needed but Python 3.9 or newer, git and a package index.
+#
+# With a vendor's own torch (in its container, say), keep it:
+#   make demo TORCH= VENVFLAGS=--system-site-packages
+# With the small CPU build of torch, where the package index gives the CUDA one:
+#   make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+VENV ?= .venv
+VENVFLAGS ?=
+TORCH ?= torch==2.13.0
+export DEVICE ?=
+PYTEST_ARGS ?=
+
+py := $(VENV)/bin/python
+pip := $(py) -m pip --disable-pip-version-check install
+demo_data := demo-data
+# the card where its plugin is, else the CPU
+find_device := from importlib.util import find_spec; print("mlu" if find_spec("torch_mlu") else "cpu")
+
+.PHONY: help demo test lint matrix clean
+
+help:
+	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
+
+# A stamp is written when its step is complete, so an interrupted one is done again.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9) and "porter needs Python 3.9 or newer: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENVFLAGS) $(VENV)
+	@touch $@
+
+# torch on its own, pinned and first. The stamp holds what is there then, a vendor's packages among it, as constraints
+# for pip: nothing that comes later may choose another.
+$(VENV)/.torch: $(VENV)/.made
+	$(if $(strip $(TORCH)),$(pip) $(TORCH))
+	@$(py) -m pip list --format=freeze | grep -E '^(torch|numpy|opencv|pandas|[Pp]illow|protobuf|scipy)[^=]*==' > $@ || true
+	@grep -q '^torch==' $@ || { echo "make: there is no torch in $(VENV), and TORCH names none" >&2; exit 1; }
+
+$(VENV)/.train: $(VENV)/.torch pyproject.toml
+	$(pip) -c $(VENV)/.torch -e '.[train]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.torch pyproject.toml
+	$(pip) -c $(VENV)/.torch -e '.[train,dev]'
+	@touch $@ $(VENV)/.train
+
+demo: $(VENV)/.train
+	$(VENV)/bin/porter apply --target mlu ./yolov5
+	@[ -e $(demo_data) ] || $(VENV)/bin/porter data make --images 256 --size 96x96 --classes 4 $(demo_data)
+	cd yolov5 && "$(abspath $(py))" train.py --img 96 --batch 16 --epochs 15 --optimizer Adam --workers 2 \
+	    --data ../$(demo_data)/data.yaml --weights "" --cfg yolov5n.yaml --name demo \
+	    --device "$${DEVICE:-$$("$(abspath $(py))" -c '$(find_device)')}"
+	@$(py) tools/results.py yolov5/runs/train
+
+test: $(VENV)/.dev
+	$(py) -m pytest $(PYTEST_ARGS) tests
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy --strict porter
+
+matrix: $(VENV)/.dev
+	$(VENV)/bin/nox -s mlu tpu latest
+
+# ./yolov5 is a repository that may hold somebody's work: it is not make's to remove
+clean:
+	rm -rf $(VENV) $(demo_data) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .ci/log
+	@[ ! -e yolov5 ] || echo "yolov5/ is left as it is: remove it yourself if nothing in it is yours"

@@ -1,0 +1,140 @@
+"""The version matrix: what each target's machines run, and what is current.
+
+    nox -s mlu tpu latest       everything;  nox -s mlu -- tests/upstream -k resume      a part
+
+An environment holds up to 5 GB (torch with its CUDA libraries, where the package index has no smaller one),
+so it lies in the user's cache folder (or $PORTER_NOX_ENVDIR), shared by all checkouts, and is made anew only
+when what it is made from changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import nox
+from filelock import FileLock
+from packaging.version import Version
+from platformdirs import user_cache_path
+
+ROOT = Path(__file__).parent
+TESTS = ("pytest>=8.0", "hypothesis>=6.100")  # what the tests need beside porter and the tree
+LATEST = ("torch==2.13.0",)
+
+nox.needs_version = ">=2024.4.15"
+nox.options.sessions = ["lint", "mlu", "tpu", "latest"]
+nox.options.envdir = os.environ.get("PORTER_NOX_ENVDIR") or str(user_cache_path("yolov5-porter") / "nox")
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = True
+nox.options.stop_on_first_error = False
+
+
+def interpreter(version: str) -> str:
+    """The path of a Python of this version on PATH or among pyenv's; the bare version where there is none.
+
+    A pyenv shim is on PATH for every version that pyenv has but runs only the activated ones, so whatever
+    is found has to answer.
+    """
+    on_path = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
+    roots = [folder.parent for folder in on_path if folder.name == "shims"]
+    roots += [Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")]
+    versions = {path for root in roots for path in root.glob(f"versions/{version}.*") if _is_release(path.name)}
+    pyenv = sorted(versions, key=lambda path: Version(path.name), reverse=True)
+    for folder in [*on_path, *(path / "bin" for path in pyenv)]:
+        python = folder / f"python{version}"
+        if python.is_file() and _answers(python, version):
+            return str(python)
+    return version
+
+
+def _is_release(name: str) -> bool:
+    return re.fullmatch(r"\d+\.\d+\.\d+", name) is not None
+
+
+def _answers(python: Path, version: str) -> bool:
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False)
+    return done.returncode == 0 and done.stdout.strip() == version
+
+
+def prepare(session: nox.Session, requirements: tuple[str, ...], made_from: str) -> None:
+    """Install the requirements, unless this environment was completely made from the same before.
+
+    ``made_from`` is everything that the environment depends on.
+    """
+    location = Path(session.virtualenv.location)
+    stamp = location / "porter-made-from"
+    digest = hashlib.sha256(f"{session.python}\n{requirements}\n{made_from}".encode()).hexdigest()
+    if stamp.is_file() and stamp.read_text() == digest:
+        session.log(f"{location} is as {session.name} needs it")
+        return
+    if any(path.name.startswith(("torch", "numpy")) for path in location.glob("lib/python*/site-packages/*")):
+        shutil.rmtree(location)  # made from something else: nothing of it may remain
+        session.virtualenv.create()
+    session.install(*requirements)
+    stamp.write_text(digest)
+
+
+def check(session: nox.Session, torch: str, *, torchvision: bool) -> None:
+    """Fail unless torch is the pinned one still, and torchvision there or not as it should be."""
+    code = (
+        "import importlib.util as u, sys, torch\n"
+        f"found = torch.__version__.split('+')[0], u.find_spec('torchvision') is not None\n"
+        f"found == {(torch, torchvision)!r} or sys.exit('torch, torchvision: %s, %s' % found)\n"
+    )
+    session.run("python", "-c", code)
+
+
+def run_tests(session: nox.Session, constraints: tuple[str, ...], tests: str = "tests") -> None:
+    """Install this checkout's porter as a wheel, beside what is pinned, and run the tests."""
+    session.install("--upgrade", "--force-reinstall", "--no-deps", ".")
+    session.install(*constraints, "yolov5-porter", *TESTS)  # its dependencies
+    # not `python -m pytest`, which would put the checkout before the installed package
+    session.run("pytest", *(session.posargs or [tests]))
+
+
+def vendor(session: nox.Session, target: str, torch: str, tests: str) -> None:
+    """One target's environment: its requirements.txt as they are, porter beside them."""
+    path = ROOT / "patches" / target / "requirements.txt"
+    with FileLock(f"{session.virtualenv.location}.lock"):
+        prepare(session, ("-r", str(path)), path.read_text())
+        check(session, torch, torchvision=True)
+        run_tests(session, ("-c", str(path)), tests)
+        check(session, torch, torchvision=True)
+
+
+@nox.session(python=interpreter("3.9"))
+def mlu(session: nox.Session) -> None:
+    """Python 3.9, torch 1.9.1, torchvision 0.10.1: Cambricon's tutorial."""
+    vendor(session, "mlu", "1.9.1", "tests")
+
+
+@nox.session(python=interpreter("3.10"))
+def tpu(session: nox.Session) -> None:
+    """Python 3.10, torch 2.1.0, torchvision 0.16.0: Sophgo's guide."""
+    vendor(session, "tpu", "2.1.0", "tests/upstream")  # porter's own have run on an older and a newer Python
+
+
+@nox.session(python=interpreter("3.11"))
+def latest(session: nox.Session) -> None:
+    """Python 3.11, torch 2.13.0, no torchvision, the newest of the rest."""
+    with FileLock(f"{session.virtualenv.location}.lock"):
+        prepare(session, LATEST, "")
+        session.install(".[train]")
+        run_tests(session, ())
+        check(session, "2.13.0", torchvision=False)
+
+
+@nox.session(python=interpreter("3.11"))
+def lint(session: nox.Session) -> None:
+    """ruff and mypy, as `make lint` runs them."""
+    with FileLock(f"{session.virtualenv.location}.lock"):
+        prepare(session, LATEST, "")
+        session.install("-e", ".[dev]")
+        session.run("ruff", "check", ".")
+        session.run("ruff", "format", "--check", ".")
+        session.run("mypy", "--strict", "porter")
