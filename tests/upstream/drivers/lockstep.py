@@ -11,6 +11,7 @@ from entry import enter
 
 (out,) = enter()
 
+import numpy  # noqa: E402
 import torch  # noqa: E402
 import train  # noqa: E402  (the tree's)
 from utils.callbacks import Callbacks  # noqa: E402
@@ -60,7 +61,7 @@ def end_of_training(last, best, *rest):
         # written by this very process
         checkpoint = torch.load(str(path), map_location="cpu", **WHOLE)
         record["final"][path.name] = digest(checkpoint["model"].state_dict())
-        record["final"][path.name + " fitness"] = float(checkpoint["best_fitness"]).hex()
+        record["final"][path.name + " fitness"] = numpy.asarray(checkpoint["best_fitness"]).item().hex()
 
 
 train.ComputeLoss, train.ModelEMA = Loss, EMA
