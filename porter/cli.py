@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from porter.commands.apply import Applied
     from porter.commands.status import Status
     from porter.lock import Lock
+    from porter.progress import Terminal
     from porter.project import Project
+    from porter.verify.report import Outcome
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _UNFORESEEN = 70  # EX_SOFTWARE of sysexits.h: none of the four that porter's users can act on
@@ -55,6 +57,7 @@ def cli() -> None:
     porter apply --target mlu ./yolov5    make a ported tree, or port your own clone
     porter status ./yolov5                what is in it
     porter revert ./yolov5                back to pristine upstream
+    porter verify --target mlu            prove that it trains, on the card or an emulated one
 
     Exit codes: 0 done, 1 a check or a patch failed, 2 wrong usage, 3 the surroundings failed (network,
     disk, permissions, a missing program), 70 a bug in porter.
@@ -256,6 +259,73 @@ def lock(upstream: str | None, check: bool) -> None:
     else:
         after.write(project.lock_path)
         click.echo(f"upstream.lock: wrote {', '.join(stale)}")
+
+
+@cli.command()
+@click.option("--target", "target", required=True, metavar="NAME", help="A device family, mlu or tpu.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "hardware", "emulated", "cpu"]),
+    default="auto",
+    show_default=True,
+    help="auto: the card if there is one, else an emulated one, else the cpu.",
+)
+@click.option("--profile", metavar="CARD", default="", help="The card to emulate, such as sg2260.")
+@click.option("--level", type=click.Choice(["static", "smoke", "full"]), default="smoke", show_default=True)
+@click.option("--check", "checks", multiple=True, metavar="NAME", help="Make this check only; may be repeated.")
+@click.option("--python", metavar="EXE", default=sys.executable, help="Run the tree under this interpreter.")
+@click.option(
+    "--jobs", type=click.IntRange(1), help="Programs that may run at once.  [default: a core each, at most 4]"
+)
+@click.option(
+    "--timeout", type=click.FloatRange(1), default=300.0, show_default=True, help="Seconds that one program may take."
+)
+@click.option("--json", "json_file", metavar="FILE", type=_FOLDER, help="Write the report here, for programs.")
+@click.option("--html", "html_file", metavar="FILE", type=_FOLDER, help="Write the report here, for people.")
+@click.option("--keep", is_flag=True, help="Leave the folder that the checks worked in.")
+@click.argument("tree", metavar="[TREE]", type=_FOLDER, required=False)
+def verify(
+    target: str,
+    device: str,
+    profile: str,
+    level: str,
+    checks: tuple[str, ...],
+    python: str,
+    jobs: int | None,
+    timeout: float,
+    json_file: Path | None,
+    html_file: Path | None,
+    keep: bool,
+    tree: Path | None,
+) -> None:
+    """Prove that TREE trains as on the target's device; without TREE, a tree made aside.
+
+    static looks at files alone; smoke trains for seconds; full makes every check. Exit code 1 if one fails.
+    """
+    from porter.commands.verify import Request
+    from porter.commands.verify import verify as run
+    from porter.document import write
+    from porter.progress import Terminal
+    from porter.project import Project
+
+    request = Request(target, tree, device, profile, level, checks, python, jobs or 0, timeout, keep)
+    with Terminal() as progress:
+        made = run(Project.find(), request, progress, progress.say, lambda found: _print_outcome(found, progress))
+    for file, text in (json_file, made.json()), (html_file, made.html()):
+        if file:
+            write(file, text.encode())
+    click.echo(made.summary)
+    raise SystemExit(1 if made.failed else 0)
+
+
+def _print_outcome(found: Outcome, progress: Terminal) -> None:
+    colours = {"passed": "green", "failed": "red", "not shown": "yellow"}
+    state = click.style(f"{found.state:9}", fg=colours[found.state]) if _colour() else f"{found.state:9}"
+    progress.say(f"{state} {found.check:12} {found.said}  ({found.seconds:.1f} s)")
+    if found.state == "failed":
+        for line in found.log.splitlines():
+            progress.say(f"    | {line}")
+        progress.say(f"    repeat: {found.repeat}")
 
 
 @cli.group(name="upstream")

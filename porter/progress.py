@@ -50,6 +50,13 @@ class Terminal(Progress):
 
         print(line, file=sys.stderr)
 
+    def say(self, line: str) -> None:
+        """Print a line of the result on standard output, while a bar may stand below it."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+        print(line, flush=True)
+
     def step(self, what: str, done: int = 0, total: int | None = None) -> None:
         """Move the bar; a new ``what`` starts it anew."""
         import sys

@@ -13,6 +13,7 @@ from porter.stack import available
 
 FILE = "target.yaml"
 _URL = r"https?://\S+"
+BUDGET = ("host_to_device", "device_to_host", "synchronisations")
 _VARIABLE = r"[A-Z][A-Z0-9_]*"
 
 
@@ -54,6 +55,9 @@ class Target:
         visible_devices: environment variables that restrict the devices, the stronger first.
         requirements: the file beside ``target.yaml`` that pins what the tree runs on.
         documentation: the vendor's documents.
+        emulated: profiles of the cards that the emulated device can stand in for, the usual one first.
+        budget: what a steady training step may do at most (calls): ``host_to_device`` and ``device_to_host`` copies,
+            ``synchronisations`` of the host with the device.
     """
 
     name: str
@@ -64,6 +68,8 @@ class Target:
     visible_devices: tuple[str, ...]
     requirements: str
     documentation: tuple[Link, ...]
+    emulated: tuple[str, ...]
+    budget: dict[str, int]
 
     def record(self) -> dict[str, Any]:
         """The target as plain data, for JSON."""
@@ -79,7 +85,18 @@ class Target:
         """
         value = document.read(folder / FILE)
         fields = value.fields(
-            ("name", "title", "plugin", "probe", "distributed", "visible_devices", "requirements", "documentation")
+            (
+                "name",
+                "title",
+                "plugin",
+                "probe",
+                "distributed",
+                "visible_devices",
+                "requirements",
+                "documentation",
+                "emulated",
+                "budget",
+            )
         )
         if fields["name"].text() != folder.name:
             fields["name"].fail(f"{folder.name!r}, as its folder")
@@ -96,6 +113,11 @@ class Target:
             visible_devices=_texts(fields["visible_devices"], _VARIABLE, "an environment variable's name"),
             requirements=requirements,
             documentation=tuple(_link(link) for link in fields["documentation"].sequence("a list of links")),
+            emulated=_texts(fields["emulated"], r"[a-z0-9]+", "a profile's name"),
+            budget={
+                name: int(value.text(r"\d+", "a number of calls"))
+                for name, value in fields["budget"].fields(BUDGET).items()
+            },
         )
 
 

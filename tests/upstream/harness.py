@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import importlib.util
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from porter.verify import child, session
+
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
 DRIVERS = HERE / "drivers"
+OURS = Path(session.__file__).resolve().parent / "drivers"
 TIMEOUT = 300  # seconds that one child may take; the longest needs about 20 on an idle machine
 
 
@@ -38,27 +39,14 @@ class Tree:
         return [] if self.name == "pristine" else self.name.split("+")
 
 
-@dataclass
-class Run:
+class Run(child.Run):
     """A child process that has ended."""
-
-    command: list[str]
-    status: int
-    out: str
-    err: str
-    folder: Path  # its working directory
-    forbidden: list[str] = field(default_factory=list)  # what guard/sitecustomize.py refused
-
-    @property
-    def text(self) -> str:
-        """Both outputs."""
-        return self.out + "\n" + self.err
 
     def story(self) -> str:
         """What a person needs to understand a failure."""
         return (
-            f"$ {' '.join(self.command)}\n(in {self.folder}, status {self.status})\n"
-            f"--- stdout\n{self.out[-3000:]}\n--- stderr\n{quiet(self.err)[-5000:]}\n"
+            f"$ {self.shown()}\n(in {self.folder}, it {self.ending})\n"
+            f"--- stdout\n{self.out[-3000:]}\n--- stderr\n{self.tail(60)[-5000:]}\n"
             + "".join(f"--- forbidden: {line}\n" for line in self.forbidden)
         )
 
@@ -98,7 +86,7 @@ class Training:
 
 
 class Lab:
-    """Owns every child process of a test session, the folder they work in and what they share.
+    """The children of a test session, the folder they work in and what they share.
 
     Args:
         root: an empty folder of this session.
@@ -106,110 +94,29 @@ class Lab:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.python = sys.executable
-        for name in "home", "tmp", "mpl", "work":
-            (root / name).mkdir()
-        self._children: set[subprocess.Popen[bytes]] = set()
+        cores = max(1, min(4, os.cpu_count() or 1))
+        self.children = child.Children(root, sys.executable, 2 * cores, TIMEOUT)
         self._lock = threading.Lock()
-        self._count = 0
         self._jobs: dict[tuple[Any, ...], Future[Any]] = {}
-        self._pool = ThreadPoolExecutor(max_workers=max(1, min(4, os.cpu_count() or 1)))
-        self.isolated = self._probe()
+        self._pool = ThreadPoolExecutor(max_workers=cores)
 
     # -- processes -----------------------------------------------------------------------------------
 
-    def environment(self, marks: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        """A child's whole environment: a home of the session's own, nothing of the caller's but where programs are."""
-        kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")}
-        return {
-            **kept,
-            "HOME": str(self.root / "home"),
-            "TMPDIR": str(self.root / "tmp"),
-            "MPLCONFIGDIR": str(self.root / "mpl"),  # one font cache for the session
-            "YOLOV5_CONFIG_DIR": str(self.root / "home" / "Ultralytics"),
-            "LANG": "C.UTF-8",
-            "PYTHONPATH": str(HERE / "guard"),
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONWARNINGS": "default",
-            "PORTER_TEST_MARKS": str(marks),
-            "CUDA_VISIBLE_DEVICES": "",
-            "OMP_NUM_THREADS": "1",  # two children run at once; and sums have one order
-            "GLOO_SOCKET_IFNAME": "lo",
-            "TP_SOCKET_IFNAME": "lo",
-            **(extra or {}),
-        }
-
     def folder(self, name: str) -> Path:
         """A new empty folder to work in."""
-        with self._lock:
-            self._count += 1
-            path = self.root / "work" / f"{self._count:03}-{name}"
-        path.mkdir()
-        return path
+        return self.children.folder(name)
 
-    def run(
-        self,
-        *command: object,
-        cwd: Path,
-        env: Mapping[str, str] | None = None,
-        timeout: float = TIMEOUT,
-    ) -> Run:
-        """Run ``python COMMAND...`` to its end; output goes to files, so no orphan can keep it from ending."""
-        words = [self.python, *map(str, command)]
-        stem = self.folder("run")
-        marks = stem / "forbidden"
-        prefix = [self.python, "-I", "-S", str(HERE / "sandbox.py")] if self.isolated else []
-        with open(stem / "out", "wb") as out, open(stem / "err", "wb") as err:
-            child = subprocess.Popen(
-                [*prefix, *words],
-                cwd=cwd,
-                env=self.environment(marks, env),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
-            with self._lock:
-                self._children.add(child)
-            try:
-                child.wait(timeout)
-            except subprocess.TimeoutExpired:
-                err.write(b"\n(killed: it took longer than the tests allow)\n")
-            finally:
-                self._end(child)
-        return Run(
-            words,
-            child.returncode,
-            (stem / "out").read_text(errors="replace"),
-            (stem / "err").read_text(errors="replace").replace("\r", "\n"),
-            cwd,
-            marks.read_text().splitlines() if marks.exists() else [],
-        )
-
-    def _end(self, child: subprocess.Popen[bytes]) -> None:
-        """Kill what is left of a child's session (data loaders outlive a killed train.py for seconds)."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        with self._lock:
-            self._children.discard(child)
+    def run(self, *command: object, cwd: Path, env: Mapping[str, str] | None = None) -> Run:
+        """Run ``python COMMAND...`` to its end, without a network."""
+        extra = {"PYTHONWARNINGS": "default", "CUDA_VISIBLE_DEVICES": "", **(env or {})}
+        return Run(**vars(self.children.run(*command, cwd=cwd, env=extra)))
 
     def close(self) -> None:
         """End every child and every job."""
         for future in self._jobs.values():
             future.cancel()
-        for child in list(self._children):
-            self._end(child)
+        self.children.stop()
         self._pool.shutdown()
-
-    def _probe(self) -> bool:
-        done = subprocess.run(
-            [self.python, "-I", "-S", str(HERE / "sandbox.py"), self.python, "-I", "-S", "-c", ""],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=False,
-        )
-        return done.returncode == 0
 
     # -- jobs: done once, ahead of the tests that look at them ----------------------------------------
 
@@ -242,8 +149,12 @@ class Lab:
         return self.run(tree.path / name, *args, cwd=cwd, env=self.pristine_env(tree, env))
 
     def driver(self, tree: Tree, name: str, *args: object, cwd: Path, env: Mapping[str, str] | None = None) -> Run:
-        """``python drivers/NAME TREE ARGS``: one of our scripts, inside a tree."""
-        return self.run(DRIVERS / name, tree.path, *args, cwd=cwd, env=self.pristine_env(tree, env))
+        """``python NAME TREE ARGS``: one of our scripts (the tests' or `porter verify`'s), inside a tree."""
+        folder = DRIVERS if (DRIVERS / name).is_file() else OURS
+        path = os.pathsep.join(filter(None, (str(OURS), (env or {}).get("PYTHONPATH"))))  # entry.py is there
+        return self.run(
+            folder / name, tree.path, *args, cwd=cwd, env=self.pristine_env(tree, {**(env or {}), "PYTHONPATH": path})
+        )
 
     def pristine_env(self, tree: Tree, env: Mapping[str, str] | None) -> dict[str, str]:
         """Unpatched v6.0 downloads a font when it is imported; it gets one, the ported trees do not."""

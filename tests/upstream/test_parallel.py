@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from .harness import DRIVERS, Tree, newest, own_data
+from .harness import OURS, Tree, newest, own_data
 from .jobs import BARE, NB, Shop
 
 
@@ -24,7 +24,7 @@ def test_two_processes_train_one_model(shop: Shop, tree: Tree) -> None:
     data = own_data(shop.data, cwd)
     launch = ("-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_addr", "127.0.0.1")
     words = ("--data", data, "--img", 64, "--device", "cpu", "--workers", 0, "--project", "runs/train")
-    script = (DRIVERS / "ranks.py", tree.path, cwd, "--", *BARE, "--epochs", 2, *words)
+    script = (OURS / "ranks.py", tree.path, cwd, "--", *BARE, "--epochs", 2, *words)
     run = shop.lab.run(*launch, "--master_port", free_port(), *script, cwd=cwd)
     assert run.status == 0, run.story()
     ranks = [json.loads((cwd / f"rank{n}.json").read_text()) for n in range(2)]

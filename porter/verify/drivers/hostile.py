@@ -19,10 +19,10 @@ from entry import enter
 
 (honest,) = enter()
 
-import torch  # noqa: E402
-import utils.checkpoint  # noqa: E402  (the tree's)
-from models.experimental import attempt_load  # noqa: E402
-from utils.general import strip_optimizer  # noqa: E402
+import torch
+import utils.checkpoint  # the tree's
+from models.experimental import attempt_load
+from utils.general import strip_optimizer
 
 MARKS, FILES = Path("marks").resolve(), Path("files").resolve()
 TOUCH = "touch {}"  # the payload's shell command; {} is the mark

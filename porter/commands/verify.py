@@ -1,0 +1,176 @@
+"""Check a tree, or one made aside: choose a device, make the checks, report."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from porter import signals
+from porter.commands.apply import apply
+from porter.commands.status import status
+from porter.errors import PorterError, SurroundingsFailed, WrongUsage
+from porter.progress import Progress
+from porter.project import Project
+from porter.stack import available
+from porter.target import Target
+from porter.verify import report
+from porter.verify.child import Children, Stopped
+from porter.verify.device import Device, choose
+from porter.verify.plan import Check, Failed, NotShown, select
+from porter.verify.report import Outcome, Report
+from porter.verify.session import Session
+
+TIMEOUT = 300.0  # seconds a program of a check may take; the longest takes a fifth of that on two idle cores
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to check and how.
+
+    Attributes:
+        target: a device family.
+        tree: the folder; None to make a tree aside.
+        device: ``auto``, ``hardware``, ``emulated`` or ``cpu``.
+        profile: the card to emulate; empty for the target's usual one.
+        level: ``static``, ``smoke`` or ``full``.
+        checks: names; empty for the level's.
+        python: the interpreter that runs the tree.
+        jobs: how many programs may run at once.
+        timeout: seconds that one may take.
+        keep: leave the working folder.
+    """
+
+    target: str
+    tree: Path | None = None
+    device: str = "auto"
+    profile: str = ""
+    level: str = "smoke"
+    checks: tuple[str, ...] = ()
+    python: str = sys.executable
+    jobs: int = 0
+    timeout: float = TIMEOUT
+    keep: bool = False
+
+
+def verify(
+    project: Project,
+    request: Request,
+    progress: Progress,
+    begun: Callable[[str], None],
+    ended: Callable[[Outcome], None],
+) -> Report:
+    """Make the checks; ``begun`` gets the first line, ``ended`` each outcome as it comes.
+
+    Raises:
+        WrongUsage: no such target, check, tree or interpreter.
+        SurroundingsFailed: the device asked for is not to be had, or the disk is full.
+    """
+    started = time.monotonic()
+    if request.target not in available(project.patches):
+        known = ", ".join(available(project.patches))
+        raise WrongUsage(f"there is no target {request.target!r}", hint=f"There are: {known}.")
+    target = Target.load(project.patches / request.target)
+    checks = select(request.level, request.checks, request.target)
+    if request.tree is not None:
+        _must_hold(project, request.tree, target)
+    root = Path(tempfile.mkdtemp(prefix="porter-verify-"))
+    try:
+        tree = request.tree or _make(project, target, root, progress)
+        device = _device(request, target, checks)
+        begun(f"{target.name}: {tree if request.tree else 'a tree made aside'}, on {device.says}")
+        jobs = request.jobs or min(4, os.cpu_count() or 1)
+        children = Children(root, request.python, jobs, request.timeout)
+        session = Session(project, tree.absolute(), target, device, children, root)
+        outcomes = _all(session, checks, request, progress, ended)
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot work in {root}", error.strerror or str(error)) from error
+    finally:
+        with signals.held():
+            if request.keep:
+                progress.note(f"kept: {root}")
+            else:
+                shutil.rmtree(root, ignore_errors=True)
+    data = "generated scenes of coco128's layout and classes"
+    seconds = time.monotonic() - started
+    emulated = device.kind == "emulated"
+    return Report(target.name, str(tree), device.says, data, emulated, request.level, tuple(outcomes), seconds)
+
+
+def _must_hold(project: Project, tree: Path, target: Target) -> None:
+    """Refuse a folder that is no tree, or another target's."""
+    found = status(project, tree)
+    if target.name not in found.targets:
+        holds = "+".join(found.targets) or "no stack"
+        raise WrongUsage(f"{tree} holds {holds}, not {target.name}", hint=f"porter apply --target {target.name} DIR")
+
+
+def _make(project: Project, target: Target, root: Path, progress: Progress) -> Path:
+    apply(project, [target.name], root / "tree", None, False, progress)
+    return root / "tree"
+
+
+def _device(request: Request, target: Target, checks: Sequence[Check]) -> Device:
+    """The device; none is looked for where nothing runs."""
+    if all(found.level == "static" for found in checks):
+        return Device("cpu", "cpu", "no device: nothing is run")
+    return choose(request.device, target, request.python, profile=request.profile)
+
+
+def _all(
+    session: Session, checks: Sequence[Check], request: Request, progress: Progress, ended: Callable[[Outcome], None]
+) -> list[Outcome]:
+    """Every check's outcome; checks wait for each other's trainings, so each has a thread of its own."""
+    if any(found.level != "static" for found in checks):
+        session.data  # noqa: B018  made once, before the threads look at it
+    pool = ThreadPoolExecutor(max_workers=len(checks), thread_name_prefix="check")
+    try:
+        futures = [pool.submit(_one, session, found, request) for found in checks]
+        pending: set[Future[Outcome]] = set(futures)
+        while pending:
+            progress.step("checking", len(checks) - len(pending), len(checks))
+            done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+            for future in futures:
+                if future in done:
+                    ended(future.result())
+        return [future.result() for future in futures]
+    finally:
+        with signals.held():
+            session.children.stop()
+            pool.shutdown(cancel_futures=True)
+
+
+def _one(session: Session, found: Check, request: Request) -> Outcome:
+    started = time.monotonic()
+    outcome = Outcome(found.name, found.proves, report.PASSED, "", 0.0, repeat=_repeat(request, session, found))
+    try:
+        finding = found.make(session)
+        table = tuple(tuple(row) for row in finding.table)
+        outcome = replace(outcome, said=finding.said, table=table, figures=finding.figures)
+    except NotShown as error:
+        outcome = replace(outcome, state=report.NOT_SHOWN, said=str(error))
+    except Failed as error:
+        outcome = replace(outcome, state=report.FAILED, said=error.why, log=error.log, command=error.command)
+    except Stopped:
+        outcome = replace(outcome, state=report.NOT_SHOWN, said="given up")
+    except (PorterError, OSError):
+        session.children.stop()  # the disk, the interpreter: no other check will fare better
+        raise
+    return replace(outcome, seconds=time.monotonic() - started)
+
+
+def _repeat(request: Request, session: Session, found: Check) -> str:
+    words = ["porter", "verify", "--target", request.target, "--check", found.name]
+    if session.device.kind != "cpu" or request.device == "cpu":
+        words += ["--device", session.device.kind]
+    words += ["--profile", request.profile] if request.profile else []
+    words += ["--python", request.python] if request.python != sys.executable else []
+    words += ["--keep", *([str(request.tree)] if request.tree else [])]
+    return shlex.join(words)

@@ -1,0 +1,138 @@
+"""Of what becomes of a trained model: checkpoints, val.py, detect.py, and files from strangers."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from porter.verify.checks.training import learned
+from porter.verify.plan import Failed, Finding, check
+from porter.verify.session import DRIVERS, Session, newest
+
+Boxes = dict[str, list[list[float]]]  # picture -> class, x, y, width, height (parts of the picture), confidence
+_UNSURE = 1e-5  # confidence from which boxes count: a model after 20 iterations is sure of nothing
+_BOX = 1.0 / 96  # hardware: a box may be a pixel off
+_PLACES = 2e-3  # hardware: what precision, recall and mAP may differ by
+
+
+@check("smoke", "a checkpoint written on the device loads where there is neither the device nor its plugin")
+def checkpoint(session: Session) -> Finding:
+    run = session.trained()
+    found = {}
+    for path in run.last, run.best:
+        found[path.name] = session.driver("checkpoint.py", path, cwd=session.children.folder("load"), device="cpu")
+        if found[path.name]["devices"] != ["cpu"]:
+            raise Failed(f"{path.name} holds tensors of {', '.join(found[path.name]['devices'])}")
+        if found[path.name]["modules"]:
+            raise Failed(f"loading {path.name} imported {', '.join(found[path.name]['modules'])}")
+        if not found[path.name]["finite"]:
+            raise Failed(f"{path.name} holds numbers that are not finite")
+    return Finding(f"{found['last.pt']['tensors']} tensors, all of the host", figures=found)
+
+
+@check("smoke", "val.py on the device gives the cpu's metrics and predictions")
+def val(session: Session) -> Finding:
+    return _validated(session, session.trained("cpu").best, "val")
+
+
+@check("full", "of a model that finds things, val.py on the device gives the cpu's metrics")
+def accuracy(session: Session) -> Finding:
+    found = _validated(session, learned(session).best, "accuracy")
+    if not found.figures["metrics"][2]:
+        raise Failed("the model finds nothing")
+    return found
+
+
+def _validated(session: Session, weights: Path, name: str) -> Finding:
+    """Compare val.py on the device with val.py on the cpu."""
+    cpu, expected = _val(session, weights, "cpu", name)
+    count = sum(map(len, expected.values()))
+    if not count:
+        raise Failed("val.py predicted nothing at all: there is nothing to compare")
+    said = f"P {cpu[0]:.4g}, R {cpu[1]:.4g}, mAP@.5 {cpu[2]:.4g}, {count} predictions"
+    if session.device.kind == "cpu":
+        return Finding(f"{said}; there is only the cpu to compare", figures={"metrics": cpu})
+    ours, predicted = _val(session, weights, session.device.name, name)
+    exact = session.device.kind == "emulated"
+    if ours != cpu if exact else any(abs(a - b) > _PLACES for a, b in zip(ours, cpu)):
+        raise Failed(f"P, R, mAP are {ours} here and {cpu} on the cpu")
+    if exact and predicted != expected:
+        wrong = next(name for name in expected if predicted.get(name) != expected[name])
+        raise Failed(f"the predictions in {wrong} are not the cpu's")
+    return Finding(f"{said}: the cpu's", figures={"metrics": ours})
+
+
+def _val(session: Session, weights: Path, device: str, name: str) -> tuple[list[float], Boxes]:
+    """val.py's P, R, mAP@.5 and mAP@.5:.95 over all classes, and what it predicted."""
+    cwd = session.children.folder(f"{name}-{device}")
+    words = ["--data", session.copy_data(cwd), "--weights", weights, "--img", 96, "--batch-size", 4]
+    words += ["--conf-thres", _UNSURE, "--save-txt", "--save-conf", "--project", "runs"]
+    run = session.script("val.py", *words, cwd=cwd, device=device)
+    rows = re.findall(r"(?m)^ +all +\d+ +\d+ +(\S+) +(\S+) +(\S+) +(\S+)$", run.text)
+    if not rows:
+        raise Failed("val.py printed no table", run.tail(), run.shown())
+    return [float(cell) for cell in rows[-1]], _read(newest(cwd / "runs") / "labels")
+
+
+@check("smoke", "detect.py on the device finds the cpu's boxes")
+def detect(session: Session) -> Finding:
+    cpu = _boxes(session, "cpu")
+    count = sum(map(len, cpu.values()))
+    if not count:
+        raise Failed("detect.py found nothing at all: there is nothing to compare")
+    if session.device.kind == "cpu":
+        return Finding(f"{count} boxes in {len(cpu)} pictures; there is only the cpu to compare")
+    ours = _boxes(session, session.device.name)
+    for name, boxes in cpu.items():
+        mine = ours.get(name, [])
+        if session.device.kind == "emulated":
+            if mine != boxes:
+                raise Failed(f"{name}: {len(mine)} boxes here, {len(boxes)} on the cpu, or others")
+        elif len(mine) != len(boxes) or not all(
+            a[0] == b[0] and max(abs(x - y) for x, y in zip(a[1:5], b[1:5])) < _BOX for a, b in zip(mine, boxes)
+        ):
+            raise Failed(f"{name}: the boxes are not the cpu's")
+    return Finding(f"{count} boxes in {len(cpu)} pictures: the cpu's")
+
+
+def _boxes(session: Session, device: str) -> Boxes:
+    """What detect.py finds in the validation pictures."""
+    cwd = session.children.folder(f"detect-{device}")
+    source = session.data / "images" / "val"
+    words = ["--weights", session.trained("cpu").best, "--source", source, "--img", 96, "--conf-thres", _UNSURE]
+    words += ["--max-det", 50, "--save-txt", "--save-conf", "--nosave", "--project", "runs"]
+    session.script("detect.py", *words, cwd=cwd, device=device)
+    return _read(newest(cwd / "runs") / "labels")
+
+
+def _read(labels: Path) -> Boxes:
+    """What --save-txt wrote."""
+    return {
+        file.stem: [list(map(float, row.split())) for row in file.read_text().splitlines()]
+        for file in sorted(labels.glob("*.txt"))
+    }
+
+
+@check("full", "a file that would run code when it is loaded is refused, by name, and runs nothing")
+def safety(session: Session) -> Finding:
+    cwd = session.children.folder("safety")
+    out = cwd / "hostile.json"
+    run = session.run(DRIVERS / "hostile.py", session.tree, session.trained("cpu").best, cwd=cwd, device="cpu")
+    if not out.exists():
+        raise Failed(f"trying them out {run.ending}", run.tail(), run.shown())
+    found = json.loads(out.read_text())
+    if found["honest"]:
+        raise Failed(f"an honest checkpoint is refused: {found['honest']}")
+    for case, ends in found["cases"].items():
+        if ends["ran"]:
+            raise Failed(f"{case}: the file's code ran")
+        for way in "attempt_load", "strip_optimizer", "load_checkpoint":
+            if not ends[way] or "refused" not in ends[way][1] or ends["expected"] not in ends[way][1]:
+                raise Failed(f"{case}: {way} does not refuse it by name but says {ends[way]}")
+    for place, ends in found["yaml"].items():
+        if ends["ran"]:
+            raise Failed(f"a model's yaml was run as code ({place})")
+    if len(found["plain"]) < 5:
+        raise Failed("plain pickle runs these files no more: nothing was tried")
+    return Finding(f"{len(found['cases'])} hostile files refused by name, none ran anything")

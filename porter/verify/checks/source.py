@@ -1,0 +1,95 @@
+"""Of the tree as it lies there: what it is, that its modules import, that the device answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from porter.commands.status import APPLIED, status
+from porter.verify.plan import Failed, Finding, check
+from porter.verify.session import DRIVERS, Session
+
+# what a training, a validation or a detection does not import unless it is asked for by name, and which needs
+# TensorFlow, Flask or Weights & Biases
+_OTHER = ("models/tf.py", "utils/flask_rest_api/", "utils/aws/", "utils/loggers/wandb/log", "utils/loggers/wandb/sweep")
+
+
+@check("static", "the tree is what upstream.lock and the patches make of the pin, and every file of it is Python")
+def tree(session: Session) -> Finding:
+    found = status(session.project, session.tree)
+    changed = [patch for patch in found.patches if patch.state != APPLIED]
+    wrong = [f"{patch.stack}/{patch.number:04d} is {patch.state}" for patch in changed]
+    wrong += [f"{len(found.commits)} commits are no patch's"] if found.commits else []
+    wrong += [f"{change.path} is changed" for change in found.changes]
+    wrong += [f"it holds no stack for {session.target.name}"] if session.target.name not in found.targets else []
+    for path in sorted(session.tree.rglob("*.py")):
+        try:
+            compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+        except SyntaxError as error:
+            wrong.append(f"{path.relative_to(session.tree)}:{error.lineno}: {error.msg}")
+    if wrong:
+        raise Failed("; ".join(wrong))
+    lacks = f", without {len(found.missing)} files that its source had not" if found.missing else ""
+    return Finding(f"{len(found.patches)} patches as they are locked{lacks}", figures={"head": found.head})
+
+
+@check("smoke", "every module imports, asks no network for anything and installs nothing", name="import")
+def imports(session: Session) -> Finding:
+    names = [module(path) for path in modules(session.tree)]
+    cwd = session.children.folder("import")
+    run = session.run(DRIVERS / "modules.py", session.tree, *names, cwd=cwd)
+    if run.forbidden:
+        raise Failed(f"importing it tried: {run.forbidden[0]}", run.tail(), run.shown())
+    if run.status != 0:
+        raise Failed(f"it {run.ending}", run.tail(), run.shown())
+    failed = json.loads(run.out.splitlines()[-1])
+    if failed:
+        name, why = next(iter(failed.items()))
+        raise Failed(f"{name} does not import: {why}", run.tail(), run.shown())
+    left = list(cwd.iterdir())
+    if left:
+        raise Failed(f"importing it left {left[0].name} in the current folder")
+    return Finding(f"{len(names)} modules")
+
+
+def modules(tree: Path) -> list[Path]:
+    """The tree's modules that a training, a validation or a detection may import, relative to it."""
+    found = [*tree.glob("*.py"), *tree.glob("models/*.py"), *tree.glob("utils/**/*.py")]
+    relative = sorted(path.relative_to(tree) for path in found)
+    return [path for path in relative if not path.as_posix().startswith(_OTHER)]
+
+
+def module(path: Path) -> str:
+    """A module's name from its path."""
+    parts = path.with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@check("smoke", "the device answers, computes a Linear layer and its gradients, and without its plugin says so")
+def probe(session: Session) -> Finding:
+    name = session.device.name
+    found = session.driver("probe.py", name, cwd=session.children.folder("probe"))
+    if set(found["kinds"]) != {name}:
+        raise Failed(f"results lie on {', '.join(found['kinds'])}, not on {name}")
+    exact = session.device.kind != "hardware"
+    if not (found["equal"] if exact else found["error"] < 1e-2):  # cards compute float32 products in less
+        raise Failed(f"the results are {found['error']:g} away from the cpu's")
+    if session.device.kind == "emulated" and "EMULATED" not in found["names"][0]:
+        raise Failed(f"an emulated device calls itself {found['names'][0]}")
+    refused = _refusal(session)
+    return Finding(f"{found['names'][0]}, {found['count']} in all{refused}", figures=found)
+
+
+def _refusal(session: Session) -> str:
+    """Without the plugin, --device has to end in one line; shown where the plugin is not installed."""
+    target = session.target
+    if session.device.facts.get("plugin"):
+        return ""
+    cwd = session.children.folder("no-plugin")
+    run = session.children.run(session.tree / "train.py", "--device", target.name, cwd=cwd)
+    lines = [line for line in run.err.splitlines() if target.plugin.module in line]
+    if run.status == 0 or "Traceback" in run.text or len(lines) != 1:
+        raise Failed(
+            f"without {target.plugin.module}, --device {target.name} does not end in one line", run.tail(), run.shown()
+        )
+    return "; without the plugin it says so"

@@ -1,0 +1,219 @@
+"""The programs that a check runs in a tree: started, confined, limited in time, and ended with all their children."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from porter.errors import SurroundingsFailed
+
+GUARD = Path(__file__).resolve().parent / "guard"
+_ISOLATE = GUARD / "isolate.py"
+# where programs are and how the machine reaches its device: all that a child gets of the caller's environment
+_KEPT = re.compile(
+    r"PATH|LD_LIBRARY_PATH|SYSTEMROOT|LANG|(?:MLU|CN|TPU|CUDA)_VISIBLE_DEVICES|CHIP_ARCH|NEUWARE_HOME|TPUTRAIN_TOP"
+)
+
+
+class Stopped(Exception):
+    """The run is being given up: no child starts any more."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A child process that has ended.
+
+    Attributes:
+        command: its words.
+        status: its exit code; negative: the signal that ended it.
+        folder: its working directory.
+        forbidden: what it tried that the guard refused, one line each.
+        limit: the seconds after which it was killed; 0 if it was not.
+    """
+
+    command: tuple[str, ...]
+    status: int
+    out: str
+    err: str
+    folder: Path
+    forbidden: tuple[str, ...] = ()
+    limit: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """Both outputs."""
+        return self.out + "\n" + self.err
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in words."""
+        if self.limit:
+            return f"was killed after {self.limit:g} s without an end"
+        if self.status < 0:
+            with contextlib.suppress(ValueError):
+                return f"died of {signal.Signals(-self.status).name}"
+        return f"ended with status {self.status}"
+
+    def tail(self, lines: int = 25) -> str:
+        """The end of what it printed, without what packages say about each other and progress bars' older states."""
+        rows = [row.rstrip() for row in _quiet(self.err or self.out).splitlines() if row.strip()]
+        kept = [row for row, after in zip(rows, [*rows[1:], ""]) if not ("%|" in row and "%|" in after)]
+        return "\n".join(kept[-lines:])
+
+    def shown(self) -> str:
+        """Its command as one line of a shell."""
+        return shlex.join(self.command)
+
+
+class Children:
+    """Starts children and ends them.
+
+    Args:
+        root: an empty folder of this run's own; homes, caches and logs of the children go there.
+        python: the interpreter they run under.
+        jobs: how many may run at once.
+        limit: seconds that one may take.
+        confine: no network but loopback, nothing installed (``guard/``).
+        threads: what each may use of the processor; one makes sums have one order.
+    """
+
+    def __init__(
+        self, root: Path, python: str, jobs: int, limit: float, confine: bool = True, threads: int = 1
+    ) -> None:
+        self.root, self.python, self.limit, self.confine, self.threads = root, python, limit, confine, threads
+        for name in "home", "tmp", "mpl", "pyc", "run":
+            (root / name).mkdir(parents=True, exist_ok=True)
+        self._slots = threading.BoundedSemaphore(jobs)
+        self._lock = threading.Lock()
+        self._living: set[subprocess.Popen[bytes]] = set()
+        self._count = 0
+        self._stopped = False
+        self.isolated = confine and self._can_isolate()
+
+    def folder(self, name: str) -> Path:
+        """A new empty folder to work in."""
+        with self._lock:
+            self._count += 1
+            path = self.root / "run" / f"{self._count:03}-{name}"
+        path.mkdir()
+        return path
+
+    def environment(self, marks: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        """A child's whole environment: a home of its own, its caches aside, the guard before everything else."""
+        path = [str(GUARD)] if self.confine else []
+        given = dict(extra or {})
+        path += [given.pop("PYTHONPATH")] if given.get("PYTHONPATH") else []
+        return {
+            **{name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)},
+            "HOME": str(self.root / "home"),
+            "TMPDIR": str(self.root / "tmp"),
+            "MPLCONFIGDIR": str(self.root / "mpl"),
+            "YOLOV5_CONFIG_DIR": str(self.root / "home" / "Ultralytics"),
+            "PYTHONPYCACHEPREFIX": str(self.root / "pyc"),  # the tree stays as it is
+            "PYTHONPATH": os.pathsep.join(path),
+            "PYTHONUNBUFFERED": "1",
+            "PORTER_GUARD_MARKS": str(marks),
+            "OMP_NUM_THREADS": str(self.threads),
+            "GLOO_SOCKET_IFNAME": "lo",
+            "TP_SOCKET_IFNAME": "lo",
+            "WANDB_MODE": "disabled",
+            **given,
+        }
+
+    def run(self, *words: object, cwd: Path, env: Mapping[str, str] | None = None, limit: float | None = None) -> Run:
+        """Run ``python WORDS...`` to its end; output goes to files, so that no orphan can keep it from ending.
+
+        Raises:
+            Stopped: :meth:`stop` was called, before or meanwhile.
+            SurroundingsFailed: the interpreter cannot be started, or the disk is full.
+        """
+        command = (self.python, *map(str, words))
+        with self._slots:
+            log = self.folder("log")
+            marks = log / "forbidden"
+            try:
+                with open(log / "out", "wb") as out, open(log / "err", "wb") as err:
+                    child = self._start(command, cwd, self.environment(marks, env), out.fileno(), err.fileno())
+                    killed = self._wait(child, self.limit if limit is None else limit)
+            except OSError as error:
+                raise SurroundingsFailed(f"cannot run {command[0]}", error.strerror or str(error)) from error
+        if self._stopped:
+            raise Stopped
+        return Run(
+            command,
+            child.returncode,
+            (log / "out").read_text(errors="replace"),
+            (log / "err").read_text(errors="replace").replace("\r", "\n"),
+            cwd,
+            tuple(marks.read_text().splitlines()) if marks.exists() else (),
+            killed,
+        )
+
+    def _start(
+        self, command: tuple[str, ...], cwd: Path, env: dict[str, str], out: int, err: int
+    ) -> subprocess.Popen[bytes]:
+        prefix = [sys.executable, "-I", "-S", str(_ISOLATE)] if self.isolated else []
+        with self._lock:
+            if self._stopped:
+                raise Stopped
+            child = subprocess.Popen(
+                [*prefix, *command],
+                cwd=cwd,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+            self._living.add(child)
+        return child
+
+    def _wait(self, child: subprocess.Popen[bytes], limit: float) -> float:
+        """Wait for a child; the limit if that was passed, else 0."""
+        try:
+            child.wait(limit)
+        except subprocess.TimeoutExpired:
+            return limit
+        finally:
+            self._end(child)
+        return 0.0
+
+    def _end(self, child: subprocess.Popen[bytes]) -> None:
+        """Kill what is left of a child's session (data loaders outlive a killed train.py for seconds)."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        with self._lock:
+            self._living.discard(child)
+
+    def stop(self) -> None:
+        """End every child and start no more."""
+        with self._lock:
+            self._stopped = True
+            living = list(self._living)
+        for child in living:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGKILL)
+
+    def _can_isolate(self) -> bool:
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", str(_ISOLATE), sys.executable, "-I", "-S", "-c", ""],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+        return done.returncode == 0
+
+
+def _quiet(text: str) -> str:
+    """Less the warnings that packages give about each other (a line that says where, a line of source)."""
+    return re.sub(r"(?m)^\S+/(?:site|dist)-packages/\S+: \w*Warning: .*\n(?: .*\n)?", "", text)

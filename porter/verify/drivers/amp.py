@@ -1,0 +1,100 @@
+"""Mixed precision, and the way of the scaler's state through a checkpoint: ``amp.py TREE OUT.json -- ARGS``.
+
+The run ends after its first epoch was saved and is resumed in the same process.
+"""
+
+import contextlib
+import json
+import os
+import sys
+
+from entry import enter
+
+(out,) = enter()
+
+import torch
+import train  # the tree's
+from utils.accelerator.base import Accelerator
+from utils.callbacks import Callbacks
+
+scalers, losses, dtypes, restored = [], [], set(), []
+conv = torch.nn.Conv2d.forward
+
+
+def watched(self, x):  # not a hook: those are pickled with the model
+    y = conv(self, x)
+    if self.training:
+        dtypes.add(str(y.dtype))
+    return y
+
+
+torch.nn.Conv2d.forward = watched
+
+
+def spied(make):
+    def scaler(self, *args, **kwargs):
+        made = make(self, *args, **kwargs)
+        load = made.load_state_dict
+
+        def load_state_dict(state):
+            load(state)
+            restored.append(made.state_dict())
+
+        made.load_state_dict = load_state_dict
+        scalers.append(made)
+        return made
+
+    return scaler
+
+
+for kind in [Accelerator, *Accelerator.__subclasses__()]:
+    if "scaler" in vars(kind):
+        kind.scaler = spied(kind.scaler)
+        break
+
+
+class Loss(train.ComputeLoss):
+    def __call__(self, *args):
+        loss, items = super().__call__(*args)
+        if torch.is_grad_enabled():
+            losses.append(loss.detach())
+        return loss, items
+
+
+train.ComputeLoss = Loss
+
+
+class Stop(Exception):
+    pass
+
+
+def saved(last, epoch, *rest):
+    if len(scalers) == 1:
+        raise Stop  # the run ends here, with one epoch saved
+
+
+def go(words, actions):
+    sys.argv = [sys.argv[0], *words]
+    callbacks = Callbacks()
+    callbacks._callbacks = {k: [] for k in callbacks._callbacks}
+    for hook, action in actions.items():
+        callbacks.register_action(hook, callback=action)
+    with contextlib.suppress(Stop):
+        train.main(train.parse_opt(), callbacks)
+
+
+go(sys.argv[1:], {"on_model_save": saved})
+state = scalers[-1].state_dict()
+go(["--resume", os.path.join("runs", "exp", "weights", "last.pt")], {})
+with open(out, "w") as file:
+    json.dump(
+        {
+            "losses": [float(x) for x in losses],
+            "dtypes": sorted(dtypes),
+            "enabled": bool(scalers[-1].is_enabled()),
+            "saved": state,
+            "restored": restored[-1] if restored else None,
+            "autocast": hasattr(torch, "autocast"),
+        },
+        file,
+    )

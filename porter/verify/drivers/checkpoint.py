@@ -1,0 +1,60 @@
+"""What a checkpoint holds, in a process that knows no plugin: ``checkpoint.py TREE FILE``; prints JSON."""
+
+import json
+import sys
+
+from entry import enter
+
+(path,) = enter()
+
+import torch
+from models.experimental import attempt_load  # the tree's
+from utils.checkpoint import load_checkpoint
+
+
+def tensors(x):
+    if isinstance(x, torch.Tensor):
+        yield x
+    elif isinstance(x, torch.nn.Module):
+        yield from x.parameters()
+        yield from x.buffers()
+        for module in x.modules():  # what v6.0 hangs on a module is neither a parameter nor a buffer
+            for value in vars(module).values():
+                if not isinstance(value, (torch.nn.Module, dict)):
+                    yield from tensors(value)
+    elif isinstance(x, dict):
+        for value in x.values():
+            yield from tensors(value)
+    elif isinstance(x, (list, tuple)):
+        for value in x:
+            yield from tensors(value)
+
+
+found = list(tensors(load_checkpoint(path)))
+# torch tells a storage's device from what was written: before it is mapped to the host
+kinds = set()
+
+
+def seen(storage, location):
+    kinds.add(location.split(":")[0])
+    return storage
+
+
+import utils.checkpoint
+
+options = {"weights_only": False} if "weights_only" in torch.load.__code__.co_varnames else {}
+torch.load(path, map_location=seen, pickle_module=utils.checkpoint, **options)
+model = attempt_load(path, map_location="cpu")
+y = model(torch.zeros(1, 3, 64, 64))[0]
+print(
+    "\n"
+    + json.dumps(
+        {
+            "tensors": len(found),
+            "devices": sorted(kinds | {t.device.type for t in found}),
+            "finite": all(bool(torch.isfinite(t.float()).all()) for t in found if t.numel())
+            and bool(torch.isfinite(y).all()),
+            "modules": sorted(m for m in sys.modules if m in ("torch_mlu", "torch_tpu", "porter_emulated")),
+        }
+    )
+)

@@ -1,0 +1,37 @@
+"""What an interpreter has: ``facts.py MODULE``, the name of the vendor's plugin; prints JSON.
+
+Runs outside any tree and imports torch at most, since a plugin that does not load must not end it.
+"""
+
+import importlib.util
+import json
+import os
+import platform
+import sys
+
+
+def main(plugin):
+    found = {"python": platform.python_version(), "torch": None, "plugin": None, "available": False, "why": ""}
+    spec = importlib.util.find_spec(plugin)
+    found["plugin"] = os.path.dirname(spec.origin) if spec and spec.origin else None
+    try:
+        import torch
+    except ImportError as error:
+        found["why"] = str(error)
+        return found
+    found["torch"] = torch.__version__
+    if found["plugin"]:
+        try:
+            module = importlib.import_module(plugin)
+            found["version"] = getattr(module, "__version__", "")
+            kind = plugin.rpartition("_")[2]
+            older = getattr(torch, "is_%s_available" % kind, None)
+            ask = older or getattr(getattr(torch, kind, None), "is_available", None)
+            found["available"] = bool(ask and ask())
+            found["why"] = "" if found["available"] else "%s finds no device" % plugin
+        except Exception as error:  # whatever a plugin does when its driver is missing: that is the finding
+            found["why"] = "%s does not load: %s" % (plugin, error)
+    return found
+
+
+print("\n" + json.dumps(main(sys.argv[1])))

@@ -1,0 +1,98 @@
+"""The checks by name: what each proves, and from which level on it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from porter.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from porter.verify.session import Session
+
+LEVELS = ("static", "smoke", "full")
+
+
+class Failed(Exception):
+    """A check found what it must not find.
+
+    Args:
+        why: what, in a line.
+        log: the end of what the program printed.
+        command: what was run.
+    """
+
+    def __init__(self, why: str, log: str = "", command: str = "") -> None:
+        super().__init__(why)
+        self.why, self.log, self.command = why, log, command
+
+
+class NotShown(Exception):
+    """A check cannot be made on this device; the message says why."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check that passed has to say.
+
+    Attributes:
+        said: one line.
+        table: its rows for the report, if it made any; the first is the heading.
+        figures: for programs.
+    """
+
+    said: str
+    table: Sequence[Sequence[object]] = ()
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that verify proves.
+
+    Attributes:
+        name: as ``--check`` and a patch's ``Check:`` have it.
+        level: from which level on it runs.
+        proves: one line.
+        targets: whose trees it is for; empty for all.
+    """
+
+    name: str
+    level: str
+    proves: str
+    make: Callable[[Session], Finding]
+    targets: tuple[str, ...] = ()
+
+
+CHECKS: dict[str, Check] = {}
+
+
+def check(
+    level: str, proves: str, *, name: str = "", targets: tuple[str, ...] = ()
+) -> Callable[[Callable[[Session], Finding]], Callable[[Session], Finding]]:
+    """Make a function a check; its name is the check's, dashes for underscores."""
+
+    def register(make: Callable[[Session], Finding]) -> Callable[[Session], Finding]:
+        called = name or make.__name__.rstrip("_").replace("_", "-")
+        CHECKS[called] = Check(called, level, proves, make, targets)
+        return make
+
+    return register
+
+
+def select(level: str, names: Sequence[str], target: str) -> list[Check]:
+    """The checks to make, in their order: those of a level, or the named ones.
+
+    Raises:
+        WrongUsage: there is no such check, or not for this target.
+    """
+    from porter.verify import checks  # noqa: F401  registers them
+
+    ours = {name: found for name, found in CHECKS.items() if not found.targets or target in found.targets}
+    for name in names:
+        if name not in ours:
+            raise WrongUsage(f"there is no check {name!r} for {target}", hint=f"There are: {', '.join(ours)}.")
+    if names:
+        return [found for name, found in ours.items() if name in names]
+    return [found for found in ours.values() if LEVELS.index(found.level) <= LEVELS.index(level)]
