@@ -66,6 +66,8 @@ class Run:
     def tail(self, lines: int = 25) -> str:
         """The end of what it printed, without what packages say about each other and progress bars' older states."""
         rows = [row.rstrip() for row in _quiet(self.err or self.out).splitlines() if row.strip()]
+        if any("torch.distributed.elastic" in row for row in rows):
+            rows = _first_traceback(rows)  # of the rank that failed first; what torchrun says after it tells nothing
         kept = [row for row, after in zip(rows, [*rows[1:], ""]) if not ("%|" in row and "%|" in after)]
         return "\n".join(kept[-lines:])
 
@@ -212,6 +214,15 @@ class Children:
             check=False,
         )
         return done.returncode == 0
+
+
+def _first_traceback(rows: list[str]) -> list[str]:
+    rows = [re.sub(r"^\[rank\d+\]: ?", "", row) for row in rows]
+    begins = [number for number, row in enumerate(rows) if "Traceback (most recent call last)" in row]
+    if not begins:
+        return rows
+    ends = (n for n, row in enumerate(rows) if n > begins[0] and not row.startswith((" ", "Traceback")))
+    return rows[begins[0] : next(ends, len(rows)) + 1]
 
 
 def _quiet(text: str) -> str:

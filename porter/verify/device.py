@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from porter.errors import PorterError, SurroundingsFailed, WrongUsage
+from porter import emulator
+from porter.errors import SurroundingsFailed, WrongUsage
 from porter.target import Target
 
 KINDS = ("auto", "hardware", "emulated", "cpu")
@@ -63,7 +64,7 @@ def facts(python: str, plugin: str) -> dict[str, Any]:
     return found
 
 
-def choose(kind: str, target: Target, python: str, *, profile: str = "", counts: bool = True) -> Device:
+def choose(kind: str, target: Target, python: str, *, profile: str = "") -> Device:
     """The device for a target: of a kind, or the best that is to be had (``auto``).
 
     Raises:
@@ -82,17 +83,15 @@ def choose(kind: str, target: Target, python: str, *, profile: str = "", counts:
             )  # fmt: skip
     if kind == "cpu":
         return Device("cpu", "cpu", f"the cpu ({where})", facts=found)
-    from porter import emulator
-
-    wanted = emulator.load_profile(profile or target.emulated[0])
-    if wanted.target != target.name:
-        raise WrongUsage(f"{wanted.name} is no {target.name}", hint=f"There are: {', '.join(target.emulated)}.")
+    card = emulator.load_profile(profile or target.emulated[0])
+    if card.type != target.name:
+        raise WrongUsage(f"{card.name} is no {target.name}", hint=f"There are: {', '.join(target.emulated)}.")
+    cache = emulator.cache_folder()
     try:
-        environment = emulator.environment(wanted, python=python)
-    except PorterError as error:
+        built = emulator.build(Path(python), cache)
+    except SurroundingsFailed as error:
         if kind == "emulated":
             raise
-        return Device("cpu", "cpu", f"the cpu ({where}); no device can be emulated: {error.what}", facts=found)
-    return Device(
-        "emulated", target.name, f"EMULATED {wanted.title} ({where})", environment, found, profile=wanted.name
-    )
+        return Device("cpu", "cpu", f"the cpu ({where}); {error.what}", facts=found)
+    environment = emulator.environment(card, cache=cache, built=built, steps=False, base={})
+    return Device("emulated", target.name, f"{card.device} ({where})", environment, found, profile=card.name)

@@ -121,12 +121,12 @@ class Session:
         found: dict[str, Any] = json.loads(run.out.splitlines()[-1])
         return found
 
-    def copy_data(self, cwd: Path) -> Path:
+    def copy_data(self, cwd: Path, data: Path | None = None) -> Path:
         """A copy of the data for one run (v6.0 writes caches beside the labels); returns its data.yaml."""
-        own = cwd / "data"
+        own, data = cwd / "data", data or self.data
         if not own.exists():
-            shutil.copytree(self.data, own)
-            text = (self.data / "data.yaml").read_text()
+            shutil.copytree(data, own)
+            text = (data / "data.yaml").read_text()
             (own / "data.yaml").write_text(re.sub(r"(?m)^path:.*$", lambda _: f"path: {json.dumps(str(own))}", text))
         return own / "data.yaml"
 
@@ -161,15 +161,24 @@ class Session:
     # -- trainings that several checks look at -------------------------------------------------------
 
     def trained(self, device: str | None = None) -> Record:
-        """Two epochs from nothing on a device, with the metric collector's files asked for."""
+        """Two epochs from nothing on a device, recorded."""
         device = device or self.device.name
+        found: Record = self.once(
+            f"trained {device}", lambda: self.record(f"recorded-{device}", "--epochs", 2, device=device)
+        )
+        return found
+
+    def plain(self) -> Record:
+        """An epoch from nothing on the device as a person runs it, with the metric collector's files asked for."""
 
         def make() -> Record:
-            cwd = self.children.folder(f"train-{device}")
+            cwd = self.children.folder("train")
             env = {"BENCHMARK_LOG": str(cwd / "benchmark.log"), "AVG_LOG": str(cwd / "accuracy.log")}
-            return self.record(f"train-{device}", "--epochs", 2, device=device, env=env, cwd=cwd)
+            words = (*NANO, "--epochs", 1, "--data", self.copy_data(cwd), "--project", "runs")
+            run = self.script("train.py", *words, cwd=cwd, env=env)
+            return Record(run, newest(cwd / "runs"), {})
 
-        found: Record = self.once(f"trained {device}", make)
+        found: Record = self.once("plain", make)
         return found
 
 

@@ -38,22 +38,23 @@ def val(session: Session) -> Finding:
 
 @check("full", "of a model that finds things, val.py on the device gives the cpu's metrics")
 def accuracy(session: Session) -> Finding:
-    found = _validated(session, learned(session).best, "accuracy")
+    run = learned(session)
+    found = _validated(session, run.best, "accuracy", run.run.folder / "scenes")
     if not found.figures["metrics"][2]:
         raise Failed("the model finds nothing")
     return found
 
 
-def _validated(session: Session, weights: Path, name: str) -> Finding:
+def _validated(session: Session, weights: Path, name: str, data: Path | None = None) -> Finding:
     """Compare val.py on the device with val.py on the cpu."""
-    cpu, expected = _val(session, weights, "cpu", name)
+    cpu, expected = _val(session, weights, "cpu", name, data)
     count = sum(map(len, expected.values()))
     if not count:
         raise Failed("val.py predicted nothing at all: there is nothing to compare")
     said = f"P {cpu[0]:.4g}, R {cpu[1]:.4g}, mAP@.5 {cpu[2]:.4g}, {count} predictions"
     if session.device.kind == "cpu":
         return Finding(f"{said}; there is only the cpu to compare", figures={"metrics": cpu})
-    ours, predicted = _val(session, weights, session.device.name, name)
+    ours, predicted = _val(session, weights, session.device.name, name, data)
     exact = session.device.kind == "emulated"
     if ours != cpu if exact else any(abs(a - b) > _PLACES for a, b in zip(ours, cpu)):
         raise Failed(f"P, R, mAP are {ours} here and {cpu} on the cpu")
@@ -63,10 +64,10 @@ def _validated(session: Session, weights: Path, name: str) -> Finding:
     return Finding(f"{said}: the cpu's", figures={"metrics": ours})
 
 
-def _val(session: Session, weights: Path, device: str, name: str) -> tuple[list[float], Boxes]:
+def _val(session: Session, weights: Path, device: str, name: str, data: Path | None) -> tuple[list[float], Boxes]:
     """val.py's P, R, mAP@.5 and mAP@.5:.95 over all classes, and what it predicted."""
     cwd = session.children.folder(f"{name}-{device}")
-    words = ["--data", session.copy_data(cwd), "--weights", weights, "--img", 96, "--batch-size", 4]
+    words = ["--data", session.copy_data(cwd, data), "--weights", weights, "--img", 96, "--batch-size", 4]
     words += ["--conf-thres", _UNSURE, "--save-txt", "--save-conf", "--project", "runs"]
     run = session.script("val.py", *words, cwd=cwd, device=device)
     rows = re.findall(r"(?m)^ +all +\d+ +\d+ +(\S+) +(\S+) +(\S+) +(\S+)$", run.text)

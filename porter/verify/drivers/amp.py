@@ -14,7 +14,7 @@ from entry import enter
 
 import torch
 import train  # the tree's
-from utils.accelerator.base import Accelerator
+from utils import accelerator
 from utils.callbacks import Callbacks
 
 scalers, losses, dtypes, restored = [], [], set(), []
@@ -32,8 +32,8 @@ torch.nn.Conv2d.forward = watched
 
 
 def spied(make):
-    def scaler(self, *args, **kwargs):
-        made = make(self, *args, **kwargs)
+    def scaler(*args, **kwargs):
+        made = make(*args, **kwargs)
         load = made.load_state_dict
 
         def load_state_dict(state):
@@ -47,10 +47,8 @@ def spied(make):
     return scaler
 
 
-for kind in [Accelerator, *Accelerator.__subclasses__()]:
-    if "scaler" in vars(kind):
-        kind.scaler = spied(kind.scaler)
-        break
+for acc in accelerator.REGISTRY.values():
+    acc.scaler = spied(acc.scaler)
 
 
 class Loss(train.ComputeLoss):

@@ -16,7 +16,7 @@ torch.manual_seed(0)
 inputs, layer = torch.rand(10, 20, 12), torch.nn.Linear(12, 3)
 results = []
 for where in torch.device("cpu"), device:
-    x, net = inputs.to(where).requires_grad_(), torch.nn.Linear(12, 3)
+    x, net = inputs.clone().to(where).requires_grad_(), torch.nn.Linear(12, 3)
     net.load_state_dict(layer.state_dict())
     net.to(where)
     y = net(x)
