@@ -93,10 +93,20 @@ def command(program: str, version: tuple[int, int], output: Path) -> list[str]:
         *(program, f"-std={standard}", "-O1", "-fPIC", "-shared", "-w"),
         f"-D_GLIBCXX_USE_CXX11_ABI={int(torch._C._GLIBCXX_USE_CXX11_ABI)}",
         "-DTORCH_EXTENSION_NAME=_device",
+        *_pybind_flags(),
+        *(["-DPORTER_DISTRIBUTED"] if torch.distributed.is_available() else []),
         *(part for folder in include for part in ("-isystem", str(folder))),
         *(str(NATIVE / "device.cpp"), "-o", str(output), f"-L{root / 'lib'}"),
         *("-lc10", "-ltorch_cpu", "-ltorch", "-ltorch_python"),
     ]
+
+
+def _pybind_flags() -> list[str]:
+    # Without them pybind11 takes the extension's classes and torch's for different ones; newer versions need none.
+    import torch
+
+    names = ((name, getattr(torch._C, f"_PYBIND11_{name}", None)) for name in ("COMPILER_TYPE", "STDLIB", "BUILD_ABI"))
+    return [f'-DPYBIND11_{name}="{value}"' for name, value in names if value]
 
 
 def key(line: list[str], compiler_version: str) -> str:

@@ -1,9 +1,8 @@
-"""The vendor's process group, cncl or sccl, over gloo: the host's view of device memory is what travels."""
+"""The vendor's process group over gloo: cncl, sccl, or gloo itself where the vendor's plugin uses that."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Callable, List, Optional
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -13,95 +12,32 @@ if TYPE_CHECKING:
 
 
 def register(device: Device) -> None:
-    """Make the vendor's backend known to torch.distributed, if torch was built with it and the card has one."""
-    name: Optional[str] = device.profile.data["process_group"]["backend"]
-    if not name or not dist.is_available() or hasattr(dist.Backend, name.upper()):
+    """Make the card's backend known to torch.distributed, if torch was built with it."""
+    name: str = device.profile.data["process_group"]["backend"]
+    if not dist.is_available():
         return
-    group = _group_class(device, name)
+    if name == "gloo":
+        _extend_gloo(device)
+    elif not hasattr(dist.Backend, name.upper()):
 
-    def create(store: Any, rank: int, size: int, timeout: timedelta) -> Any:
-        return group(store, rank, size, timeout)
+        def create(store: Any, rank: int, size: int, timeout: Any) -> Any:
+            return device.native.process_group(dist.ProcessGroupGloo(store, rank, size, timeout), name)
 
-    dist.Backend.register_backend(name, create, devices=[device.profile.type])
-
-
-def _done(result: Any) -> Any:
-    future: Any = torch.futures.Future()
-    future.set_result(result)
-    return torch._C._distributed_c10d._create_work_from_future(future)
+        dist.Backend.register_backend(name, create, devices=[device.profile.type])
 
 
-def _group_class(device: Device, name: str) -> Any:
-    view: Callable[[torch.Tensor], torch.Tensor] = device.native.host_alias
+def _extend_gloo(device: Device) -> None:
+    # torch's own gloo knows tensors of the CPU and CUDA only: every group that it makes gets a part for the device's.
+    module: Any = dist.distributed_c10d
+    make = module._new_process_group_helper
 
-    def views(tensors: List[torch.Tensor]) -> List[torch.Tensor]:
-        for tensor in tensors:
-            if tensor.device.type != device.profile.type:
-                raise RuntimeError(f"{name} takes tensors of {device.profile.type} only, this one is on {tensor.device}")
-        return [view(tensor) for tensor in tensors]
+    def helper(*args: Any, **kwargs: Any) -> Any:
+        made = make(*args, **kwargs)
+        group = made[0] if isinstance(made, tuple) else made
+        if isinstance(group, dist.ProcessGroup) and dist.get_backend(group) == "gloo":
+            gloo = group._get_backend(torch.device("cpu"))
+            part = device.native.process_group(gloo, "gloo")
+            group._register_backend(torch.device(device.profile.type), dist.ProcessGroup.BackendType.CUSTOM, part)
+        return made
 
-    class Group(dist.ProcessGroup):
-        """Runs each collective with gloo, at once, in place."""
-
-        def __init__(self, store: Any, rank: int, size: int, timeout: timedelta) -> None:
-            super().__init__(rank, size)
-            self.gloo = dist.ProcessGroupGloo(store, rank, size, timeout)
-
-        def getBackendName(self) -> str:  # noqa: N802 torch's name
-            return name
-
-        def allreduce(self, tensors: Any, opts: Any = None) -> Any:
-            self.gloo.allreduce(views(tensors), opts or dist.AllreduceOptions()).wait()
-            return _done(tensors)
-
-        def allreduce_coalesced(self, tensors: Any, opts: Any = None) -> Any:
-            options = dist.AllreduceOptions()
-            if opts is not None:
-                options.reduceOp = opts.reduceOp
-            for tensor in tensors:
-                self.allreduce([tensor], options)
-            return _done(tensors)
-
-        def broadcast(self, tensors: Any, opts: Any) -> Any:
-            self.gloo.broadcast(views(tensors), opts).wait()
-            return _done(tensors)
-
-        def reduce(self, tensors: Any, opts: Any) -> Any:
-            self.gloo.reduce(views(tensors), opts).wait()
-            return _done(tensors)
-
-        def allgather(self, outputs: Any, inputs: Any, opts: Any = None) -> Any:
-            self.gloo.allgather([views(each) for each in outputs], views(inputs)).wait()
-            return _done(outputs)
-
-        def _allgather_base(self, output: Any, given: Any, opts: Any = None) -> Any:
-            parts = list(view(output).view(self.size(), -1).unbind(0))
-            self.gloo.allgather([parts], [view(given).reshape(-1)]).wait()
-            return _done(output)
-
-        def allgather_into_tensor_coalesced(self, outputs: Any, inputs: Any, opts: Any = None) -> Any:
-            for output, given in zip(outputs, inputs):
-                self._allgather_base(output, given)
-            return _done(outputs)
-
-        def gather(self, outputs: Any, inputs: Any, opts: Any) -> Any:
-            self.gloo.gather([views(each) for each in outputs], views(inputs), opts).wait()
-            return _done(outputs)
-
-        def scatter(self, outputs: Any, inputs: Any, opts: Any) -> Any:
-            self.gloo.scatter(views(outputs), [views(each) for each in inputs], opts).wait()
-            return _done(outputs)
-
-        def send(self, tensors: Any, to: int, tag: int = 0) -> Any:
-            self.gloo.send(views(tensors), to, tag).wait()
-            return _done(tensors)
-
-        def recv(self, tensors: Any, source: int, tag: int = 0) -> Any:
-            self.gloo.recv(views(tensors), source, tag).wait()
-            return _done(tensors)
-
-        def barrier(self, opts: Any = None) -> Any:
-            self.gloo.barrier().wait()
-            return _done([])
-
-    return Group
+    module._new_process_group_helper = helper

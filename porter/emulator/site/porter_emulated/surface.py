@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple
 
 import torch
 
@@ -209,6 +209,3 @@ def autocast(device: Device) -> Dict[str, Any]:
     }
 
 
-def backend_of(device: Device) -> Optional[str]:
-    name: Optional[str] = device.profile.data["process_group"]["backend"]
-    return name

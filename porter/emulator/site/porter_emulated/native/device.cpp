@@ -1,10 +1,15 @@
 // A device of torch's PrivateUse1 key over host memory: the emulation of a card. What Python calls it by is below.
 
 #include <ATen/ATen.h>
+#include <torch/csrc/Dtype.h>
+#include <torch/csrc/DynamicTypes.h>
 #include <torch/csrc/utils/pybind.h>
 
 #include "autocast.h"
 #include "kernels.h"
+#ifdef PORTER_DISTRIBUTED
+#include "group.h"
+#endif
 #include "missing.h"
 
 namespace porter {
@@ -69,6 +74,10 @@ void start(const Names& whole) {
   c10::SetAllocator(kDevice, &allocator());
   library("_", kKey).fallback(torch::CppFunction::makeFromBoxedFunction<&boxed>());
   library("_", kAutocast).fallback(torch::CppFunction::makeFallthrough());
+  if (!c10::Dispatcher::singleton().hasBackendFallbackForDispatchKey(c10::DispatchKey::AutogradPrivateUse1)) {
+    // older versions have none for devices of plugins, and operators of other libraries need it
+    library("_", c10::DispatchKey::AutogradPrivateUse1).fallback(torch::CppFunction::makeFallthrough());
+  }
   auto& aten = library("aten", kKey);
   register_kernels(aten);
   for (const auto& name : whole) {
@@ -137,6 +146,14 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
     check_index(index);
     return default_generator(static_cast<c10::DeviceIndex>(index));
   });
+#ifdef PORTER_DISTRIBUTED
+  m.def(
+      "process_group",
+      [](const c10::intrusive_ptr<c10d::Backend>& gloo, const std::string& name) -> c10::intrusive_ptr<c10d::Backend> {
+        return c10::make_intrusive<Group>(gloo, name);
+      },
+      py::call_guard<py::gil_scoped_release>());
+#endif
   m.def("in_bad_fork", [] { return bad_fork.load(); });
   m.def("is_used", [] { return used.load(); });
   m.def("host_alias", [](const at::Tensor& tensor) { return on_device(tensor) ? host_alias(tensor) : tensor; });
