@@ -36,7 +36,12 @@ def build(python: Path, cache: Path) -> Path:
     env.update(PYTHONPATH=str(SITE), PORTER_EMULATED_CACHE=str(cache), TORCH_DEVICE_BACKEND_AUTOLOAD="0")
     try:
         done = subprocess.run(
-            [str(python), "-c", _PROGRAM], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            [str(python), "-c", _PROGRAM],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except OSError as error:
         raise SurroundingsFailed(f"no emulated device: cannot run {python}", error.strerror or str(error)) from error

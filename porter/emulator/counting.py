@@ -19,7 +19,9 @@ def read_counts(path: Path) -> list[dict[str, Any]]:
         found = [
             each
             for each in path.parent.glob("*")
-            if each.name.startswith(before) and each.name.endswith(after) and _middle(each.name, before, after).isdigit()
+            if each.name.startswith(before)
+            and each.name.endswith(after)
+            and _middle(each.name, before, after).isdigit()
         ]
     read: list[dict[str, Any]] = [json.loads(each.read_text()) for each in found]
     return sorted(read, key=lambda counts: int(counts["pid"]))

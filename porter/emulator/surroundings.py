@@ -34,7 +34,7 @@ def environment(
         counts: file for the counts, written when the process ends.  ``%p`` in it stands for the process id, which
             a program of several processes needs.
         root: the program's folder; lines of Python in it are what counts are put down to.
-        built: the folder that :func:`porter.emulator.build` gave for the program's interpreter; then nothing is compiled.
+        built: what :func:`porter.emulator.build` gave for the program's interpreter; then nothing is compiled.
         steps: end a step of the counts with each step of an optimizer.
         trace: find the line of every operator; slower, by several times.
         base: the environment that this is added to, by default this process's: its PYTHONPATH is kept.

@@ -20,7 +20,13 @@ device = torch.device(kind, rank) if kind != "cpu" else torch.device("cpu")
 dist.init_process_group(backend)
 
 torch.manual_seed(0)
-layers = [torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.SiLU(), torch.nn.Flatten(), torch.nn.Linear(144, 2)]
+layers = [
+    torch.nn.Conv2d(3, 4, 3),
+    torch.nn.BatchNorm2d(4),
+    torch.nn.SiLU(),
+    torch.nn.Flatten(),
+    torch.nn.Linear(144, 2),
+]
 model = torch.nn.Sequential(*layers)
 if kind == "mlu":
     model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
@@ -44,6 +50,15 @@ dist.broadcast_object_list(objects, 0)
 dist.barrier()
 state = {name: tensor.double().cpu().sum().item() for name, tensor in model.state_dict().items()}
 with open(f"{out}-{rank}.json", "w") as file:
-    json.dump({"state": state, "sum": value.item(), "parts": [part.item() for part in parts], "objects": objects,
-               "backend": dist.get_backend(), "device": str(device)}, file)
+    json.dump(
+        {
+            "state": state,
+            "sum": value.item(),
+            "parts": [part.item() for part in parts],
+            "objects": objects,
+            "backend": dist.get_backend(),
+            "device": str(device),
+        },
+        file,
+    )
 dist.destroy_process_group()

@@ -6,9 +6,10 @@ standard library and torch, Python 3.8.  A shim calls :func:`start` once; the de
 
 from __future__ import annotations
 
+import os
 import sys
 from types import ModuleType
-from typing import Any, Optional
+from typing import Any
 
 from porter_emulated import build
 from porter_emulated import profile as profiles
@@ -17,7 +18,11 @@ from porter_emulated.build import BuildFailed
 
 __all__ = ["BuildFailed", "Device", "start"]
 
-_DEFAULT_PROFILES = {"torch_mlu": "mlu370", "torch_tpu": "sg2260"}
+
+def _default_profile(plugin: str) -> str:
+    # Sophgo's plugin takes the chip from CHIP_ARCH
+    chip = os.environ.get("CHIP_ARCH", "sg2260")
+    return {"torch_mlu": "mlu370", "torch_tpu": "bm1684x" if chip == "bm1684x" else "sg2260"}[plugin]
 
 
 class Device:
@@ -25,13 +30,13 @@ class Device:
 
     def __init__(self, plugin: str) -> None:
         try:
-            self.settings = environment.read(_DEFAULT_PROFILES[plugin])
+            self.settings = environment.read(_default_profile(plugin))
             self.profile = profiles.Profile(self.settings.profile)
         except ValueError as error:
             raise ImportError(f"no emulated device: {error}") from error
         if self.profile.plugin != plugin:
             # torch has one name for devices of plugins in a process
-            raise ImportError(f"{plugin} is not what is emulated here: {self.profile.device} is, of {self.profile.plugin}")
+            raise ImportError(f"{plugin} is not emulated here: {self.profile.plugin} is, as {self.profile.device}")
         self.memory = self.settings.memory or self.profile.memory
         self.visible = environment.visible(self.settings.devices, self.profile.data["visible"]["variables"])
         self.native: Any = build.load()
@@ -41,7 +46,7 @@ class Device:
         return len(self.visible)
 
 
-_device: Optional[Device] = None
+_device: Device | None = None
 
 
 def start(plugin: str) -> Device:
@@ -59,7 +64,7 @@ def start(plugin: str) -> Device:
         _device = made
         print(_banner(made), file=sys.stderr, flush=True)
     if _device.profile.plugin != plugin:
-        raise ImportError(f"{plugin} is not what is emulated here: {_device.profile.device} is")
+        raise ImportError(f"{plugin} is not emulated here: {_device.profile.plugin} is")
     return _device
 
 
@@ -74,6 +79,6 @@ def publish(device: Device, module: ModuleType) -> None:
 
     from porter_emulated import counts, tensors
 
-    torch._register_device_module(device.profile.type, module)
+    torch._register_device_module(device.profile.type, module)  # type: ignore[no-untyped-call]
     tensors.add_methods(device)
     counts.begin(device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -30,9 +30,9 @@ class _OwnGradScaler:
         self._backoff_factor = backoff_factor
         self._growth_interval = growth_interval
         self._growth_start = 0
-        self._scale: Optional[torch.Tensor] = None
-        self._tracker: Optional[torch.Tensor] = None
-        self._found: Dict[int, torch.Tensor] = {}  # by optimizer: whether its gradients hold inf or nan
+        self._scale: torch.Tensor | None = None
+        self._tracker: torch.Tensor | None = None
+        self._found: dict[int, torch.Tensor] = {}  # by optimizer: whether its gradients hold inf or nan
 
     def _made(self) -> torch.Tensor:
         if self._scale is None:
@@ -47,8 +47,10 @@ class _OwnGradScaler:
             return type(outputs)(self.scale(each) for each in outputs)
         return outputs * self._made().to(outputs.device)
 
-    def _unscale_grads_(self, optimizer: Any, inv_scale: Any, found_inf: Any, allow_fp16: bool) -> Dict[Any, torch.Tensor]:
-        groups: Dict[Any, List[torch.Tensor]] = {}
+    def _unscale_grads_(
+        self, optimizer: Any, inv_scale: Any, found_inf: Any, allow_fp16: bool
+    ) -> dict[Any, torch.Tensor]:
+        groups: dict[Any, list[torch.Tensor]] = {}
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
@@ -56,7 +58,7 @@ class _OwnGradScaler:
                         raise ValueError("Attempting to unscale FP16 gradients.")
                     key = (parameter.grad.device, parameter.grad.dtype)
                     groups.setdefault(key, []).append(parameter.grad)
-        found: Dict[Any, torch.Tensor] = {}
+        found: dict[Any, torch.Tensor] = {}
         for (device, _), gradients in groups.items():
             flag = found.setdefault(device, found_inf.to(device, copy=True))
             torch._amp_foreach_non_finite_check_and_unscale_(gradients, flag, inv_scale.to(device))
@@ -93,7 +95,7 @@ class _OwnGradScaler:
                 raise AssertionError("No inf checks were recorded prior to update.")
             found = functools.reduce(lambda one, other: one + other, self._found.values()).to(scale.device)
             factors = self._growth_factor, self._backoff_factor, self._growth_interval
-            torch._amp_update_scale_(scale, self._tracker, found, *factors)
+            torch._amp_update_scale_(scale, self._tracker, found, *factors)  # type: ignore[arg-type]
         self._found = {}
 
     def get_scale(self) -> float:
@@ -104,7 +106,7 @@ class _OwnGradScaler:
     def is_enabled(self) -> bool:
         return self._enabled
 
-    def state_dict(self) -> Dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         if not self._enabled:
             return {}
         return {
@@ -115,11 +117,13 @@ class _OwnGradScaler:
             "_growth_tracker": self._growth_start if self._tracker is None else int(self._tracker.item()),
         }
 
-    def load_state_dict(self, state: Dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         if not self._enabled:
             return
         if not state:
-            raise RuntimeError("The source state dict is empty, possibly because it was saved from a disabled GradScaler.")
+            raise RuntimeError(
+                "The source state dict is empty, possibly because it was saved from a disabled GradScaler."
+            )
         self._start = state["scale"]
         self._growth_start = state["_growth_tracker"]
         self._growth_factor = state["growth_factor"]
@@ -133,7 +137,7 @@ class _OwnGradScaler:
 _Base: Any = torch.amp.GradScaler if hasattr(torch.amp, "GradScaler") else _OwnGradScaler
 
 
-def of(device: Device) -> Dict[str, Any]:
+def of(device: Device) -> dict[str, Any]:
     """``autocast`` and ``GradScaler`` of this device, as ``torch_mlu.mlu.amp`` and ``torch_tpu.tpu.amp`` have them."""
     kind = device.profile.type
 

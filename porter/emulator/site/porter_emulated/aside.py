@@ -6,12 +6,12 @@ import importlib.util
 import os
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
-from typing import Callable, Optional
+from typing import Callable
 
 SITE = os.path.realpath(os.path.join(os.path.dirname(__file__), os.pardir))
 
 
-def find_real(name: str, is_real: Callable[[ModuleSpec], bool]) -> Optional[ModuleSpec]:
+def find_real(name: str, is_real: Callable[[ModuleSpec], bool]) -> ModuleSpec | None:
     """Another module of this name, in any place that Python looks but the emulation's own folder."""
     elsewhere = [entry for entry in sys.path if os.path.realpath(entry or os.curdir) != SITE]
     for finder in sys.meta_path:

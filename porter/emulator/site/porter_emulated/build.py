@@ -1,10 +1,10 @@
 """Compile the device for the torch and the compiler at hand, once, into a cache.
 
-``python -m porter_emulated.build`` does it ahead of time and prints the folder.  torch.utils.cpp_extension is not used: in
-torch 2.1 it cannot be imported beside a current setuptools, and it knows of no lock that survives a killed build.
+:func:`main` does it ahead of time and prints the folder.  torch.utils.cpp_extension is not used: in torch 2.1 it
+cannot be imported beside a current setuptools, and it knows of no lock that survives a killed build.
 
-Environment: ``CXX`` the compiler; ``PORTER_EMULATED_CACHE`` the cache; ``PORTER_EMULATED_BUILD`` a folder that holds the
-finished build, then nothing is compiled.
+Environment: ``CXX`` the compiler; ``PORTER_EMULATED_CACHE`` the cache; ``PORTER_EMULATED_BUILD`` a folder that holds
+the finished build, then nothing is compiled.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Iterator
 
 NATIVE = Path(__file__).with_name("native")
 NAME = "porter_emulated._device"

@@ -3,11 +3,12 @@
 A program, or ``PORTER_EMULATED_STEP=optimizer`` for it, ends a step with :func:`step`.  When the process ends, the
 steps go to the file that ``PORTER_EMULATED_COUNTS`` names, as JSON::
 
-    {"profile": "mlu370", "device": "EMULATED MLU370", "mode": "strict", "pid": 1, "steps": [STEP, ...], "rest": STEP}
+    {"profile": "mlu370", "device": "EMULATED MLU370", "mode": "strict", "pid": 1,
+     "steps": [STEP, ...], "rest": STEP}
 
     STEP: {"operators": {"aten::add.out": {"count": 3, "line": "train.py:7"}, ...},
-           "uploads": [{"operator": ..., "line": ..., "count": ..., "bytes": ...}, ...],
-           "downloads": the same, "synchronisations": the same without bytes, "refused", "fallen_back": likewise}
+           "uploads": [{"operator": ..., "line": ..., "count": ..., "bytes": ...}, ...], "downloads": likewise,
+           "synchronisations": the same without bytes, "refused", "fallen_back": likewise}
 
 ``rest`` is what ran after the last step (all of it, where nothing marks steps).  A line is ``backward`` where it was the
 autograd engine that ran the operator, and an operator's line is that of its first use, unless each is traced.
@@ -18,7 +19,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from porter_emulated import Device
@@ -36,11 +37,11 @@ MOST_STEPS = 2000  # what is kept one by one; later steps are added to the last
 class _Record:
     def __init__(self, device: Device) -> None:
         self.device = device
-        self.steps: List[Dict[str, Any]] = []
+        self.steps: list[dict[str, Any]] = []
         self.pid = os.getpid()
 
 
-_record: Optional[_Record] = None
+_record: _Record | None = None
 
 
 def begin(device: Device) -> None:
@@ -53,7 +54,7 @@ def begin(device: Device) -> None:
         _mark_optimizer_steps()
 
 
-def step() -> Dict[str, Any]:
+def step() -> dict[str, Any]:
     """End a training step: what ran since the last one ended."""
     record = _recording()
     made = _drained(record)
@@ -64,7 +65,7 @@ def step() -> Dict[str, Any]:
     return made
 
 
-def snapshot() -> Dict[str, Any]:
+def snapshot() -> dict[str, Any]:
     """The steps that ended so far, and what ran since the last of them or the last snapshot."""
     record = _recording()
     profile = record.device.profile
@@ -84,9 +85,9 @@ def _recording() -> _Record:
     return _record
 
 
-def _drained(record: _Record) -> Dict[str, Any]:
+def _drained(record: _Record) -> dict[str, Any]:
     ran, events = record.device.native.drain()
-    made: Dict[str, Any] = {"operators": {name: {"count": count, "line": line} for name, count, line in ran}}
+    made: dict[str, Any] = {"operators": {name: {"count": count, "line": line} for name, count, line in ran}}
     made.update({name: [] for name in _KINDS.values()})
     for kind, name, line, count, size in events:
         if kind == "operator":  # traced: each line of each operator
@@ -99,23 +100,23 @@ def _drained(record: _Record) -> Dict[str, Any]:
     return made
 
 
-def _sum(one: Dict[str, Any], other: Dict[str, Any]) -> Dict[str, Any]:
+def _sum(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     operators = {name: dict(entry) for name, entry in one["operators"].items()}
     for name, entry in other["operators"].items():
         known = operators.setdefault(name, {**entry, "count": 0})
         known["count"] += entry["count"]
-    result: Dict[str, Any] = {"operators": operators}
+    result: dict[str, Any] = {"operators": operators}
     for kind in _KINDS.values():
-        merged: Dict[Any, Dict[str, Any]] = {}
+        merged: dict[Any, dict[str, Any]] = {}
         for entry in (*one[kind], *other[kind]):
-            known = merged.setdefault((entry["operator"], entry["line"]), {**entry, **{name: 0 for name in _sums(entry)}})
+            known = merged.setdefault((entry["operator"], entry["line"]), {**entry, **dict.fromkeys(_sums(entry), 0)})
             for name in _sums(entry):
                 known[name] += entry[name]
         result[kind] = list(merged.values())
     return result
 
 
-def _sums(entry: Dict[str, Any]) -> List[str]:
+def _sums(entry: dict[str, Any]) -> list[str]:
     return [name for name in ("count", "bytes") if name in entry]
 
 
@@ -123,7 +124,10 @@ def _mark_optimizer_steps() -> None:
     # The base class sees to hooks after each step from torch 2.0 on.
     from torch.optim.optimizer import register_optimizer_step_post_hook
 
-    register_optimizer_step_post_hook(lambda optimizer, args, kwargs: step() and None)
+    def end_step(optimizer: Any, args: Any, kwargs: Any) -> None:
+        step()
+
+    register_optimizer_step_post_hook(end_step)
 
 
 def _write(path: str) -> None:

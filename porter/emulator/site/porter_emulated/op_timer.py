@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Dict
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from porter_emulated import Device
@@ -34,7 +34,7 @@ class _Timer:
         print(f"{self.device.profile.device} OpTimer: {total * 1e6:.0f} us")
 
 
-def of(device: Device) -> Dict[str, Any]:
+def of(device: Device) -> dict[str, Any]:
     timer = _Timer(device)
     return {
         "OpTimer_reset": timer.reset,

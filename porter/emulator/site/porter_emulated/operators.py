@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List
+from typing import TYPE_CHECKING, Any
 
 from porter_emulated import profile as profiles
 
@@ -13,15 +13,26 @@ if TYPE_CHECKING:
 
 _COMPOSITES = ("CompositeExplicitAutograd", "CompositeExplicitAutogradNonFunctional")
 # Memory, views and copies are the emulation's own or decompose into what is.
-_OWN = {"copy_", "clone", "_to_copy", "contiguous", "empty_like", "_pin_memory", "is_pinned", "_conj", "resize_", "detach"}
+_OWN = {
+    "copy_",
+    "clone",
+    "_to_copy",
+    "contiguous",
+    "empty_like",
+    "_pin_memory",
+    "is_pinned",
+    "_conj",
+    "resize_",
+    "detach",
+}
 
 
 def register(device: Device) -> None:
     """Configure the compiled half, give the device its name, and register its kernels."""
-    import torch
+    import torch.utils.backend_registration
 
     common = profiles.common()
-    torch.utils.rename_privateuse1_backend(device.profile.type)
+    torch.utils.backend_registration.rename_privateuse1_backend(device.profile.type)
     device.native.configure(_configuration(device, common))
     whole = _whole(device.profile.operators) + list(common["composites"]["operators"])
     device.native.start(sorted({_unqualified(name) for name in whole if _known(name)}))
@@ -31,7 +42,7 @@ def register(device: Device) -> None:
             device.native.register_autocast(policy, names)
 
 
-def _configuration(device: Device, common: Dict[str, Any]) -> Dict[str, Any]:
+def _configuration(device: Device, common: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     profile, settings = device.profile, device.settings
@@ -58,19 +69,19 @@ def _configuration(device: Device, common: Dict[str, Any]) -> Dict[str, Any]:
         "no_upload": [getattr(torch, name) for name in profile.values("no_upload", "dtypes")],
         "arange_follows_arguments": profile.has("arange_follows_arguments"),
         "root": root,
-        "passed_over": [str(Path(folder)) + os.sep for folder in (*torch.__path__, Path(__file__).parent.parent)],
+        "passed_over": [str(Path(file).parent) + os.sep for file in (torch.__file__, Path(__file__).parent)],
     }
 
 
-def _instead_of(given: Dict[str, Any]) -> Dict[str, str]:
-    names: Dict[str, str] = dict(given["always"])
+def _instead_of(given: dict[str, Any]) -> dict[str, str]:
+    names: dict[str, str] = dict(given["always"])
     for name in given["where_the_host_has_none"]:
         if _known(f"aten::{name}") and not _has(f"aten::{name}", "CPU"):
             names[f"aten::{name}"] = f"porter_emulated::{name}"
     return names
 
 
-def _whole(listed: List[str]) -> List[str]:
+def _whole(listed: list[str]) -> list[str]:
     """Operators of the list that torch would take apart although the vendor has a kernel for the whole.
 
     What torch takes them apart into may not be in the list, or round differently: they run whole here as well.  The
@@ -111,10 +122,10 @@ def _known(name: str) -> bool:
     return name in _all_names()
 
 
-_names: List[FrozenSet[str]] = []
+_names: list[frozenset[str]] = []
 
 
-def _all_names() -> FrozenSet[str]:
+def _all_names() -> frozenset[str]:
     import torch
 
     if not _names:

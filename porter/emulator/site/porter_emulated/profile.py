@@ -36,7 +36,9 @@ class Profile:
                 operators = path.parent / self.data["operators"]["file"]
             self.operators = operators.read_text().split()
         except (OSError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{name}: not a profile of an emulated device ({type(error).__name__}: {error})") from error
+            raise ValueError(
+                f"{name}: not a profile of an emulated device ({type(error).__name__}: {error})"
+            ) from error
         unknown = {limit.get("rule") for limit in self.limits} - set(RULES)
         if unknown:
             raise ValueError(f"{path}: no such rule: {', '.join(map(str, unknown))}")
@@ -47,7 +49,9 @@ class Profile:
 
     def refused(self) -> dict[str, str]:
         """Operators that the list has and the card cannot do, with the source of that."""
-        return {name: limit["source"] for limit in self.limits if limit["rule"] == "refused" for name in limit["operators"]}
+        return {
+            name: limit["source"] for limit in self.limits if limit["rule"] == "refused" for name in limit["operators"]
+        }
 
     def has(self, rule: str) -> bool:
         return any(limit["rule"] == rule for limit in self.limits)

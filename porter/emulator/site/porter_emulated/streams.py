@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Dict, Optional
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,7 +18,7 @@ class Event:
 
     def __init__(self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False) -> None:
         self.enable_timing = enable_timing
-        self.time: Optional[int] = None
+        self.time: int | None = None
 
     def record(self, stream: Any = None) -> None:
         self.time = time.perf_counter_ns()
@@ -59,7 +59,7 @@ class Stream:
         self.stream_id = 0
         self.device_index = self.device.index
 
-    def record_event(self, event: Optional[Event] = None) -> Event:
+    def record_event(self, event: Event | None = None) -> Event:
         event = event or Event()
         event.record(self)
         return event
@@ -86,7 +86,7 @@ class Stream:
 class StreamContext:
     """Context in which a stream is the current one, which it always is."""
 
-    def __init__(self, stream: Optional[Stream]) -> None:
+    def __init__(self, stream: Stream | None) -> None:
         self.stream = stream
 
     def __enter__(self) -> None:
@@ -103,9 +103,9 @@ def _count(name: str) -> None:
         _device.native.synchronise(name)
 
 
-def of(device: Device) -> Dict[str, Any]:
+def of(device: Device) -> dict[str, Any]:
     """Every module has streams, since torch asks for them; what a program times with, only where the vendor has it."""
-    names: Dict[str, Any] = {
+    names: dict[str, Any] = {
         "current_stream": Stream,
         "default_stream": Stream,
         "set_stream": lambda stream: None,

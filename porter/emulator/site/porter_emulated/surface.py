@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 import torch
 
@@ -27,12 +27,12 @@ def index_of(module: Any, given: Any) -> int:
     return int(module.current_device() if index is None or index < 0 else index)
 
 
-def of(device: Device, module: Any) -> Dict[str, Any]:
+def of(device: Device, module: Any) -> dict[str, Any]:
     """All of it, by name, for the vendor's ``module``."""
     return {**devices(device, module), **memory(device, module), **randomness(device, module), **autocast(device)}
 
 
-def devices(device: Device, module: Any) -> Dict[str, Any]:
+def devices(device: Device, module: Any) -> dict[str, Any]:
     native = device.native
 
     def checked(given: Any) -> int:
@@ -106,7 +106,7 @@ def _exchange(native: Any, index: int) -> int:
     return before
 
 
-def memory(device: Device, module: Any) -> Dict[str, Any]:
+def memory(device: Device, module: Any) -> dict[str, Any]:
     native = device.native
 
     def figure(name: str) -> Callable[..., int]:
@@ -116,7 +116,7 @@ def memory(device: Device, module: Any) -> Dict[str, Any]:
         usage = native.usage(index_of(module, given))
         return usage["total"] - usage["reserved"], usage["total"]
 
-    def memory_stats(given: Any = None) -> Dict[str, int]:
+    def memory_stats(given: Any = None) -> dict[str, int]:
         usage = native.usage(index_of(module, given))
         return {
             "allocated_bytes.all.current": usage["allocated"],
@@ -153,7 +153,7 @@ def memory(device: Device, module: Any) -> Dict[str, Any]:
     }
 
 
-def randomness(device: Device, module: Any) -> Dict[str, Any]:
+def randomness(device: Device, module: Any) -> dict[str, Any]:
     native = device.native
 
     def generator(given: Any = None) -> torch.Generator:
@@ -173,13 +173,13 @@ def randomness(device: Device, module: Any) -> Dict[str, Any]:
     def seed_all() -> None:
         manual_seed_all(int.from_bytes(os.urandom(7), "little"))
 
-    def get_rng_state_all() -> List[torch.Tensor]:
+    def get_rng_state_all() -> list[torch.Tensor]:
         return [generator(index).get_state() for index in range(device.count)]
 
     def set_rng_state(state: torch.Tensor, given: Any = None) -> None:
         generator(given).set_state(state.cpu())
 
-    def set_rng_state_all(states: List[torch.Tensor]) -> None:
+    def set_rng_state_all(states: list[torch.Tensor]) -> None:
         for index, state in enumerate(states):
             set_rng_state(state, index)
 
@@ -197,7 +197,7 @@ def randomness(device: Device, module: Any) -> Dict[str, Any]:
     }
 
 
-def autocast(device: Device) -> Dict[str, Any]:
+def autocast(device: Device) -> dict[str, Any]:
     native = device.native
     native.set_autocast_dtype(torch.float16)  # as on every accelerator; torch's own default differs between versions
     return {
@@ -207,5 +207,3 @@ def autocast(device: Device) -> Dict[str, Any]:
         "get_autocast_dtype": native.autocast_dtype,
         "set_autocast_dtype": native.set_autocast_dtype,
     }
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable
 
 import torch
+import torch.utils.backend_registration
 
 if TYPE_CHECKING:
     from porter_emulated import Device
@@ -40,7 +41,9 @@ def of_type(name: str, device: Any) -> torch.device:
 def add_methods(device: Device) -> None:
     name = device.profile.type
     without = frozenset(getattr(torch, dtype) for dtype in device.profile.values("no_method", "dtypes"))
-    torch.utils.generate_methods_for_privateuse1_backend(for_tensor=True, for_module=False, for_storage=True)
+    torch.utils.backend_registration.generate_methods_for_privateuse1_backend(
+        for_tensor=True, for_module=False, for_storage=True
+    )
     setattr(torch.Tensor, name, TensorMethod(name, without))
 
     def move_module(self: Any, device: Any = None) -> Any:

@@ -8,9 +8,9 @@ if not aside.give_way(__name__):
     _device = porter_emulated.start(__name__)
     __version__ = _device.profile.version
 
+    from porter_emulated import process_group
     from torch_mlu import mlu
     from torch_mlu.mlu import amp  # noqa: F401 as the plugin does
-    from porter_emulated import process_group
 
     porter_emulated.publish(_device, mlu)
     process_group.register(_device)

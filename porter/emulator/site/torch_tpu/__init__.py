@@ -11,8 +11,8 @@ if not aside.give_way(__name__, aside.has_folder("tpu")):
     _device = porter_emulated.start(__name__)
     __version__ = _device.profile.version
 
-    from torch_tpu import tpu
     from porter_emulated import process_group
+    from torch_tpu import tpu
 
     porter_emulated.publish(_device, tpu)
     process_group.register(_device)
