@@ -27,6 +27,9 @@ inline at::Tensor host_alias(const at::Tensor& device) {
   if (device.unsafeGetTensorImpl()->is_wrapped_number()) {
     host.unsafeGetTensorImpl()->set_wrapped_number(true);
   }
+  // lazily conjugated or negated, as views of complex tensors are
+  host._set_conj(device.is_conj());
+  host._set_neg(device.is_neg());
   return host;
 }
 

@@ -78,6 +78,10 @@ void start(const Names& whole) {
     // older versions have none for devices of plugins, and operators of other libraries need it
     library("_", c10::DispatchKey::AutogradPrivateUse1).fallback(torch::CppFunction::makeFallthrough());
   }
+  for (auto key : {c10::DispatchKey::Conjugate, c10::DispatchKey::Negative}) {
+    // a copy is what resolves them: resolving them first would not end
+    library("aten", key).impl("_copy_from", torch::CppFunction::makeFallthrough());
+  }
   auto& aten = library("aten", kKey);
   register_kernels(aten);
   for (const auto& name : whole) {
