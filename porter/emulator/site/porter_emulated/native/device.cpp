@@ -68,8 +68,8 @@ void configure(const py::dict& given) {
 }
 
 void start(const Names& whole) {
-  static Hooks hooks;
-  at::RegisterPrivateUse1HooksInterface(&hooks);
+  static auto* hooks = new Hooks();  // torch asks them to the very end
+  at::RegisterPrivateUse1HooksInterface(hooks);
   register_generator<at::PrivateUse1HooksInterface>(0);
   c10::SetAllocator(kDevice, &allocator());
   library("_", kKey).fallback(torch::CppFunction::makeFromBoxedFunction<&boxed>());
