@@ -1,0 +1,20 @@
+"""The emulated device: a card that is not there, true to what the card can and cannot do.
+
+What runs in the checked process lies in ``site/``: shims named as the vendors' plugins, and their common core with the
+compiled device.  That process may be any interpreter with torch 2.1 or later; porter need not be installed there.
+The modules beside it are porter's side: they name the profiles, have the device built, give the environment in which
+a program finds it, and read what it counted.  None of them imports torch.
+
+    profile = load_profile("mlu370")
+    folder = build(python, cache)
+    names = environment(profile, cache=cache, built=folder, counts=work / "counts-%p.json", root=tree)
+    subprocess.run([python, "train.py", "--device", profile.type], env={**os.environ, **names})
+    for counts in read_counts(work / "counts-%p.json"): ...
+"""
+
+from porter.emulator.building import build, cache_folder
+from porter.emulator.counting import read_counts
+from porter.emulator.profiles import Profile, load_profile, profiles
+from porter.emulator.surroundings import environment
+
+__all__ = ["Profile", "build", "cache_folder", "environment", "load_profile", "profiles", "read_counts"]

@@ -1,0 +1,84 @@
+"""A card that is not there: what the shims torch_mlu and torch_tpu are made of.
+
+This folder runs inside the checked process, which may be any interpreter with torch 2.1 or later: nothing but the
+standard library and torch, Python 3.8.  A shim calls :func:`start` once; the device then goes by the vendor's name.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
+from porter_emulated import build
+from porter_emulated import profile as profiles
+from porter_emulated import settings as environment
+from porter_emulated.build import BuildFailed
+
+__all__ = ["BuildFailed", "Device", "start"]
+
+
+def _default_profile(plugin: str) -> str:
+    # Sophgo's plugin takes the chip from CHIP_ARCH
+    chip = os.environ.get("CHIP_ARCH", "sg2260")
+    return {"torch_mlu": "mlu370", "torch_tpu": "bm1684x" if chip == "bm1684x" else "sg2260"}[plugin]
+
+
+class Device:
+    """The emulated device of this process: its profile, its settings, and the compiled half of it."""
+
+    def __init__(self, plugin: str) -> None:
+        try:
+            self.settings = environment.read(_default_profile(plugin))
+            self.profile = profiles.Profile(self.settings.profile)
+        except ValueError as error:
+            raise ImportError(f"no emulated device: {error}") from error
+        if self.profile.plugin != plugin:
+            # torch has one name for devices of plugins in a process
+            raise ImportError(f"{plugin} is not emulated here: {self.profile.plugin} is, as {self.profile.device}")
+        self.memory = self.settings.memory or self.profile.memory
+        self.visible = environment.visible(self.settings.devices, self.profile.data["visible"]["variables"])
+        self.native: Any = build.load()
+
+    @property
+    def count(self) -> int:
+        return len(self.visible)
+
+
+_device: Device | None = None
+
+
+def start(plugin: str) -> Device:
+    """Make the emulated device of this process, the first time; afterwards the same one.
+
+    Raises:
+        ImportError: it cannot be built here, the settings are wrong, or another plugin's card is emulated.
+    """
+    global _device
+    if _device is None:
+        made = Device(plugin)
+        from porter_emulated import operators
+
+        operators.register(made)
+        _device = made
+        print(_banner(made), file=sys.stderr, flush=True)
+    if _device.profile.plugin != plugin:
+        raise ImportError(f"{plugin} is not emulated here: {_device.profile.plugin} is")
+    return _device
+
+
+def _banner(device: Device) -> str:
+    mode = "strict" if device.settings.strict else "lenient"
+    return f"{device.profile.plugin}: {device.profile.device}, {device.count} devices, {mode}: no card is used"
+
+
+def publish(device: Device, module: ModuleType) -> None:
+    """Make ``module`` torch's module for the device, with all that every plugin has."""
+    import torch
+
+    from porter_emulated import counts, tensors
+
+    torch._register_device_module(device.profile.type, module)  # type: ignore[no-untyped-call]
+    tensors.add_methods(device)
+    counts.begin(device)

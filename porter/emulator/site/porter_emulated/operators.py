@@ -1,0 +1,143 @@
+"""Tell the compiled device what the vendor's has: operators, limits, casts, all of it data from the profile."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from porter_emulated import profile as profiles
+
+if TYPE_CHECKING:
+    from porter_emulated import Device
+
+_COMPOSITES = ("CompositeExplicitAutograd", "CompositeExplicitAutogradNonFunctional")
+# Memory, views and copies are the emulation's own or decompose into what is.
+_OWN = {
+    "copy_",
+    "clone",
+    "_to_copy",
+    "contiguous",
+    "empty_like",
+    "_pin_memory",
+    "is_pinned",
+    "_conj",
+    "resize_",
+    "detach",
+}
+
+
+def register(device: Device) -> None:
+    """Configure the compiled half, give the device its name, and register its kernels."""
+    import torch.utils.backend_registration
+
+    common = profiles.common()
+    torch.utils.backend_registration.rename_privateuse1_backend(device.profile.type)
+    device.native.configure(_configuration(device, common))
+    whole = _whole(device.profile.operators) + list(common["composites"]["operators"])
+    device.native.start(sorted({_unqualified(name) for name in whole if _known(name)}))
+    if device.profile.data["autocast"]["casts"]:
+        for policy in ("lower", "float", "float_dtype", "promote"):
+            names = [name for name in common["autocast"][policy] if _known(f"aten::{name}")]
+            device.native.register_autocast(policy, names)
+
+
+def _configuration(device: Device, common: dict[str, Any]) -> dict[str, Any]:
+    import torch
+
+    profile, settings = device.profile, device.settings
+    fallback = profile.data["fallback"]
+    root = settings.root and os.path.join(os.path.realpath(settings.root), "")
+    return {
+        "type": profile.type,
+        "label": profile.label,
+        "profile": profile.device,
+        "refusal": profile.data["refusal"],
+        "exhausted": profile.data["exhausted"],
+        "devices": device.count,
+        "memory": device.memory,
+        "strict": settings.strict,
+        "falls_back": fallback is not None and os.environ.get(fallback["variable"], "").upper() in ("1", "ON"),
+        "trace": settings.trace,
+        "listed": profile.operators,
+        "synchronising": common["synchronising"]["operators"],
+        "widened": common["widened"]["operators"],
+        "reached_as": common["reached_as"]["operators"],
+        "composites": common["composites"]["operators"],
+        "limits": profile.refused(),
+        "instead_of": _instead_of(common["instead_of"]),
+        "no_upload": [getattr(torch, name) for name in profile.values("no_upload", "dtypes")],
+        "arange_follows_arguments": profile.has("arange_follows_arguments"),
+        "root": root,
+        "passed_over": [str(Path(file).parent) + os.sep for file in (torch.__file__, Path(__file__).parent)],
+    }
+
+
+def _instead_of(given: dict[str, Any]) -> dict[str, str]:
+    names: dict[str, str] = dict(given["always"])
+    for name in given["where_the_host_has_none"]:
+        if _known(f"aten::{name}") and not _has(f"aten::{name}", "CPU"):
+            names[f"aten::{name}"] = f"porter_emulated::{name}"
+    return names
+
+
+def _whole(listed: list[str]) -> list[str]:
+    """Operators of the list that torch would take apart although the vendor has a kernel for the whole.
+
+    What torch takes them apart into may not be in the list, or round differently: they run whole here as well.  The
+    functional form of a structured operator does not need it where the list has the form with ``out``, which it
+    becomes; neither do views, which share memory, nor operators that make tensors from nothing.
+    """
+    outs = {name.split(".")[0] for name in listed if "." in name and _is_out(name)}
+    return [name for name in listed if _known(name) and _taken_apart(name, outs) and _computes(name)]
+
+
+def _taken_apart(name: str, outs: Any) -> bool:
+    base = name.split(".")[0]
+    if _is_out(name) or base.split("::")[1] in _OWN:
+        return False
+    explicit, structured = (_has(name, key) for key in _COMPOSITES)
+    return explicit or (structured and base not in outs and base.rstrip("_") not in outs)
+
+
+def _computes(name: str) -> bool:
+    schema = _schema(name)
+    takes_tensor = any("Tensor" in str(argument.type) for argument in schema.arguments)
+    shares = any(value.alias_info is not None and not value.alias_info.is_write for value in schema.returns)
+    return takes_tensor and bool(schema.returns) and not shares
+
+
+def _is_out(name: str) -> bool:
+    return any(argument.is_out for argument in _schema(name).arguments) if _known(name) else name.endswith("out")
+
+
+def _schema(name: str) -> Any:
+    import torch
+
+    base, _, overload = name.partition(".")
+    return torch._C._get_schema(base, overload)
+
+
+def _known(name: str) -> bool:
+    return name in _all_names()
+
+
+_names: list[frozenset[str]] = []
+
+
+def _all_names() -> frozenset[str]:
+    import torch
+
+    if not _names:
+        _names.append(frozenset(torch._C._dispatch_get_all_op_names()))
+    return _names[0]
+
+
+def _has(name: str, key: str) -> bool:
+    import torch
+
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(name, key))
+
+
+def _unqualified(name: str) -> str:
+    return name.split("::", 1)[1]

@@ -1,0 +1,117 @@
+"""Streams and events.  Work is done when a call returns: one stream a device, and an event is a time."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from porter_emulated.surface import index_of
+
+if TYPE_CHECKING:
+    from porter_emulated import Device
+
+
+class Event:
+    """A point in time on the device's clock."""
+
+    def __init__(self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False) -> None:
+        self.enable_timing = enable_timing
+        self.time: int | None = None
+
+    def record(self, stream: Any = None) -> None:
+        self.time = time.perf_counter_ns()
+
+    def wait(self, stream: Any = None) -> None:
+        pass
+
+    def query(self) -> bool:
+        return True
+
+    def synchronize(self) -> None:
+        _count("Event.synchronize")
+
+    def elapsed_time(self, end_event: Event) -> float:
+        """Milliseconds from this event to the other."""
+        return self._passed(end_event) / 1e6
+
+    def hardware_time(self, end_event: Event) -> float:
+        """Microseconds that the device was busy between the two; here all of the time between them."""
+        return self._passed(end_event) / 1e3
+
+    def _passed(self, end: Event) -> int:
+        if not (self.enable_timing and end.enable_timing):
+            raise RuntimeError("events without enable_timing=True hold no time")
+        if self.time is None or end.time is None:
+            raise RuntimeError("both events must be recorded before the time between them is asked for")
+        return end.time - self.time
+
+
+class Stream:
+    """The one stream of a device."""
+
+    def __init__(self, device: Any = None, priority: int = 0, **_: Any) -> None:
+        name = torch._C._get_privateuse1_backend_name()
+        module = getattr(torch, name)
+        self.device = torch.device(name, index_of(module, device))
+        self.priority = priority
+        self.stream_id = 0
+        self.device_index = self.device.index
+
+    def record_event(self, event: Event | None = None) -> Event:
+        event = event or Event()
+        event.record(self)
+        return event
+
+    def wait_event(self, event: Event) -> None:
+        pass
+
+    def wait_stream(self, stream: Stream) -> None:
+        pass
+
+    def query(self) -> bool:
+        return True
+
+    def synchronize(self) -> None:
+        _count("Stream.synchronize")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stream) and self.device == other.device
+
+    def __hash__(self) -> int:
+        return hash(self.device)
+
+
+class StreamContext:
+    """Context in which a stream is the current one, which it always is."""
+
+    def __init__(self, stream: Stream | None) -> None:
+        self.stream = stream
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def _count(name: str) -> None:
+    from porter_emulated import _device
+
+    if _device is not None:
+        _device.native.synchronise(name)
+
+
+def of(device: Device) -> dict[str, Any]:
+    """Every module has streams, since torch asks for them; what a program times with, only where the vendor has it."""
+    names: dict[str, Any] = {
+        "current_stream": Stream,
+        "default_stream": Stream,
+        "set_stream": lambda stream: None,
+        "stream": StreamContext,
+        "StreamContext": StreamContext,
+    }
+    if device.profile.data["surface"]["events"]:
+        names.update(Stream=Stream, Event=Event)
+    return names

@@ -1,0 +1,57 @@
+"""The environment in which a program finds the emulated device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from porter.emulator.profiles import SITE, Profile
+
+
+def environment(
+    profile: Profile,
+    *,
+    cache: Path,
+    strict: bool = True,
+    devices: int = 2,
+    memory: int | None = None,
+    counts: Path | None = None,
+    root: Path | None = None,
+    built: Path | None = None,
+    steps: bool = True,
+    trace: bool = False,
+    base: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """The variables to add to a program's environment; they concern that process and its children only.
+
+    Args:
+        profile: the card.
+        cache: where the device is built, as for :func:`porter.emulator.build`, if it is not there.
+        strict: refuse what the card refuses, else count it and go on.
+        devices: how many devices there are.
+        memory: bytes of memory of each, if not what the card has.
+        counts: file for the counts, written when the process ends.  ``%p`` in it stands for the process id, which
+            a program of several processes needs.
+        root: the program's folder; lines of Python in it are what counts are put down to.
+        built: what :func:`porter.emulator.build` gave for the program's interpreter; then nothing is compiled.
+        steps: end a step of the counts with each step of an optimizer.
+        trace: find the line of every operator; slower, by several times.
+        base: the environment that this is added to, by default this process's: its PYTHONPATH is kept.
+    """
+    path = (os.environ if base is None else base).get("PYTHONPATH")
+    names = {
+        "PYTHONPATH": os.pathsep.join([str(SITE), *([path] if path else [])]),
+        "PORTER_EMULATED_PROFILE": profile.name,
+        "PORTER_EMULATED_MODE": "strict" if strict else "lenient",
+        "PORTER_EMULATED_DEVICES": str(devices),
+        "PORTER_EMULATED_CACHE": str(cache),
+        "PORTER_EMULATED_STEP": "optimizer" if steps else "",
+        "PORTER_EMULATED_TRACE": "1" if trace else "",
+        # set in any case: what an outer run asked for must not leak in
+        "PORTER_EMULATED_MEMORY": str(memory or ""),
+        "PORTER_EMULATED_COUNTS": str(counts or ""),
+        "PORTER_EMULATED_ROOT": str(root or ""),
+        "PORTER_EMULATED_BUILD": str(built or ""),
+    }
+    return names

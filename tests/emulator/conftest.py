@@ -1,0 +1,109 @@
+"""Fixtures of the tests of the emulated device: one build, and real child processes that find the device.
+
+The device is built once a session, for the interpreter that runs the tests.  Under a torch that is too old for it,
+the tests marked ``device`` are deselected, and the one that sees the refusal runs instead (marked ``too_old``).
+Environment: PORTER_TEST_EMULATOR_CACHE, a cache to build in that outlives the session.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from porter.emulator import build, environment, load_profile
+
+DRIVERS = Path(__file__).with_name("drivers")
+PROFILES = ["mlu370", "bm1684x", "sg2260"]
+NEW_ENOUGH = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "device: needs a torch that the device can be built for")
+    config.addinivalue_line("markers", "too_old: needs a torch that is too old for the device")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    other = "too_old" if NEW_ENOUGH else "device"
+    out = [item for item in items if item.get_closest_marker(other)]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if not item.get_closest_marker(other)]
+
+
+@dataclass
+class Done:
+    """A child process that ended."""
+
+    status: int
+    out: str
+    error: str
+
+    @property
+    def json(self) -> Any:
+        """What a driver printed; with its standard error where it failed."""
+        assert self.status == 0, self.error
+        return json.loads(self.out.splitlines()[-1])
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    given = os.environ.get("PORTER_TEST_EMULATOR_CACHE")
+    return Path(given) if given else tmp_path_factory.mktemp("emulator")
+
+
+@pytest.fixture(scope="session")
+def built(cache: Path) -> Path:
+    return build(Path(sys.executable), cache)
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's, without what would change how a device is found; half the threads, so that tests can share."""
+    prefixes = ("PORTER_", "MLU_", "CN_", "TPU_", "CHIP_", "ENABLE_FALLBACK", "PYTHONPATH")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+    return {**env, "OMP_NUM_THREADS": "1"}
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture(scope="session")
+def run(built: Path, cache: Path) -> Run:
+    """Run ``python ARGUMENTS`` where the card of that profile is emulated; further keywords are environment()'s."""
+
+    def call(profile: str, *arguments: Any, env: dict[str, str] | None = None, cwd: Any = None, **asked: Any) -> Done:
+        base = {**clean_environment(), **(env or {})}
+        names = environment(load_profile(profile), cache=cache, built=built, base=base, **asked)
+        done = subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            env={**base, **names},
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def checked(run: Run) -> Callable[[str], dict[str, Any]]:
+    """What drivers/checks.py finds on a card, by check: all of them run in one process, once a session."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def results(profile: str) -> dict[str, Any]:
+        if profile not in found:
+            found[profile] = run(profile, DRIVERS / "checks.py", load_profile(profile).type).json
+        return found[profile]
+
+    return results

@@ -1,0 +1,64 @@
+"""Two processes: SyncBatchNorm and DistributedDataParallel over the vendor's process group, or over gloo on the host.
+
+Usage: torch.distributed.run --nproc_per_node 2 ranks.py OUT TYPE BACKEND
+"""
+
+import importlib
+import json
+import os
+import sys
+
+import torch
+import torch.distributed as dist
+
+out, kind, backend = sys.argv[1:]
+rank = int(os.environ["RANK"])
+if kind != "cpu":
+    importlib.import_module(f"torch_{kind}")
+    getattr(torch, kind).set_device(rank)
+device = torch.device(kind, rank) if kind != "cpu" else torch.device("cpu")
+dist.init_process_group(backend)
+
+torch.manual_seed(0)
+layers = [
+    torch.nn.Conv2d(3, 4, 3),
+    torch.nn.BatchNorm2d(4),
+    torch.nn.SiLU(),
+    torch.nn.Flatten(),
+    torch.nn.Linear(144, 2),
+]
+model = torch.nn.Sequential(*layers)
+if kind == "mlu":
+    model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
+model = model.to(device)
+options = {"device_ids": [rank], "output_device": rank} if kind != "cpu" else {}
+model = torch.nn.parallel.DistributedDataParallel(model, **options)
+optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, foreach=False)
+torch.manual_seed(rank)
+for _ in range(3):
+    optimizer.zero_grad()
+    loss = model(torch.rand(4, 3, 8, 8).to(device)).pow(2).mean()
+    loss.backward()
+    optimizer.step()
+
+value = torch.tensor([float(rank)], device=device)
+dist.all_reduce(value)
+parts = [torch.zeros(1, device=device) for _ in range(2)]
+dist.all_gather(parts, torch.tensor([float(rank)], device=device))
+objects = ["from 0" if rank == 0 else None]
+dist.broadcast_object_list(objects, 0)
+dist.barrier()
+state = {name: tensor.double().cpu().sum().item() for name, tensor in model.state_dict().items()}
+with open(f"{out}-{rank}.json", "w") as file:
+    json.dump(
+        {
+            "state": state,
+            "sum": value.item(),
+            "parts": [part.item() for part in parts],
+            "objects": objects,
+            "backend": dist.get_backend(),
+            "device": str(device),
+        },
+        file,
+    )
+dist.destroy_process_group()

@@ -1,0 +1,134 @@
+"""The device is built once for an interpreter; what goes wrong is one line, and leaves nothing that would be used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from porter.emulator import build, environment, load_profile
+from porter.errors import SurroundingsFailed
+
+from .conftest import Run, clean_environment
+
+PYTHON = Path(sys.executable)
+
+
+def compiler(folder: Path, body: str) -> str:
+    """A compiler that answers to --version, writes down that it was asked to compile, and does ``body`` for that."""
+    path = folder / "compiler"
+    path.write_text(
+        f'#!/bin/sh\nif [ "$1" = --version ]; then echo one 1.0; exit; fi\necho x >> {folder}/asked\n{body}\n'
+    )
+    path.chmod(0o755)
+    return str(path)
+
+
+WRITES = 'while [ "$1" != -o ]; do shift; done; sleep 1; echo built > "$2"'
+
+
+@pytest.mark.too_old
+def test_an_old_torch_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SurroundingsFailed) as caught:
+        build(PYTHON, tmp_path)
+    assert str(caught.value) == f"no emulated device: torch {torch.__version__} is too old, it takes 2.1 or later"
+
+
+@pytest.mark.too_old
+def test_a_program_is_refused_in_one_line_too(tmp_path: Path) -> None:
+    env = {**clean_environment(), **environment(load_profile("mlu370"), cache=tmp_path, base={})}
+    done = subprocess.run([PYTHON, "-c", "import torch_mlu"], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.endswith(f"no emulated device: torch {torch.__version__} is too old, it takes 2.1 or later")
+
+
+@pytest.mark.device
+def test_the_built_device_is_found_again(built: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    assert build(PYTHON, cache) == built
+    assert built.parent == cache
+    assert run("mlu370", "-c", "import torch_mlu").status == 0
+
+
+@pytest.mark.device
+def test_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(SurroundingsFailed) as caught:
+        build(PYTHON, tmp_path)
+    assert str(caught.value) == "no emulated device: no C++ compiler (no-such-compiler); CXX names one"
+
+
+@pytest.mark.device
+def test_a_build_that_fails_shows_the_end_of_its_log_and_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", compiler(tmp_path, "for i in $(seq 99); do echo error $i; done; exit 1"))
+    cache = tmp_path / "cache"
+    with pytest.raises(SurroundingsFailed) as caught:
+        build(PYTHON, cache)
+    assert caught.value.what.endswith("failed with status 1")
+    assert caught.value.why.splitlines()[-1] == "error 99"
+    assert [path.name for path in cache.iterdir()] == ["lock"]
+
+
+@pytest.mark.device
+def test_two_builds_at_once_compile_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", compiler(tmp_path, WRITES))
+    cache = tmp_path / "cache"
+    (cache / "aside-of-a-killed-build").mkdir(parents=True)
+    folders: list[Path] = []
+    threads = [threading.Thread(target=lambda: folders.append(build(PYTHON, cache))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(folders) == 2
+    assert folders[0] == folders[1]
+    assert (tmp_path / "asked").read_text() == "x\n"
+    assert sorted(path.name for path in cache.iterdir()) == ["lock", folders[0].name]
+
+
+@pytest.mark.device
+def test_another_compiler_builds_another_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = []
+    for number in range(2):
+        (tmp_path / str(number)).mkdir()
+        monkeypatch.setenv("CXX", compiler(tmp_path / str(number), WRITES))
+        folders.append(build(PYTHON, tmp_path / "cache"))
+    assert folders[0] != folders[1]
+
+
+@pytest.mark.device
+def test_a_cache_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", compiler(tmp_path, WRITES))
+    (tmp_path / "file").touch()
+    with pytest.raises(SurroundingsFailed, match="no emulated device: cannot write to"):
+        build(PYTHON, tmp_path / "file" / "cache")
+
+
+@pytest.mark.device
+def test_a_build_that_does_not_load_is_one_line(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "_device.so").write_text("not a library")
+    done = run("mlu370", "-c", "import torch_mlu", env={"X": "1"}, memory=1)
+    assert done.status == 0, done.error  # the control: with what was built it loads
+    env = {**clean_environment(), **environment(load_profile("mlu370"), cache=tmp_path, built=tmp_path, base={})}
+    broken = subprocess.run([PYTHON, "-c", "import torch_mlu"], env=env, capture_output=True, text=True, check=False)
+    assert "no emulated device" in broken.stderr.splitlines()[-1]
+    assert "does not load" in broken.stderr.splitlines()[-1]
+
+
+def test_an_interpreter_that_does_not_run(tmp_path: Path) -> None:
+    with pytest.raises(SurroundingsFailed, match="cannot run"):
+        build(tmp_path / "python", tmp_path)
+
+
+def test_an_interpreter_that_fails(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho it broke >&2\nexit 7\n")
+    python.chmod(0o755)
+    with pytest.raises(SurroundingsFailed, match="it broke"):
+        build(python, tmp_path)

@@ -1,0 +1,93 @@
+"""The vendors' names: whose place the emulation takes, and when it gives it back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from .conftest import Run
+
+pytestmark = pytest.mark.device
+SAY = "print('WHO', plugin.__version__, hasattr(torch, 'mlu') or hasattr(torch, 'tpu'))"
+
+
+def plugin(root: Path, name: str, folder: str = "") -> Path:
+    """An installed distribution with a module of a plugin's name, which torch would load by itself."""
+    (root / name / folder).mkdir(parents=True)
+    text = "import os\n__version__ = 'real'\nprint('LOADED', flush=True)\ndef autoload(): pass\n"
+    (root / name / "__init__.py").write_text(text)
+    info = root / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[torch.backends]\n{name} = {name}:autoload\n")
+    return root
+
+
+def test_it_says_so_in_one_line(run: Run) -> None:
+    done = run("mlu370", "-c", "import torch_mlu, torch_mlu.mlu.amp, torch; torch.mlu.amp.GradScaler")
+    assert done.status == 0, done.error
+    assert done.error.splitlines() == ["torch_mlu: EMULATED MLU370, 2 devices, strict: no card is used"]
+
+
+@pytest.mark.parametrize(("profile", "name", "folder"), [("mlu370", "torch_mlu", ""), ("sg2260", "torch_tpu", "tpu")])
+def test_an_installed_plugin_wins_and_is_loaded_once(
+    run: Run, tmp_path: Path, profile: str, name: str, folder: str
+) -> None:
+    real = plugin(tmp_path / "elsewhere", name, folder)
+    done = run(profile, "-c", f"import torch, {name} as plugin; {SAY}", env={"PYTHONPATH": str(real)})
+    assert done.status == 0, done.error
+    assert done.out.splitlines() == ["LOADED", "WHO real False"]
+    assert "EMULATED" not in done.error
+
+
+def test_another_project_of_the_name_does_not_count_as_the_plugin(run: Run, tmp_path: Path) -> None:
+    other = plugin(tmp_path / "elsewhere", "torch_tpu")
+    env = {"PYTHONPATH": str(other), "TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
+    done = run("sg2260", "-c", f"import torch, torch_tpu as plugin; {SAY}", env=env)
+    assert done.status == 0, done.error
+    assert done.out.splitlines() == ["WHO 2.1.0.post1+emulated True"]
+
+
+def test_the_other_vendors_plugin_is_not_there(run: Run) -> None:
+    done = run("mlu370", "-c", "import torch_tpu")
+    assert done.status == 1
+    assert done.error.splitlines()[-1].startswith("ImportError: torch_tpu is not emulated here")
+
+
+@pytest.mark.parametrize(
+    ("env", "count"),
+    [({}, 3), ({"MLU_VISIBLE_DEVICES": "1"}, 1), ({"MLU_VISIBLE_DEVICES": "0,1", "CN_VISIBLE_DEVICES": ""}, 0)],
+)
+def test_the_vendors_variable_hides_devices(run: Run, env: dict[str, str], count: int) -> None:
+    code = "import torch, torch_mlu; print(torch.mlu.device_count(), torch.mlu.is_available())"
+    done = run("mlu370", "-c", code, env=env, devices=3)
+    assert done.out.split() == [str(count), str(count > 0)], done.error
+
+
+def test_a_forked_child_cannot_use_a_device_in_use(run: Run) -> None:
+    code = (
+        "import os, torch, torch_mlu\n"
+        "torch.ones(1, device='mlu')\n"
+        "if os.fork() == 0:\n"
+        "    try: torch.ones(1, device='mlu')\n"
+        "    except RuntimeError as error: print(error, flush=True)\n"
+        "    os._exit(0)\n"
+        "os.wait()"
+    )
+    assert "Cannot re-initialize MLU in forked subprocess" in run("mlu370", "-c", code).out
+
+
+def test_a_wrong_setting_is_one_line(run: Run) -> None:
+    done = run("mlu370", "-c", "import torch_mlu", devices=-1)
+    assert done.error.splitlines()[-1] == "ImportError: no emulated device: PORTER_EMULATED_DEVICES=-1: it is a number"
+
+
+@pytest.mark.skipif(not hasattr(torch, "accelerator"), reason="torch.accelerator came with torch 2.6")
+def test_torch_knows_it_as_the_accelerator(run: Run) -> None:
+    code = (
+        "import torch, torch_mlu; a = torch.accelerator; torch.mlu.set_device(1)\n"
+        "print(a.current_accelerator(), a.is_available(), a.device_count(), a.current_device_index())"
+    )
+    assert run("mlu370", "-c", code).out.split() == ["mlu", "True", "2", "1"]
