@@ -119,10 +119,17 @@ def test_follow_hands_on_lines_and_gives_up_on_silence(repository: Repository) -
 
 
 def test_git_runs_in_one_place_only() -> None:
-    """Nobody else in porter starts git."""
+    """Nobody else in porter starts git; what else starts programs starts these, and what runs in a tree is not porter."""
     package = Path(git.__file__).parent
     found = subprocess.run(
         ["grep", "-rlE", r"subprocess|os\.system|Popen", package, "--include=*.py"], capture_output=True
     )
-    files = {Path(line).name for line in found.stdout.decode().split()}
-    assert files <= {"git.py", "index.py"}, "index.py runs pip"
+    files = {Path(line).relative_to(package).as_posix() for line in found.stdout.decode().split()}
+    ours = {name for name in files if not name.startswith(("verify/drivers/", "verify/guard/", "emulator/site/"))}
+    others = {
+        "index.py": "pip",
+        "verify/child.py": "the tree",
+        "verify/device.py": "a Python",
+        "emulator/building.py": "a Python",
+    }
+    assert ours <= {"git.py", *others}
