@@ -10,8 +10,8 @@ steps go to the file that ``PORTER_EMULATED_COUNTS`` names, as JSON::
            "uploads": [{"operator": ..., "line": ..., "count": ..., "bytes": ...}, ...], "downloads": likewise,
            "synchronisations": the same without bytes, "refused", "fallen_back": likewise}
 
-``rest`` is what ran after the last step (all of it, where nothing marks steps).  A line is ``backward`` where it was the
-autograd engine that ran the operator, and an operator's line is that of its first use, unless each is traced.
+``rest`` is what ran after the last step (all of it, where nothing marks steps).  A line is ``backward`` where it was
+the autograd engine that ran the operator, and an operator's line is that of its first use, unless each is traced.
 """
 
 from __future__ import annotations
