@@ -14,13 +14,14 @@ from utils.checkpoint import load_checkpoint  # noqa: E402
 
 saved = load_checkpoint(path)
 found = {"same": {}}
-emas, optimizers = [], []
+emas, models, optimizers = [], [], []
 
 
 class EMA(train.ModelEMA):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         emas.append(self)
+        models.append(args[0])
 
 
 def equal(a, b):
@@ -38,7 +39,8 @@ def look():
     """Called before the first epoch, when everything has been restored."""
     optimizer = optimizers[-1]
     found["same"]["optimizer"] = equal(saved["optimizer"], optimizer.state_dict())
-    found["same"]["ema"] = equal(dict(saved["ema"].state_dict()), dict(emas[-1].ema.state_dict()))
+    for name, model in ("ema", emas[-1].ema), ("model", models[-1]):
+        found["same"][name] = equal(dict(saved["run"][name]), dict(model.state_dict()))
     found["same"]["updates"] = saved["updates"] == emas[-1].updates > 0
     found["momentum_buffers"] = sum(1 for s in optimizer.state_dict()["state"].values() if s)
 
