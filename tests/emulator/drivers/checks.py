@@ -90,6 +90,19 @@ def losses_and_weights():
     return {"losses": [one, other], "weights": all(torch.equal(weights[name], moved[name]) for name in weights)}
 
 
+def convolves(dtype):
+    # computed in float32 on the same numbers and rounded once, result and gradient
+    torch.manual_seed(3)
+    images, weights = torch.rand(2, 8, 12, 12).to(dtype), torch.rand(8, 8, 3, 3).to(dtype)
+    results = []
+    for place, precision in (("cpu", torch.float32), (kind, dtype)):
+        weight = weights.to(place, precision).requires_grad_()
+        output = torch.nn.functional.conv2d(images.to(place, precision), weight)
+        output.backward(torch.ones_like(output))
+        results.append([output.detach().to(dtype).cpu(), weight.grad.to(dtype).cpu()])
+    return all(torch.equal(one, other) for one, other in zip(*results))
+
+
 @check
 def rounding():
     found = {}
@@ -100,6 +113,7 @@ def rounding():
         d1, d2 = one.to(kind), other.to(kind)
         found[name] = {
             "product": torch.equal((one.float() @ other.float()).to(dtype), (d1 @ d2).cpu()),
+            "convolution": convolves(dtype),
             "exponential": torch.equal(one.float().exp().to(dtype), d1.exp().cpu()),
             "in place": torch.equal((one.float() + other.float()).to(dtype), d1.add_(d2).cpu()),
             "dtypes": [str(x.dtype) for x in (d1.sum(), d1.sum(dtype=torch.float32), d1.softmax(1))],

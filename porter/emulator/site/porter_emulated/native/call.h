@@ -336,7 +336,7 @@ inline void run(const c10::OperatorHandle& op, Operator& operation, Stack* stack
   Call call(schema, operation, stack);
   call.to_host();
   if (call.narrow()) {
-    if (operation.name.compare(0, 17, "aten::convolution") == 0) {
+    if (operation.name.find("convolution") != std::string::npos) {
       check_same_dtype(*stack, stack->size() - schema.arguments().size(), schema);
     }
     run_narrow(op, operation, stack, call);
