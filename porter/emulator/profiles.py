@@ -27,6 +27,7 @@ class Profile:
         backend: the vendor's backend of torch.distributed; None where it is plain gloo.
         memory: bytes of memory of the card.
         operators: the operators that the vendor has a kernel for, as in the vendor's list.
+        casts: whether autocast of the vendor's plugin changes any operator's dtype.
         limits: what the card cannot do although the list has it, each with its source.
     """
 
@@ -38,6 +39,7 @@ class Profile:
     backend: str | None
     memory: int
     operators: frozenset[str]
+    casts: bool
     limits: tuple[dict[str, Any], ...]
 
 
@@ -66,5 +68,6 @@ def load_profile(name: str) -> Profile:
         backend=data["process_group"]["backend"],
         memory=data["memory"]["bytes"],
         operators=frozenset(operators),
+        casts=data["autocast"]["casts"],
         limits=tuple(data["limits"]),
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from porter.emulator import load_profile
 from porter.verify.checks.training import learned, results
 from porter.verify.plan import Failed, Finding, NotShown, check
 from porter.verify.session import DRIVERS, NANO, Session, newest, well
@@ -36,14 +37,20 @@ def amp(session: Session) -> Finding:
     found = json.loads(out.read_text())
     if not all(loss == loss and abs(loss) < float("inf") for loss in found["losses"]):
         raise Failed("a loss is not finite", run.tail(), run.shown())
-    if not set(found["dtypes"]) & {"torch.float16", "torch.bfloat16"}:
-        if session.device.kind == "cpu" and not found["autocast"]:
+    half = bool(set(found["dtypes"]) & {"torch.float16", "torch.bfloat16"})
+    if session.device.kind == "cpu":
+        if not half and not found["autocast"]:
             raise NotShown("this torch has no mixed precision on the cpu")
-        raise Failed(f"convolutions ran in {', '.join(found['dtypes'])}, none in half precision")
+        casts = True
+    else:
+        casts = load_profile(session.device.profile or session.target.emulated[0]).casts
+    if half != casts:
+        raise Failed(f"convolutions ran in {', '.join(found['dtypes'])}{'' if half else ', none in half precision'}")
     if found["enabled"] and found["saved"] != found["restored"]:
         raise Failed(f"the scaler's state was {found['saved']} and is {found['restored']} after the resume")
     scaler = "the scaler's state is restored" if found["enabled"] else "this device needs no scaler"
-    return Finding(f"{len(found['losses'])} finite losses, {', '.join(found['dtypes'])}; {scaler}")
+    plain = "" if casts else " (the vendor's autocast changes no dtype)"
+    return Finding(f"{len(found['losses'])} finite losses, {', '.join(found['dtypes'])}{plain}; {scaler}")
 
 
 @check("full", "train_fp16.py trains with weights in half precision", targets=("tpu",))
