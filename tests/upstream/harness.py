@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from porter.verify import child, session
+from porter.verify.session import newest
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
@@ -197,17 +198,6 @@ def porter(*args: object, env: Mapping[str, str]) -> subprocess.CompletedProcess
     """Run porter as a user in the checkout would."""
     command = [sys.executable, "-m", "porter", *map(str, args)]
     return subprocess.run(command, cwd=CHECKOUT, env=dict(env), capture_output=True, text=True, check=False)
-
-
-def quiet(text: str) -> str:
-    """Less the warnings that packages give about each other (a line that says where, a line of source)."""
-    return re.sub(r"(?m)^\S+/site-packages/\S+: \w*Warning: .*\n(?: .*\n)?", "", text)
-
-
-def newest(folder: Path) -> Path:
-    """The last of exp, exp2, exp3, … in ``folder`` (or ``exp``, which then is not there)."""
-    found = sorted(folder.glob("exp*"), key=lambda p: int(p.name[3:] or 1))
-    return found[-1] if found else folder / "exp"
 
 
 def own_data(data: Path, cwd: Path) -> Path:
