@@ -1,0 +1,133 @@
+"""The command line: parse, call one function, print what it found.
+
+One module a group of commands.  Nothing heavier than click is imported before a command runs: ``porter --help``
+has to be instant.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from porter import __version__
+from porter.cli import data, stacks, tree, upstream, verify
+from porter.cli.shared import CONTEXT, colour
+from porter.errors import PorterError
+
+_UNFORESEEN = 70  # EX_SOFTWARE of sysexits.h: none of the four that porter's users can act on
+
+
+class _ReaderLeft(Exception):
+    """Whoever read our output has enough, as in `porter show 3 | head`: nothing to complain about."""
+
+
+class _Group(click.Group):
+    """A group that keeps click from making a closed pipe exit code 1, which is a failed check here."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderLeft from error
+
+
+@click.group(cls=_Group, context_settings=CONTEXT)
+@click.version_option(__version__, "--version", message="porter %(version)s")
+def cli() -> None:
+    """Hardware ports of ultralytics/yolov5 v6.0, as stacks of small patches.
+
+    \b
+    porter apply --target mlu ./yolov5    make a ported tree, or port your own clone
+    porter status ./yolov5                what is in it
+    porter revert ./yolov5                back to pristine upstream
+    porter verify --target mlu            prove that it trains, on the card or an emulated one
+
+    Exit codes: 0 done, 1 a check or a patch failed, 2 wrong usage, 3 the surroundings failed (network,
+    disk, permissions, a missing program), 70 a bug in porter.
+    """
+
+
+for _command in (
+    tree.apply,
+    tree.status,
+    tree.revert,
+    verify.verify,
+    stacks.targets,
+    stacks.show,
+    stacks.lint,
+    stacks.lock,
+    upstream.upstream,
+    data.data,
+):
+    cli.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    from porter import signals
+
+    signals.install()
+    for stream in (sys.stdout, sys.stderr):
+        # a path or a patch may hold what the terminal's encoding has not
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        result = cli.main(arguments, prog_name="porter", standalone_mode=False, color=None if colour() else False)
+        sys.stdout.flush()
+        sys.exit(result if isinstance(result, int) else 0)
+    except PorterError as error:
+        _complain(error)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except signals.Terminated as error:
+        sys.exit(128 + error.number)
+    except (BrokenPipeError, _ReaderLeft):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except Exception as error:
+        _unforeseen(error)
+        sys.exit(_UNFORESEEN)
+
+
+def _complain(error: PorterError) -> None:
+    colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    word = click.style("error:", fg="red", bold=True) if colour else "error:"
+    click.echo(f"porter: {word} {error.what}", err=True)
+    for line in error.why.split("\n") if error.why else ():
+        click.echo(f"  {line}", err=True)
+    if error.hint:
+        click.echo(f"hint: {error.hint}", err=True)
+
+
+def _unforeseen(error: Exception) -> None:
+    """Keep the trace of a bug in a file: it is for us, not for the person at the terminal."""
+    import platform
+    import tempfile
+    import time
+    import traceback
+
+    import platformdirs
+
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    head = f"porter {__version__}, Python {platform.python_version()}, {platform.platform()}\n{sys.argv}\n\n"
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    for folder in (platformdirs.user_state_dir("porter", appauthor=False), tempfile.gettempdir()):
+        try:
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(head + text, encoding="utf-8", errors="backslashreplace")
+        except OSError:
+            continue
+        click.echo(f"porter: error: this should not have happened: {type(error).__name__}: {error}", err=True)
+        click.echo(f"The details are in {path}. Please report it with that file.", err=True)
+        return
+    click.echo(text, err=True)

@@ -1,0 +1,82 @@
+"""``porter verify``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from porter.cli.shared import FOLDER, colour
+
+if TYPE_CHECKING:
+    from porter.progress import Terminal
+    from porter.verify.report import Outcome
+
+
+@click.command()
+@click.option("--target", "target", required=True, metavar="NAME", help="A device family, mlu or tpu.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "hardware", "emulated", "cpu"]),
+    default="auto",
+    show_default=True,
+    help="auto: the card if there is one, else an emulated one, else the cpu.",
+)
+@click.option("--profile", metavar="CARD", default="", help="The card to emulate, such as sg2260.")
+@click.option("--level", type=click.Choice(["static", "smoke", "full"]), default="smoke", show_default=True)
+@click.option("--check", "checks", multiple=True, metavar="NAME", help="Make this check only; may be repeated.")
+@click.option("--python", metavar="EXE", default=sys.executable, help="Run the tree under this interpreter.")
+@click.option(
+    "--jobs", type=click.IntRange(1), help="Programs that may run at once.  [default: a core each, at most 4]"
+)
+@click.option(
+    "--timeout", type=click.FloatRange(1), default=300.0, show_default=True, help="Seconds that one program may take."
+)
+@click.option("--json", "json_file", metavar="FILE", type=FOLDER, help="Write the report here, for programs.")
+@click.option("--html", "html_file", metavar="FILE", type=FOLDER, help="Write the report here, for people.")
+@click.option("--keep", is_flag=True, help="Leave the folder that the checks worked in.")
+@click.argument("tree", metavar="[TREE]", type=FOLDER, required=False)
+def verify(
+    target: str,
+    device: str,
+    profile: str,
+    level: str,
+    checks: tuple[str, ...],
+    python: str,
+    jobs: int | None,
+    timeout: float,
+    json_file: Path | None,
+    html_file: Path | None,
+    keep: bool,
+    tree: Path | None,
+) -> None:
+    """Prove that TREE trains as on the target's device; without TREE, a tree made aside.
+
+    static looks at files alone; smoke trains for seconds; full makes every check. Exit code 1 if one fails.
+    """
+    from porter.commands.verify import Request
+    from porter.commands.verify import verify as run
+    from porter.document import write
+    from porter.progress import Terminal
+    from porter.project import Project
+
+    request = Request(target, tree, device, profile, level, checks, python, jobs or 0, timeout, keep)
+    with Terminal() as progress:
+        made = run(Project.find(), request, progress, progress.say, lambda found: _print_outcome(found, progress))
+    for file, text in (json_file, made.json()), (html_file, made.html()):
+        if file:
+            write(file, text.encode())
+    click.echo(made.summary)
+    raise SystemExit(1 if made.failed else 0)
+
+
+def _print_outcome(found: Outcome, progress: Terminal) -> None:
+    colours = {"passed": "green", "failed": "red", "not shown": "yellow"}
+    state = click.style(f"{found.state:9}", fg=colours[found.state]) if colour() else f"{found.state:9}"
+    progress.say(f"{state} {found.check:12} {found.said}  ({found.seconds:.1f} s)")
+    if found.state == "failed":
+        for line in found.log.splitlines():
+            progress.say(f"    | {line}")
+        progress.say(f"    repeat: {found.repeat}")
