@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from porter import __version__
-from porter.cli import data, doctor, stacks, tree, upstream, verify
+from porter.cli import data, doctor, stacks, train, tree, upstream, verify
 from porter.cli.shared import CONTEXT, colour
 from porter.errors import PorterError
 
@@ -58,6 +58,7 @@ for _command in (
     tree.revert,
     verify.verify,
     doctor.doctor,
+    train.train,
     stacks.targets,
     stacks.show,
     stacks.lint,

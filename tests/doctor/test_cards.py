@@ -10,7 +10,7 @@ import pytest
 from porter.doctor import cards
 from porter.doctor.cards import Card
 
-# The installation guides of PaddlePaddle's MLU backend (PaddleCustomDevice, backends/mlu, and its page for release 2.3).
+# The installation guides of PaddlePaddle's MLU backend (PaddleCustomDevice, backends/mlu; Paddle 2.3).
 CNMON_5 = """\
 +------------------------------------------------------------------------------+
 | CNMON v5.10.13                                               Driver v5.10.13 |
@@ -48,32 +48,25 @@ Sat Oct  8 11:22:22 2022
 +-------------------------------+----------------------+-----------------------+
 """
 # sophgo/libsophon, bm-smi/src/bm_smi_display.cpp: what its formats give for a card with two chips, one of them ill.
-BM_SMI = "\n".join([
-    "Tue Nov 24 10:00:00 2026", "",
-    "+--------------------------------------------------------------------------------------------------+",
-    "| SDK Version:%9s             Driver Version:  %1d.%1d.%2d                                        |"
-    % ("0.4.9", 0, 4, 9),
-    "+---------------------------------------+----------------------------------------------------------+",
-    "|card  Name      Mode        SN         |TPU  boardT  chipT   TPU_P  TPU_V  ECC  CorrectN  Tpu-Util|",
-    "|12V_ATX  MaxP boardP Minclk Maxclk  Fan|Bus-ID      Status   Currclk   TPU_C   Ion-Usage          |",
-    "|                                       |        Vpp-Usage             Npu-Usage                   |",
-    "|=======================================+==========================================================|",
-    "|%2s %10s %5s %17s |%2d   %4s    %4s   %5s   %5s  %3s    %3s       %5s |"
-    % ("0", "SC7-HP75", "PCIE", "HQATEVBAIAIAI0001", 0, "38C", "44C", "25.3W", "839mV", "ON", "0", "0%"),
-    "|%6s %5s  %4s  %4s  %7s %5s|%11s%7s %7s   %7s %5dMB/%5dMB      |"
-    % ("6250mA", "75W", "40W", "25M", "1000M", "N/A", "001:01:00.0", "Active", "1000M", "30.1A", 120, 14679),
-    "|                                       |       %5dMB/%5dMB        %5dMB/%5dMB               |"
-    % (0, 0, 0, 0),
-    "|                                       |----------------------------------------------------------|",
-    "|                                       |%2d   %4s    %4s   %5s   %5s  %3s    %3s       %5s |"
-    % (1, " F ", " F ", " F ", " F ", " F ", " F ", "0%"),
-    "|                                       |%11s%7s %7s   %7s %5dMB/%5dMB      |"
-    % ("001:02:00.0", "Fault ", " F ", " F ", 0, 0),
-    "|                                       |       %5dMB/%5dMB        %5dMB/%5dMB               |"
-    % (0, 0, 0, 0),
-    "+=======================================+==========================================================+",
-    "",
-])  # fmt: skip
+BM_SMI = """\
+Tue Nov 24 10:00:00 2026
+
++--------------------------------------------------------------------------------------------------+
+| SDK Version:    0.4.9             Driver Version:  0.4. 9                                        |
++---------------------------------------+----------------------------------------------------------+
+|card  Name      Mode        SN         |TPU  boardT  chipT   TPU_P  TPU_V  ECC  CorrectN  Tpu-Util|
+|12V_ATX  MaxP boardP Minclk Maxclk  Fan|Bus-ID      Status   Currclk   TPU_C   Ion-Usage          |
+|                                       |        Vpp-Usage             Npu-Usage                   |
+|=======================================+==========================================================|
+| 0   SC7-HP75  PCIE HQATEVBAIAIAI0001 | 0    38C     44C   25.3W   839mV   ON      0          0% |
+|6250mA   75W   40W   25M    1000M   N/A|001:01:00.0 Active   1000M     30.1A   120MB/14679MB      |
+|                                       |           0MB/    0MB            0MB/    0MB               |
+|                                       |----------------------------------------------------------|
+|                                       | 1     F       F       F       F    F      F           0% |
+|                                       |001:02:00.0 Fault       F         F      0MB/    0MB      |
+|                                       |           0MB/    0MB            0MB/    0MB               |
++=======================================+==========================================================+
+"""
 # The installation guide of PaddlePaddle's NPU backend.
 NPU_SMI = """\
 +-------------------------------------------------------------------------------------------+
