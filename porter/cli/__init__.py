@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from porter import __version__
-from porter.cli import data, doctor, stacks, train, tree, upstream, verify
+from porter.cli import completion, data, doctor, stacks, train, tree, upstream, verify
 from porter.cli.shared import CONTEXT, colour
 from porter.errors import PorterError
 
@@ -65,6 +65,7 @@ for _command in (
     stacks.lock,
     upstream.upstream,
     data.data,
+    completion.completion,
 ):
     cli.add_command(_command)
 

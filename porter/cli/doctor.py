@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.cli.shared import print_json
+from porter.cli.shared import complete_target, print_json
 
 if TYPE_CHECKING:
     from porter.commands.doctor import Diagnosis
 
 
 @click.command()
-@click.option("--target", default="", metavar="NAME", help="A device family, mlu or tpu; without it, the cpu.")
+@click.option(
+    "--target",
+    default="",
+    metavar="NAME",
+    shell_complete=complete_target,
+    help="A device family, mlu or tpu; without it, the cpu.",
+)
 @click.option("--python", metavar="EXE", default=sys.executable, help="The interpreter that is to train.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def doctor(target: str, python: str, as_json: bool) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import click
 
-from porter.cli.shared import FOLDER
+from porter.cli.shared import FOLDER, complete_target
 
 
 @click.command()
-@click.option("--target", required=True, metavar="NAME", help="A device family, mlu or tpu.")
+@click.option(
+    "--target", required=True, metavar="NAME", shell_complete=complete_target, help="A device family, mlu or tpu."
+)
 @click.option("--cards", type=click.IntRange(1), default=1, show_default=True, help="Cards to use, a process each.")
 @click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines that train together.")
 @click.option("--node-rank", type=click.IntRange(0), default=0, show_default=True, help="Which of them this is.")
