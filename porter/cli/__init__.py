@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from porter import __version__
-from porter.cli import completion, data, doctor, stacks, train, tree, upstream, verify
+from porter.cli import bench, completion, data, doctor, stacks, train, tree, upstream, verify
 from porter.cli.shared import CONTEXT, colour
 from porter.errors import PorterError
 
@@ -59,6 +59,7 @@ for _command in (
     verify.verify,
     doctor.doctor,
     train.train,
+    bench.bench,
     stacks.targets,
     stacks.show,
     stacks.lint,
