@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from porter import __version__
-from porter.cli import data, stacks, tree, upstream, verify
+from porter.cli import data, stacks, tree, upstream, verify, weights
 from porter.cli.shared import CONTEXT, colour
 from porter.errors import PorterError
 
@@ -63,6 +63,7 @@ for _command in (
     stacks.lock,
     upstream.upstream,
     data.data,
+    weights.weights,
 ):
     cli.add_command(_command)
 
