@@ -130,7 +130,7 @@ def load(file: BinaryIO) -> Pickle:
     reader = _Reader(file)
     try:
         return Pickle(reader.load(), reader.storages)
-    except Hostile:
+    except (Hostile, Unreadable):
         raise
     except pickle.UnpicklingError as error:
         raise Unreadable(str(error)) from error
@@ -271,8 +271,10 @@ class _Reader(pickle._Unpickler):
             raise Hostile(f"it names {found}, which no YOLOv5 checkpoint holds")
         return found
 
-    def persistent_load(self, pid: Any) -> Storage:
-        """What torch writes for a tensor's memory."""
+    def persistent_load(self, pid: Any) -> Storage | Name:
+        """What torch writes for a tensor's memory; and, before 1.6, for a module's class: its name and source."""
+        if len(pid) == 4 and pid[0] == "module" and isinstance(pid[1], Name) and _is_module(pid[1]):
+            return pid[1]
         kind, storage, key, location, count = pid[:5]
         if kind != "storage" or not isinstance(storage, Name) or storage.name not in STORAGES:
             raise Hostile(f"it refers to {pid[:2]!r}, which is no tensor's memory")
@@ -305,6 +307,13 @@ class _Reader(pickle._Unpickler):
             raise Hostile(f"it changes {_said(made)}")
         made.state = state
 
+    def load_global(self) -> None:
+        lines = self.readline(), self.readline()  # type: ignore[attr-defined]
+        if not all(line.endswith(b"\n") for line in lines):
+            raise Unreadable("it is cut short")
+        module, name = (line[:-1].decode() for line in lines)
+        self.stack.append(self.find_class(module, name))
+
     def load_dict(self) -> None:
         items = self.pop_mark()  # type: ignore[attr-defined]
         for key in items[::2]:
@@ -324,6 +333,7 @@ class _Reader(pickle._Unpickler):
     def refuse(self) -> None:
         raise Hostile("it makes objects in a way that torch.save does not (INST, OBJ, NEWOBJ_EX, EXT or the like)")
 
+    dispatch[pickle.GLOBAL[0]] = load_global
     dispatch[pickle.DICT[0]] = load_dict
     dispatch[pickle.SETITEM[0]] = load_setitem
     dispatch[pickle.SETITEMS[0]] = load_setitems
