@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from porter import __version__
-from porter.cli import bench, completion, data, doctor, stacks, train, tree, upstream, verify
+from porter.cli import bench, completion, data, doctor, prepare, stacks, train, tree, upstream, verify, weights
 from porter.cli.shared import CONTEXT, colour
 from porter.errors import PorterError
 
@@ -58,6 +58,7 @@ for _command in (
     tree.revert,
     verify.verify,
     doctor.doctor,
+    prepare.prepare,
     train.train,
     bench.bench,
     stacks.targets,
@@ -66,6 +67,7 @@ for _command in (
     stacks.lock,
     upstream.upstream,
     data.data,
+    weights.weights,
     completion.completion,
 ):
     cli.add_command(_command)

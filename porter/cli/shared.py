@@ -15,6 +15,14 @@ UPSTREAM = click.option(
     metavar="PATH|URL",
     help="Get upstream from this clone, mirror or URL only (or set PORTER_UPSTREAM).",
 )
+MIRROR = click.option(
+    "--mirror",
+    "mirrors",
+    multiple=True,
+    metavar="URL|DIR",
+    help="Try this place first: a folder that holds the file by its name, or a pattern with {url} or {name} in it."
+    " May be repeated; the first comes first.",
+)
 FOLDER = click.Path(path_type=Path, readable=False)  # what cannot be read is no wrong usage
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,13 +115,27 @@ def examine(python: str, targets: Sequence[Target]) -> Interpreter:
         first = pool.submit(ask, [python, _DRIVER, "packages", *NEEDED], seconds=_PATIENCE)
         second = pool.submit(ask, [python, _DRIVER, "torch", *plugins], seconds=_PATIENCE)
         answer, of_torch = first.result(), second.result()
+    more = _merged(of_torch)
+    torch = {"version": "", "why": f"it {of_torch.why or 'said nothing'}", **more.get("torch", {})}
+    found = {target.name: _plugin(more, target, torch, of_torch) for target in targets}
+    return replace(_read(python, answer), torch=torch, plugins=found)
+
+
+def packages(python: str) -> Interpreter:
+    """What is installed in an interpreter; nothing is imported, so nothing is known of ``torch`` but its version.
+
+    Raises:
+        WrongUsage: it is no Python that answers.
+    """
+    return _read(python, ask([python, _DRIVER, "packages"], seconds=_PATIENCE))
+
+
+def _read(python: str, answer: Answer) -> Interpreter:
     found = _merged(answer)
     if "python" not in found:
         said = (answer.err or answer.out).strip().splitlines()[-1:]
         why = "".join(said) or answer.why
         raise WrongUsage(f"{python} is not a Python that answers", why, "--python takes a Python, 3.6 or newer.")
-    more = _merged(of_torch)
-    torch = {"version": "", "why": f"it {of_torch.why or 'said nothing'}", **more.get("torch", {})}
     here = found["python"]
     return Interpreter(
         executable=here["executable"] or python,
@@ -132,8 +146,7 @@ def examine(python: str, targets: Sequence[Target]) -> Interpreter:
             for name, each in found["packages"].items()
         },
         broken=found.get("broken", {"numpy": f"importing them all {answer.why}"}),
-        torch=torch,
-        plugins={target.name: _plugin(more, target, torch, of_torch) for target in targets},
+        torch={},
     )
 
 

@@ -45,6 +45,10 @@ def ask(words: Sequence[str | Path], *, seconds: float, environment: Mapping[str
         _end(child)
         out, err = child.communicate()
         return Answer(out, err, f"did not answer within {seconds:g} s")
+    except BaseException:  # Ctrl-C
+        _end(child)
+        child.communicate()
+        raise
     finally:
         with _lock:
             _living.discard(child)
