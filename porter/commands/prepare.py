@@ -184,7 +184,7 @@ def _weights(request: Request, tree: Path, progress: Progress) -> Step:
 
 def _data(request: Request, tree: Path, progress: Progress) -> tuple[Step, str]:
     """The step, and what --data gets."""
-    folder = published.default_folder(tree)
+    folder = tree.parent / "datasets"  # where the yaml of v6.0 looks
     if request.data in published.SETS:
         made = published.obtain(published.SETS[request.data], folder, progress, mirrors=request.mirrors)
         state = DONE if made.how == "fetched" else ALREADY

@@ -13,6 +13,7 @@ from porter.errors import CheckFailed, SurroundingsFailed
 from porter.target import Target
 
 _PIP_SECONDS = 3600.0
+_TALK = ("Requirement already", "Looking in", "Processing", "Collecting", "Downloading", "Using cached")
 # what a vendor's machine runs on: pip may not choose another, whatever a package asks for
 _HELD = ("torch", "torchvision", "torchaudio", "numpy")
 # pinned for an old torch's sake alone: TensorBoard's protobuf, and setuptools, which moved what torch < 1.11 imports
@@ -57,7 +58,8 @@ def install(python: str, wanted: Sequence[str], limits: Sequence[str]) -> None:
         words: list[str | Path] = [python, "-m", "pip", "install", "--disable-pip-version-check", "-c", file, *wanted]
         answer = ask(words, seconds=_PIP_SECONDS)
     if answer.why:
-        last = [line for line in answer.err.strip().splitlines() if line.strip()][-6:]
+        lines = [line.strip() for line in (answer.out + answer.err).splitlines()]
+        last = [line for line in lines if line and not line.startswith(_TALK)][-12:]
         hint = f"Install them yourself: {python} -m pip install {' '.join(wanted)}"
         raise SurroundingsFailed(f"pip {answer.why}", "\n".join(last), hint)
 
