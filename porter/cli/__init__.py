@@ -46,6 +46,9 @@ def cli() -> None:
     porter status ./yolov5                what is in it
     porter revert ./yolov5                back to pristine upstream
     porter verify --target mlu            prove that it trains, on the card or an emulated one
+    porter doctor --target mlu            what training would trip over here, and what to do
+    porter prepare --target mlu ./yolov5  tree, packages, weights, data, and the command that trains
+    porter train --target mlu ./yolov5    train.py on the card, or on several
 
     Exit codes: 0 done, 1 a check or a patch failed, 2 wrong usage, 3 the surroundings failed (network,
     disk, permissions, a missing program), 70 a bug in porter.
