@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from porter import signals
 from porter.commands.status import must_hold
 from porter.errors import WrongUsage
 from porter.project import Project
@@ -75,14 +73,11 @@ class Launch:
         return f"cd {shlex.quote(str(self.folder))} && {' '.join([*variables, shlex.join(self.words)])}"
 
     def go(self) -> NoReturn:
-        """Become the program.  What was printed before has to be flushed by now.
+        """Become the program; handlers of signals end with this one.  What was printed has to be flushed by now.
 
         Raises:
             WrongUsage: it cannot be started.
         """
-        for number in signals.ENDING:
-            if signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, signal.SIG_DFL)
         try:
             os.chdir(self.folder)
             os.execve(self.words[0], self.words, {**os.environ, **self.environment})
