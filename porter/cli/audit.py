@@ -48,11 +48,8 @@ def audit(
     for file, text in (json_file, found.json()), (sarif_file, found.sarif()):
         if file:
             write(file, text.encode())
-    for line in found.compared_lines():
+    for line in found.lines(every):
         click.echo(_painted(line))
-    for line in found.lines(every or found.upstream) if every or not found.compared else ():
-        click.echo(_painted(line))
-    click.echo(found.compared.summary) if found.compared else None
     click.echo(found.summary)
     if found.failed:
         click.echo(

@@ -22,8 +22,8 @@ from pathlib import Path
 
 from porter import document
 from porter.document import Value
+from porter.lifecycle.audit.place import ALLOWED, UNPORTED, Place
 from porter.lifecycle.audit.rules import RULES
-from porter.lifecycle.audit.scan import ALLOWED, UNPORTED, Place
 
 FILE = "audit.yaml"
 
@@ -80,13 +80,12 @@ def read(folder: Path) -> list[Entry]:
     path = folder / FILE
     if not path.exists():
         return []
-    entries: list[Entry] = []
+    entries: dict[tuple[object, ...], Entry] = {}
     for value in document.read(path).sequence("a list of allowed places"):
         entry = _entry(value)
-        if any((entry.key, entry.having, entry.lacking) == (other.key, other.having, other.lacking) for other in entries):
+        if entries.setdefault((entry.key, entry.having, entry.lacking), entry) is not entry:
             value.fail("a place that is listed once", "Delete one of the two, or say how many there are: times.")
-        entries.append(entry)
-    return entries
+    return list(entries.values())
 
 
 def _entry(value: Value) -> Entry:
@@ -106,9 +105,7 @@ def _entry(value: Value) -> Entry:
     )
 
 
-def allow(
-    places: Iterable[Place], entries: Iterable[Entry], targets: Sequence[str]
-) -> tuple[list[Place], list[Stale]]:
+def allow(places: Iterable[Place], entries: Iterable[Entry], targets: Sequence[str]) -> tuple[list[Place], list[Stale]]:
     """The places, those that an entry names allowed; and the entries that a tree for ``targets`` has no use for."""
     held = [entry for entry in entries if entry.counts(targets)]
     left: Counter[int] = Counter({number: entry.times for number, entry in enumerate(held)})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
-from typing import Optional, Union
+from typing import Union
 
 from porter.lifecycle.audit.rules import ACCELERATOR
 
@@ -35,7 +35,7 @@ class Scope:
     def __init__(self, node: ast.AST, parent: Scope | None) -> None:
         self.node = node
         self.parent = parent
-        self.names: dict[str, Optional[str]] = {}
+        self.names: dict[str, str | None] = {}
         self.accelerators: set[str] = set()
         self.flags: set[str] = set()
         self.devices: set[str] = set()
@@ -132,9 +132,7 @@ def scopes(tree: ast.Module, package: str, exports: Exports) -> dict[ast.AST, Sc
 class _Binder(ast.NodeVisitor):
     """Fills one scope, in the order of the text, then enters those inside it."""
 
-    def __init__(
-        self, scope: Scope, package: str, exports: Exports, enter: Callable[[ast.AST, Scope], None]
-    ) -> None:
+    def __init__(self, scope: Scope, package: str, exports: Exports, enter: Callable[[ast.AST, Scope], None]) -> None:
         self.scope, self.package, self.exports, self.enter = scope, package, exports, enter
         self.inside: list[ast.AST] = []
 
@@ -160,12 +158,11 @@ class _Binder(ast.NodeVisitor):
 
     visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _inner  # noqa: N815
 
-    def visit_Import(self, node: ast.Import) -> None:  # noqa: N802
-        for alias in node.names:
-            top = alias.name.partition(".")[0]
-            self._bind(alias.asname or top, alias.name if alias.asname else top)
+    def visit_Import(self, node: ast.Import) -> None:
+        for name, meaning in imported(node).items():
+            self._bind(name, meaning)
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:  # noqa: N802
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         module = source(node, self.package)
         for alias in node.names:
             if alias.name == "*":
@@ -174,30 +171,28 @@ class _Binder(ast.NodeVisitor):
             else:
                 self._bind(alias.asname or alias.name, f"{module}.{alias.name}")
 
-    def visit_Assign(self, node: ast.Assign) -> None:  # noqa: N802
+    def visit_Assign(self, node: ast.Assign) -> None:
         self.generic_visit(node)
         for target in node.targets:
             self._assign(target, node.value)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         self.generic_visit(node)
         if node.value is not None:
             self._assign(node.target, node.value)
 
-    def visit_AugAssign(self, node: ast.AugAssign) -> None:  # noqa: N802
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
         self.generic_visit(node)
         if isinstance(node.target, ast.Name) and _plain(node.value) and self.scope.says(node.value):
             self.scope.flags.add(node.target.id)
 
-    def visit_Assert(self, node: ast.Assert) -> None:  # noqa: N802
+    def visit_Assert(self, node: ast.Assert) -> None:
         """``assert acc.half or not half``: from here on ``half`` is what the accelerator can do."""
         self.generic_visit(node)
         if self.scope.says(node.test):
-            accelerators = self.scope.accelerators
-            for part in ast.walk(node.test):
-                if isinstance(part, ast.Name) and part.id not in accelerators and not device_like(part):
-                    if self.scope.dotted(part) is None and self.scope.owner(part.id) is self.scope:
-                        self.scope.flags.add(part.id)
+            own = {name for name, meaning in self.scope.names.items() if meaning is None} - self.scope.accelerators
+            names = (part for part in ast.walk(node.test) if isinstance(part, ast.Name))
+            self.scope.flags |= {part.id for part in names if part.id in own and not device_like(part)}
 
     def _assign(self, target: ast.expr, value: ast.expr) -> None:
         scope = self.scope
@@ -222,16 +217,16 @@ class _Binder(ast.NodeVisitor):
             self._bind(target.id)
             scope.flags.add(target.id)
 
-    def visit_Name(self, node: ast.Name) -> None:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Store):
             self._bind(node.id)
 
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:  # noqa: N802
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         if node.name:
             self._bind(node.name)
         self.generic_visit(node)
 
-    def visit_Lambda(self, node: ast.Lambda) -> None:  # noqa: N802
+    def visit_Lambda(self, node: ast.Lambda) -> None:
         """Its parameters are taken for names of the scope that it is in."""
         for argument in arguments(node.args):
             self._bind(argument.arg)
@@ -243,13 +238,26 @@ def _plain(node: ast.expr) -> bool:
     kinds = (ast.Name, ast.Attribute, ast.Constant, ast.BoolOp, ast.UnaryOp, ast.Compare, ast.IfExp)
     if isinstance(node, ast.Call):  # accelerator.get(device), in accelerator.get(device).half
         return all(isinstance(part, (ast.Name, ast.Attribute)) for part in node.args)
-    return isinstance(node, kinds) and all(_plain(part) for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr))
+    return isinstance(node, kinds) and all(
+        _plain(part) for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)
+    )
 
 
 def arguments(found: ast.arguments) -> list[ast.arg]:
     """Every parameter of a function."""
     rest = [extra for extra in (found.vararg, found.kwarg) if extra is not None]
     return [*found.posonlyargs, *found.args, *found.kwonlyargs, *rest]
+
+
+def imported(node: ast.Import) -> dict[str, str]:
+    """What ``import a.b, c.d as e`` binds: ``a`` to a, ``e`` to c.d."""
+    tops = ((alias, alias.name.partition(".")[0]) for alias in node.names)
+    return {alias.asname or top: alias.name if alias.asname else top for alias, top in tops}
+
+
+def package(path: str) -> str:
+    """The dotted package that the file at a path of the tree is in."""
+    return ".".join(path.split("/")[:-1])
 
 
 def source(node: ast.ImportFrom, package: str) -> str:

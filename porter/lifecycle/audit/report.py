@@ -12,8 +12,8 @@ from typing import Any
 
 from porter import __version__
 from porter.lifecycle.audit.allowed import FILE, Stale
+from porter.lifecycle.audit.place import ALLOWED, ROUTED, UNPORTED, Place
 from porter.lifecycle.audit.rules import RULES
-from porter.lifecycle.audit.scan import ALLOWED, ROUTED, UNPORTED, Place
 from porter.project import PATCHES_NAME
 
 GONE = "gone"
@@ -103,23 +103,24 @@ class Audit:
 
     @property
     def summary(self) -> str:
-        """One line."""
+        """One line; another for the comparison."""
         counts = Counter(place.state for place in self.places)
         parts = [f"{counts[state]} {state}" for state in (ROUTED, ALLOWED, UNPORTED)]
         stale = f", {len(self.stale)} stale entries in {PATCHES_NAME}/{FILE}" if self.stale else ""
-        return f"{self.name}: {len(self.places)} places: {', '.join(parts)}{stale}"
+        said = f"{self.name}: {len(self.places)} places: {', '.join(parts)}{stale}"
+        return f"{said}\n{self.compared.summary}" if self.compared else said
 
     def lines(self, every: bool = False) -> list[str]:
-        """One line for each place that is not ported, or for every one, and for each stale entry."""
-        shown = [str(place) for place in self.places if every or place.state == UNPORTED]
-        return [*shown, *(f"{PATCHES_NAME}/{stale}" for stale in self.stale)]
+        """One line for each place that is not ported, or for every one, and for each stale entry.
 
-    def compared_lines(self) -> list[str]:
-        """One line for each of upstream's places, and for each new one."""
-        if self.compared is None:
-            return []
-        was = [f"{p.path}:{p.line}: {p.rule}: {p.what}: {state}" for p, state in self.compared.was]
-        return [*was, *(f"new: {place}" for place in self.compared.new)]
+        Beside upstream: for each place of upstream's with what became of it, and for each new one.
+        """
+        lines = [f"{PATCHES_NAME}/{stale}" for stale in self.stale]
+        if self.compared is not None and not every:
+            was = [f"{p.path}:{p.line}: {p.rule}: {p.what}: {state}" for p, state in self.compared.was]
+            return [*was, *(f"new: {place}" for place in self.compared.new), *lines]
+        every = every or self.upstream
+        return [*(str(place) for place in self.places if every or place.state == UNPORTED), *lines]
 
     def json(self) -> str:
         """For programs."""

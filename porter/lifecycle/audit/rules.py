@@ -13,7 +13,22 @@ ACCELERATOR = "utils.accelerator"
 ACCELERATOR_FOLDER = "utils/accelerator/"
 
 # Device types that a build of PyTorch or a vendor's plugin knows, other than the host's.
-TYPES = ("cuda", "mlu", "tpu", "npu", "xpu", "mps", "musa", "hpu", "xla", "ipu", "gcu", "sdaa", "vulkan", "privateuseone")
+TYPES = (
+    "cuda",
+    "mlu",
+    "tpu",
+    "npu",
+    "xpu",
+    "mps",
+    "musa",
+    "hpu",
+    "xla",
+    "ipu",
+    "gcu",
+    "sdaa",
+    "vulkan",
+    "privateuseone",
+)
 # Modules that are one vendor's, beside torch.<type>.
 PLUGINS = (
     *(f"torch_{kind}" for kind in TYPES),
@@ -98,7 +113,7 @@ _ALL = (
     Rule(
         "device-default",
         "a device where none was asked for: the default of a parameter or of --device, torch.set_default_device",
-        "A default that names a device is not there on other machines; a process-wide one reaches code that is not ours.",
+        "Other machines lack the device that it names; a default of the whole process reaches code that is not ours.",
         "Let the default be '' or None, which select_device() resolves.",
     ),
     Rule(
@@ -157,8 +172,8 @@ _ALL = (
     Rule(
         "parallel",
         "several devices at once: DataParallel, SyncBatchNorm, device_ids",
-        "DataParallel is for CUDA; SyncBatchNorm needs operators that a plugin may lack; device_ids are CUDA's numbers.",
-        "Ask accelerator.get(device).data_parallel, and take DDP's arguments from .ddp_options(device).",
+        "DataParallel is for CUDA; SyncBatchNorm takes operators that a plugin may lack; device_ids number CUDA's.",
+        "Use accelerator.get(device).data_parallel, .sync_batchnorm(model), and .ddp_options(device) for DDP.",
         by_condition=True,
     ),
     Rule(
@@ -187,6 +202,7 @@ ASKED = {
     "upload": "loader-option",
     "ddp_options": "parallel",
     "data_parallel": "parallel",
+    "sync_batchnorm": "parallel",
     "distributed_backend": "distributed-backend",
     "host_nms": "host-literal",
     "device": "device-literal",

@@ -16,7 +16,6 @@ Literal = Union[str, int]
 
 _DEVICE_KEYWORDS = {
     "device",
-    "devices",
     "map_location",
     "device_type",
     "device_ids",
@@ -39,12 +38,22 @@ _DEVICE_ARGUMENTS = {
 }
 _DEVICE_METHODS = {"to": (0,), "to_empty": (0,), "type": (0,), "pin_memory": (0,)}
 # of a string that holds a device's name: device.replace('cuda:', '')
-_STRING_METHODS = {"replace", "startswith", "endswith", "split", "strip", "lstrip", "removeprefix", "partition", "count"}
+_STRING_METHODS = {
+    "replace",
+    "startswith",
+    "endswith",
+    "split",
+    "strip",
+    "lstrip",
+    "removeprefix",
+    "partition",
+    "count",
+}
 _LOADERS = {"torch.load", "torch.jit.load", "torch.hub.load_state_dict_from_url"}
 
 
 def keywords(call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
-    """A call's keyword arguments, with those of a dictionary that is written out in it: ``f(**{'device_ids': [0]})``."""
+    """A call's keyword arguments, with those of a dictionary that stands in it: ``f(**{'device_ids': [0]})``."""
     for word in call.keywords:
         if word.arg is not None:
             yield word.arg, word.value
@@ -83,26 +92,23 @@ def choices(node: ast.expr) -> Iterator[ast.expr]:
 def literals(node: ast.expr) -> Iterator[tuple[ast.Constant, Literal]]:
     """The strings and numbers among the values that an expression may have."""
     for choice in choices(node):
-        if isinstance(choice, ast.Constant) and isinstance(choice.value, (str, int)):
-            if not isinstance(choice.value, bool):
-                yield choice, choice.value
+        value = choice.value if isinstance(choice, ast.Constant) else None
+        if isinstance(choice, ast.Constant) and isinstance(value, (str, int)) and not isinstance(value, bool):
+            yield choice, value
 
 
 def devices(node: ast.AST, scope: Scope) -> Iterator[ast.expr]:
     """The expressions in ``node`` itself, not in its children, that are used as a device."""
     if isinstance(node, ast.Call):
         yield from _of_call(node, scope)
-    elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-        pass  # a default is no device yet, see defaults()
     elif isinstance(node, ast.Assign):
         if any(device_name(target) for target in node.targets):
             yield node.value
     elif isinstance(node, ast.AnnAssign):
         if node.value is not None and device_name(node.target):
             yield node.value
-    elif isinstance(node, ast.Return):
-        if node.value is not None and isinstance(scope.node, ast.FunctionDef) and "device" in scope.node.name:
-            yield node.value
+    elif isinstance(node, ast.Return) and node.value is not None and "device" in scope.path.rpartition(".")[2]:
+        yield node.value  # of select_device() and its like
 
 
 def _of_call(call: ast.Call, scope: Scope) -> Iterator[ast.expr]:
@@ -169,9 +175,9 @@ def is_host(node: ast.expr, scope: Scope) -> bool:
 
 def handles_device(node: ast.AST) -> bool:
     """Whether a function takes a device or asks for one, so that what it makes may have to lie there."""
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        if any(argument.arg in ("device", "map_location") for argument in arguments(node.args)):
-            return True
+    named = arguments(node.args) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else []
+    if any(argument.arg in ("device", "map_location") for argument in named):
+        return True
     for part in ast.walk(node):
         if isinstance(part, ast.Attribute) and part.attr == "device" and isinstance(part.ctx, ast.Load):
             return True
