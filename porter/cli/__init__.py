@@ -46,6 +46,7 @@ def cli() -> None:
     porter status ./yolov5                what is in it
     porter revert ./yolov5                back to pristine upstream
     porter verify --target mlu            prove that it trains, on the card or an emulated one
+    porter audit ./yolov5                 what in it names a device, and whether that is ported
 
     Exit codes: 0 done, 1 a check or a patch failed, 2 wrong usage, 3 the surroundings failed (network,
     disk, permissions, a missing program), 70 a bug in porter.

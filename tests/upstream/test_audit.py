@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -217,6 +218,12 @@ def test_what_became_of_the_baseline(trees: dict[str, Tree], porter_env: Mapping
     assert states["models/yolo.py", 320, "device-api"] == "gone"
     assert states["val.py", 148, "device-type"] == "allowed"
     assert {place["state"] for place in baseline["new"]} == {ALLOWED}
+    counts = Counter(states.values())
+    said = (
+        f"Of the {len(states)} places in v6.0 that want porting, the tree for `mlu` and `tpu` routes "
+        f"{counts['routed']}, has no more use for {counts['gone']} and allows {counts['allowed']}."
+    )
+    assert said in " ".join((CHECKOUT / "README.md").read_text(encoding="utf-8").split())
 
 
 MUTATIONS = {
