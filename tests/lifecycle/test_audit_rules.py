@@ -277,6 +277,24 @@ def test_the_accelerator_itself_is_routed() -> None:
     assert (place.state, place.function) == (ROUTED, "CUDA.select")
 
 
+def test_a_name_that_is_an_import_once_stays_one() -> None:
+    """try: import …; except ImportError: amp = None, and its like."""
+    code = "try:\n    from torch.cuda import amp\nexcept ImportError:\n    amp = None\ns = amp.GradScaler()\n"
+    assert [place.line for place in look(code)] == [6, 9]
+
+
+def test_names_of_a_class_are_not_its_methods() -> None:
+    code = "class A:\n    import torch.cuda as c\n    c.init()\n    def f(self, c):\n        c.init()\n"
+    assert [place.line for place in look(code)] == [6, 7]
+    assert [place.line for place in look(code.replace("self, c", "self"))] == [6, 7]
+
+
+def test_what_is_computed_on_a_flag_is_no_flag() -> None:
+    """Else every result of a model in the right precision would count as the accelerator's word."""
+    code = "def f(half, d, m):\n    half &= accelerator.get(d).half\n    y = m(half)\n    if y:\n        m.half()\n"
+    assert found(code) == {"half-precision"}
+
+
 def test_star_imports_bring_names_from_the_tree() -> None:
     """models/yolo.py of v6.0 has torch from models/common.py alone."""
     code = "from models.common import *\ncudnn.benchmark = True\nc.empty_cache()\n"
