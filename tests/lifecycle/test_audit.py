@@ -82,7 +82,7 @@ def test_an_entry_that_matches_nothing_is_stale(tree: Path, project: Project, te
     done = run(tree)
     assert done.returncode == 1
     assert "patches/audit.yaml:2: stale: train.py, main: device-api: 'print(torch.cuda.device_count())'" in done.stdout
-    assert "1 stale entries" in done.stdout
+    assert "1 stale in patches/audit.yaml" in done.stdout
     assert ("not ported\n" in done.stdout.partition(f"{tree}:")[0]) == ("torch.cuda" in text)
 
 

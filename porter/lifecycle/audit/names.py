@@ -183,7 +183,7 @@ class _Binder(ast.NodeVisitor):
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
         self.generic_visit(node)
-        if isinstance(node.target, ast.Name) and _plain(node.value) and self.scope.says(node.value):
+        if isinstance(node.target, ast.Name) and _plain(node.value, self.scope) and self.scope.says(node.value):
             self.scope.flags.add(node.target.id)
 
     def visit_Assert(self, node: ast.Assert) -> None:
@@ -213,7 +213,7 @@ class _Binder(ast.NodeVisitor):
         elif scope.is_accelerator(value):
             self._bind(target.id)
             scope.accelerators.add(target.id)
-        elif _plain(value) and scope.says(value) and not device_like(target):
+        elif _plain(value, scope) and scope.says(value) and not device_like(target):
             self._bind(target.id)
             scope.flags.add(target.id)
 
@@ -233,14 +233,13 @@ class _Binder(ast.NodeVisitor):
         self.generic_visit(node)
 
 
-def _plain(node: ast.expr) -> bool:
+def _plain(node: ast.expr, scope: Scope) -> bool:
     """Whether an expression is made of names, attributes and logic alone, so that it is a yes or a no."""
+    if isinstance(node, ast.Call):
+        return scope.is_accelerator(node)  # accelerator.get(device).half
     kinds = (ast.Name, ast.Attribute, ast.Constant, ast.BoolOp, ast.UnaryOp, ast.Compare, ast.IfExp)
-    if isinstance(node, ast.Call):  # accelerator.get(device), in accelerator.get(device).half
-        return all(isinstance(part, (ast.Name, ast.Attribute)) for part in node.args)
-    return isinstance(node, kinds) and all(
-        _plain(part) for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)
-    )
+    parts = (part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr))
+    return isinstance(node, kinds) and all(_plain(part, scope) for part in parts)
 
 
 def arguments(found: ast.arguments) -> list[ast.arg]:

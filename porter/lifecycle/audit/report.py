@@ -106,7 +106,7 @@ class Audit:
         """One line; another for the comparison."""
         counts = Counter(place.state for place in self.places)
         parts = [f"{counts[state]} {state}" for state in (ROUTED, ALLOWED, UNPORTED)]
-        stale = f", {len(self.stale)} stale entries in {PATCHES_NAME}/{FILE}" if self.stale else ""
+        stale = f", {len(self.stale)} stale in {PATCHES_NAME}/{FILE}" if self.stale else ""
         said = f"{self.name}: {len(self.places)} places: {', '.join(parts)}{stale}"
         return f"{said}\n{self.compared.summary}" if self.compared else said
 

@@ -43,7 +43,9 @@ def audit(session: Session) -> Finding:
     except CheckFailed as error:
         raise Failed(error.what) from error
     if found.failed:
-        raise Failed("; ".join(found.lines()))
+        lines = found.lines()
+        more = f"; and {len(lines) - 5} more, see porter audit" if len(lines) > 5 else ""
+        raise Failed("; ".join(lines[:5]) + more)
     counts = {state: sum(place.state == state for place in found.places) for state in (ROUTED, ALLOWED)}
     return Finding(f"{counts[ROUTED]} places through the accelerator, {counts[ALLOWED]} allowed", figures=counts)
 
