@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from porter import __version__
-from porter.cli import audit, data, stacks, tree, upstream, verify
+from porter.cli import audit, bench, completion, data, doctor, prepare, stacks, train, tree, upstream, verify, weights
 from porter.cli.shared import CONTEXT, colour
 from porter.errors import PorterError
 
@@ -47,6 +47,9 @@ def cli() -> None:
     porter revert ./yolov5                back to pristine upstream
     porter verify --target mlu            prove that it trains, on the card or an emulated one
     porter audit ./yolov5                 what in it names a device, and whether that is ported
+    porter doctor --target mlu            what training would trip over here, and what to do
+    porter prepare --target mlu ./yolov5  tree, packages, weights, data, and the command that trains
+    porter train --target mlu ./yolov5    train.py on the card, or on several
 
     Exit codes: 0 done, 1 a check or a patch failed, 2 wrong usage, 3 the surroundings failed (network,
     disk, permissions, a missing program), 70 a bug in porter.
@@ -59,12 +62,18 @@ for _command in (
     tree.revert,
     verify.verify,
     audit.audit,
+    doctor.doctor,
+    prepare.prepare,
+    train.train,
+    bench.bench,
     stacks.targets,
     stacks.show,
     stacks.lint,
     stacks.lock,
     upstream.upstream,
     data.data,
+    weights.weights,
+    completion.completion,
 ):
     cli.add_command(_command)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from porter import signals
 from porter.commands.apply import apply
-from porter.commands.status import status
+from porter.commands.status import must_hold
 from porter.errors import PorterError, SurroundingsFailed, WrongUsage
 from porter.progress import Progress
 from porter.project import Project
@@ -82,7 +82,7 @@ def verify(
     target = Target.load(project.patches / request.target)
     checks = select(request.level, request.checks, request.target)
     if request.tree is not None:
-        _must_hold(project, request.tree, target)
+        must_hold(project, request.tree, target.name)
     root = Path(tempfile.mkdtemp(prefix="porter-verify-"))
     try:
         tree = request.tree or _make(project, target, root, progress)
@@ -107,14 +107,6 @@ def verify(
     seconds = time.monotonic() - started
     emulated = device.kind == "emulated"
     return Report(target.name, str(tree), device.says, data, emulated, request.level, tuple(outcomes), seconds)
-
-
-def _must_hold(project: Project, tree: Path, target: Target) -> None:
-    """Refuse a folder that is no tree, or another target's."""
-    found = status(project, tree)
-    if target.name not in found.targets:
-        holds = "+".join(found.targets) or "no stack"
-        raise WrongUsage(f"{tree} holds {holds}, not {target.name}", hint=f"porter apply --target {target.name} DIR")
 
 
 def _make(project: Project, target: Target, root: Path, progress: Progress) -> Path:
