@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from porter import __version__
-from porter.cli import bench, completion, data, doctor, prepare, stacks, train, tree, upstream, verify, weights
+from porter.cli import audit, bench, completion, data, doctor, prepare, stacks, train, tree, upstream, verify, weights
 from porter.cli.shared import CONTEXT, colour
 from porter.errors import PorterError
 
@@ -46,6 +46,7 @@ def cli() -> None:
     porter status ./yolov5                what is in it
     porter revert ./yolov5                back to pristine upstream
     porter verify --target mlu            prove that it trains, on the card or an emulated one
+    porter audit ./yolov5                 what in it names a device, and whether that is ported
     porter doctor --target mlu            what training would trip over here, and what to do
     porter prepare --target mlu ./yolov5  tree, packages, weights, data, and the command that trains
     porter train --target mlu ./yolov5    train.py on the card, or on several
@@ -60,6 +61,7 @@ for _command in (
     tree.status,
     tree.revert,
     verify.verify,
+    audit.audit,
     doctor.doctor,
     prepare.prepare,
     train.train,

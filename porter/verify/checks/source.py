@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 
 from porter.commands.status import APPLIED, status
+from porter.errors import CheckFailed
+from porter.lifecycle import audit as places
+from porter.lifecycle.audit.place import ALLOWED, ROUTED
 from porter.verify.plan import Failed, Finding, check
 from porter.verify.session import DRIVERS, Session
 
@@ -31,6 +34,20 @@ def tree(session: Session) -> Finding:
         raise Failed("; ".join(wrong))
     lacks = f", without {len(found.missing)} files that its source had not" if found.missing else ""
     return Finding(f"{len(found.patches)} patches as they are locked{lacks}", figures={"head": found.head})
+
+
+@check("static", "every place in the tree's Python that names a device is routed through the accelerator or allowed")
+def audit(session: Session) -> Finding:
+    try:
+        found = places.audit(session.project, session.tree)
+    except CheckFailed as error:
+        raise Failed(error.what) from error
+    if found.failed:
+        lines = found.lines()
+        more = f"; and {len(lines) - 5} more, see porter audit" if len(lines) > 5 else ""
+        raise Failed("; ".join(lines[:5]) + more)
+    counts = {state: sum(place.state == state for place in found.places) for state in (ROUTED, ALLOWED)}
+    return Finding(f"{counts[ROUTED]} places through the accelerator, {counts[ALLOWED]} allowed", figures=counts)
 
 
 @check("smoke", "every module imports, asks no network for anything and installs nothing", name="import")
