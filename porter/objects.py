@@ -198,7 +198,7 @@ def commit(tree: str, parents: Iterable[str], author: str, committer: str, messa
 
 
 def pack(objects: Iterable[Object], level: int = 1) -> bytes:
-    """A version 2 pack of the objects, each once, undeltified; ``level`` is zlib's, 0 for what is gone in a moment."""
+    """A version 2 pack of the objects, each once, undeltified; ``level`` is zlib's, 0 to 9."""
     unique = {o.id: o for o in objects}
     out = [b"PACK" + (2).to_bytes(4, "big") + len(unique).to_bytes(4, "big")]
     for o in unique.values():

@@ -8,7 +8,7 @@ both dates, message, tree.  So the ids are the same on every machine, and a stac
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -191,7 +191,7 @@ class Builder:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self._contents = _Contents(snapshot.objects)
+        self._contents = Contents(snapshot.objects)
         tree = Files(snapshot.files)
         # the first commit's tree is asked for in build(); what the base has already is not made a second time
         tree.write()
@@ -211,12 +211,13 @@ class Builder:
         state = self._known[tuple(keys[:begun])].copy()
         commits = list(state.commits)
         for number, patch in enumerate(stack.patches[begun:], begun + 1):
-            moved = _apply(patch, state.tree, self._contents, state.made, self._snapshot.missing)
+            done = _apply(patch, state.tree, self._contents, self._snapshot.missing)
             root, folders = state.tree.write()
             who = f"{patch.author} {patch.date}"
             commit = objects.commit(root, (state.tip,), who, who, patch.message)
-            state.made.update((item.id, item) for item in (*folders, commit))
-            commits.append(Built(patch, commit.id, root, tuple(moved)))
+            blobs = (self._contents.made[entry.id] for entry in done.files.values() if entry)
+            state.made.update((item.id, item) for item in (*blobs, *folders, commit))
+            commits.append(Built(patch, commit.id, root, done.moved))
             state.tip = commit.id
             if number in ends:
                 state.commits = tuple(commits)
@@ -247,35 +248,62 @@ class _State:
         return _State(self.tree.copy(), dict(self.made), self.commits, self.tip)
 
 
-class _Contents:
-    """Blobs by id: the snapshot's and those that patches made."""
+class Contents:
+    """Blobs by id: those that somebody knows, and those that patches made.
+
+    Attributes:
+        made: id -> blob, what was added.
+    """
 
     def __init__(self, known: Mapping[str, Object]) -> None:
         self._known = known
-        self._made: dict[str, bytes] = {}
+        self.made: dict[str, Object] = {}
 
     def __getitem__(self, blob: str) -> bytes:
-        return self._made[blob] if blob in self._made else self._known[blob].data
+        return (self.made[blob] if blob in self.made else self._known[blob]).data
 
     def __contains__(self, blob: str) -> bool:
-        return blob in self._made or blob in self._known
+        return blob in self.made or blob in self._known
 
-    def add(self, data: bytes) -> Object:
+    def add(self, data: bytes) -> str:
+        """Keep ``data`` as a blob; its id."""
         made = objects.blob(data)
-        self._made[made.id] = data
-        return made
+        return self.made.setdefault(made.id, made).id
 
 
-def _apply(
-    patch: Patch, tree: Files, contents: _Contents, made: dict[str, Object], missing: Iterable[str]
-) -> list[tuple[str, diff.Placed]]:
-    """Apply one patch to the tree.  Every change is worked out on the files before it, as in git."""
-    results: list[tuple[str, Entry]] = []
-    gone: list[str] = []
+@dataclass(frozen=True)
+class Effect:
+    """What a patch does to a tree.
+
+    Attributes:
+        files: path -> the file's entry afterwards, None where it is gone.
+        moved: path and hunk, for the hunks that were not where their headers say.
+    """
+
+    files: Mapping[str, Entry | None]
+    moved: tuple[tuple[str, diff.Placed], ...]
+
+
+def effect(
+    patch: Patch, lookup: Callable[[str], Entry | None], contents: Contents, missing: Iterable[str] = ()
+) -> Effect:
+    """What a patch does to the tree that ``lookup`` looks into; new blobs go into ``contents``.
+
+    Every change is worked out on the files before the patch, as in git.  Whether a folder stands where a file is
+    to go is the caller's to see.
+
+    Args:
+        lookup: path -> the file's entry, or None.
+        missing: the files that upstream has and its source had not.
+
+    Raises:
+        PatchFailed: it does not apply.
+    """
+    results: dict[str, Entry | None] = {}
     moved: list[tuple[str, diff.Placed]] = []
     for change in patch.changes:
         try:
-            before = _before(change, tree, missing)
+            before = _before(change, lookup, missing)
             if before and before.id not in contents:
                 raise diff.Mismatch(_LACKING)
             data, displaced = change.apply(contents[before.id] if before else b"")
@@ -283,30 +311,38 @@ def _apply(
             raise PatchFailed(patch.id, change.old, error) from error
         moved += [(change.new, placed) for placed in displaced]
         if change.kind in ("delete", "rename"):
-            gone.append(change.old)
+            results[change.old] = None
         if change.kind != "delete":
-            blob = contents.add(data)
-            made[blob.id] = blob
-            results.append((change.new, Entry(change.new_mode or (before.mode if before else "100644"), blob.id)))
-    for path in gone:
-        del tree[path]
-    for path, entry in results:
+            mode = change.new_mode or (before.mode if before else "100644")
+            results[change.new] = Entry(mode, contents.add(data))
+    return Effect(results, tuple(moved))
+
+
+def _apply(patch: Patch, tree: Files, contents: Contents, missing: Iterable[str]) -> Effect:
+    """Apply one patch to the tree."""
+    done = effect(patch, tree.get, contents, missing)
+    for path, entry in done.files.items():
+        if entry is None:
+            del tree[path]
+    for path, entry in done.files.items():
+        if entry is None:
+            continue
         try:
             tree[path] = entry
         except (NotADirectoryError, IsADirectoryError) as error:
             reason = "a folder of its path is a file" if isinstance(error, NotADirectoryError) else "it is a folder"
             raise PatchFailed(patch.id, path, diff.Mismatch(reason)) from error
-    return moved
+    return done
 
 
-def _before(change: diff.Change, tree: Files, missing: Iterable[str]) -> Entry | None:
+def _before(change: diff.Change, lookup: Callable[[str], Entry | None], missing: Iterable[str]) -> Entry | None:
     """The entry that a change begins with."""
-    before = tree.get(change.old)
+    before = lookup(change.old)
     if change.kind == "add":
         if before:
             raise diff.Mismatch("the file is there already")
         return None
-    if change.kind == "rename" and tree.get(change.new):
+    if change.kind == "rename" and lookup(change.new):
         raise diff.Mismatch(f"{change.new} is there already")
     if before is None:
         raise diff.Mismatch(_LACKING if change.old in set(missing) else "there is no such file")
