@@ -108,7 +108,8 @@ def canonical(
     if any(built.commit not in form for build in builds for built in build.commits):
         made = {i: item for build in builds for i, item in build.objects.items()}
         with scratch(borrow, [snapshot.base] if snapshot.shallow and not borrow else []) as repository:
-            repository.write(objects.pack([*snapshot.objects.values(), *made.values()], level=0))
+            theirs = () if borrow else snapshot.objects.values()
+            repository.write(objects.pack([*theirs, *made.values()], level=0))
             for build in builds:
                 form.update(_unknown(repository, build, form))
     return [numbered(form[built.commit] for built in build.commits) for build in builds]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from porter.render import render, written
 from porter.snapshot import Extent, Snapshot
 from porter.stack import COMMON, Contents, available, key, load_parts
 from porter.tree import Tree
+
+_UNMERGED = ("DD", "AU", "UD", "UA", "DU", "AA", "UU")
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,11 @@ class _Errand:
             raise WrongUsage(
                 f"{tree.path} is in the middle of {tree.unfinished}", hint="Finish or abort it (git status says how)."
             )
+        unmerged = [change.path for change in tree.changes if change.code in _UNMERGED]
+        if unmerged:
+            raise WrongUsage(
+                f"{unmerged[0]} in {tree.path} is not merged yet", "\n".join(unmerged[1:]), "Finish it, and git add it."
+            )
         if request.into and request.new:
             raise WrongUsage("changes go into one patch or become a new one", hint="Name one of --into and --new.")
         placed = request.into or request.new
@@ -210,15 +218,14 @@ class _Errand:
             # an index of our own: the user's keeps what they staged, should anything be refused later
             env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
             try:
-                self.repository.run("read-tree", "HEAD", env=env)
-                staged = self.repository.run("diff", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "HEAD")
-                self.repository.run("update-index", "-z", "--index-info", stdin=_staged(staged), env=env)
+                shutil.copy(self.tree.path / ".git" / "index", env["GIT_INDEX_FILE"])
                 self.repository.run("add", "--update", "--", ":/", env=env)
                 root = self.repository.run("write-tree", env=env).decode().strip()
                 data = objects.commit(root, (self.tree.head,), author, author, text).data
                 stored = self.repository.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=data)
-            except GitFailed as error:
-                raise SurroundingsFailed(f"cannot read the changes in {self.tree.path}", error.stderr) from error
+            except (GitFailed, OSError) as error:
+                why = error.stderr if isinstance(error, GitFailed) else error.strerror or str(error)
+                raise SurroundingsFailed(f"cannot read the changes in {self.tree.path}", why) from error
         self.work = stored.decode().strip()
         return self.work
 
@@ -323,7 +330,8 @@ class _Errand:
             before = {path: files[path] for path in paths if path in files}
             step(files, changes[commit.id])
             originals[commit.id] = Original(patch, before, {path: files[path] for path in paths if path in files})
-        ids = {entry.id for one in originals.values() for side in (one.before, one.after) for entry in side.values()}
+        sides = (self.extent.files, *(side for one in originals.values() for side in (one.before, one.after)))
+        ids = {entry.id for side in sides for entry in side.values()}
         return _Mover(originals, Placer(Contents(self.repository.find(ids)), "the stack"))
 
     def _rendered(self, chains: Mapping[str, Chain]) -> dict[str, Patch]:
@@ -341,9 +349,11 @@ class _Errand:
 
     def _snapshot(self, parts: Mapping[str, Sequence[Patch]]) -> Snapshot:
         """Upstream as the tree has it, with all that any stack's patches change."""
-        every = {**load_parts(self.project), **parts}
-        paths = {path for part in every.values() for patch in part for c in patch.changes for path in (c.old, c.new)}
-        return self.tree.snapshot(self.extent, paths)
+        old = load_parts(self.project)
+        if [patch.data for patch in old[COMMON]] != [patch.data for patch in parts[COMMON]]:
+            return self.tree.snapshot(self.extent, self.extent.files)  # other targets' patches may have to be merged
+        every = [patch for part in {**old, **parts}.values() for patch in part]
+        return self.tree.snapshot(self.extent, {path for p in every for c in p.changes for path in (c.old, c.new)})
 
     def _prove(
         self,
@@ -377,16 +387,6 @@ class _Mover:
 
 def _displaced(items: Sequence[Item], listed: Sequence[Commit]) -> bool:
     return [item.commit for item in items] != list(listed)
-
-
-def _staged(raw: bytes) -> bytes:
-    """What is staged, from ``git diff --raw``, as ``git update-index --index-info`` takes it."""
-    words = raw.split(b"\0")
-    rows = []
-    for head, path in zip(words[0:-1:2], words[1::2]):
-        _, mode, _, blob, _ = head[1:].split(b" ")
-        rows.append(b"%s %s\t%s\0" % (mode, blob, path))
-    return b"".join(rows)
 
 
 def _person(repository: Repository) -> str:
