@@ -109,8 +109,10 @@ def _merged(folder: Path, jobs: Sequence[Sides], ours: str, theirs: str) -> list
     rows = repository.run("ls-files", "--unmerged", "-z").split(b"\0")[:-1]
     unmerged = {row.split(b"\t")[1].decode() for row in rows}
     found = []
-    for n in range(len(jobs)):
-        found.append(Merged((folder / _name(n)).read_bytes(), _name(n) not in unmerged))
+    for n, job in enumerate(jobs):
+        file = folder / _name(n)
+        # git does not write a file that comes out as ours went in
+        found.append(Merged(file.read_bytes() if file.exists() else job.ours, _name(n) not in unmerged))
     return found
 
 
