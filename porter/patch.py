@@ -189,6 +189,12 @@ def tidy(body: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t\r\f\v]+$", "", body, flags=re.MULTILINE)).strip("\n")
 
 
+def quoted(body: str) -> str:
+    """A message of others, with those lines moved in that ``git am`` would take for the end of it."""
+    body = _BREAK.sub(lambda found: f"  {found[0]}", body)
+    return f"  {body}" if _IN_BODY_HEADER.match(body) else body
+
+
 def trailers(body: str) -> tuple[tuple[str, str], ...]:
     """The trailers of a message: its last paragraph, if every line of it is one."""
     found = [TRAILER.fullmatch(line) for line in body.rsplit("\n\n", 1)[-1].split("\n")]

@@ -209,7 +209,7 @@ class _Errand:
         if not (request.into or request.new):
             return self.tree.head
         if request.new:
-            author = _person(self.repository)
+            author = person(self.repository)
             text = header.proposed(request.new.subject, request.new.stack, request.new.why, request.new.trailers)
         else:
             patch = find(self.project, request.into)
@@ -389,7 +389,7 @@ def _displaced(items: Sequence[Item], listed: Sequence[Commit]) -> bool:
     return [item.commit for item in items] != list(listed)
 
 
-def _person(repository: Repository) -> str:
+def person(repository: Repository) -> str:
     """The user, as git would name the author of a commit now.
 
     Raises:
