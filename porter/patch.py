@@ -25,6 +25,7 @@ from email.header import decode_header, make_header
 from email.message import Message
 from email.parser import BytesHeaderParser
 from email.utils import mktime_tz, parseaddr, parsedate_tz
+from functools import lru_cache
 from pathlib import Path
 
 from porter import diff
@@ -201,7 +202,10 @@ def trailers(body: str) -> tuple[tuple[str, str], ...]:
     return tuple((match[1], match[2]) for match in found if match) if all(found) else ()
 
 
+@lru_cache(maxsize=4096)
 def _parse(data: bytes, stack: str, name: str) -> Patch:
+    """The patch in ``data``.  What is parsed again within a run is nearly always unchanged."""
+
     def fail(line: int, what: str) -> CheckFailed:
         return CheckFailed(
             f"{stack}/{name}, line {line}: {what}", hint=f"Write it again: git format-patch {' '.join(FORMAT[:6])} …"

@@ -26,7 +26,7 @@ class Chain:
         files: the files at the tip: path -> entry.
         made: id -> object: the commits and trees so far.
         ids: the commits' ids, in order.
-        stacks: the stack that each belongs to.
+        stacks, subjects: the stack that each belongs to, and its subject.
     """
 
     def __init__(self, base: str, files: Mapping[str, Entry]) -> None:
@@ -35,6 +35,7 @@ class Chain:
         self.made: dict[str, Object] = {}
         self.ids: list[str] = []
         self.stacks: list[str] = []
+        self.subjects: list[str] = []
         self._tree = Files(files)
         self._tree.write()
 
@@ -42,7 +43,7 @@ class Chain:
         """Another line that begins with the same commits."""
         new = Chain(self.tip, {})
         new.files, new.made, new._tree = dict(self.files), dict(self.made), self._tree.copy()
-        new.ids, new.stacks = list(self.ids), list(self.stacks)
+        new.ids, new.stacks, new.subjects = list(self.ids), list(self.stacks), list(self.subjects)
         return new
 
     def add(self, stack: str, author: str, date: str, message: str, changes: Mapping[str, Entry | None]) -> str:
@@ -59,6 +60,7 @@ class Chain:
         self.tip = commit.id
         self.ids.append(commit.id)
         self.stacks.append(stack)
+        self.subjects.append(message.split("\n", 1)[0])
         return root
 
     def step(self, changes: Mapping[str, Entry | None]) -> None:

@@ -24,9 +24,9 @@ from porter.objects import Entry
 from porter.patch import Patch
 from porter.progress import Progress
 from porter.project import Project
-from porter.render import render, written
+from porter.render import places_named, raw, render, written
 from porter.snapshot import Extent, Snapshot
-from porter.stack import COMMON, Contents, available, key, load_parts
+from porter.stack import COMMON, Contents, available, combined, digest, key, load_parts, series
 from porter.tree import Tree
 
 _UNMERGED = ("DD", "AU", "UD", "UA", "DU", "AA", "UU")
@@ -121,8 +121,10 @@ class _Errand:
         targets = self._targets(listed)
         into = self._into(listed, targets)
         items = arrange(listed, targets, self.request.stack, {self.work: into} if into else None)
+        moved = [item.commit for item in items] != list(listed)
+        if not moved and not self.work and len(targets) == 1 and self._in_step(listed, targets[0]):
+            return Exported(Rewrite(self.project, self.lock, {}, {}, ()), targets, 0, "", self._untracked())
         changes = commits.changes(self.repository, self.extent.base, head)
-        moved = _displaced(items, listed)
         if moved or len(targets) > 1:
             self.progress.step("putting the commits in order")
         chains = self._chains(items, listed, changes, moved, targets)
@@ -260,6 +262,29 @@ class _Errand:
                 ) from error
         return self.work
 
+    def _in_step(self, listed: Sequence[Commit], target: str) -> bool:
+        """Whether the files are, byte for byte, what git writes of the tree's commits, and the lock is theirs.
+
+        That is the usual answer, and nothing has to be parsed or built for it.
+        """
+        if not listed or self.project.packaged:
+            return False
+        files = {part: _files(self.project.patches / part) for part in (COMMON, *available(self.project.patches))}
+        sets = {key(names): names for names in combined(set(files) - {COMMON})}
+        if self.lock.stacks.keys() != sets.keys():
+            return False
+        for name, chosen in sets.items():
+            rows = [(f"{part}/{file}", data) for part in (COMMON, *chosen) for file, data in files[part].items()]
+            if self.lock.stacks[name].digest != digest(rows):
+                return False
+        names = places_named([commit.stack for commit in listed], [commit.subject for commit in listed])
+        with scratch(borrow=self.repository) as clean:
+            mails = raw(clean, self.extent.base, [commit.id for commit in listed])
+        found: dict[str, list[tuple[str, bytes | None]]] = {COMMON: [], target: []}
+        for commit, name in zip(listed, names):
+            found.setdefault(commit.stack, []).append((name, mails.get(commit.id)))
+        return all(list(files.get(part, {}).items()) == wanted for part, wanted in found.items())
+
     # -- the commits --------------------------------------------------------------------------------------
 
     def _chains(
@@ -342,7 +367,7 @@ class _Errand:
             if made:
                 clean.write(objects.pack(made.values(), level=0))
             for chain in chains.values():
-                form.update(written(clean, self.extent.base, chain.ids, chain.stacks, form))
+                form.update(written(clean, self.extent.base, chain.ids, chain.stacks, chain.subjects, form))
         return form
 
     # -- the result ---------------------------------------------------------------------------------------
@@ -385,8 +410,12 @@ class _Mover:
     placer: Placer
 
 
-def _displaced(items: Sequence[Item], listed: Sequence[Commit]) -> bool:
-    return [item.commit for item in items] != list(listed)
+def _files(folder: Path) -> dict[str, bytes]:
+    """The patches of a folder as they are, in order."""
+    try:
+        return {name: (folder / name).read_bytes() for _, name in series(folder)}
+    except OSError:  # load_parts() says what is wrong
+        return {}
 
 
 def person(repository: Repository) -> str:

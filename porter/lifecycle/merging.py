@@ -91,19 +91,8 @@ class Merger:
                 self._base[where] = self._base.pop(change.old)
             change = replace(change, old=where, new=new)
         ours = self.ours.get(change.old)
-        if ours is None and change.kind == "delete" and base:
-            return {THERE: 1}
-        if ours is None:
-            why = "the stack has no such file" if base else "neither upstream nor the stack has such a file"
-            rejects.append(Reject(change.old, why, _shown(change)))
-            return {REJECTED: max(1, len(change.pieces))}
-        if change.kind == "delete":
-            if base and ours.id != base.id:
-                rejects.append(Reject(change.old, "it is to be deleted, and the stack changes it", _shown(change)))
-                return {REJECTED: 1}
-            del self.ours[change.old]
-            self._base.pop(change.old, None)
-            return {APPLIED: 1}
+        if ours is None or change.kind == "delete":
+            return self._gone(change, base, ours, rejects)
         data = self._contents[ours.id]
         origin = self._contents[base.id] if base else None
         target = None if origin is None else _all(change, origin)
@@ -130,6 +119,23 @@ class Merger:
         else:  # later patches find there what this one could be given
             self._base.pop(change.new, None)
         return counts
+
+    def _gone(
+        self, change: FileChange, base: Entry | None, ours: Entry | None, rejects: list[Reject]
+    ) -> dict[str, int]:
+        """A file that is not there, or is to go."""
+        if ours is None and change.kind == "delete" and base:
+            return {THERE: 1}
+        if ours is None:
+            why = "the stack has no such file" if base else "neither upstream nor the stack has such a file"
+            rejects.append(Reject(change.old, why, _shown(change)))
+            return {REJECTED: max(1, len(change.pieces))}
+        if base and ours.id != base.id:
+            rejects.append(Reject(change.old, "it is to be deleted, and the stack changes it", _shown(change)))
+            return {REJECTED: 1}
+        del self.ours[change.old]
+        self._base.pop(change.old, None)
+        return {APPLIED: 1}
 
     def _pieces(
         self, change: FileChange, origin: bytes | None, data: bytes, rejects: list[Reject]

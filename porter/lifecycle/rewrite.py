@@ -104,7 +104,9 @@ def plan(
         wanted = [name for name in new if name != COMMON]
     else:
         wanted = [name for name in new if name != COMMON and not _same(new[name], old[name])]
-    if wanted or not _same(new[COMMON], old[COMMON]):
+    sure = {patch.data for patch in (rendered or {}).values()}
+    wanted = [name for name in wanted if any(patch.data not in sure for patch in (*new[COMMON], *new[name]))]
+    if wanted or (any(patch.data not in sure for patch in new[COMMON]) and not _same(new[COMMON], old[COMMON])):
         single = [Stack.of(new, [name]) for name in wanted] or [Stack((), tuple(new[COMMON]))]
         builder = Builder(snapshot)
         builds = [_single(builder, stack, old, parts, snapshot) for stack in single]
