@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from porter import commits, objects
@@ -168,6 +167,8 @@ def raw(repository: Repository, base: str, ids: Sequence[str]) -> dict[str, byte
     bases = [base, *(share[-1] for share in shares)]
     if len(shares) < 2:
         return _mails(repository, base, ids)
+    from concurrent.futures import ThreadPoolExecutor  # short ranges do without
+
     with ThreadPoolExecutor(len(shares)) as pool:
         parts = pool.map(lambda start, share: _mails(repository, start, share), bases, shares)
         return {commit: data for part in parts for commit, data in part.items()}

@@ -6,16 +6,7 @@ from collections.abc import Mapping
 
 from porter import objects
 from porter.commits import Commit
-from porter.errors import CheckFailed
-from porter.merge import CONFLICT, TAKEN, Conflict, Original, Placer, step
 from porter.objects import Entry, Files, Object
-
-_WORDS = {
-    "content": "both change the same lines",
-    "add/add": "both add it",
-    "modify/delete": "it is not there",
-    "delete/modify": "it would delete what is changed",
-}
 
 
 class Chain:
@@ -70,47 +61,11 @@ class Chain:
                 del self._tree[path]
         for path, entry in changes.items():
             if entry is not None:
-                self._tree[path] = entry
-        step(self.files, changes)
+                self._tree[path] = self.files[path] = entry
+            else:
+                self.files.pop(path, None)
 
 
 def canonical_message(commit: Commit) -> str:
     """A commit's message as its patch keeps it."""
     return f"{commit.subject}\n\n{commit.body}\n" if commit.body else f"{commit.subject}\n"
-
-
-def placed(
-    placer: Placer, original: Original, files: Mapping[str, Entry], name: str, hint: str
-) -> dict[str, Entry | None]:
-    """What a change is on other files than those that it was made for.
-
-    Args:
-        name: what to call it in a message.
-        hint: what to do if it does not fit.
-
-    Raises:
-        CheckFailed: it does not fit, or would fit at several places.
-    """
-    placing = placer.place(original, files)
-    if placing.outcome == TAKEN:
-        return {}
-    if placing.outcome == CONFLICT:
-        why = "\n".join(_clash(conflict, placer) for conflict in placing.conflicts)
-        raise CheckFailed(f"{name} does not fit there", why, hint)
-    for path, moved in placing.moved:
-        if moved.places > 1:
-            raise CheckFailed(f"{name} would fit at {moved.places} places in {path}", f"hunk {moved.hunk.header}", hint)
-    return dict(placing.files)
-
-
-def _clash(conflict: Conflict, placer: Placer) -> str:
-    """A conflict in words, with both sides of its first place where there are lines to show."""
-    head = f"{conflict.path}: {_WORDS.get(conflict.kind, conflict.kind)}"
-    if not conflict.marked:
-        return head
-    rows = placer.contents[conflict.marked].decode(errors="replace").split("\n")
-    first = next((n for n, row in enumerate(rows) if row.startswith("<<<<<<< ")), None)
-    if first is None:
-        return head
-    last = next(n for n, row in enumerate(rows) if n > first and row.startswith(">>>>>>> "))
-    return "\n".join([head, *(f"  {row}" for row in rows[first : min(last + 1, first + 30)])])

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from porter import commits, objects
 from porter.commands.show import find
@@ -14,11 +15,10 @@ from porter.commits import Commit
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.git import GitFailed, Repository, scratch
 from porter.lifecycle import header, rewrite
-from porter.lifecycle.chain import Chain, canonical_message, placed
+from porter.lifecycle.chain import Chain, canonical_message
 from porter.lifecycle.order import Item, arrange
 from porter.lifecycle.rewrite import Rewrite
 from porter.lock import Lock
-from porter.merge import Original, Placer, step
 from porter.move import locked
 from porter.objects import Entry
 from porter.patch import Patch
@@ -28,6 +28,9 @@ from porter.render import places_named, raw, render, written
 from porter.snapshot import Extent, Snapshot
 from porter.stack import COMMON, Contents, available, combined, digest, key, load_parts, series
 from porter.tree import Tree
+
+if TYPE_CHECKING:
+    from porter.merge import Original, Placer
 
 _UNMERGED = ("DD", "AU", "UD", "UA", "DU", "AA", "UU")
 
@@ -331,6 +334,8 @@ class _Errand:
 
     def _move(self, chain: Chain, item: Item, mover: _Mover) -> None:
         """Put a commit, with its fixups, where the tree does not have it."""
+        from porter.lifecycle.carry import placed
+
         trial = dict(chain.files)
         total: dict[str, Entry | None] = {}
         for commit in (item.commit, *item.fixups):
@@ -340,12 +345,14 @@ class _Errand:
             )
             name = f"commit {commit}, moved to its place in {item.stack},"
             done = placed(mover.placer, mover.originals[commit.id], trial, name, hint)
-            step(trial, done)
+            _step(trial, done)
             total.update(done)
         self._add(chain, item, total)
         chain.made.update(mover.placer.contents.made)
 
     def _mover(self, listed: Sequence[Commit], changes: Mapping[str, Mapping[str, Entry | None]]) -> _Mover:
+        from porter.merge import Original, Placer
+
         stacks = [commit.stack or self.request.stack or "fixup" for commit in listed]
         patches = render(self.repository, self.extent.base, listed[-1].id, stacks)
         files = dict(self.extent.files)
@@ -353,7 +360,7 @@ class _Errand:
         for commit, patch in zip(listed, patches):
             paths = list(changes[commit.id])
             before = {path: files[path] for path in paths if path in files}
-            step(files, changes[commit.id])
+            _step(files, changes[commit.id])
             originals[commit.id] = Original(patch, before, {path: files[path] for path in paths if path in files})
         sides = (self.extent.files, *(side for one in originals.values() for side in (one.before, one.after)))
         ids = {entry.id for side in sides for entry in side.values()}
@@ -390,7 +397,7 @@ class _Errand:
         """Check that the patches give the very files that the tree has."""
         expected = dict(self.extent.files)
         for commit in listed:
-            step(expected, changes[commit.id])
+            _step(expected, changes[commit.id])
         missing = set(self.extent.missing)
         found = {path: entry for path, entry in planned.builds[key(targets)].files.items() if path not in missing}
         wrong = sorted(path for path in {*expected, *found} if expected.get(path) != found.get(path))
@@ -408,6 +415,15 @@ class _Mover:
 
     originals: Mapping[str, Original]
     placer: Placer
+
+
+def _step(files: dict[str, Entry], changes: Mapping[str, Entry | None]) -> None:
+    """Change a tree's files in place."""
+    for path, entry in changes.items():
+        if entry is None:
+            files.pop(path, None)
+        else:
+            files[path] = entry
 
 
 def _files(folder: Path) -> dict[str, bytes]:

@@ -26,7 +26,6 @@ from porter.commands.lock import Surveyor, stacks
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.git import Repository
 from porter.lifecycle import series
-from porter.lifecycle.carry import carried
 from porter.lock import Lock
 from porter.patch import Patch, PatchFailed
 from porter.project import REWRITE_NAME, Project
@@ -139,6 +138,8 @@ def _single(
     except CheckFailed as error:
         if not stack.targets or stack.key in parts or COMMON not in parts:
             raise
+        from porter.lifecycle.carry import carried  # seldom needed, and not light
+
         common = [patch for patch in stack.patches if patch.stack == COMMON]
         try:
             return carried(old, common, stack.key, snapshot, error.hint)
