@@ -41,35 +41,35 @@ class Bench:
         for name in ("target.yaml", "requirements.txt"):
             shutil.copy(found.patches / "mlu" / name, self.project / "patches" / "mlu")
         self.tree = scratch / "tree"
-        measure.seconds([*PORTER, "apply", "--target", "mlu", self.tree], cwd=self.project)
+        measure.cost([*PORTER, "apply", "--target", "mlu", self.tree], cwd=self.project)
         self.mails = sorted((self.project / "patches" / "common").glob("*.patch"))
 
-    def export(self, change: Callable[[Path], None]) -> float:
+    def export(self, change: Callable[[Path], None]) -> measure.Cost:
         """porter export of the tree into a copy of the project that ``change`` changed."""
         copy = self.scratch / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(self.project, copy)
         change(copy)
-        took = measure.seconds([*PORTER, "export", self.tree], cwd=copy)
+        took = measure.cost([*PORTER, "export", self.tree], cwd=copy)
         same = subprocess.run(["diff", "-r", self.project / "patches", copy / "patches"], check=False)
         if same.returncode:
             raise SystemExit("export did not give the same patches")
         return took
 
-    def lint(self) -> float:
+    def lint(self) -> measure.Cost:
         """porter lint: every patch applied, rendered and compared, the lock worked out again."""
-        return measure.seconds([*PORTER, "lint"], cwd=self.project)
+        return measure.cost([*PORTER, "lint"], cwd=self.project)
 
-    def format_patch(self) -> float:
+    def format_patch(self) -> measure.Cost:
         """git format-patch of the tree."""
         out = self.scratch / "out"
         shutil.rmtree(out, ignore_errors=True)
-        return measure.seconds(["git", *QUIET, "format-patch", "-q", *FORMAT, "-o", out, "master"], cwd=self.tree)
+        return measure.cost(["git", *QUIET, "format-patch", "-q", *FORMAT, "-o", out, "master"], cwd=self.tree)
 
-    def am(self) -> float:
+    def am(self) -> measure.Cost:
         """git am of the patches, in a clone that is there."""
         series.git(self.clone, "checkout", "-q", "-B", "am", "v6.0")
-        return measure.seconds(["git", *QUIET, "am", "-q", *self.mails], cwd=self.clone, env=series.ENV)
+        return measure.cost(["git", *QUIET, "am", "-q", *self.mails], cwd=self.clone, env=series.ENV)
 
 
 def _nothing(project: Path) -> None:
@@ -95,7 +95,7 @@ class Rivals:
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
-        self.subjects: dict[str, Callable[[], float]] = {}
+        self.subjects: dict[str, Callable[[], measure.Cost]] = {}
         for program, prepare in (("quilt", self._quilt), ("stg", self._stgit), ("gbp", self._gbp)):
             if shutil.which(program):
                 prepare()
@@ -104,7 +104,7 @@ class Rivals:
 
     def _source(self, name: str) -> Path:
         folder = self.bench.scratch / name
-        subprocess.run(["git", *QUIET, "clone", "-q", self.bench.clone, folder], check=True)
+        subprocess.run(["git", *QUIET, "clone", "-q", "--no-checkout", self.bench.clone, folder], check=True)
         series.git(folder, "checkout", "-q", "-B", "work", "v6.0")
         return folder
 
@@ -121,13 +121,13 @@ class Rivals:
         def back() -> None:
             subprocess.run(["quilt", "pop", "-a", "-f", "-q"], cwd=folder, capture_output=True, check=False)
 
-        def push(*options: str) -> float:
+        def push(*options: str) -> measure.Cost:
             back()
-            return measure.seconds(["quilt", "push", "-a", "-q", *options], cwd=folder)
+            return measure.cost(["quilt", "push", "-a", "-q", *options], cwd=folder)
 
-        def pop() -> float:
+        def pop() -> measure.Cost:
             push()
-            return measure.seconds(["quilt", "pop", "-a", "-q"], cwd=folder)
+            return measure.cost(["quilt", "pop", "-a", "-q"], cwd=folder)
 
         self.subjects["quilt push -a"] = push
         self.subjects["quilt push -a --refresh"] = lambda: push("--refresh")
@@ -136,12 +136,12 @@ class Rivals:
     def _stgit(self) -> None:
         folder = self._source("stgit")
         for words in (("init",), ("import", "--series", self.bench.project / "patches" / "common" / "series")):
-            measure.seconds(["stg", *words], cwd=folder, env=series.ENV)
+            measure.cost(["stg", *words], cwd=folder, env=series.ENV)
 
-        def export() -> float:
+        def export() -> measure.Cost:
             out = self.bench.scratch / "stg-out"
             shutil.rmtree(out, ignore_errors=True)
-            return measure.seconds(["stg", "export", "-d", out], cwd=folder, env=series.ENV)
+            return measure.cost(["stg", "export", "-d", out], cwd=folder, env=series.ENV)
 
         self.subjects["stg export"] = export
 
@@ -152,21 +152,24 @@ class Rivals:
             "yolov5 (6.0-1) unstable; urgency=low\n\n  * Measured.\n\n"
             " -- A Person <person@example.invalid>  Tue, 14 Nov 2023 22:13:20 +0000\n"
         )
+        (folder / "debian" / "control").write_text(
+            "Source: yolov5\nMaintainer: A Person <person@example.invalid>\n\nPackage: yolov5\nArchitecture: all\n"
+        )
         self._patches(folder / "debian" / "patches")
         series.git(folder, "add", "-f", "debian")
         series.git(folder, "commit", "-q", "-m", "debian")
         queue = ["gbp", "pq", "--pq-from=DEBIAN"]
-        measure.seconds([*queue, "import"], cwd=folder, env=series.ENV)
+        measure.cost([*queue, "import"], cwd=folder, env=series.ENV)
 
-        def export() -> float:
+        def export() -> measure.Cost:
             series.git(folder, "checkout", "-q", "-f", "patch-queue/work")
-            return measure.seconds([*queue, "export"], cwd=folder, env=series.ENV)
+            return measure.cost([*queue, "export"], cwd=folder, env=series.ENV)
 
         self.subjects["gbp pq export"] = export
 
 
 def main() -> None:
-    """Print each one's time, and what porter's takes over git's in each round."""
+    """Print each one's time, and porter's over git's (export: format-patch, lint: am) in each round."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--length", type=int, default=500)
     parser.add_argument("--repeats", type=int, default=5)
@@ -175,7 +178,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), options.length)
         print(measure.machine())
-        subjects: dict[str, Callable[[], float]] = {
+        subjects: dict[str, Callable[[], measure.Cost]] = {
             "git format-patch": bench.format_patch,
             "porter export, nothing changed": lambda: bench.export(_nothing),
             "porter export, one patch changed": lambda: bench.export(_one),
@@ -185,11 +188,14 @@ def main() -> None:
         }
         if options.rivals:
             subjects.update(Rivals(bench).subjects)
-        times = measure.in_turn(options.repeats, subjects)
-        for name, values in times.items():
-            rival = "git am" if name == "porter lint" else "git format-patch"
-            over = measure.spread(measure.ratios(values, times[rival]), "") if name.startswith("porter") else ""
-            print(f"{name:34} {measure.spread(values, 's'):32} {f'{over} of {rival}' if over else ''}", flush=True)
+        costs = measure.in_turn(options.repeats, subjects)
+        for name, values in costs.items():
+            rival = costs["git am" if name == "porter lint" else "git format-patch"]
+            print(name)
+            for kind in ("wall", "cpu"):
+                mine, theirs = ([getattr(value, kind) for value in row] for row in (values, rival))
+                ratio = measure.spread(measure.ratios(mine, theirs), "") if name.startswith("porter") else ""
+                print(f"  {kind:4} {measure.spread(mine, 's'):32} {ratio}", flush=True)
 
 
 if __name__ == "__main__":
