@@ -185,8 +185,8 @@ def commit(tree: str, parents: Iterable[str], author: str, committer: str, messa
     return Object("commit", "\n".join(lines).encode())
 
 
-def pack(objects: Iterable[Object]) -> bytes:
-    """A version 2 pack of the objects, each once, undeltified."""
+def pack(objects: Iterable[Object], level: int = 1) -> bytes:
+    """A version 2 pack of the objects, each once, undeltified; ``level`` is zlib's, 0 to 9."""
     unique = {o.id: o for o in objects}
     out = [b"PACK" + (2).to_bytes(4, "big") + len(unique).to_bytes(4, "big")]
     for o in unique.values():
@@ -198,6 +198,6 @@ def pack(objects: Iterable[Object]) -> bytes:
             head.append(byte | 128)
             byte, size = size & 127, size >> 7
         head.append(byte)
-        out += (bytes(head), zlib.compress(o.data, 1))
+        out += (bytes(head), zlib.compress(o.data, level))
     body = b"".join(out)
     return body + hashlib.sha1(body).digest()

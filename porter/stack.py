@@ -8,7 +8,7 @@ both dates, message, tree.  So the ids are the same on every machine, and a stac
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -162,19 +162,19 @@ class Stack:
         Raises:
             PatchFailed: a patch does not apply.
         """
-        tree, contents = Files(snapshot.files), _Contents(snapshot.objects)
+        tree, contents = Files(snapshot.files), Contents(snapshot.objects)
         # the first commit's tree is asked for below; what the base has already is not made a second time
         tree.write()
         made: dict[str, Object] = {}
         commits: list[Built] = []
         parent = snapshot.base
         for patch in self.patches:
-            moved = _apply(patch, tree, contents, made, snapshot.missing)
+            moved = _apply(patch, tree, contents, snapshot.missing).moved
             root, folders = tree.write()
             who = f"{patch.author} {patch.date}"
             commit = objects.commit(root, (parent,), who, who, patch.message)
             made.update((item.id, item) for item in (*folders, commit))
-            commits.append(Built(patch, commit.id, root, tuple(moved)))
+            commits.append(Built(patch, commit.id, root, moved))
             parent = commit.id
         touched = {path: entry.id if entry else None for path, entry in ((p, tree.get(p)) for p in sorted(self.paths))}
         files = dict(snapshot.files)
@@ -184,7 +184,7 @@ class Stack:
                 files[path] = entry
             else:
                 files.pop(path, None)
-        return Build(snapshot.base, tuple(commits), made, files, touched)
+        return Build(snapshot.base, tuple(commits), {**contents.made, **made}, files, touched)
 
 
 def load_part(folder: Path) -> list[Patch]:
@@ -192,61 +192,96 @@ def load_part(folder: Path) -> list[Patch]:
     return [Patch.read(folder / name, folder.name) for _, name in series(folder)]
 
 
-class _Contents:
-    """Blobs by id: the snapshot's and those that patches made."""
+class Contents:
+    """Blobs by id: those that somebody knows, and those that patches made.
+
+    Attributes:
+        made: id -> blob, what was added.
+    """
 
     def __init__(self, known: Mapping[str, Object]) -> None:
         self._known = known
-        self._made: dict[str, bytes] = {}
+        self.made: dict[str, Object] = {}
 
     def __getitem__(self, blob: str) -> bytes:
-        return self._made[blob] if blob in self._made else self._known[blob].data
+        return (self.made[blob] if blob in self.made else self._known[blob]).data
 
-    def add(self, data: bytes) -> Object:
+    def add(self, data: bytes) -> str:
+        """Keep ``data`` as a blob; its id."""
         made = objects.blob(data)
-        self._made[made.id] = data
-        return made
+        return self.made.setdefault(made.id, made).id
 
 
-def _apply(
-    patch: Patch, tree: Files, contents: _Contents, made: dict[str, Object], missing: Iterable[str]
-) -> list[tuple[str, diff.Placed]]:
-    """Apply one patch to the tree.  Every change is worked out on the files before it, as in git."""
-    results: list[tuple[str, Entry]] = []
-    gone: list[str] = []
+@dataclass(frozen=True)
+class Effect:
+    """What a patch does to a tree.
+
+    Attributes:
+        files: path -> the file's entry afterwards, None where it is gone.
+        moved: path and hunk, for the hunks that were not where their headers say.
+    """
+
+    files: Mapping[str, Entry | None]
+    moved: tuple[tuple[str, diff.Placed], ...]
+
+
+def effect(
+    patch: Patch, lookup: Callable[[str], Entry | None], contents: Contents, missing: Iterable[str] = ()
+) -> Effect:
+    """What a patch does to the tree that ``lookup`` looks into; new blobs go into ``contents``.
+
+    Every change is worked out on the files before the patch, as in git.  Whether a folder stands where a file is
+    to go is the caller's to see.
+
+    Args:
+        lookup: path -> the file's entry, or None.
+        missing: the files that upstream has and its source had not.
+
+    Raises:
+        PatchFailed: it does not apply.
+    """
+    results: dict[str, Entry | None] = {}
     moved: list[tuple[str, diff.Placed]] = []
     for change in patch.changes:
         try:
-            before = _before(change, tree, missing)
+            before = _before(change, lookup, missing)
             data, displaced = change.apply(contents[before.id] if before else b"")
         except diff.Mismatch as error:
             raise PatchFailed(patch.id, change.old, error) from error
         moved += [(change.new, placed) for placed in displaced]
         if change.kind in ("delete", "rename"):
-            gone.append(change.old)
+            results[change.old] = None
         if change.kind != "delete":
-            blob = contents.add(data)
-            made[blob.id] = blob
-            results.append((change.new, Entry(change.new_mode or (before.mode if before else "100644"), blob.id)))
-    for path in gone:
-        del tree[path]
-    for path, entry in results:
+            mode = change.new_mode or (before.mode if before else "100644")
+            results[change.new] = Entry(mode, contents.add(data))
+    return Effect(results, tuple(moved))
+
+
+def _apply(patch: Patch, tree: Files, contents: Contents, missing: Iterable[str]) -> Effect:
+    """Apply one patch to the tree."""
+    done = effect(patch, tree.get, contents, missing)
+    for path, entry in done.files.items():
+        if entry is None:
+            del tree[path]
+    for path, entry in done.files.items():
+        if entry is None:
+            continue
         try:
             tree[path] = entry
         except (NotADirectoryError, IsADirectoryError) as error:
             reason = "a folder of its path is a file" if isinstance(error, NotADirectoryError) else "it is a folder"
             raise PatchFailed(patch.id, path, diff.Mismatch(reason)) from error
-    return moved
+    return done
 
 
-def _before(change: diff.Change, tree: Files, missing: Iterable[str]) -> Entry | None:
+def _before(change: diff.Change, lookup: Callable[[str], Entry | None], missing: Iterable[str]) -> Entry | None:
     """The entry that a change begins with."""
-    before = tree.get(change.old)
+    before = lookup(change.old)
     if change.kind == "add":
         if before:
             raise diff.Mismatch("the file is there already")
         return None
-    if change.kind == "rename" and tree.get(change.new):
+    if change.kind == "rename" and lookup(change.new):
         raise diff.Mismatch(f"{change.new} is there already")
     if before is None:
         lacking = change.old in set(missing)

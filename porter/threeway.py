@@ -1,0 +1,124 @@
+"""Three-way merges of contents, as many at a time as there are, by git's own merge.
+
+What git does with two changes to one text is not a thing to write again.  One git process a merge would cost more
+than the merge, so the merges of a batch become the files of three trees in a repository aside: file 17 in the first
+is the base of merge 17, in the second ours, in the third theirs.  One ``git merge-recursive``, which is what
+``git am -3`` runs, then merges them all and leaves each result in a file.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from porter import objects
+from porter.errors import SurroundingsFailed
+from porter.git import Repository
+from porter.git import run as run_git
+from porter.objects import Entry, Object
+
+_WHO = "porter <porter@example.invalid> 0 +0000"
+_FEW = 24  # so few merges take less time than starting git a second time
+# nothing of it outlives the batch: what is compressed is read once
+_SETTINGS = {
+    "core.compression": "0",
+    "core.looseCompression": "0",
+    "merge.renames": "false",
+    "merge.conflictStyle": "merge",
+    "merge.renormalize": "false",
+}
+
+
+class Sides(NamedTuple):
+    """What is merged: the common ancestor, and the two contents that were made of it."""
+
+    base: bytes
+    ours: bytes
+    theirs: bytes
+
+
+class Merged(NamedTuple):
+    """The result of a merge; with conflict markers in it where it is not clean."""
+
+    data: bytes
+    clean: bool
+
+
+def merge(jobs: Sequence[Sides], ours: str = "ours", theirs: str = "theirs") -> list[Merged]:
+    """Merge contents; the results in the jobs' order.
+
+    Args:
+        ours, theirs: what the sides are called in conflict markers.
+
+    Raises:
+        SurroundingsFailed: there is no room for temporary files, or git failed.
+    """
+    needed = [n for n, job in enumerate(jobs) if _trivial(job) is None]
+    cores = os.cpu_count() or 1
+    parts = min(cores, max(1, len(needed) // _FEW))
+    shares = [needed[part::parts] for part in range(parts)]
+    results: dict[int, Merged] = {}
+    with ThreadPoolExecutor(parts) as pool:
+        for share, found in zip(shares, pool.map(lambda share: _batch([jobs[n] for n in share], ours, theirs), shares)):
+            results.update(zip(share, found))
+    return [results[n] if n in results else _settled(job) for n, job in enumerate(jobs)]
+
+
+def _trivial(job: Sides) -> bytes | None:
+    """The result where one side, or both in the same way, changed the base; None where there is something to merge."""
+    if job.ours in (job.base, job.theirs):
+        return job.theirs
+    return job.ours if job.theirs == job.base else None
+
+
+def _settled(job: Sides) -> Merged:
+    data = _trivial(job)
+    assert data is not None
+    return Merged(data, True)
+
+
+def _batch(jobs: Sequence[Sides], ours: str, theirs: str) -> list[Merged]:
+    if not jobs:
+        return []
+    try:
+        with tempfile.TemporaryDirectory(prefix="porter-merge-") as folder:
+            return _merged(Path(folder), jobs, ours, theirs)
+    except OSError as error:
+        raise SurroundingsFailed(
+            f"cannot merge in {tempfile.gettempdir()}",
+            error.strerror or str(error),
+            "TMPDIR names another folder for temporary files.",
+        ) from error
+
+
+def _merged(folder: Path, jobs: Sequence[Sides], ours: str, theirs: str) -> list[Merged]:
+    run_git("init", "--quiet", "--template=", str(folder))
+    repository = Repository(folder, settings=_SETTINGS)
+    sides = [_side([job[n] for job in jobs]) for n in range(3)]
+    base = objects.commit(sides[0][-1].id, (), _WHO, _WHO, "base\n")
+    heads = [objects.commit(side[-1].id, (base.id,), _WHO, _WHO, f"{n}\n") for n, side in enumerate(sides[1:])]
+    everything = [*(item for side in sides for item in side), base, *heads]
+    repository.run("index-pack", "--stdin", stdin=objects.pack(everything, level=0))
+    env = {f"GITHEAD_{heads[0].id}": ours, f"GITHEAD_{heads[1].id}": theirs, "GIT_ATTR_NOSYSTEM": "1"}
+    repository.run("read-tree", heads[0].id)
+    repository.run("merge-recursive", base.id, "--", heads[0].id, heads[1].id, status=(0, 1), env=env)
+    rows = repository.run("ls-files", "--unmerged", "-z").split(b"\0")[:-1]
+    unmerged = {row.split(b"\t")[1].decode() for row in rows}
+    found = []
+    for n in range(len(jobs)):
+        found.append(Merged((folder / _name(n)).read_bytes(), _name(n) not in unmerged))
+    return found
+
+
+def _name(n: int) -> str:
+    return f"{n:06d}"
+
+
+def _side(contents: Sequence[bytes]) -> list[Object]:
+    """One side of every merge: the blobs, and last the tree that holds them."""
+    blobs = [objects.blob(data) for data in contents]
+    return [*blobs, objects.trees({_name(n): Entry("100644", blob.id) for n, blob in enumerate(blobs)})[-1]]
