@@ -68,6 +68,27 @@ def merge(jobs: Sequence[Sides], ours: str = "ours", theirs: str = "theirs") -> 
     return [results[n] if n in results else _settled(job) for n, job in enumerate(jobs)]
 
 
+def marked(sides: Sides, ours: str, base: str, theirs: str) -> bytes:
+    """One merge with all three sides of each conflict between marks (git's style ``diff3``).
+
+    Args:
+        ours, base, theirs: what the sides are called.
+
+    Raises:
+        SurroundingsFailed: there is no room for temporary files, or git failed.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="porter-merge-") as folder:
+            paths = [Path(folder) / name for name in ("ours", "base", "theirs")]
+            for path, data in zip(paths, (sides.ours, sides.base, sides.theirs)):
+                path.write_bytes(data)
+            labels = [word for label in (ours, base, theirs) for word in ("-L", label)]
+            # the status is the number of conflicts, at most 127
+            return run_git("merge-file", "--stdout", "--diff3", *labels, *map(str, paths), status=range(128))
+    except OSError as error:
+        raise _no_room(error) from error
+
+
 def _trivial(job: Sides) -> bytes | None:
     """The result where one side, or both in the same way, changed the base; None where there is something to merge."""
     if job.ours in (job.base, job.theirs):
@@ -88,11 +109,15 @@ def _batch(jobs: Sequence[Sides], ours: str, theirs: str) -> list[Merged]:
         with tempfile.TemporaryDirectory(prefix="porter-merge-") as folder:
             return _merged(Path(folder), jobs, ours, theirs)
     except OSError as error:
-        raise SurroundingsFailed(
-            f"cannot merge in {tempfile.gettempdir()}",
-            error.strerror or str(error),
-            "TMPDIR names another folder for temporary files.",
-        ) from error
+        raise _no_room(error) from error
+
+
+def _no_room(error: OSError) -> SurroundingsFailed:
+    return SurroundingsFailed(
+        f"cannot merge in {tempfile.gettempdir()}",
+        error.strerror or str(error),
+        "TMPDIR names another folder for temporary files.",
+    )
 
 
 def _merged(folder: Path, jobs: Sequence[Sides], ours: str, theirs: str) -> list[Merged]:
