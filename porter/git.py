@@ -14,9 +14,10 @@ import re
 import selectors
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -297,3 +298,37 @@ class Repository:
     def write(self, pack: bytes) -> None:
         """Store a pack.  git hashes every object in it again, and the pack appears whole or not at all."""
         self.run("index-pack", "--stdin", "--strict", "--fix-thin", stdin=pack)
+
+
+@contextmanager
+def scratch(borrow: Repository | None = None, shallow: Iterable[str] = ()) -> Iterator[Repository]:
+    """A bare repository that is gone after the block, with git's own settings whatever the user's are.
+
+    Args:
+        borrow: see its objects too, without copying them.
+        shallow: commits whose parents are not there.
+
+    Raises:
+        SurroundingsFailed: it cannot be made.
+    """
+    with tempfile.TemporaryDirectory(prefix="porter-") as name:
+        folder = Path(name)
+        grafts = list(shallow)
+        if borrow is not None:
+            where = borrow.text("rev-parse", "--git-common-dir")
+            theirs = (borrow.path / where).resolve()
+            with suppress(FileNotFoundError):
+                grafts += (theirs / "shallow").read_text().split()
+        try:
+            # what `git init` makes, without its process
+            for part in ("objects/info", "refs"):
+                (folder / part).mkdir(parents=True)
+            (folder / "HEAD").write_text("ref: refs/heads/master\n")
+            (folder / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
+            if borrow is not None:
+                (folder / "objects/info/alternates").write_bytes(os.fsencode(theirs / "objects") + b"\n")
+            if grafts:
+                (folder / "shallow").write_text("".join(f"{commit}\n" for commit in grafts))
+        except OSError as error:
+            raise SurroundingsFailed(f"cannot write {folder}", error.strerror or str(error)) from error
+        yield Repository(folder, exact=True)

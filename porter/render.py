@@ -1,0 +1,123 @@
+"""Commits written as patches, in the one form that a stack's files have.
+
+git writes them, one process for a whole range, in a repository without any configuration or attributes of the
+user's: the same commits give the same bytes everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from porter import commits, objects
+from porter.errors import WrongUsage
+from porter.git import Repository, scratch
+from porter.patch import FORMAT, Patch, file_name
+from porter.snapshot import Snapshot
+from porter.stack import Build
+
+# without it each mail begins with its commit's id, which no message can hold: that is where one ends
+_FORM = tuple(option for option in FORMAT if option != "--zero-commit")
+_ZERO = b"0" * 40
+
+
+def render(repository: Repository, base: str, tip: str, stacks: Sequence[str] = ()) -> list[Patch]:
+    """The commits after ``base`` up to ``tip`` as canonical patches, oldest first.
+
+    Each is numbered in its own stack and named after its number and subject.
+
+    Args:
+        stacks: the stack that each commit belongs to; by default what its trailer ``Stack`` says.
+
+    Raises:
+        WrongUsage: a commit is a merge, is empty, or says no stack.
+        CheckFailed: a message or a change is nothing that a patch of porter's can hold.
+    """
+    listed = commits.between(repository, base, tip)
+    names = list(stacks) or [commit.stack for commit in listed]
+    for commit, name in zip(listed, names):
+        if not name:
+            raise WrongUsage(
+                f"commit {commit} does not say which stack it belongs to",
+                hint="Its message needs a last line such as `Stack: common` (git rebase -i, reword).",
+            )
+    if not listed:
+        return []
+    with scratch(borrow=repository) as clean:
+        mails = _mails(clean, listed[0].parents[0], listed[-1].id, [commit.id for commit in listed])
+    for commit in listed:
+        if commit.id not in mails:
+            raise _empty(str(commit))
+    return numbered(Patch.parse(mails[commit.id], name, "new.patch") for commit, name in zip(listed, names))
+
+
+def canonical(
+    snapshot: Snapshot, builds: Iterable[Build], known: Mapping[str, Patch] | None = None
+) -> list[list[Patch]]:
+    """The patches of built stacks in canonical form; what the stacks share is rendered once.
+
+    Args:
+        snapshot: what they were built on.
+        known: commit -> its patch in that form, where somebody rendered it already.
+
+    Raises:
+        WrongUsage: a patch changes nothing where it is.
+    """
+    builds = list(builds)
+    form: dict[str, Patch] = dict(known or {})
+    if any(built.commit not in form for build in builds for built in build.commits):
+        made = {i: item for build in builds for i, item in build.objects.items()}
+        with scratch(shallow=[snapshot.base] if snapshot.shallow else []) as repository:
+            repository.write(objects.pack([*snapshot.objects.values(), *made.values()], level=0))
+            for build in builds:
+                form.update(_unknown(repository, build, form))
+    return [numbered(form[built.commit] for built in build.commits) for build in builds]
+
+
+def _unknown(repository: Repository, build: Build, form: Mapping[str, Patch]) -> dict[str, Patch]:
+    """Commit -> patch for what of a build has no known form."""
+    places = [n for n, built in enumerate(build.commits) if built.commit not in form]
+    if not places:
+        return {}
+    first, last = places[0], places[-1]
+    chosen = build.commits[first : last + 1]
+    base = build.commits[first - 1].commit if first else build.base
+    mails = _mails(repository, base, chosen[-1].commit, [built.commit for built in chosen])
+    found = {}
+    for built in chosen:
+        if built.commit not in mails:
+            raise _empty(built.patch.id)
+        data = mails[built.commit]
+        same = data == built.patch.data
+        found[built.commit] = built.patch if same else Patch.parse(data, built.patch.stack, built.patch.name)
+    return found
+
+
+def numbered(patches: Iterable[Patch]) -> list[Patch]:
+    """The patches, each with the name that its place in its stack and its subject give it."""
+    counts: dict[str, int] = {}
+    found = []
+    for patch in patches:
+        counts[patch.stack] = counts.get(patch.stack, 0) + 1
+        name = file_name(counts[patch.stack], patch.subject)
+        found.append(patch if patch.name == name else replace(patch, name=name))
+    return found
+
+
+def _mails(repository: Repository, base: str, tip: str, ids: Sequence[str]) -> dict[str, bytes]:
+    """Commit -> its patch, for the commits ``ids`` in order; an empty commit has none."""
+    out = repository.run("format-patch", "--stdout", *_FORM, f"{base}..{tip}")
+    starts = []
+    at = 0
+    for i in ids:
+        head = b"From %s Mon Sep 17 00:00:00 2001\n" % i.encode()
+        found = 0 if out.startswith(head) else out.find(b"\n" + head, at) + 1
+        if found or out.startswith(head):
+            starts.append((i, found))
+            at = found
+    ends = [start - 1 for _, start in starts[1:]] + [len(out)]  # git puts an empty line between two mails
+    return {i: b"From " + _ZERO + out[start + 45 : end] for (i, start), end in zip(starts, ends)}
+
+
+def _empty(name: str) -> WrongUsage:
+    return WrongUsage(f"{name} changes nothing", hint="Drop it: git rebase -i, and delete its line.")
