@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from porter import __version__
-from porter.cli import data, stacks, tree, upstream, verify
+from porter.cli import bump, data, stacks, tree, upstream, verify
 from porter.cli.shared import CONTEXT, colour
 from porter.errors import PorterError
 
@@ -61,6 +61,7 @@ for _command in (
     stacks.show,
     stacks.lint,
     stacks.lock,
+    bump.bump,
     upstream.upstream,
     data.data,
 ):

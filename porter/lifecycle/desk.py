@@ -11,6 +11,7 @@ The folder stays where it is from one patch to the next: somebody's shell is in 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -74,17 +75,34 @@ class Desk:
     def __init__(self, path: Path, hold: int) -> None:
         self.path = path
         self._hold = hold
-        self._repository = Repository(path / ".git", exact=True, settings={"core.worktree": str(path)})
+        self._repository = Repository(path / ".git", exact=True, worktree=path)
 
     @property
     def key(self) -> str:
         """The key of what lies on it; empty if that is nothing."""
+        return self._holds()[0]
+
+    @property
+    def touched(self) -> bool:
+        """Whether somebody changed something since it was laid out."""
+        return self._holds()[1] != self._print()
+
+    def _holds(self) -> tuple[str, str]:
         try:
-            return (self.path / _HOLDS).read_text()
+            key, _, print_ = (self.path / _HOLDS).read_text().partition(" ")
+            return key, print_
         except (FileNotFoundError, NotADirectoryError):
-            return ""
+            return "", ""
         except OSError as error:
             raise SurroundingsFailed(f"cannot read {self.path / _HOLDS}", error.strerror or str(error)) from error
+
+    def _print(self) -> str:
+        """A digest of everything that a person can change."""
+        out = [
+            self._run(*words)
+            for words in (("ls-files", "--stage", "-z"), ("diff", "--no-ext-diff"), ("rev-parse", "HEAD"))
+        ]
+        return hashlib.sha256(b"\0".join(out)).hexdigest()
 
     def lay(self, sheet: Sheet, borrow: Path | None = None) -> None:
         """Lay a patch out; what lay there is gone, except for files that git does not know.
@@ -98,8 +116,8 @@ class Desk:
         try:
             with signals.held():
                 self._clear()
-                self._repository.write(objects.pack(sheet.objects.values()))
                 self._borrow(borrow, sheet.shallow)
+                self._repository.write(objects.pack(sheet.objects.values()))
                 self._run("update-ref", f"refs/heads/{BRANCH}", sheet.tip)
                 self._run("symbolic-ref", "HEAD", f"refs/heads/{BRANCH}")
                 self._run("reset", "--quiet", "--hard", sheet.tip)
@@ -108,7 +126,7 @@ class Desk:
                 (self.path / ".git/MERGE_MSG").write_bytes(sheet.message.encode())
                 holds = self.path / _HOLDS
                 holds.parent.mkdir(exist_ok=True)
-                holds.with_suffix(".new").write_text(sheet.key)
+                holds.with_suffix(".new").write_text(f"{sheet.key} {self._print()}")
                 holds.with_suffix(".new").replace(holds)
         except GitFailed as error:
             raise SurroundingsFailed(f"cannot write {self.path}", error.stderr) from error

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from porter import objects, signals
+from porter import signals
 from porter.cache import Cache
 from porter.commands.verify import Request, verify
-from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.errors import CheckFailed, WrongUsage
 from porter.history import History
 from porter.lifecycle import explain, goal, rewrite
 from porter.lifecycle.desk import Desk, Sheet
@@ -24,11 +23,14 @@ from porter.merge import CONFLICT, OFFSET, TAKEN
 from porter.patch import Patch
 from porter.progress import Progress
 from porter.project import Project
+from porter.render import canonical
 from porter.snapshot import Extent
 from porter.stack import COMMON, Build, Stack, available, load_parts
 from porter.verify import report as verified
+from porter.verify.report import Outcome
 
 _ANCESTOR = "before the patch"
+_REDO = "porter bump --redo PATCH goes back to a patch, --abort gives the bump up. patches/ is as it was."
 
 
 class _Decisions:
@@ -153,10 +155,9 @@ class Errand:
         old = self._built_before(patch.stack)
         number = next(n for n, built in enumerate(old.commits) if built.patch.id == patch.id)
         sides = (self.goal.before, self.goal.snapshot)
-        trees = [tree for side in sides for tree in objects.trees(side.files)]
-        known = {item.id: item for item in trees}
-        for more in (*(side.objects for side in sides), old.objects, course.made):
-            known.update(more)
+        known = {
+            i: item for some in (*(s.objects for s in sides), old.objects, course.made) for i, item in some.items()
+        }
         labels = (f"{self.goal.pin.tag} and the patches so far", _ANCESTOR, f"{patch.stack}/{patch.number:04d}")
         clashes = placing.conflicts
         return Sheet(
@@ -193,8 +194,7 @@ class Errand:
         self.progress.step("writing the patches")
         planned = self._plan(course)
         self._fill_cache()
-        self._stage(planned)
-        checks = self._verify(self.store.staged)
+        checks = self._verify(self.store.stage(planned.edits))
         with signals.held():
             self.store.backup()
             self.update(written=self.store.inputs_after(planned.edits))
@@ -203,20 +203,83 @@ class Errand:
         return self._bump(DONE, course, since, checks=checks, files=len(planned.edits))
 
     def _plan(self, course: Course) -> rewrite.Rewrite:
-        parts = {COMMON: [built.patch for built in next(iter(course.builds.values())).commits]} if course.builds else {}
-        for target, build in course.builds.items():
-            parts[target] = [built.patch for built in build.commits if built.patch.stack == target]
-        parts[COMMON] = [patch for patch in parts.get(COMMON, []) if patch.stack == COMMON]
+        """The project's files as they will be.
+
+        Raises:
+            CheckFailed: the stacks do not go together any more, or a patch file does not hold what was merged.
+        """
+        assert course.common is not None  # nothing waits
+        builds = [course.common, *course.builds.values()]
+        forms = canonical(self.goal.snapshot, builds)
+        parts = {COMMON: forms[0]}
+        for target, patches in zip(course.builds, forms[1:]):
+            parts[target] = [patch for patch in patches if patch.stack == target]
+        known = {b.commit: patch for build, form in zip(builds, forms) for b, patch in zip(build.commits, form)}
         try:
-            planned = rewrite.plan(self.project, parts, self.goal.snapshot, self.goal.lock, builds=course.builds)
+            planned = rewrite.plan(self.project, parts, self.goal.snapshot, self.goal.lock, known)
         except CheckFailed as error:
             error.hint = _REDO
             raise
         for target, build in course.builds.items():
-            if planned.builds[target].tip != build.tip:  # a patch file that does not hold what was merged
+            if planned.builds[target].tip != build.tip:
                 raise CheckFailed(
                     f"the new patches of {target} do not give what was merged",
                     f"expected commit {build.tip}\nfound    commit {planned.builds[target].tip}",
                     _REDO,
                 )
         return planned
+
+    def _fill_cache(self) -> None:
+        """Put the new pin into the cache, as `porter upstream fetch` would."""
+        extent = Extent(self.goal.pin, self.goal.pin.files)
+        cache = Cache()
+        with cache.locked(self.progress):
+            if not cache.has(extent.ref):
+                snapshot = extent.snapshot(self.goal.snapshot.objects)
+                cache.keep(extent.ref, extent.base, snapshot.objects.values(), shallow=snapshot.shallow)
+
+    def _verify(self, staged: Project) -> dict[str, list[Outcome]]:
+        """Check a tree of each target.
+
+        Raises:
+            CheckFailed: one fails.
+        """
+        checks: dict[str, list[Outcome]] = {}
+        for target in available(staged.patches):
+            self.progress.step(f"verifying {target}")
+            report = verify(
+                staged, Request(target, level="static"), Progress(), lambda line: None, lambda outcome: None
+            )
+            checks[target] = list(report.outcomes)
+            failed = [outcome for outcome in report.outcomes if outcome.state == verified.FAILED]
+            if failed:
+                raise CheckFailed(
+                    f"the new tree of {target} does not verify; nothing was written",
+                    "\n".join(f"{outcome.check}: {outcome.said}" for outcome in failed),
+                    _REDO,
+                )
+        return checks
+
+    def _bump(self, state: str, course: Course, since: int, **more: Any) -> Bump:
+        pin = self.lock.pin
+        rows = tuple(self._row(fate, course) for fate in course.fates[since:])
+        counts = Counter(fate.outcome for fate in course.fates)
+        return Bump(state, f"{pin.name} {pin.tag}", self.goal, rows, dict(counts), **more)
+
+    def _row(self, fate: Fate, course: Course) -> Row:
+        said, placing = "", fate.placing
+        if fate.outcome == OFFSET:
+            said = (
+                "moved by " + ", ".join(dict.fromkeys(f"{placed.offset:+d}" for _, placed in placing.moved)) + " lines"
+            )
+        elif fate.outcome == CONFLICT:
+            said = ", ".join(clash.path for clash in placing.conflicts)
+        elif fate.outcome == TAKEN:
+            takers = explain.takers(fate, course.contents, self.history, self.goal.snapshot)
+            said = "; ".join(f"{step.id[:9]} {step.subject}" for step in takers)
+        elif fate.outcome == RESOLVED and fate.key not in self.journal.resolved:
+            said = "as you did before"
+        if placing.renamed and fate.outcome not in (CONFLICT, TAKEN):
+            renamed = ", ".join(f"{old} is {new} by now" for old, new in placing.renamed)
+            said = f"{said}; {renamed}" if said else renamed
+        return Row(fate.patch.id, fate.patch.subject, fate.outcome, said)

@@ -85,9 +85,9 @@ def find(history: History, commit: str, rev: str) -> Goal:
         Damaged: an object of the history is missing or altered.
     """
     lock = history.lock
-    snapshot, before = history.snapshot(commit), history.snapshot(lock.pin.commit)
+    snapshot, before = _whole(history, commit), _whole(history, lock.pin.commit)
     name, tree, date = _named(history, commit, rev)
-    if objects.trees(snapshot.files)[-1].id != tree or {e.mode for e in snapshot.files.values()} - set(_MODES):
+    if tree not in snapshot.objects or {e.mode for e in snapshot.files.values()} - set(_MODES):
         raise WrongUsage(
             f"{name} ({commit[:12]}) holds other things than files and links",
             "a pin is a list of files; a submodule is none",
@@ -105,6 +105,12 @@ def find(history: History, commit: str, rev: str) -> Goal:
     dropped = tuple(str(source) for source in lock.sources if source not in sources)
     commits = int(history.repository.text("rev-list", "--count", f"{lock.pin.commit}..{commit}"))
     return Goal(replace(lock, pin=pin, sources=sources), snapshot, before, commits, licences, dropped)
+
+
+def _whole(history: History, commit: str) -> Snapshot:
+    """A commit's files, with the folders' objects."""
+    found = history.snapshot(commit)
+    return replace(found, objects={**found.objects, **{tree.id: tree for tree in objects.trees(found.files)}})
 
 
 def _named(history: History, commit: str, rev: str) -> tuple[str, str, str]:
@@ -132,14 +138,15 @@ def _licences(history: History, commit: str, before: Snapshot, after: Snapshot) 
     written = history.lock.pin.license
     if texts[0] == texts[1] or (names[0] == names[1] != license.UNKNOWN):
         return Licences(written, written, file)
-    by = next((step for step in history.touching(before.base, commit, file) if _differs(history, step, file, names)), None)
+    touching = history.touching(before.base, commit, file)
+    by = next((step for step in touching if _brought(history, step, file, names[1])), None)
     return Licences(written, names[1], file, by)
 
 
-def _differs(history: History, step: Step, file: str, names: list[str]) -> bool:
-    """Whether a commit is the one that brought the new licence: its parent's is another."""
+def _brought(history: History, step: Step, file: str, name: str) -> bool:
+    """Whether a commit is the one that brought the new licence: before it there was another."""
     try:
         text = history.repository.run("cat-file", "blob", f"{step.id}^:{file}").decode("utf-8", "replace")
     except GitFailed:  # there was no such file
         return True
-    return license.identify(text) != names[1]
+    return license.identify(text) != name

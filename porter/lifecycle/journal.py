@@ -8,10 +8,11 @@ or it was not taken.
 
 Everything lies in ``.porter/`` beside the patches::
 
-    lock               held by the porter at work
+    bump.lock          held by the porter at work
     bump/journal.json  the open bump; there is one while this file is there
     bump/tree/         where a person resolves, see :mod:`porter.lifecycle.desk`
-    bump/project/      the new stacks and lock, before they take their place
+    bump/new/          the new stacks and lock, before they take their place
+    bump/old/          the old ones, while the new ones do
     resolutions/       one file each, kept when a bump ends: a second try does not ask again
 """
 
@@ -23,18 +24,20 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from porter import document, signals
 from porter.errors import SurroundingsFailed, WrongUsage
+from porter.lifecycle import rewrite
+from porter.lifecycle.rewrite import Edit
+from porter.lock import Lock
 from porter.objects import Entry
 from porter.project import Project
 
-FOLDER = ".porter"
 _PATIENCE = 1.0  # seconds to wait for a porter that is about to end
 
 
@@ -51,6 +54,7 @@ class Journal:
         skipped: ids of the patches to leave out.
         halting: ids of the patches at which to halt although they fit.
         resolved: keys of the resolutions that a person made in this bump.
+        written: what ``inputs`` is once the new stacks are in their place; empty before that is decided.
     """
 
     origin: str
@@ -62,6 +66,7 @@ class Journal:
     skipped: tuple[str, ...] = ()
     halting: tuple[str, ...] = ()
     resolved: tuple[str, ...] = ()
+    written: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,10 +91,11 @@ class Store:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self.folder = project.root / FOLDER
+        self.folder = project.state
         self.bump = self.folder / "bump"
         self.tree = self.bump / "tree"
-        self.new = self.bump / "project"
+        self._new = self.bump / "new"
+        self._old = self.bump / "old"
         self._journal = self.bump / "journal.json"
         self._resolutions = self.folder / "resolutions"
 
@@ -100,12 +106,9 @@ class Store:
         Raises:
             SurroundingsFailed: another one is at work, or the folder cannot be written.
         """
-        path = self.folder / "lock"
+        path = self.folder / "bump.lock"
         try:
-            self.folder.mkdir(exist_ok=True)
-            ignore = self.folder / ".gitignore"
-            if not ignore.exists():
-                document.write(ignore, b"# written by porter: nothing here belongs into a commit\n*\n")
+            rewrite.make_state(self.project)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise SurroundingsFailed(f"cannot write {self.folder}", error.strerror or str(error)) from error
@@ -126,9 +129,13 @@ class Store:
         if read is None:
             return None
         try:
-            lists = {name: tuple(map(str, read.pop(name))) for name in ("targets", "skipped", "halting", "resolved")}
-            return Journal(**read, **lists)
-        except (TypeError, KeyError) as error:
+            origin, goal, rev, upstream = (str(read[name]) for name in ("origin", "goal", "rev", "upstream"))
+            targets, skipped, halting, resolved = (
+                tuple(map(str, read[name])) for name in ("targets", "skipped", "halting", "resolved")
+            )
+            inputs, written = dict(read["inputs"]), dict(read["written"])
+            return Journal(origin, goal, rev, upstream, targets, inputs, skipped, halting, resolved, written)
+        except (TypeError, ValueError, KeyError) as error:
             raise _foreign(self._journal) from error
 
     def write(self, journal: Journal) -> None:
@@ -204,12 +211,84 @@ class Store:
         project = self.project
         try:
             paths = [project.lock_path, *(path for path in project.patches.rglob("*") if path.is_file())]
-            return {
-                path.relative_to(project.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-                for path in sorted(paths)
-            }
+            return {path.relative_to(project.root).as_posix(): _digest(path.read_bytes()) for path in sorted(paths)}
         except OSError as error:
             raise SurroundingsFailed(f"cannot read {project.patches}", error.strerror or str(error)) from error
+
+    def inputs_after(self, edits: Iterable[Edit]) -> dict[str, str]:
+        """What :meth:`inputs` is after these edits."""
+        found = self.inputs()
+        for edit in edits:
+            found.pop(edit.path, None)
+            if edit.after is not None:
+                found[edit.path] = _digest(edit.after)
+        return found
+
+    def stage(self, edits: Iterable[Edit]) -> Project:
+        """A project aside that is as this one will be after the edits.
+
+        Raises:
+            SurroundingsFailed: it cannot be written.
+        """
+        self._copy(self._new)
+        try:
+            for edit in edits:
+                path = self._new / edit.path
+                if edit.after is None:
+                    path.unlink()
+                else:
+                    path.write_bytes(edit.after)
+        except OSError as error:
+            raise SurroundingsFailed(f"cannot write {self._new}", error.strerror or str(error)) from error
+        return Project(self._new)
+
+    def backup(self) -> None:
+        """Copy the stacks and the lock, for :meth:`restore`.
+
+        Raises:
+            SurroundingsFailed: there is no room.
+        """
+        self._copy(self._old)
+
+    def restore(self, journal: Journal) -> None:
+        """Put the copies back in place of the new stacks and lock, all or none.
+
+        Raises:
+            WrongUsage: a file was edited meanwhile.
+            SurroundingsFailed: a folder cannot be written.
+        """
+        try:
+            edits = [
+                Edit(path, *(_bytes(root / path) for root in (self.project.root, self._old)))
+                for path in sorted({*journal.inputs, *journal.written})
+            ]
+        except OSError as error:
+            raise SurroundingsFailed(f"cannot read {self._old}", error.strerror or str(error)) from error
+        changed = tuple(edit for edit in edits if edit.before != edit.after)
+        rewrite.write(
+            rewrite.Rewrite(self.project, Lock.load(self._old / self.project.lock_path.name), {}, {}, changed)
+        )
+
+    def _copy(self, folder: Path) -> None:
+        project = self.project
+        try:
+            _remove(folder)
+            folder.mkdir(parents=True)
+            shutil.copytree(project.patches, folder / project.patches.name)
+            shutil.copy2(project.lock_path, folder)
+        except OSError as error:
+            raise SurroundingsFailed(f"cannot write {folder}", error.strerror or str(error)) from error
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _flock(descriptor: int, root: Path) -> None:

@@ -69,6 +69,7 @@ class Course:
 
     Attributes:
         fates: one per patch, in order: common's, then each target's.
+        common: the stack that the targets have in common; None if it is not carried to its end.
         builds: target -> its whole stack on the new commit; of the targets that are carried.
         halted: the patch at which a person is needed; None if there is none.
         contents: the blobs of both upstream commits and of everything in between.
@@ -76,6 +77,7 @@ class Course:
     """
 
     fates: tuple[Fate, ...]
+    common: Build | None
     builds: Mapping[str, Build]
     halted: Fate | None
     contents: Contents
@@ -89,7 +91,7 @@ class _Place:
     files: dict[str, Entry]
     tree: Files
     tip: str
-    commits: tuple[Built, ...]
+    commits: list[Built]
 
 
 class Replay:
@@ -99,8 +101,6 @@ class Replay:
         parts: stack's name -> patches, ``common`` among them.
         pin: the files that the patches are for.
         goal: the files that they shall be for.
-        decisions: what a person decided.
-        going_on: do not halt at a conflict, leave the patch out and go on.
     """
 
     def __init__(
@@ -108,45 +108,48 @@ class Replay:
         parts: Mapping[str, Sequence[Patch]],
         pin: Snapshot,
         goal: Snapshot,
-        decisions: Decisions,
-        *,
-        going_on: bool = False,
         progress: Progress | None = None,
     ) -> None:
         self._parts = parts
+        self._pin = pin
         self._goal = goal
-        self._decisions = decisions
-        self._going_on = going_on
         self._progress = progress or Progress()
+        # both remember, so that a second run costs little
         self._contents = Contents({**pin.objects, **goal.objects})
         self._placer = Placer(self._contents)
         self._made: dict[str, Object] = {}
         self._fates: list[Fate] = []
         self._halted: Fate | None = None
-        self._pin = pin
 
-    def run(self, targets: Sequence[str]) -> Course:
+    def run(self, targets: Sequence[str], decisions: Decisions, *, going_on: bool = False) -> Course:
         """Carry ``common``, then each target's own patches on it.
+
+        Args:
+            decisions: what a person decided.
+            going_on: do not halt at a conflict; leave the patch out and go on.
 
         Raises:
             PatchFailed: a patch does not apply to the pin.
             SurroundingsFailed: git, or the disk for temporary files, failed.
         """
+        self._decisions, self._going_on = decisions, going_on
+        self._fates, self._halted = [], None
         old = dict(self._pin.files)
         tree = Files(self._goal.files)
         tree.write()  # what the goal has already is not made a second time
-        common = self._carry(COMMON, old, _Place(dict(self._goal.files), tree, self._goal.base, ()))
+        common = self._carry(COMMON, old, _Place(dict(self._goal.files), tree, self._goal.base, []))
         builds = {}
         for target in targets if common else ():
             assert common is not None
-            start = _Place(dict(common.files), Files(common.files), common.tip, common.commits)
-            start.tree.write()
+            start = _Place(dict(common.files), common.tree.copy(), common.tip, list(common.commits))
             done = self._carry(target, dict(old), start)
             if done is None:
                 break
             builds[target] = self._build(done)
         made = {**self._contents.made, **self._made}
-        return Course(tuple(self._fates), builds, self._halted, self._contents, made)
+        return Course(
+            tuple(self._fates), self._build(common) if common else None, builds, self._halted, self._contents, made
+        )
 
     def _carry(self, part: str, old: dict[str, Entry], place: _Place) -> _Place | None:
         """One part's patches, in place; None if a person is needed.  ``old`` becomes the files after them."""
@@ -189,8 +192,7 @@ class Replay:
 
     def _entries(self, made: Resolution) -> dict[str, Entry | None]:
         return {
-            path: Entry(found[0], self._contents.add(found[1])) if found else None
-            for path, found in made.files.items()
+            path: Entry(found[0], self._contents.add(found[1])) if found else None for path, found in made.files.items()
         }
 
     def _commit(self, patch: Patch, changes: Mapping[str, Entry | None], placing: Placing, place: _Place) -> Built:
@@ -207,7 +209,7 @@ class Replay:
         self._made.update((item.id, item) for item in (*folders, commit))
         built = Built(patch, commit.id, root, placing.moved)
         place.tip = commit.id
-        place.commits = (*place.commits, built)
+        place.commits.append(built)
         return built
 
     def _build(self, place: _Place) -> Build:
@@ -218,7 +220,7 @@ class Replay:
             if entry != self._goal.files.get(path)
         }
         made = {**self._contents.made, **self._made}
-        return Build(self._goal.base, place.commits, made, place.files, touched)
+        return Build(self._goal.base, tuple(place.commits), made, place.files, touched)
 
 
 def key_of(original: Original, placing: Placing) -> str:

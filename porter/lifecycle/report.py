@@ -37,14 +37,15 @@ class Halt:
     Attributes:
         patch, subject: of the patch that does not fit.
         files: what does not fit; none if the person asked to halt here.
-        desk: the folder to resolve it in; None in a dry run.
+        desk: the folder to resolve it in.
         strays: files there that git does not know, from earlier.
     """
 
     patch: str
     subject: str
     files: tuple[Clash, ...]
-    desk: Path | None
+    desk: Path
+    strays: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Bump:
             "conflict": {
                 "patch": self.halt.patch,
                 "subject": self.halt.subject,
-                "folder": str(self.halt.desk) if self.halt.desk else None,
+                "folder": str(self.halt.desk),
                 "files": [clash.record() for clash in self.halt.files],
             }
             if self.halt

@@ -222,6 +222,18 @@ def recover(project: Project) -> None:
         _finish(project)
 
 
+def make_state(project: Project) -> None:
+    """Make the folder for what porter is in the middle of, which git does not see.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    project.state.mkdir(exist_ok=True)
+    ignore = project.state / ".gitignore"
+    if not ignore.exists():
+        document.write(ignore, b"# written by porter: nothing here belongs into a commit\n*\n")
+
+
 def _check_access(project: Project, edits: Sequence[Edit]) -> None:
     for folder in sorted({(project.root / edit.path).resolve().parent for edit in edits} | {project.root}):
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -236,10 +248,7 @@ def _locked(project: Project) -> Iterator[None]:
         SurroundingsFailed: the lock cannot be made, or another porter keeps it.
     """
     try:
-        project.state.mkdir(exist_ok=True)
-        ignore = project.state / ".gitignore"
-        if not ignore.exists():
-            document.write(ignore, b"# written by porter: nothing here belongs into a commit\n*\n")
+        make_state(project)
         descriptor = os.open(project.state / f"{REWRITE_NAME}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise SurroundingsFailed(f"cannot write {project.state}", error.strerror or str(error)) from error
