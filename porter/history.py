@@ -200,6 +200,12 @@ class History:
             raise
         return [_step(part) for part in out.split(b"\x01")[1:]]
 
+    def counting(self, since: str, until: str, path: str, text: str) -> list[Step]:
+        """The commits between two after which ``text``, one line of it, is there more often or less, newest first."""
+        form = ("--format=%x01%H%x00%cs%x00%s%x00", "--no-patch", "--full-history", "--no-merges")
+        out = self.repository.run("log", *form, f"-S{text}", f"{since}..{until}", "--", path)
+        return [_step(part) for part in out.split(b"\x01")[1:]]
+
     @property
     def _remake(self) -> str:
         return f"Remove {self.repository.path}; what is needed is fetched again."

@@ -19,6 +19,7 @@ from porter.stack import Contents
 from porter.threeway import Sides
 
 _MOST = 12  # regions whose commits are looked for: each costs a walk through upstream's history
+_FEW = 3  # lines of a region that are looked for by their text
 _KINDS = {
     "content": "both changed the same lines",
     "add/add": "upstream has a file of that name by now",
@@ -29,6 +30,7 @@ _KINDS = {
     "rename/rename": "both renamed it, to different names",
     "type": "it is a link on one side and a file on the other",
     "file/folder": "a file and a folder have the same name",
+    "no index": "upstream renamed it, and the patch has no line to follow it by",
 }
 _MARK = re.compile(rb"(<{7}|\|{7}|>{7}) |={7}\n")
 
@@ -117,8 +119,9 @@ def clashes(fate: Fate, contents: Contents, history: History, goal: Snapshot) ->
     for conflict in fate.placing.conflicts:
         why = _KINDS.get(conflict.kind, conflict.kind)
         if conflict.kind not in ("content", "add/add"):
-            old = next((path for path in fate.original.before if path == conflict.path), conflict.path)
-            found.append(Clash(conflict.path, why, (), tuple(history.touching(since, until, old))))
+            if conflict.ours is None and conflict.base and conflict.path not in history.lock.pin.files:
+                why = "it is not there: the patch that adds it was left out"
+            found.append(Clash(conflict.path, why, (), tuple(history.touching(since, until, conflict.path))))
             continue
         regions = _regions(conflict, contents, goal)
         told = []
@@ -126,10 +129,19 @@ def clashes(fate: Fate, contents: Contents, history: History, goal: Snapshot) ->
             if left and conflict.path in goal.files:
                 left -= 1
                 span = (region.first, region.last)
-                region = replace(region, commits=tuple(history.touching(since, until, conflict.path, span)))
+                commits = history.touching(since, until, conflict.path, span)
+                region = replace(region, commits=tuple(commits or _removers(region, conflict.path, history, goal)))
             told.append(region)
         found.append(Clash(conflict.path, why, tuple(told)))
     return found
+
+
+def _removers(region: Region, path: str, history: History, goal: Snapshot) -> list[Step]:
+    """The commits that took lines away of which nothing is left where they were, newest first."""
+    gone = [line for line in region.base if line.strip() and line not in region.ours]
+    texts = dict.fromkeys(line.decode("utf-8", "surrogateescape").rstrip("\n") for line in gone[:_FEW])
+    found = [history.counting(history.lock.pin.commit, goal.base, path, text) for text in texts]
+    return list({step.id: step for steps in found for step in steps}.values())
 
 
 def takers(fate: Fate, contents: Contents, history: History, goal: Snapshot) -> list[Step]:

@@ -12,14 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from porter import objects
+from porter import objects, threeway
+from porter.diff import lines
 from porter.lifecycle.journal import Resolution
-from porter.merge import CONFLICT, TAKEN, Original, Placer, Placing, originals, step
+from porter.merge import CONFLICT, MERGED, TAKEN, Conflict, Original, Placer, Placing, originals, step
 from porter.objects import Entry, Files, Object
 from porter.patch import Patch
 from porter.progress import Progress
 from porter.snapshot import Snapshot
 from porter.stack import COMMON, Build, Built, Contents
+from porter.threeway import Sides
 
 SKIPPED = "skipped"
 RESOLVED = "resolved"
@@ -169,7 +171,7 @@ class Replay:
 
     def _decide(self, original: Original, place: _Place) -> Fate:
         patch = original.patch
-        placing = self._placer.place(original, place.files)
+        placing = self._checked(original, self._placer.place(original, place.files), place)
         key = key_of(original, placing)
 
         def fate(outcome: str, built: Built | None = None, files: Mapping[str, Entry] | None = None) -> Fate:
@@ -189,6 +191,42 @@ class Replay:
         tip = place.tip
         built = self._commit(patch, placing.files, placing, place)
         return Fate(patch, placing.outcome, original, placing, key, tip, None, built)
+
+    def _checked(self, original: Original, placing: Placing, place: _Place) -> Placing:
+        """A placing whose hunks are where they belong.
+
+        A hunk that fits in several places, now or in the file it was written for, may have been put in the wrong
+        one, if upstream changed the right one.  The merge knows which lines it was written for, and decides.
+        """
+        changes = {change.new: change for change in original.patch.changes}
+        doubtful = [
+            path
+            for path in dict.fromkeys(path for path, _ in placing.moved)
+            for old in (changes[path].old,)
+            for before in (lines(self._contents[original.before[old].id]),)
+            if any(
+                moved.places > 1 or moved.hunk.places(before, bytearray(len(before))) > 1
+                for where, moved in placing.moved
+                if where == path
+            )
+        ]
+        if not doubtful:
+            return placing
+        three = [(original.before[changes[p].old], place.files[changes[p].old], original.after[p]) for p in doubtful]
+        merged = threeway.merge([Sides(*(self._contents[entry.id] for entry in sides)) for sides in three])
+        files, conflicts = dict(placing.files), []
+        for path, (base, ours, theirs), found in zip(doubtful, three, merged):
+            entry = files.pop(path)
+            assert entry is not None  # a hunk moved in it
+            if found.clean:
+                files[path] = Entry(entry.mode, self._contents.add(found.data))
+            else:
+                conflicts.append(
+                    Conflict(path, "content", base, ours, theirs, self._contents.add(found.data), ours.mode)
+                )
+        if conflicts:
+            return Placing(CONFLICT, files, tuple(conflicts))
+        return placing if files == placing.files else Placing(MERGED, files)
 
     def _entries(self, made: Resolution) -> dict[str, Entry | None]:
         return {
