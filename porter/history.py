@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +85,7 @@ class History:
             WrongUsage: no source that could be reached has such a commit.
             SurroundingsFailed: it is not here and no source could be reached, or the cache cannot be used.
         """
-        if not rev or rev.startswith("-") or re.search(r"\s", rev):
+        if not rev or re.search(r"^[-^]|\s|\.\.", rev):
             raise WrongUsage(f"{rev!r} is not the name of a commit", hint="Name a tag, a branch or a commit id.")
         found = self._known(rev)
         if found:
@@ -254,8 +255,6 @@ class History:
                     continue
                 if self._known(rev):
                     return failed
-                if not self._find(self.lock.pin.commit):
-                    failed.append(f"git {url}: commit {self.lock.pin.commit} ({self.lock.pin.tag}) is not in it")
         return failed
 
     def _fetch_from(self, url: str, rev: str) -> None:
@@ -274,13 +273,12 @@ class History:
                 if "find remote ref" not in error.why:
                     raise
                 self._fetch_refs(place, _REFS, inbox)  # its HEAD names a branch that is not there
-            if _ID.fullmatch(rev) and not inbox.run("cat-file", "--batch-check", stdin=f"{rev}\n".encode()).endswith(
-                b"commit\n"
-            ):
-                try:
+            if _ID.fullmatch(rev) and not _has(inbox, rev):
+                with suppress(Unreachable):  # a commit that no branch has, and maybe it has not either
                     self._fetch_refs(place, (f"+{rev}:refs/upstream/{rev}",), inbox)
-                except Unreachable:
-                    return  # it does not have that one; what it has is of no use now
+            pin = self.lock.pin
+            if not _has(inbox, pin.commit):
+                raise SurroundingsFailed(f"commit {pin.commit} ({pin.tag}) is not in it")
             self._publish(inbox, folder)
 
     def _fetch_refs(self, place: str, refs: Sequence[str], inbox: Repository) -> None:
@@ -297,11 +295,13 @@ class History:
 
     def _lend(self, inbox: Repository) -> None:
         """Let the inbox use what is here already, so that only the rest is asked for."""
+        why = "the pin is not in it"
         try:
             here = bool(self._find(self.lock.pin.commit))
         except Damaged as error:
-            self.progress.note(f"the history in the cache is damaged and is fetched anew: {error.why.splitlines()[0]}")
-            here = False
+            here, why = False, error.why.splitlines()[0]
+        if self.repository.path.exists() and not here:
+            self.progress.note(f"the history in the cache is damaged and is fetched anew: {why}")
         if here:
             (inbox.path / "objects/info/alternates").parent.mkdir(exist_ok=True)
             (inbox.path / "objects/info/alternates").write_text(f"{self.repository.path / 'objects'}\n")
@@ -326,6 +326,11 @@ class History:
                 self.repository.run("update-ref", "--stdin", stdin=f"{rows}\n".encode())
         except OSError as error:
             raise SurroundingsFailed(f"cannot write to the cache {own}", error.strerror or str(error)) from error
+
+
+def _has(repository: Repository, commit: str) -> bool:
+    """Whether a commit is there."""
+    return repository.run("cat-file", "--batch-check", stdin=f"{commit}\n".encode()).split()[1:2] == [b"commit"]
 
 
 def _step(part: bytes) -> Step:

@@ -59,8 +59,9 @@ class Conflict:
     Attributes:
         path: its path in the tree.
         kind: ``content``, ``add/add``, ``modify/delete`` (the tree has it no more), ``delete/modify`` (the patch
-            deletes what changed), ``rename/delete``, ``rename/add``, ``rename/rename``, ``type`` (link or file) or
-            ``file/folder``.
+            deletes what changed), ``rename/delete``, ``rename/add``, ``rename/rename``, ``type`` (link or file),
+            ``file/folder``, or ``no index`` (a rename or a new mode without a hunk names no blob that its file could
+            be followed by).
         base, ours, theirs: its entry in the patch's ancestor, in the tree, and after the patch; None where absent.
         marked: id of the content with conflict markers, empty where there is nothing to mark.
         mode: the file's mode.
@@ -172,23 +173,36 @@ class Placer:
         """
         return self.place_all(original, [files])[0]
 
-    def place_all(self, original: Original, trees: Sequence[Mapping[str, Entry]]) -> list[Placing]:
-        """A patch on each of many trees; see :meth:`place`."""
+    def place_all(
+        self, original: Original, trees: Sequence[Mapping[str, Entry]], *, brief: bool = False
+    ) -> list[Placing]:
+        """A patch on each of many trees; see :meth:`place`.
+
+        Args:
+            brief: one file that conflicts is enough to know, the patch's other files need no merge then.
+        """
         keys: list[_Key] = []
         plans: dict[_Key, _Plan] = {}
         for files in trees:
             gone = {path: entry for path, entry in original.before.items() if path not in files}
             renamed = self._followed(original, gone, files) if gone else {}
-            key = _key(original, files, renamed)
+            key = (brief, *_key(original, files, renamed))
             keys.append(key)
             if key in self._known or key in plans:
                 continue
-            plain = None if gone else self._plain(original, files)
+            plain, failed_at = (None, "") if gone else self._plain(original, files)
             if plain:
                 self._known[key] = plain
             else:
                 plans[key] = _plan(original, files, renamed)
-        self._merge(original, plans.values())
+                # where plain application failed a merge is the likeliest to fail as well
+                plans[key].texts.sort(key=lambda text: text.path != failed_at)
+        if brief:
+            self._merge(original, (plan.texts[:1] for plan in plans.values() if not plan.conflicts))
+            for plan in plans.values():
+                if plan.conflicts or (plan.texts and not self._merged[_ids(plan.texts[0])][1]):
+                    del plan.texts[1 if not plan.conflicts else 0 :]
+        self._merge(original, (plan.texts for plan in plans.values()))
         for key, plan in plans.items():
             self._known[key] = self._finished(original, plan)
         return [self._known[key] for key in keys]
@@ -197,18 +211,19 @@ class Placer:
         new = {path: entry for path, entry in files.items() if path not in original.before}
         return self._renames.find(gone, new)
 
-    def _plain(self, original: Original, files: Mapping[str, Entry]) -> Placing | None:
+    def _plain(self, original: Original, files: Mapping[str, Entry]) -> tuple[Placing | None, str]:
+        """The patch applied without a merge; None where it does not apply, with the file that it fails at."""
         try:
             done = effect(original.patch, files.get, self.contents)
-        except PatchFailed:
-            return None
+        except PatchFailed as error:
+            return None, error.file
         if any(_in_the_way(path, files, done.files) for path, entry in done.files.items() if entry):
-            return None
-        return Placing(OFFSET if done.moved else APPLIES, done.files, moved=done.moved)
+            return None, ""
+        return Placing(OFFSET if done.moved else APPLIES, done.files, moved=done.moved), ""
 
-    def _merge(self, original: Original, plans: Iterable[_Plan]) -> None:
-        """Merge the contents that the plans need, all at once."""
-        wanted = dict.fromkeys(_ids(text) for plan in plans for text in plan.texts)
+    def _merge(self, original: Original, plans: Iterable[Sequence[Conflict]]) -> None:
+        """Merge the contents that plans need, all at once."""
+        wanted = dict.fromkeys(_ids(text) for texts in plans for text in texts)
         missing = [ids for ids in wanted if ids not in self._merged]
         jobs = [Sides(*(self.contents[i] for i in ids)) for ids in missing]
         merged = threeway.merge(jobs, self._ours, original.patch.subject)
@@ -309,44 +324,47 @@ def _plan(original: Original, files: Mapping[str, Entry], renamed: Mapping[str, 
 
 def _plan_change(change: Change, original: Original, plan: _Plan) -> None:
     """A file that was there before the patch."""
-    old = change.old
-    base, theirs = original.before[old], original.after.get(change.new) if change.kind != "delete" else None
+    old, base = change.old, original.before[change.old]
     where = old if old in plan.tree else plan.renamed.get(old)
     ours = plan.tree[where] if where else None
-    if theirs is None:
+    if change.kind == "delete":
         if where is None:
             return  # both deleted it
-        if where != old:
-            plan.clash(where, "rename/delete", base, ours, None)
-        elif ours == base:
+        if where == old and ours == base:
             plan.files[old] = None
         else:
-            plan.clash(old, "delete/modify", base, ours, None)
+            plan.clash(where, "delete/modify" if where == old else "rename/delete", base, ours)
         return
+    theirs = original.after[change.new]
     if where is None or ours is None:
         plan.clash(change.new, "rename/delete" if change.new != old else "modify/delete", base, None, theirs)
-        return
-    if change.new != old and where not in (old, change.new):
+    elif change.new != old and where not in (old, change.new):
         plan.clash(change.new, "rename/rename", base, ours, theirs)
-        return
-    path = change.new if change.new != old else where
-    taken = path != where and plan.tree.get(path)
-    if taken or (path != old and path != change.new and path in original.after):
-        plan.clash(path, "rename/add", base, ours, theirs)
-        return
-    if path != where:
-        plan.files[where] = None
-        if _in_the_way(path, plan.tree, plan.files):
-            plan.clash(path, "file/folder", base, ours, theirs)
-            return
-    kinds = {entry.mode == LINK for entry in (base, ours, theirs)}
-    text = Conflict(path, "content", base, ours, theirs, mode=ours.mode)
-    if len(kinds) > 1:
-        plan.clash(path, "type", base, ours, theirs)
-    elif LINK in (ours.mode, theirs.mode) and len({base.id, ours.id, theirs.id}) == 3:
-        plan.clash(path, "content", base, ours, theirs)
+    elif where != old and not change.hunks:
+        plan.clash(where, "no index", base, ours, theirs)
     else:
-        plan.texts.append(text)
+        _plan_content(Conflict(change.new if change.new != old else where, "content", base, ours, theirs), where, plan)
+        if where not in (old, change.new) and where in original.after:
+            plan.clash(where, "rename/add", base, ours, theirs)
+
+
+def _plan_content(text: Conflict, where: str, plan: _Plan) -> None:
+    """A file that all three have: ours is at ``where``, the result goes to the text's path."""
+    assert text.base and text.ours and text.theirs
+    sides = (text.base, text.ours, text.theirs)
+    links = [entry.mode == LINK for entry in sides]
+    if text.path != where:
+        plan.files[where] = None
+    if text.path != where and text.path in plan.tree:
+        plan.conflicts.append(replace(text, kind="rename/add"))
+    elif text.path != where and _in_the_way(text.path, plan.tree, plan.files):
+        plan.conflicts.append(replace(text, kind="file/folder"))
+    elif any(links) and not all(links):
+        plan.conflicts.append(replace(text, kind="type"))
+    elif any(links) and len({entry.id for entry in sides}) == 3:
+        plan.conflicts.append(text)
+    else:
+        plan.texts.append(replace(text, mode=text.ours.mode))
 
 
 def _plan_added(path: str, theirs: Entry, plan: _Plan) -> None:

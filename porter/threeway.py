@@ -133,10 +133,14 @@ def _merged(folder: Path, jobs: Sequence[Sides], ours: str, theirs: str) -> list
     repository.run("merge-recursive", base.id, "--", heads[0].id, heads[1].id, status=(0, 1), env=env)
     rows = repository.run("ls-files", "--unmerged", "-z").split(b"\0")[:-1]
     unmerged = {row.split(b"\t")[1].decode() for row in rows}
-    found = []
-    for n in range(len(jobs)):
-        found.append(Merged((folder / _name(n)).read_bytes(), _name(n) not in unmerged))
-    return found
+    return [Merged(_result(folder / _name(n), job), _name(n) not in unmerged) for n, job in enumerate(jobs)]
+
+
+def _result(file: Path, job: Sides) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:  # git writes no file where the result is what it has on our side
+        return job.ours
 
 
 def _name(n: int) -> str:
