@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from porter.errors import WrongUsage
 from porter.git import Repository
-from porter.objects import Object
+from porter.objects import Entry, Object
 from porter.patch import tidy, trailers
+
+_ZERO = "0" * 40
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,14 @@ class Commit:
         return tidy(self.message.strip("\n").partition("\n\n")[2])
 
     @property
+    def trailers(self) -> dict[str, str]:
+        """Its trailers, the last where a key stands there twice."""
+        return dict(trailers(self.body))
+
+    @property
     def stack(self) -> str:
         """The value of its trailer ``Stack``, or empty."""
-        return dict(trailers(self.body)).get("Stack", "")
+        return self.trailers.get("Stack", "")
 
     def __str__(self) -> str:
         return f"{self.id[:12]} ({self.subject})"
@@ -96,4 +103,21 @@ def between(repository: Repository, base: str, tip: str) -> list[Commit]:
                 f"the parent of {commit} is {' '.join(commit.parents) or 'nothing'}",
             )
         parent = commit.id
+    return found
+
+
+def changes(repository: Repository, base: str, tip: str) -> dict[str, dict[str, Entry | None]]:
+    """What each commit after ``base`` up to ``tip`` does: commit -> path -> the file's entry, None where it goes."""
+    out = repository.run(
+        *("log", "--reverse", "--topo-order", "--raw", "-r", "-z", "--no-abbrev", "--no-renames", "--format=%x01%H"),
+        f"{base}..{tip}",
+    )
+    parts = re.split(rb"\x01([0-9a-f]{40})\0", out)
+    found: dict[str, dict[str, Entry | None]] = {}
+    for commit, part in zip(parts[1::2], parts[2::2]):
+        rows = part.lstrip(b"\n").split(b"\0")
+        done: dict[str, Entry | None] = found.setdefault(commit.decode(), {})
+        for head, path in zip(rows[0:-1:2], rows[1::2]):
+            _, mode, _, blob, _ = head[1:].decode().split(" ")
+            done[path.decode(errors="surrogateescape")] = Entry(mode, blob) if blob != _ZERO else None
     return found

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from porter import commits, objects
-from porter.errors import WrongUsage
+from porter.errors import CheckFailed, WrongUsage
 from porter.git import Repository, scratch
 from porter.patch import FORMAT, Patch, file_name
 from porter.snapshot import Snapshot
@@ -41,24 +41,64 @@ def render(repository: Repository, base: str, tip: str, stacks: Sequence[str] = 
                 f"commit {commit} does not say which stack it belongs to",
                 hint="Its message needs a last line such as `Stack: common` (git rebase -i, reword).",
             )
-    if not listed:
-        return []
     with scratch(borrow=repository) as clean:
-        mails = _mails(clean, listed[0].parents[0], listed[-1].id, [commit.id for commit in listed])
-    for commit in listed:
-        if commit.id not in mails:
-            raise _empty(str(commit))
-    return numbered(Patch.parse(mails[commit.id], name, "new.patch") for commit, name in zip(listed, names))
+        base = listed[0].parents[0] if listed else base
+        form = written(clean, base, [commit.id for commit in listed], names, {}, [str(commit) for commit in listed])
+    return numbered(form[commit.id] for commit in listed)
+
+
+def written(
+    repository: Repository,
+    base: str,
+    ids: Sequence[str],
+    stacks: Sequence[str],
+    known: Mapping[str, Patch],
+    labels: Sequence[str] = (),
+) -> dict[str, Patch]:
+    """Commit -> its patch, of those commits on ``base`` that are not known yet; the names have no meaning.
+
+    Args:
+        repository: one without anybody's settings, see :func:`porter.git.scratch`.
+        ids: the commits in order, each the next one's parent.
+        stacks: the stack of each.
+        labels: what to call each in a message.
+
+    Raises:
+        WrongUsage: a commit changes nothing.
+        CheckFailed: a message or a change is nothing that a patch of porter's can hold.
+    """
+    places = [n for n, i in enumerate(ids) if i not in known]
+    if not places:
+        return {}
+    first, last = places[0], places[-1]
+    mails = _mails(repository, ids[first - 1] if first else base, ids[last], ids[first : last + 1])
+    found = {}
+    for n in range(first, last + 1):
+        label = labels[n] if labels else ids[n][:12]
+        if ids[n] not in mails:
+            raise _empty(label)
+        try:
+            found[ids[n]] = Patch.parse(mails[ids[n]], stacks[n], "new.patch")
+        except CheckFailed as error:
+            what = error.what.partition(": ")[2] or error.what
+            raise CheckFailed(
+                f"{label} is nothing for a patch: {what}", error.why, "Change it: git rebase -i."
+            ) from error
+    return found
 
 
 def canonical(
-    snapshot: Snapshot, builds: Iterable[Build], known: Mapping[str, Patch] | None = None
+    snapshot: Snapshot,
+    builds: Iterable[Build],
+    known: Mapping[str, Patch] | None = None,
+    borrow: Repository | None = None,
 ) -> list[list[Patch]]:
     """The patches of built stacks in canonical form; what the stacks share is rendered once.
 
     Args:
         snapshot: what they were built on.
         known: commit -> its patch in that form, where somebody rendered it already.
+        borrow: a repository that holds the snapshot's base, where the snapshot itself does not.
 
     Raises:
         WrongUsage: a patch changes nothing where it is.
@@ -67,7 +107,7 @@ def canonical(
     form: dict[str, Patch] = dict(known or {})
     if any(built.commit not in form for build in builds for built in build.commits):
         made = {i: item for build in builds for i, item in build.objects.items()}
-        with scratch(shallow=[snapshot.base] if snapshot.shallow else []) as repository:
+        with scratch(borrow, [snapshot.base] if snapshot.shallow and not borrow else []) as repository:
             repository.write(objects.pack([*snapshot.objects.values(), *made.values()], level=0))
             for build in builds:
                 form.update(_unknown(repository, build, form))

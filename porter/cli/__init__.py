@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from porter import __version__
-from porter.cli import bump, data, stacks, tree, upstream, verify
+from porter.cli import bump, change, data, stacks, tree, upstream, verify
 from porter.cli.shared import CONTEXT, colour
 from porter.errors import PorterError
 
@@ -46,6 +46,7 @@ def cli() -> None:
     porter status ./yolov5                what is in it
     porter revert ./yolov5                back to pristine upstream
     porter verify --target mlu            prove that it trains, on the card or an emulated one
+    porter export ./yolov5                the tree's commits become the patches again
 
     Exit codes: 0 done, 1 a check or a patch failed, 2 wrong usage, 3 the surroundings failed (network,
     disk, permissions, a missing program), 70 a bug in porter.
@@ -57,6 +58,7 @@ for _command in (
     tree.status,
     tree.revert,
     verify.verify,
+    change.export,
     stacks.targets,
     stacks.show,
     stacks.lint,

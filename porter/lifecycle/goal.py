@@ -116,7 +116,9 @@ def _whole(history: History, commit: str) -> Snapshot:
 def _named(history: History, commit: str, rev: str) -> tuple[str, str, str]:
     """What to call a commit: its tag, else how far it is from one, else its id; its tree; its date."""
     repository = history.repository
-    tagged = repository.text("rev-parse", "--verify", "--quiet", f"refs/tags/{rev}^{{commit}}", status=(0, 1, 128))
+    plain = not set("~^:?*[\\") & set(rev)  # v6.1~2 is no tag's name
+    ref = f"refs/tags/{rev}^{{commit}}"
+    tagged = repository.text("rev-parse", "--verify", "--quiet", ref, status=(0, 1, 128)) if plain else ""
     tree, date = repository.text("show", "--no-patch", "--format=%T %cI", commit).split(" ")
     date = f"{date[:-1]}+00:00" if date.endswith("Z") else date
     if tagged == commit:

@@ -24,11 +24,12 @@ from pathlib import Path
 from porter import document, signals
 from porter.commands.lock import Surveyor, stacks
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.git import Repository
 from porter.lifecycle import series
 from porter.lock import Lock
 from porter.patch import Patch, PatchFailed
 from porter.project import REWRITE_NAME, Project
-from porter.render import canonical
+from porter.render import canonical, numbered
 from porter.snapshot import Snapshot
 from porter.stack import COMMON, SERIES, Build, Builder, Stack, load_parts
 
@@ -71,6 +72,7 @@ def plan(
     snapshot: Snapshot,
     lock: Lock | None = None,
     rendered: Mapping[str, Patch] | None = None,
+    borrow: Repository | None = None,
 ) -> Rewrite:
     """What the project's files become with other patches in some of its stacks, or another pin.  Writes nothing.
 
@@ -80,6 +82,7 @@ def plan(
         snapshot: the pin's files, as many as the patches change at least.
         lock: the new lock, for its pin and sources; by default the project's.
         rendered: commit -> its patch, where it is known to be canonical, see :func:`porter.render.canonical`.
+        borrow: a repository that holds the snapshot's base commit, where the snapshot itself does not.
 
     Raises:
         CheckFailed: a stack does not apply with the others as they would be, or would apply at several places.
@@ -95,43 +98,29 @@ def plan(
         if name not in old:
             raise WrongUsage(f"there is no stack {name!r}", hint=f"Known stacks: {', '.join(old)}.")
     lock = lock or old_lock
-    new = {name: list(parts.get(name, patches)) for name, patches in old.items()}
-    new = _canonical(old, new, snapshot, moved_pin=lock.pin != old_lock.pin, rendered=rendered)
+    new = {name: numbered(parts[name]) if name in parts else list(old[name]) for name in old}
+    if lock.pin != old_lock.pin or not _same(new[COMMON], old[COMMON]):
+        wanted = [name for name in new if name != COMMON]
+    else:
+        wanted = [name for name in new if name != COMMON and not _same(new[name], old[name])]
+    if wanted or not _same(new[COMMON], old[COMMON]):
+        single = [Stack.of(new, [name]) for name in wanted] or [Stack((), tuple(new[COMMON]))]
+        builder = Builder(snapshot)
+        builds = [_build(builder.build, stack) for stack in single]
+        for patches in canonical(snapshot, builds, rendered, borrow):
+            for name in {patch.stack for patch in patches}:
+                new[name] = [patch for patch in patches if patch.stack == name]
     surveyor = Surveyor(lock, snapshot)
-    builds, surveyed = {}, {}
+    whole, surveyed = {}, {}
     for stack in stacks(new):
-        builds[stack.key] = _build(surveyor.build, stack)
+        whole[stack.key] = _build(surveyor.build, stack)
         surveyed[stack.key] = surveyor.survey(stack)
     lock = replace(lock, stacks=surveyed)
     edits = list(_edits(project, old, new))
     if lock != old_lock:
         edits.append(_edit(project, project.lock_path.name, lock.dumps().encode()))
     changed = sorted((edit for edit in edits if edit.before != edit.after), key=lambda edit: edit.path)
-    return Rewrite(project, lock, new, builds, tuple(changed))
-
-
-def _canonical(
-    old: Mapping[str, Sequence[Patch]],
-    new: Mapping[str, Sequence[Patch]],
-    snapshot: Snapshot,
-    moved_pin: bool,
-    rendered: Mapping[str, Patch] | None,
-) -> dict[str, list[Patch]]:
-    """Every part in canonical form; one that neither changes nor stands on something that does stays as it is."""
-    if moved_pin or not _same(new[COMMON], old[COMMON]):
-        wanted = [name for name in new if name != COMMON]
-    else:
-        wanted = [name for name in new if name != COMMON and not _same(new[name], old[name])]
-        if not wanted:
-            return {name: list(patches) for name, patches in new.items()}
-    builder = Builder(snapshot)
-    single = [Stack.of(new, [name]) for name in wanted] or [Stack((), tuple(new[COMMON]))]
-    builds = [_build(builder.build, stack) for stack in single]
-    found = {name: list(patches) for name, patches in new.items()}
-    for build in canonical(snapshot, builds, rendered):
-        for name in {patch.stack for patch in build}:
-            found[name] = [patch for patch in build if patch.stack == name]
-    return found
+    return Rewrite(project, lock, new, whole, tuple(changed))
 
 
 def _same(one: Sequence[Patch], other: Sequence[Patch]) -> bool:

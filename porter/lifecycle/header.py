@@ -1,0 +1,36 @@
+"""The message that a new patch begins with: what is known, and a place for what only its author can say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from porter.errors import WrongUsage
+from porter.patch import TRAILER
+
+TODO = "TODO"  # porter lint refuses a line that begins with it, and each of these trailers with that value
+KEYS = ("Reason", "Upstream", "Check", "Stack")
+
+
+def proposed(subject: str, stack: str, why: str = "", given: Iterable[str] = ()) -> str:
+    """A whole message.
+
+    Args:
+        why: the paragraph that says why the patch exists.
+        given: trailers that are known, as ``Reason: device``.
+
+    Raises:
+        WrongUsage: one of them is no trailer, or the subject is none.
+    """
+    if not subject.strip() or "\n" in subject.strip():
+        raise WrongUsage("a patch's subject is one line of text", f"found {subject!r}")
+    known = {"Upstream": "no", "Stack": stack}
+    for trailer in given:
+        match = TRAILER.fullmatch(trailer.strip())
+        if not match:
+            raise WrongUsage(f"not a trailer: {trailer!r}", hint="As in --trailer 'Reason: device'.")
+        known[match[1]] = match[2]
+    rows = [f"{key}: {known.pop(key, TODO)}" for key in KEYS[:3]]
+    rows += [f"{key}: {value}" for key, value in known.items() if key != "Stack"]
+    rows.append(f"Stack: {stack}")
+    why = why.strip() or f"{TODO}: what goes wrong without it?"
+    return f"{subject.strip()}\n\n{why}\n\n" + "".join(f"{row}\n" for row in rows)
