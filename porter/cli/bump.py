@@ -107,12 +107,8 @@ def _given(rev: str | None, go_on: bool, skip: bool, redo: str | None, abort: bo
 
 def _print(found: Bump, fresh: bool) -> None:
     if found.goal is None:
-        say = (
-            "is the pin already. Nothing to do."
-            if found.state == "already"
-            else "was left; the new stacks are in place."
-        )
-        click.echo(f"{found.origin} {say}")
+        already = found.state == "already"
+        click.echo(f"{found.origin} {'is the pin already.' if already else 'was left; the new stacks are in place.'}")
         return
     if fresh:
         _print_goal(found)

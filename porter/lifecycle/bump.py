@@ -80,9 +80,12 @@ def go_on(project: Project, progress: Progress | None = None) -> Bump:
         halted = course.halted
         if halted is None:
             errand.update(targets=())
-        elif errand.desk.key == halted.key:  # else a porter died before it could lay the patch out
+        elif errand.is_laid(halted):  # else a porter died before it could lay the patch out
             errand.store.keep(halted.key, errand.desk.take(errand.sheet(course, halted)))
-            errand.update(resolved=(*errand.journal.resolved, halted.key))
+            errand.update(
+                resolved=(*errand.journal.resolved, halted.key),
+                halting=tuple(i for i in errand.journal.halting if i != halted.patch.id),
+            )
         return errand.advance(len(course.fates))
 
     return _run(project, progress, act)
@@ -100,14 +103,17 @@ def skip(project: Project, progress: Progress | None = None) -> Bump:
         course = errand.replay()
         if course.halted is None:
             raise WrongUsage("no patch waits to be resolved", hint="porter bump --continue")
-        errand.update(skipped=(*errand.journal.skipped, course.halted.patch.id))
+        errand.update(
+            skipped=(*errand.journal.skipped, course.halted.patch.id),
+            halting=tuple(i for i in errand.journal.halting if i != course.halted.patch.id),
+        )
         return errand.advance(len(course.fates))
 
     return _run(project, progress, act)
 
 
 def redo(project: Project, name: str, progress: Progress | None = None) -> Bump:
-    """Go back to a patch that was resolved, skipped or fitted by itself, and halt there.
+    """Go back to a patch that was resolved, skipped or fitted by itself, and halt there, with it as it is now.
 
     Args:
         name: see :func:`porter.commands.show.find`.
@@ -121,7 +127,7 @@ def redo(project: Project, name: str, progress: Progress | None = None) -> Bump:
         patch = find_patch(project, name)
         course = errand.replay()
         halted = course.halted
-        if halted is not None and errand.desk.key == halted.key and errand.desk.touched:
+        if halted is not None and errand.is_laid(halted) and errand.desk.touched:
             raise WrongUsage(
                 f"you are at work on {halted.patch.id}, which would be lost",
                 hint="Finish it first (porter bump --continue), or leave it out for now (porter bump --skip).",
@@ -129,13 +135,10 @@ def redo(project: Project, name: str, progress: Progress | None = None) -> Bump:
         fate = next((fate for fate in course.fates if fate.patch.id == patch.id), None)
         if fate is None:
             raise WrongUsage(f"the bump has not come to {patch.id} yet", hint="porter bump --continue")
-        # it is to halt there before its resolution goes: killed in between, there is one to look at
         errand.update(
             halting=(*errand.journal.halting, patch.id),
             skipped=tuple(i for i in errand.journal.skipped if i != patch.id),
-            resolved=tuple(key for key in errand.journal.resolved if key != fate.key),
         )
-        errand.store.forget(fate.key)
         return errand.advance(0)
 
     return _run(project, progress, act)

@@ -138,12 +138,20 @@ class Errand:
         halted = course.halted
         if halted is None:
             return self._bump(PAUSED, course, since, waiting=self._waiting)
-        if self.desk.key != halted.key:
+        if not self.is_laid(halted):
             self.progress.step(f"laying out {halted.patch.id}")
             self.desk.lay(self.sheet(course, halted), self.history.repository.path / "objects")
         clashes = explain.clashes(halted, course.contents, self.history, self.goal.snapshot)
         halt = Halt(halted.patch.id, halted.patch.subject, tuple(clashes), self.store.tree, tuple(self.desk.strays()))
         return self._bump(HALTED, course, since, halt=halt, waiting=self._waiting)
+
+    def is_laid(self, halted: Fate) -> bool:
+        """Whether a patch that waits lies on the desk."""
+        return self.desk.key == self._desk_key(halted)
+
+    def _desk_key(self, halted: Fate) -> str:
+        again = halted.patch.id in self.journal.halting  # not with its conflicts, but as it was resolved
+        return f"{halted.key}-again" if again else halted.key
 
     def preview(self) -> Bump:
         """How each patch would fare, those that do not fit left out."""
@@ -161,7 +169,7 @@ class Errand:
         labels = (f"{self.goal.pin.tag} and the patches so far", _ANCESTOR, f"{patch.stack}/{patch.number:04d}")
         clashes = placing.conflicts
         return Sheet(
-            key=halted.key,
+            key=self._desk_key(halted),
             patch=patch.id,
             message=patch.message,
             tip=halted.tip,

@@ -25,7 +25,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ class Journal:
         targets: those to carry first; empty for all at once.
         inputs: path -> SHA-256 of each file of the stacks and of the lock, as they were when it began.
         skipped: ids of the patches to leave out.
-        halting: ids of the patches at which to halt although they fit.
+        halting: ids of the patches at which to halt although they fit or are resolved.
         resolved: keys of the resolutions that a person made in this bump.
         written: what ``inputs`` is once the new stacks are in their place; empty before that is decided.
     """
@@ -196,11 +196,6 @@ class Store:
         except OSError as error:
             raise SurroundingsFailed(f"cannot write {self._resolutions}", error.strerror or str(error)) from error
         document.write(self._resolutions / f"{key}.json", _dump(record))
-
-    def forget(self, key: str) -> None:
-        """Drop a resolution, if it is there."""
-        with suppress(FileNotFoundError):
-            (self._resolutions / f"{key}.json").unlink()
 
     def inputs(self) -> dict[str, str]:
         """Path -> SHA-256 of every file that a bump replaces or reads: the stacks' and the lock.

@@ -34,7 +34,7 @@ class Decisions(Protocol):
         """Whether to leave a patch out, by its id."""
 
     def halts(self, patch: str) -> bool:
-        """Whether to halt at a patch although it fits."""
+        """Whether to halt at a patch although it fits or is resolved."""
 
     def resolution(self, key: str) -> Resolution | None:
         """What became of a patch that did not fit, by what it was merged from."""
@@ -48,7 +48,7 @@ class Fate:
         patch: as it was.
         outcome: one of porter.merge's, or :data:`SKIPPED` or :data:`RESOLVED`.
         original: the files that it was written for.
-        placing: how it lies on the new files by itself.
+        placing: how it lies on the new files by itself; where it halts to be looked at again, as it was resolved.
         key: names what was merged, see :func:`key_of`.
         tip: the commit below it.
         files: the files below it: path -> entry; only where a person or a report needs them.
@@ -180,11 +180,17 @@ class Replay:
         if self._decisions.skips(patch.id):
             return fate(SKIPPED)
         made = self._decisions.resolution(key)
-        if made is not None and all(place.files.get(path) == entry for path, entry in made.before.items()):
+        if made is not None and any(place.files.get(path) != entry for path, entry in made.before.items()):
+            made = None  # it was made on other files
+        if self._decisions.halts(patch.id):
+            if made is not None:
+                placing = Placing(CONFLICT, self._entries(made))
+            return Fate(patch, CONFLICT, original, placing, key, place.tip, dict(place.files))
+        if made is not None:
             tip = place.tip
             built = self._commit(patch, self._entries(made), placing, place)
             return Fate(patch, RESOLVED, original, placing, key, tip, None, built)
-        if placing.outcome == CONFLICT or self._decisions.halts(patch.id):
+        if placing.outcome == CONFLICT:
             return fate(CONFLICT, files=dict(place.files))
         if placing.outcome == TAKEN:
             return fate(TAKEN, files=dict(place.files))
