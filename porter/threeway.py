@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from porter import objects
 from porter.errors import SurroundingsFailed
-from porter.git import Repository
+from porter.git import GitFailed, Repository
 from porter.git import run as run_git
 from porter.objects import Entry, Object
 
@@ -77,14 +77,30 @@ def marked(sides: Sides, ours: str, base: str, theirs: str) -> bytes:
     Raises:
         SurroundingsFailed: there is no room for temporary files, or git failed.
     """
+    return _one(sides, "--diff3", *(word for label in (ours, base, theirs) for word in ("-L", label)))
+
+
+def favoured(sides: Sides) -> bytes:
+    """One merge in which each conflict goes to ``theirs``.
+
+    Raises:
+        SurroundingsFailed: as :func:`marked`.
+    """
+    return _one(sides, "--theirs")
+
+
+def _one(sides: Sides, *options: str) -> bytes:
     try:
         with tempfile.TemporaryDirectory(prefix="porter-merge-") as folder:
             paths = [Path(folder) / name for name in ("ours", "base", "theirs")]
             for path, data in zip(paths, (sides.ours, sides.base, sides.theirs)):
                 path.write_bytes(data)
-            labels = [word for label in (ours, base, theirs) for word in ("-L", label)]
             # the status is the number of conflicts, at most 127
-            return run_git("merge-file", "--stdout", "--diff3", *labels, *map(str, paths), status=range(128))
+            return run_git("merge-file", "--stdout", *options, *map(str, paths), status=range(128))
+    except GitFailed as error:
+        if "binary" not in error.stderr:
+            raise
+        return sides.ours  # as git leaves it in a merge
     except OSError as error:
         raise _no_room(error) from error
 

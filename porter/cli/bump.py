@@ -41,7 +41,7 @@ _MOST_COMMITS = 4
     help="Carry common and this target first, and pause before the others; may be repeated.",
 )
 @UPSTREAM
-@click.option("--dry-run", is_flag=True, help="Say how each patch would fare, leave those out that do not fit.")
+@click.option("--dry-run", is_flag=True, help="Say how each patch would fare, and write nothing.")
 @click.option("--continue", "go_on", is_flag=True, help="Take the patch as resolved in the folder, and go on.")
 @click.option("--skip", is_flag=True, help="Leave the patch that does not fit out, and go on.")
 @click.option("--redo", metavar="PATCH", help="Go back to a patch, named as `porter show` takes it, and stop there.")
@@ -123,7 +123,8 @@ def _print(found: Bump, fresh: bool) -> None:
         left = f"Still to be carried: {', '.join(found.waiting)}." if found.waiting else "All patches are carried."
         click.echo(f"{left} Nothing is written yet: porter bump --continue")
     elif found.state == "dry run":
-        click.echo(f"{_counts(found)}. Nothing was written.")
+        guess = " Each conflict was taken as resolved in the patch's favour." if found.conflicts else ""
+        click.echo(f"{_counts(found)}. Nothing was written.{guess}")
     else:
         _print_done(found)
 

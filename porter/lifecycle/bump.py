@@ -58,7 +58,9 @@ def preview(
     upstream: str | None = None,
     progress: Progress | None = None,
 ) -> Bump:
-    """How each patch would fare on ``rev``, those that do not fit left out.  Writes nothing but the cache.
+    """How each patch would fare on ``rev`` if those that do not fit were resolved in their favour.
+
+    Writes nothing but the cache.
 
     Raises:
         WrongUsage, CheckFailed, SurroundingsFailed: as :func:`begin`.
@@ -167,7 +169,7 @@ def abort(project: Project) -> Journal:
         if journal is None:
             raise _none_open()
         if _is_written(store, journal):
-            store.restore(journal)
+            store.restore()
         store.close()
         return journal
 

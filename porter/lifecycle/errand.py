@@ -154,7 +154,7 @@ class Errand:
         return f"{halted.key}-again" if again else halted.key
 
     def preview(self) -> Bump:
-        """How each patch would fare, those that do not fit left out."""
+        """How each patch would fare if those that do not fit were resolved in their favour."""
         return self._bump(DRY, self.replay(going_on=True), 0)
 
     def sheet(self, course: Course, halted: Fate) -> Sheet:
@@ -204,7 +204,7 @@ class Errand:
         self._fill_cache()
         checks = self._verify(self.store.stage(planned.edits))
         with signals.held():
-            self.store.backup()
+            self.store.backup(planned.edits)
             self.update(written=self.store.inputs_after(planned.edits))
             rewrite.write(planned)
             self.store.close()

@@ -12,7 +12,7 @@ Everything lies in ``.porter/`` beside the patches::
     bump/journal.json  the open bump; there is one while this file is there
     bump/tree/         where a person resolves, see :mod:`porter.lifecycle.desk`
     bump/new/          the new stacks and lock, before they take their place
-    bump/old/          the old ones, while the new ones do
+    bump/old.json      the old ones, while the new ones do
     resolutions/       one file each, kept when a bump ends: a second try does not ask again
 """
 
@@ -38,6 +38,7 @@ from porter.lock import Lock
 from porter.objects import Entry
 from porter.project import Project
 
+_CODEC = ("utf-8", "surrogateescape")
 _PATIENCE = 1.0  # seconds to wait for a porter that is about to end
 
 
@@ -95,7 +96,7 @@ class Store:
         self.bump = self.folder / "bump"
         self.tree = self.bump / "tree"
         self._new = self.bump / "new"
-        self._old = self.bump / "old"
+        self._old = self.bump / "old.json"
         self._journal = self.bump / "journal.json"
         self._resolutions = self.folder / "resolutions"
 
@@ -186,7 +187,7 @@ class Store:
             SurroundingsFailed: it cannot be written.
         """
         files = {
-            name: {"mode": found[0], "text": found[1].decode("utf-8", "surrogateescape")} if found else None
+            name: {"mode": found[0], "text": _text(found[1])} if found else None
             for name, found in resolution.files.items()
         }
         before = dict(resolution.before)
@@ -225,8 +226,12 @@ class Store:
         Raises:
             SurroundingsFailed: it cannot be written.
         """
-        self._copy(self._new)
+        project = self.project
         try:
+            _remove(self._new)
+            self._new.mkdir(parents=True)
+            shutil.copytree(project.patches, self._new / project.patches.name)
+            shutil.copy2(project.lock_path, self._new)
             for edit in edits:
                 path = self._new / edit.path
                 if edit.after is None:
@@ -237,42 +242,37 @@ class Store:
             raise SurroundingsFailed(f"cannot write {self._new}", error.strerror or str(error)) from error
         return Project(self._new)
 
-    def backup(self) -> None:
-        """Copy the stacks and the lock, for :meth:`restore`.
+    def backup(self, edits: Iterable[Edit]) -> None:
+        """Put what these edits replace aside, for :meth:`restore`.
 
         Raises:
             SurroundingsFailed: there is no room.
         """
-        self._copy(self._old)
+        texts = {edit.path: _text(edit.before) if edit.before is not None else None for edit in edits}
+        document.write(self._old, _dump(texts))
 
-    def restore(self, journal: Journal) -> None:
-        """Put the copies back in place of the new stacks and lock, all or none.
+    def restore(self) -> None:
+        """Take the new stacks and lock back, all or none.
 
         Raises:
-            WrongUsage: a file was edited meanwhile.
+            WrongUsage: a file was edited meanwhile, or the backup is not as porter writes it.
             SurroundingsFailed: a folder cannot be written.
         """
+        texts, root = _load(self._old), self.project.root
+        if texts is None:
+            raise _foreign(self._old)
         try:
             edits = [
-                Edit(path, *(_bytes(root / path) for root in (self.project.root, self._old)))
-                for path in sorted({*journal.inputs, *journal.written})
+                Edit(path, _bytes(root / path), text.encode(*_CODEC) if text is not None else None)
+                for path, text in sorted(texts.items())
             ]
         except OSError as error:
-            raise SurroundingsFailed(f"cannot read {self._old}", error.strerror or str(error)) from error
-        changed = tuple(edit for edit in edits if edit.before != edit.after)
-        rewrite.write(
-            rewrite.Rewrite(self.project, Lock.load(self._old / self.project.lock_path.name), {}, {}, changed)
-        )
+            raise SurroundingsFailed(f"cannot read {root}", error.strerror or str(error)) from error
+        rewrite.write(rewrite.Rewrite(self.project, Lock.load(self.project.lock_path), {}, {}, tuple(edits)))
 
-    def _copy(self, folder: Path) -> None:
-        project = self.project
-        try:
-            _remove(folder)
-            folder.mkdir(parents=True)
-            shutil.copytree(project.patches, folder / project.patches.name)
-            shutil.copy2(project.lock_path, folder)
-        except OSError as error:
-            raise SurroundingsFailed(f"cannot write {folder}", error.strerror or str(error)) from error
+
+def _text(data: bytes) -> str:
+    return data.decode(*_CODEC)
 
 
 def _digest(data: bytes) -> str:
@@ -325,7 +325,7 @@ def _load(path: Path) -> dict[str, Any] | None:
 
 
 def _file(record: Mapping[str, str] | None) -> tuple[str, bytes] | None:
-    return (record["mode"], record["text"].encode("utf-8", "surrogateescape")) if record else None
+    return (record["mode"], record["text"].encode(*_CODEC)) if record else None
 
 
 def _foreign(path: Path) -> WrongUsage:

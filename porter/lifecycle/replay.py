@@ -123,18 +123,22 @@ class Replay:
         self._fates: list[Fate] = []
         self._halted: Fate | None = None
 
-    def run(self, targets: Sequence[str], decisions: Decisions, *, going_on: bool = False) -> Course:
+    def run(
+        self, targets: Sequence[str], decisions: Decisions, *, going_on: bool = False, favouring: bool = True
+    ) -> Course:
         """Carry ``common``, then each target's own patches on it.
 
         Args:
             decisions: what a person decided.
-            going_on: do not halt at a conflict; leave the patch out and go on.
+            going_on: do not halt at a conflict.
+            favouring: then go on as if it were resolved in the patch's favour, where that can be told; otherwise
+                without the patch.
 
         Raises:
             PatchFailed: a patch does not apply to the pin.
             SurroundingsFailed: git, or the disk for temporary files, failed.
         """
-        self._decisions, self._going_on = decisions, going_on
+        self._decisions, self._going_on, self._favouring = decisions, going_on, going_on and favouring
         self._fates, self._halted = [], None
         old = dict(self._pin.files)
         tree = Files(self._goal.files)
@@ -191,7 +195,11 @@ class Replay:
             built = self._commit(patch, self._entries(made), placing, place)
             return Fate(patch, RESOLVED, original, placing, key, tip, None, built)
         if placing.outcome == CONFLICT:
-            return fate(CONFLICT, files=dict(place.files))
+            found = fate(CONFLICT, files=dict(place.files))
+            files = self._favoured(placing) if self._favouring else None
+            if files:
+                self._commit(patch, files, placing, place)
+            return found
         if placing.outcome == TAKEN:
             return fate(TAKEN, files=dict(place.files))
         tip = place.tip
@@ -233,6 +241,19 @@ class Replay:
         if conflicts:
             return Placing(CONFLICT, files, tuple(conflicts))
         return placing if files == placing.files else Placing(MERGED, files)
+
+    def _favoured(self, placing: Placing) -> dict[str, Entry | None] | None:
+        """What becomes of the files if the patch has its way in every conflict; None where that cannot be told."""
+        files = dict(placing.files)
+        for found in placing.conflicts:
+            if found.kind not in ("content", "add/add", "modify/delete", "delete/modify"):
+                return None
+            if found.kind == "content" and found.base and found.ours and found.theirs:
+                sides = Sides(*(self._contents[entry.id] for entry in (found.base, found.ours, found.theirs)))
+                files[found.path] = Entry(found.mode, self._contents.add(threeway.favoured(sides)))
+            else:
+                files[found.path] = found.theirs
+        return files
 
     def _entries(self, made: Resolution) -> dict[str, Entry | None]:
         return {

@@ -17,6 +17,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from porter.stack import COMMON, SERIES, Build, Builder, Stack, load_parts
 
 _JOURNAL = "journal.json"
 _UNWRITTEN = "Nothing was written. Bring the patches in step in one tree: porter apply with every --target."
+_AT_ONCE = 16  # files to wait for
 _PATIENCE = 10.0  # seconds to wait for another porter; writing takes a fraction of one
 
 
@@ -269,8 +271,8 @@ def _prepare(project: Project, edits: Sequence[Edit]) -> None:
                 _keep_mode(project.root / edit.path, new / str(number))
             journal.append({"path": edit.path, "before": _digest(edit.before), "after": _digest(edit.after)})
         (new / _JOURNAL).write_text(json.dumps(journal, indent=1) + "\n")
-        for path in new.iterdir():
-            _sync(path)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:  # the disk writes what waits for it in one go
+            list(pool.map(_sync, new.iterdir()))
         _sync(new)
         new.rename(project.state / REWRITE_NAME)
         _sync(project.state)

@@ -50,9 +50,6 @@ def contents(project: Project) -> dict[str, bytes]:
 
 def copy(project: Project, to: Path) -> Project:
     shutil.copytree(project.root, to, symlinks=True)
-    desk = to / ".porter/bump/tree"
-    if desk.exists():  # the copies' times are others, and git would look at each file when it is asked
-        git("update-index", "-q", "--refresh", "--unmerged", "--ignore-missing", cwd=desk)
     return Project(to)
 
 
@@ -104,7 +101,7 @@ def _act(event: str, arguments: tuple[object, ...], root: str) -> tuple[str, str
     if event not in (*WRITES, "open") or not str(arguments[0]).startswith(root):
         return None
     folder = os.path.dirname(str(arguments[0]))
-    for whole in ("bump/new", "bump/old", "bump.dead"):  # to copy or remove one of these is an act or two
+    for whole in ("bump/new", "bump.dead"):  # to copy or remove one of these is an act or two
         folder = folder.partition(whole)[0]
     return event, folder
 
