@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 from porter.errors import WrongUsage
 from porter.git import Repository
@@ -36,17 +37,17 @@ class Commit:
     date: str
     message: str
 
-    @property
+    @cached_property
     def subject(self) -> str:
         """The message's first paragraph on one line, as git's ``%s``."""
         return " ".join(line.strip() for line in self.message.strip("\n").split("\n\n", 1)[0].split("\n")).strip()
 
-    @property
+    @cached_property
     def body(self) -> str:
         """The message after its first paragraph, as a patch keeps it."""
         return tidy(self.message.strip("\n").partition("\n\n")[2])
 
-    @property
+    @cached_property
     def trailers(self) -> dict[str, str]:
         """Its trailers, the last where a key stands there twice."""
         return dict(trailers(self.body))

@@ -19,6 +19,10 @@ class Progress:
     def step(self, what: str, done: int = 0, total: int | None = None) -> None:
         """Where a step stands; ``total`` is ``None`` while the end is not known."""
 
+    def transfer(self, what: str, done: int, total: int | None) -> None:
+        """A step whose numbers are bytes."""
+        self.step(what, done, total)
+
 
 class Terminal(Progress):
     """Notes on standard error, one line each; there also a bar, if standard error is a terminal.
@@ -29,7 +33,7 @@ class Terminal(Progress):
     def __init__(self) -> None:
         self._bars: Bars | None = None
         self._task: TaskID | None = None
-        self._what = ""
+        self._what = self._unit = ""
 
     def __enter__(self) -> Terminal:
         return self
@@ -59,20 +63,36 @@ class Terminal(Progress):
 
     def step(self, what: str, done: int = 0, total: int | None = None) -> None:
         """Move the bar; a new ``what`` starts it anew."""
+        self._move(what, done, total, "count")
+
+    def transfer(self, what: str, done: int, total: int | None) -> None:
+        """Move the bar, which says how many bytes came and how fast."""
+        self._move(what, done, total, "bytes")
+
+    def _move(self, what: str, done: int, total: int | None, unit: str) -> None:
         import sys
 
         if not sys.stderr.isatty():
             return
+        if self._bars is not None and unit != self._unit:
+            self._bars.stop()
+            self._bars = None
         if self._bars is None:
-            from rich.console import Console
-            from rich.progress import Progress as RichProgress
-
-            self._bars = RichProgress(console=Console(stderr=True), transient=True)
+            self._bars, self._unit, self._task = _bars(unit), unit, None
             self._bars.start()
-            self._task = None
         if self._task is not None and what != self._what:
             self._bars.remove_task(self._task)
             self._task = None
         if self._task is None:
             self._task, self._what = self._bars.add_task(what, total=total), what
         self._bars.update(self._task, completed=done, total=total)
+
+
+def _bars(unit: str) -> Bars:
+    from rich import progress
+    from rich.console import Console
+
+    columns = progress.Progress.get_default_columns()
+    if unit == "bytes":
+        columns = (*columns, progress.DownloadColumn(), progress.TransferSpeedColumn())
+    return progress.Progress(*columns, console=Console(stderr=True), transient=True)

@@ -13,12 +13,10 @@ from porter.cache import Cache
 from porter.errors import CheckFailed, SurroundingsFailed, Unreachable, WrongUsage
 from porter.git import GitFailed, Repository
 from porter.objects import Object, parse_tree
+from porter.patience import timeout
 from porter.progress import Progress
 from porter.snapshot import Extent
 
-# Seconds without a word from git after which a remote counts as dead.
-TIMEOUT_VARIABLE = "PORTER_TIMEOUT"
-_TIMEOUT = 60.0
 # What git says when a server gives no commit by its id; the tag may still do.
 _NO_BARE_ID = re.compile("not our ref|unadvertised object|find remote ref|no such ref|no matching remote", re.I)
 _NO_DEPTH = re.compile("does not support shallow|dumb http", re.I)
@@ -171,7 +169,7 @@ def fetch(url: str, refs: Sequence[str], inbox: Repository, progress: Progress, 
         *(f"--git-dir={inbox.path}", "-c", "fetch.unpackLimit=1"),
         *("fetch", *options, "--progress", "--no-recurse-submodules", url, *refs),
         line=Follower().new_message_handler(),
-        silence=_timeout(),
+        silence=timeout(),
         user_config=True,
     )
 
@@ -238,14 +236,3 @@ def reason(error: GitFailed) -> str:
             if line.startswith(mark):
                 return line[len(mark) :]
     return lines[-1]
-
-
-def _timeout() -> float:
-    text = os.environ.get(TIMEOUT_VARIABLE, "")
-    try:
-        seconds = float(text or _TIMEOUT)
-    except ValueError:
-        seconds = 0
-    if not 0 < seconds < float("inf"):
-        raise WrongUsage(f"{TIMEOUT_VARIABLE} should be a number of seconds, not {text!r}")
-    return seconds

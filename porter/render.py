@@ -1,11 +1,12 @@
 """Commits written as patches, in the one form that a stack's files have.
 
-git writes them, one process for a whole range, in a repository without any configuration or attributes of the
-user's: the same commits give the same bytes everywhere.
+git writes them, one process for a whole range (for a long one a process a core), in a repository without any
+configuration or attributes of the user's: the same commits give the same bytes everywhere.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from porter.stack import Build
 # without it each mail begins with its commit's id, which no message can hold: that is where one ends
 _FORM = tuple(option for option in FORMAT if option != "--zero-commit")
 _ZERO = b"0" * 40
+_MANY = 100  # so many commits are worth a git process of their own
 
 
 def render(repository: Repository, base: str, tip: str, stacks: Sequence[str] = ()) -> list[Patch]:
@@ -41,10 +43,11 @@ def render(repository: Repository, base: str, tip: str, stacks: Sequence[str] = 
                 f"commit {commit} does not say which stack it belongs to",
                 hint="Its message needs a last line such as `Stack: common` (git rebase -i, reword).",
             )
+    titles = [commit.subject for commit in listed]
     with scratch(borrow=repository) as clean:
         base = listed[0].parents[0] if listed else base
-        form = written(clean, base, [commit.id for commit in listed], names, {}, [str(commit) for commit in listed])
-    return numbered(form[commit.id] for commit in listed)
+        form = written(clean, base, [commit.id for commit in listed], names, titles, {}, [str(c) for c in listed])
+    return [form[commit.id] for commit in listed]
 
 
 def written(
@@ -52,15 +55,16 @@ def written(
     base: str,
     ids: Sequence[str],
     stacks: Sequence[str],
+    subjects: Sequence[str],
     known: Mapping[str, Patch],
     labels: Sequence[str] = (),
 ) -> dict[str, Patch]:
-    """Commit -> its patch, of those commits on ``base`` that are not known yet; the names have no meaning.
+    """Commit -> its patch, of those commits on ``base`` that are not known yet.
 
     Args:
         repository: one without anybody's settings, see :func:`porter.git.scratch`.
         ids: the commits in order, each the next one's parent.
-        stacks: the stack of each.
+        stacks, subjects: the stack and the subject of each.
         labels: what to call each in a message.
 
     Raises:
@@ -71,14 +75,15 @@ def written(
     if not places:
         return {}
     first, last = places[0], places[-1]
-    mails = _mails(repository, ids[first - 1] if first else base, ids[last], ids[first : last + 1])
+    mails = raw(repository, ids[first - 1] if first else base, ids[first : last + 1])
+    names = places_named(stacks, subjects)
     found = {}
     for n in range(first, last + 1):
-        label = labels[n] if labels else ids[n][:12]
+        label = labels[n] if labels else f"{ids[n][:12]} ({subjects[n]})"
         if ids[n] not in mails:
             raise _empty(label)
         try:
-            found[ids[n]] = Patch.parse(mails[ids[n]], stacks[n], "new.patch")
+            found[ids[n]] = Patch.parse(mails[ids[n]], stacks[n], names[n])
         except CheckFailed as error:
             what = error.what.partition(": ")[2] or error.what
             raise CheckFailed(
@@ -108,7 +113,8 @@ def canonical(
     if any(built.commit not in form for build in builds for built in build.commits):
         made = {i: item for build in builds for i, item in build.objects.items()}
         with scratch(borrow, [snapshot.base] if snapshot.shallow and not borrow else []) as repository:
-            repository.write(objects.pack([*snapshot.objects.values(), *made.values()], level=0))
+            theirs = () if borrow else snapshot.objects.values()
+            repository.write(objects.pack([*theirs, *made.values()], level=0))
             for build in builds:
                 form.update(_unknown(repository, build, form))
     return [numbered(form[built.commit] for built in build.commits) for build in builds]
@@ -122,7 +128,7 @@ def _unknown(repository: Repository, build: Build, form: Mapping[str, Patch]) ->
     first, last = places[0], places[-1]
     chosen = build.commits[first : last + 1]
     base = build.commits[first - 1].commit if first else build.base
-    mails = _mails(repository, base, chosen[-1].commit, [built.commit for built in chosen])
+    mails = raw(repository, base, [built.commit for built in chosen])
     found = {}
     for built in chosen:
         if built.commit not in mails:
@@ -135,18 +141,41 @@ def _unknown(repository: Repository, build: Build, form: Mapping[str, Patch]) ->
 
 def numbered(patches: Iterable[Patch]) -> list[Patch]:
     """The patches, each with the name that its place in its stack and its subject give it."""
+    patches = list(patches)
+    names = places_named([patch.stack for patch in patches], [patch.subject for patch in patches])
+    return [patch if patch.name == name else replace(patch, name=name) for patch, name in zip(patches, names)]
+
+
+def places_named(stacks: Sequence[str], subjects: Sequence[str]) -> list[str]:
+    """The file names of patches in order: numbered in each stack, then the subject."""
     counts: dict[str, int] = {}
     found = []
-    for patch in patches:
-        counts[patch.stack] = counts.get(patch.stack, 0) + 1
-        name = file_name(counts[patch.stack], patch.subject)
-        found.append(patch if patch.name == name else replace(patch, name=name))
+    for stack, subject in zip(stacks, subjects):
+        counts[stack] = counts.get(stack, 0) + 1
+        found.append(file_name(counts[stack], subject))
     return found
 
 
-def _mails(repository: Repository, base: str, tip: str, ids: Sequence[str]) -> dict[str, bytes]:
-    """Commit -> its patch, for the commits ``ids`` in order; an empty commit has none."""
-    out = repository.run("format-patch", "--stdout", *_FORM, f"{base}..{tip}")
+def raw(repository: Repository, base: str, ids: Sequence[str]) -> dict[str, bytes]:
+    """Commit -> its patch's bytes, for commits in order on ``base``; an empty commit has none.
+
+    Args:
+        repository: one without anybody's settings.
+    """
+    size = -(-len(ids) // min(os.cpu_count() or 1, max(1, len(ids) // _MANY)))
+    shares = [ids[start : start + size] for start in range(0, len(ids), size or 1)]
+    bases = [base, *(share[-1] for share in shares)]
+    if len(shares) < 2:
+        return _mails(repository, base, ids)
+    from concurrent.futures import ThreadPoolExecutor  # short ranges do without
+
+    with ThreadPoolExecutor(len(shares)) as pool:
+        parts = pool.map(lambda start, share: _mails(repository, start, share), bases, shares)
+        return {commit: data for part in parts for commit, data in part.items()}
+
+
+def _mails(repository: Repository, base: str, ids: Sequence[str]) -> dict[str, bytes]:
+    out = repository.run("format-patch", "--stdout", *_FORM, f"{base}..{ids[-1]}")
     starts = []
     at = 0
     for i in ids:

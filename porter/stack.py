@@ -42,6 +42,15 @@ def combined(targets: Iterable[str]) -> list[tuple[str, ...]]:
     return [chosen for size in range(1, len(names) + 1) for chosen in combinations(names, size)]
 
 
+def digest(patches: Iterable[tuple[str, bytes]]) -> str:
+    """SHA-256 over patches' names (``common/0001-….patch``) and bytes, in order."""
+    total = hashlib.sha256()
+    for name, data in patches:
+        total.update(b"%s\0%d\0" % (name.encode(), len(data)))
+        total.update(data)
+    return total.hexdigest()
+
+
 def series(folder: Path) -> list[tuple[int, str]]:
     """The names in a folder's ``series`` with their line numbers.
 
@@ -127,12 +136,8 @@ class Stack:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the patches' names and bytes, in order."""
-        total = hashlib.sha256()
-        for patch in self.patches:
-            total.update(b"%s\0%d\0" % (patch.id.encode(), len(patch.data)))
-            total.update(patch.data)
-        return total.hexdigest()
+        """See :func:`digest`."""
+        return digest((patch.id, patch.data) for patch in self.patches)
 
     @property
     def paths(self) -> set[str]:

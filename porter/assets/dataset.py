@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from porter.assets.scenes import scene
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.progress import Progress
 
+YAML = "data.yaml"
 _LOCK = ".porter-lock"
 EDITION = 1  # of the scenes: raised when the same seed gives other bytes than before
 SMALLEST, LARGEST = 32, 4096  # pixels, a picture's side
@@ -66,6 +68,23 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """What the folders below ``images/`` and ``labels/`` are called."""
+
+    train: str
+    val: str
+
+    @property
+    def one(self) -> bool:
+        """Whether there is one folder only: then what it was trained on is what it is validated on."""
+        return self.train == self.val
+
+
+OWN = Layout("train", "val")
+LIKE_COCO128 = Layout("train2017", "train2017")
+
+
+@dataclass(frozen=True)
 class DataSet:
     """A data set on disk: its folder and how many pictures and labelled objects each split has."""
 
@@ -76,11 +95,13 @@ class DataSet:
     @property
     def yaml(self) -> Path:
         """What ``train.py --data`` takes."""
-        return self.path / "data.yaml"
+        return self.path / YAML
 
 
-def make(dest: Path, recipe: Recipe, progress: Progress | None = None) -> DataSet:
+def make(dest: Path, recipe: Recipe, progress: Progress | None = None, layout: Layout = OWN) -> DataSet:
     """Make a data set at ``dest``, aside first, so that it is there whole or not at all.
+
+    With a layout of one folder only what is to train on is made.
 
     Raises:
         WrongUsage: ``dest`` exists.
@@ -91,10 +112,11 @@ def make(dest: Path, recipe: Recipe, progress: Progress | None = None) -> DataSe
     if os.path.lexists(dest):
         raise exists
     progress = progress or Progress()
+    names = {"train": layout.train} if layout.one else {"train": layout.train, "val": layout.val}
     try:
         with aside(dest, _LOCK) as folder:
-            objects = {split: _fill(folder.path, split, recipe, progress) for split in recipe.splits}
-            (folder.path / "data.yaml").write_bytes(_yaml(dest, recipe).encode("ascii"))
+            objects = {split: _fill(folder.path, split, names[split], recipe, progress) for split in names}
+            (folder.path / YAML).write_bytes(_yaml(dest, recipe, layout).encode("ascii"))
             with signals.held():
                 folder.finish()
                 (dest / _LOCK).unlink()
@@ -102,12 +124,12 @@ def make(dest: Path, recipe: Recipe, progress: Progress | None = None) -> DataSe
         raise exists from error
     except OSError as error:
         raise SurroundingsFailed(f"cannot make {dest}", error.strerror or str(error)) from error
-    return DataSet(dest, recipe.splits, objects)
+    return DataSet(dest, {split: recipe.splits[split] for split in names}, objects)
 
 
-def _fill(root: Path, split: str, recipe: Recipe, progress: Progress) -> int:
-    """Write one split's pictures and labels; return how many objects they hold."""
-    images, labels = root / "images" / split, root / "labels" / split
+def _fill(root: Path, split: str, name: str, recipe: Recipe, progress: Progress) -> int:
+    """Write one split's pictures and labels into the folders ``name``; return how many objects they hold."""
+    images, labels = root / "images" / name, root / "labels" / name
     images.mkdir(parents=True)
     labels.mkdir(parents=True)
     objects, count = 0, recipe.splits[split]
@@ -124,20 +146,27 @@ def _fill(root: Path, split: str, recipe: Recipe, progress: Progress) -> int:
     return objects
 
 
-def _yaml(dest: Path, recipe: Recipe) -> str:
-    """data.yaml as v6.0 reads it.
+def _yaml(dest: Path, recipe: Recipe, layout: Layout) -> str:
+    head = (
+        f"# {recipe.images} generated scenes, made by porter data make (scenes edition {EDITION}):\n"
+        f"# --images {recipe.images} --seed {recipe.seed} --size {recipe.width}x{recipe.height}"
+        f" --classes {recipe.classes}\n"
+    )
+    return data_yaml(head, dest, {"train": f"images/{layout.train}", "val": f"images/{layout.val}"})
+
+
+def data_yaml(head: str, path: Path, splits: Mapping[str, str]) -> str:
+    """The yaml of a data set of COCO's classes as v6.0 reads it, in ASCII.
 
     v6.0 takes a relative ``path`` from the current folder, so it is absolute here: the one thing that
     differs between machines.  A JSON string is a YAML string whatever characters it holds.
     """
     names = ", ".join(f"'{name}'" for name in COCO)
     return (
-        f"# {recipe.images} generated scenes, made by porter data make (scenes edition {EDITION}):\n"
-        f"# --images {recipe.images} --seed {recipe.seed} --size {recipe.width}x{recipe.height}"
-        f" --classes {recipe.classes}\n"
-        f"path: {json.dumps(str(dest))}\n"
-        "train: images/train\n"
-        "val: images/val\n"
+        f"{head}"
+        f"path: {json.dumps(str(path))}\n"
+        f"train: {splits['train']}\n"
+        f"val: {splits['val']}\n"
         f"nc: {len(COCO)}\n"
         f"names: [{names}]\n"
     )

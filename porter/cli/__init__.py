@@ -59,6 +59,7 @@ for _command in (
     tree.revert,
     verify.verify,
     change.export,
+    change.take,
     stacks.targets,
     stacks.show,
     stacks.lint,

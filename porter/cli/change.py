@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.cli.shared import FOLDER
+from porter.cli.shared import FOLDER, UPSTREAM
 
 if TYPE_CHECKING:
     from porter.lifecycle.export import Exported
+    from porter.lifecycle.importing import Imported
     from porter.lifecycle.rewrite import Rewrite
 
 
@@ -89,3 +90,59 @@ def print_edits(rewrite: Rewrite) -> None:
         if edit.after is None:
             word, colour = "gone", "red"
         click.echo(f"  {click.style(f'{word:8}', fg=colour)} {edit.path}")
+
+
+@click.command(name="import")
+@click.option("--target", metavar="NAME", required=True, help="The device family whose stack it is for.")
+@click.option("--stack", metavar="NAME", default="", help="The stack that it goes to: common, or the target (default).")
+@click.option("--base", metavar="REV", default="", help="The upstream commit that it was made for; found by default.")
+@click.option("--tree", metavar="DIR", type=FOLDER, help="Where the tree to look at goes.  [default: ./import-SOURCE]")
+@click.option("--split", is_flag=True, help="One patch a file, of a diff or a copy that has no message.")
+@click.option("--accept", is_flag=True, help="Put what came of it, as the tree has it, into the stacks.")
+@UPSTREAM
+@click.argument("source", metavar="SOURCE", type=FOLDER)
+def take(
+    target: str, stack: str, base: str, tree: Path | None, split: bool, accept: bool, upstream: str | None, source: Path
+) -> None:
+    """Turn somebody else's changes into patches: what fits is committed in a tree, the rest lies beside its files.
+
+    SOURCE is a diff, mails of git format-patch, a folder with a quilt series or patch files, or a changed copy of
+    upstream's folder. Nothing in the stacks changes before --accept. Exit code 1 if something did not fit.
+    """
+    from porter.lifecycle.importing import Request
+    from porter.lifecycle.importing import take as run
+    from porter.progress import Terminal
+    from porter.project import Project
+
+    request = Request(source, target, stack, base, tree, split, accept, upstream)
+    with Terminal() as progress:
+        done = run(Project.find(), request, progress)
+    _print_imported(done, request.place)
+
+
+def _print_imported(done: Imported, tree: Path) -> None:
+    from collections import Counter
+    from shlex import quote
+
+    if done.base:
+        click.echo(f"made for {done.base}")
+    for outcome in done.outcomes:
+        counts = ", ".join(f"{number} {word}" for word, number in sorted(outcome.hunks.items())) or "nothing"
+        click.echo(f"  {outcome.patch.subject or outcome.patch.name}: {counts}")
+        seen = Counter((reject.path, reject.why) for reject in outcome.rejects)
+        for (path, why), count in seen.items():
+            times = f" ({count} times)" if count > 1 else ""
+            click.echo(f"    {click.style('rejected', fg='red')} {path}: {why}{times}")
+    if done.lacking:
+        click.echo(f"not taken for deleted: {len(done.lacking)} files of upstream that the copy lacks")
+    if done.exported:
+        print_edits(done.exported.rewrite)
+        click.echo("Next: porter lint, which says what is left to say in the messages")
+        return
+    click.echo(f"{tree}: a tree with the stack and what fits of it")
+    if done.rejects:
+        click.echo("what does not fit, with both sides: " + ", ".join(done.rejects), err=True)
+    again = "and remove the .rej files, " if done.rejects else ""
+    click.echo(f"Next: look at it (git -C {quote(str(tree))} log -p), {again}then the same command with --accept")
+    if done.rejects:
+        raise SystemExit(1)

@@ -36,6 +36,13 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "json_file", metavar="FILE", type=FOLDER, help="Write the report here, for programs.")
 @click.option("--html", "html_file", metavar="FILE", type=FOLDER, help="Write the report here, for people.")
+@click.option(
+    "--data",
+    type=click.Choice(["auto", "coco128", "scenes"]),
+    default="auto",
+    show_default=True,
+    help="auto: coco128 if it is there or can be downloaded, else generated scenes.",
+)
 @click.option("--keep", is_flag=True, help="Leave the folder that the checks worked in.")
 @click.argument("tree", metavar="[TREE]", type=FOLDER, required=False)
 def verify(
@@ -49,6 +56,7 @@ def verify(
     timeout: float,
     json_file: Path | None,
     html_file: Path | None,
+    data: str,
     keep: bool,
     tree: Path | None,
 ) -> None:
@@ -62,7 +70,7 @@ def verify(
     from porter.progress import Terminal
     from porter.project import Project
 
-    request = Request(target, tree, device, profile, level, checks, python, jobs or 0, timeout, keep)
+    request = Request(target, tree, device, profile, level, checks, python, jobs or 0, timeout, keep, data)
     with Terminal() as progress:
         made = run(Project.find(), request, progress, progress.say, lambda found: _print_outcome(found, progress))
     for file, text in (json_file, made.json()), (html_file, made.html()):

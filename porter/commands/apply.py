@@ -139,7 +139,7 @@ def _make(
         return Applied("checked", place, stack, build, snapshot.missing)
     with aside(place) as folder:
         try:
-            _fill(folder, lock, stack, snapshot, build)
+            fill(folder, lock, stack, snapshot, build)
         except GitFailed as error:
             raise SurroundingsFailed(f"cannot make {destination}", error.stderr, room(place.parent)) from error
         except OSError as error:
@@ -149,8 +149,12 @@ def _make(
     return Applied("made", place, stack, build, snapshot.missing)
 
 
-def _fill(folder: Aside, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build) -> None:
-    """Make the repository and its files in the folder aside."""
+def fill(folder: Aside, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build) -> None:
+    """Make a tree's repository and its files in a folder aside.
+
+    Raises:
+        GitFailed, OSError: there is no room, or the folder cannot be written.
+    """
     git.run("init", "--quiet", "--template=", str(folder.path))
     inside = folder.path / ".git"
     if snapshot.shallow:

@@ -124,8 +124,8 @@ def _header(patch: Patch, number: int) -> Iterator[Finding]:
     if len(paragraphs) < 2:
         yield finding("says nothing between the subject and the trailers: why does it exist?")
     for line in patch.body.split("\n"):
-        if len(line) > 80 and " " in line:
-            yield finding(f"a line of the message has {len(line)} characters, more than 80: {line[:40]}…")
+        for what in _message_line(line):
+            yield finding(what)
     keys = [key for key, _ in patch.trailers]
     for key, (pattern, meaning) in _TRAILERS.items():
         if keys.count(key) != 1:
@@ -134,6 +134,13 @@ def _header(patch: Patch, number: int) -> Iterator[Finding]:
             yield finding(f"{key}: {patch.trailer(key)!r} is not {meaning}")
     if keys.count("Stack") == 1 and patch.trailer("Stack") != patch.stack:
         yield finding(f"its trailer says Stack: {patch.trailer('Stack')}, it is in {patch.stack}/")
+
+
+def _message_line(line: str) -> Iterator[str]:
+    if line.startswith("TODO"):  # what porter proposes where only the author can say it
+        yield f"something is left to say: {line}"
+    if len(line) > 80 and " " in line:
+        yield f"a line of the message has {len(line)} characters, more than 80: {line[:40]}…"
 
 
 def _added_lines(patch: Patch) -> Iterator[Finding]:

@@ -46,6 +46,7 @@ class Request:
         jobs: how many programs may run at once.
         timeout: seconds that one may take.
         keep: leave the working folder.
+        data: what to train on, see :mod:`porter.verify.data`.
     """
 
     target: str
@@ -58,6 +59,7 @@ class Request:
     jobs: int = 0
     timeout: float = TIMEOUT
     keep: bool = False
+    data: str = "auto"
 
 
 def verify(
@@ -67,7 +69,7 @@ def verify(
     begun: Callable[[str], None],
     ended: Callable[[Outcome], None],
 ) -> Report:
-    """Make the checks; ``begun`` gets the first line, ``ended`` each outcome as it comes.
+    """Make the checks; ``begun`` gets the first lines, ``ended`` each outcome as it comes.
 
     Raises:
         WrongUsage: no such target, check, tree or interpreter.
@@ -88,7 +90,11 @@ def verify(
         begun(f"{target.name}: {tree if request.tree else 'a tree made aside'}, on {device.says}")
         jobs = request.jobs or min(4, os.cpu_count() or 1)
         children = Children(root, request.python, jobs, request.timeout)
-        session = Session(project, tree.absolute(), target, device, children, root)
+        session = Session(project, tree.absolute(), target, device, children, root, request.data, progress)
+        data = "none: nothing is run"
+        if any(found.level != "static" for found in checks):
+            data = session.pictures.says  # made once, before the checks' threads look at it
+            begun(f"data: {data}")
         outcomes = _all(session, checks, request, progress, ended)
     except OSError as error:
         raise SurroundingsFailed(f"cannot work in {root}", error.strerror or str(error)) from error
@@ -98,7 +104,6 @@ def verify(
                 progress.note(f"kept: {root}")
             else:
                 shutil.rmtree(root, ignore_errors=True)
-    data = "generated scenes of coco128's layout and classes"
     seconds = time.monotonic() - started
     emulated = device.kind == "emulated"
     return Report(target.name, str(tree), device.says, data, emulated, request.level, tuple(outcomes), seconds)
@@ -128,8 +133,6 @@ def _all(
     session: Session, checks: Sequence[Check], request: Request, progress: Progress, ended: Callable[[Outcome], None]
 ) -> list[Outcome]:
     """Every check's outcome; checks wait for each other's trainings, so each has a thread of its own."""
-    if any(found.level != "static" for found in checks):
-        session.data  # noqa: B018  made once, before the threads look at it
     pool = ThreadPoolExecutor(max_workers=len(checks), thread_name_prefix="check")
     try:
         futures = [pool.submit(_one, session, found, request) for found in checks]
@@ -171,6 +174,7 @@ def _repeat(request: Request, session: Session, found: Check) -> str:
     if session.device.kind != "cpu" or request.device == "cpu":
         words += ["--device", session.device.kind]
     words += ["--profile", request.profile] if request.profile else []
+    words += ["--data", request.data] if request.data != "auto" else []
     words += ["--python", request.python] if request.python != sys.executable else []
     words += ["--keep", *([str(request.tree)] if request.tree else [])]
     return shlex.join(words)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from porter import commits, objects
 from porter.commands.show import find
@@ -13,20 +15,24 @@ from porter.commits import Commit
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.git import GitFailed, Repository, scratch
 from porter.lifecycle import header, rewrite
-from porter.lifecycle.chain import Chain, canonical_message, placed
+from porter.lifecycle.chain import Chain, canonical_message
 from porter.lifecycle.order import Item, arrange
 from porter.lifecycle.rewrite import Rewrite
 from porter.lock import Lock
-from porter.merge import Original, Placer, step
 from porter.move import locked
 from porter.objects import Entry
 from porter.patch import Patch
 from porter.progress import Progress
 from porter.project import Project
-from porter.render import render, written
+from porter.render import places_named, raw, render, written
 from porter.snapshot import Extent, Snapshot
-from porter.stack import COMMON, Contents, available, key, load_parts
+from porter.stack import COMMON, Contents, available, combined, digest, key, load_parts, series
 from porter.tree import Tree
+
+if TYPE_CHECKING:
+    from porter.merge import Original, Placer
+
+_UNMERGED = ("DD", "AU", "UD", "UA", "DU", "AA", "UU")
 
 
 @dataclass(frozen=True)
@@ -118,8 +124,10 @@ class _Errand:
         targets = self._targets(listed)
         into = self._into(listed, targets)
         items = arrange(listed, targets, self.request.stack, {self.work: into} if into else None)
+        moved = [item.commit for item in items] != list(listed)
+        if not moved and not self.work and len(targets) == 1 and self._in_step(listed, targets[0]):
+            return Exported(Rewrite(self.project, self.lock, {}, {}, ()), targets, 0, "", self._untracked())
         changes = commits.changes(self.repository, self.extent.base, head)
-        moved = _displaced(items, listed)
         if moved or len(targets) > 1:
             self.progress.step("putting the commits in order")
         chains = self._chains(items, listed, changes, moved, targets)
@@ -163,6 +171,11 @@ class _Errand:
             raise WrongUsage(
                 f"{tree.path} is in the middle of {tree.unfinished}", hint="Finish or abort it (git status says how)."
             )
+        unmerged = [change.path for change in tree.changes if change.code in _UNMERGED]
+        if unmerged:
+            raise WrongUsage(
+                f"{unmerged[0]} in {tree.path} is not merged yet", "\n".join(unmerged[1:]), "Finish it, and git add it."
+            )
         if request.into and request.new:
             raise WrongUsage("changes go into one patch or become a new one", hint="Name one of --into and --new.")
         placed = request.into or request.new
@@ -201,7 +214,7 @@ class _Errand:
         if not (request.into or request.new):
             return self.tree.head
         if request.new:
-            author = _person(self.repository)
+            author = person(self.repository)
             text = header.proposed(request.new.subject, request.new.stack, request.new.why, request.new.trailers)
         else:
             patch = find(self.project, request.into)
@@ -210,15 +223,14 @@ class _Errand:
             # an index of our own: the user's keeps what they staged, should anything be refused later
             env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
             try:
-                self.repository.run("read-tree", "HEAD", env=env)
-                staged = self.repository.run("diff", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "HEAD")
-                self.repository.run("update-index", "-z", "--index-info", stdin=_staged(staged), env=env)
+                shutil.copy(self.tree.path / ".git" / "index", env["GIT_INDEX_FILE"])
                 self.repository.run("add", "--update", "--", ":/", env=env)
                 root = self.repository.run("write-tree", env=env).decode().strip()
                 data = objects.commit(root, (self.tree.head,), author, author, text).data
                 stored = self.repository.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=data)
-            except GitFailed as error:
-                raise SurroundingsFailed(f"cannot read the changes in {self.tree.path}", error.stderr) from error
+            except (GitFailed, OSError) as error:
+                why = error.stderr if isinstance(error, GitFailed) else error.strerror or str(error)
+                raise SurroundingsFailed(f"cannot read the changes in {self.tree.path}", why) from error
         self.work = stored.decode().strip()
         return self.work
 
@@ -252,6 +264,29 @@ class _Errand:
                     f"Do it yourself: git -C {self.tree.path} reset {self.work}",
                 ) from error
         return self.work
+
+    def _in_step(self, listed: Sequence[Commit], target: str) -> bool:
+        """Whether the files are, byte for byte, what git writes of the tree's commits, and the lock is theirs.
+
+        That is the usual answer, and nothing has to be parsed or built for it.
+        """
+        if not listed or self.project.packaged:
+            return False
+        files = {part: _files(self.project.patches / part) for part in (COMMON, *available(self.project.patches))}
+        sets = {key(names): names for names in combined(set(files) - {COMMON})}
+        if self.lock.stacks.keys() != sets.keys():
+            return False
+        for name, chosen in sets.items():
+            rows = [(f"{part}/{file}", data) for part in (COMMON, *chosen) for file, data in files[part].items()]
+            if self.lock.stacks[name].digest != digest(rows):
+                return False
+        names = places_named([commit.stack for commit in listed], [commit.subject for commit in listed])
+        with scratch(borrow=self.repository) as clean:
+            mails = raw(clean, self.extent.base, [commit.id for commit in listed])
+        found: dict[str, list[tuple[str, bytes | None]]] = {COMMON: [], target: []}
+        for commit, name in zip(listed, names):
+            found.setdefault(commit.stack, []).append((name, mails.get(commit.id)))
+        return all(list(files.get(part, {}).items()) == wanted for part, wanted in found.items())
 
     # -- the commits --------------------------------------------------------------------------------------
 
@@ -299,6 +334,8 @@ class _Errand:
 
     def _move(self, chain: Chain, item: Item, mover: _Mover) -> None:
         """Put a commit, with its fixups, where the tree does not have it."""
+        from porter.lifecycle.carry import placed
+
         trial = dict(chain.files)
         total: dict[str, Entry | None] = {}
         for commit in (item.commit, *item.fixups):
@@ -308,12 +345,14 @@ class _Errand:
             )
             name = f"commit {commit}, moved to its place in {item.stack},"
             done = placed(mover.placer, mover.originals[commit.id], trial, name, hint)
-            step(trial, done)
+            _step(trial, done)
             total.update(done)
         self._add(chain, item, total)
         chain.made.update(mover.placer.contents.made)
 
     def _mover(self, listed: Sequence[Commit], changes: Mapping[str, Mapping[str, Entry | None]]) -> _Mover:
+        from porter.merge import Original, Placer
+
         stacks = [commit.stack or self.request.stack or "fixup" for commit in listed]
         patches = render(self.repository, self.extent.base, listed[-1].id, stacks)
         files = dict(self.extent.files)
@@ -321,9 +360,10 @@ class _Errand:
         for commit, patch in zip(listed, patches):
             paths = list(changes[commit.id])
             before = {path: files[path] for path in paths if path in files}
-            step(files, changes[commit.id])
+            _step(files, changes[commit.id])
             originals[commit.id] = Original(patch, before, {path: files[path] for path in paths if path in files})
-        ids = {entry.id for one in originals.values() for side in (one.before, one.after) for entry in side.values()}
+        sides = (self.extent.files, *(side for one in originals.values() for side in (one.before, one.after)))
+        ids = {entry.id for side in sides for entry in side.values()}
         return _Mover(originals, Placer(Contents(self.repository.find(ids)), "the stack"))
 
     def _rendered(self, chains: Mapping[str, Chain]) -> dict[str, Patch]:
@@ -334,16 +374,18 @@ class _Errand:
             if made:
                 clean.write(objects.pack(made.values(), level=0))
             for chain in chains.values():
-                form.update(written(clean, self.extent.base, chain.ids, chain.stacks, form))
+                form.update(written(clean, self.extent.base, chain.ids, chain.stacks, chain.subjects, form))
         return form
 
     # -- the result ---------------------------------------------------------------------------------------
 
     def _snapshot(self, parts: Mapping[str, Sequence[Patch]]) -> Snapshot:
         """Upstream as the tree has it, with all that any stack's patches change."""
-        every = {**load_parts(self.project), **parts}
-        paths = {path for part in every.values() for patch in part for c in patch.changes for path in (c.old, c.new)}
-        return self.tree.snapshot(self.extent, paths)
+        old = load_parts(self.project)
+        if [patch.data for patch in old[COMMON]] != [patch.data for patch in parts[COMMON]]:
+            return self.tree.snapshot(self.extent, self.extent.files)  # other targets' patches may have to be merged
+        every = [patch for part in {**old, **parts}.values() for patch in part]
+        return self.tree.snapshot(self.extent, {path for p in every for c in p.changes for path in (c.old, c.new)})
 
     def _prove(
         self,
@@ -355,7 +397,7 @@ class _Errand:
         """Check that the patches give the very files that the tree has."""
         expected = dict(self.extent.files)
         for commit in listed:
-            step(expected, changes[commit.id])
+            _step(expected, changes[commit.id])
         missing = set(self.extent.missing)
         found = {path: entry for path, entry in planned.builds[key(targets)].files.items() if path not in missing}
         wrong = sorted(path for path in {*expected, *found} if expected.get(path) != found.get(path))
@@ -375,21 +417,24 @@ class _Mover:
     placer: Placer
 
 
-def _displaced(items: Sequence[Item], listed: Sequence[Commit]) -> bool:
-    return [item.commit for item in items] != list(listed)
+def _step(files: dict[str, Entry], changes: Mapping[str, Entry | None]) -> None:
+    """Change a tree's files in place."""
+    for path, entry in changes.items():
+        if entry is None:
+            files.pop(path, None)
+        else:
+            files[path] = entry
 
 
-def _staged(raw: bytes) -> bytes:
-    """What is staged, from ``git diff --raw``, as ``git update-index --index-info`` takes it."""
-    words = raw.split(b"\0")
-    rows = []
-    for head, path in zip(words[0:-1:2], words[1::2]):
-        _, mode, _, blob, _ = head[1:].split(b" ")
-        rows.append(b"%s %s\t%s\0" % (mode, blob, path))
-    return b"".join(rows)
+def _files(folder: Path) -> dict[str, bytes]:
+    """The patches of a folder as they are, in order."""
+    try:
+        return {name: (folder / name).read_bytes() for _, name in series(folder)}
+    except OSError:  # load_parts() says what is wrong
+        return {}
 
 
-def _person(repository: Repository) -> str:
+def person(repository: Repository) -> str:
     """The user, as git would name the author of a commit now.
 
     Raises:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from porter.errors import WrongUsage
-from porter.patch import TRAILER
+from porter.patch import TRAILER, quoted, tidy, trailers
 
 TODO = "TODO"  # porter lint refuses a line that begins with it, and each of these trailers with that value
 KEYS = ("Reason", "Upstream", "Check", "Stack")
@@ -34,3 +35,17 @@ def proposed(subject: str, stack: str, why: str = "", given: Iterable[str] = ())
     rows.append(f"Stack: {stack}")
     why = why.strip() or f"{TODO}: what goes wrong without it?"
     return f"{subject.strip()}\n\n{why}\n\n" + "".join(f"{row}\n" for row in rows)
+
+
+def completed(subject: str, body: str, stack: str) -> str:
+    """The message of a patch that others wrote, with the trailers that it lacks."""
+    body = quoted(tidy(body))
+    found = trailers(body)
+    if found:
+        body = body.rpartition("\n\n")[0]
+    keys = {key for key, _ in found}
+    rows = [f"{key}: {value}" for key, value in found if key != "Stack"]
+    rows += [f"{key}: {'no' if key == 'Upstream' else TODO}" for key in KEYS[:3] if key not in keys]
+    body = body or f"{TODO}: what goes wrong without it?"
+    subject = re.sub(r"(?i)^(\s*(\[[^]]*\]|re:))+\s*", "", " ".join(subject.split())).rstrip(".")
+    return f"{subject}\n\n{body}\n\n" + "".join(f"{row}\n" for row in (*rows, f"Stack: {stack}"))

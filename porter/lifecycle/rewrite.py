@@ -105,10 +105,12 @@ def plan(
         wanted = [name for name in new if name != COMMON]
     else:
         wanted = [name for name in new if name != COMMON and not _same(new[name], old[name])]
-    if wanted or not _same(new[COMMON], old[COMMON]):
+    sure = {patch.data for patch in (rendered or {}).values()}
+    wanted = [name for name in wanted if any(patch.data not in sure for patch in (*new[COMMON], *new[name]))]
+    if wanted or (any(patch.data not in sure for patch in new[COMMON]) and not _same(new[COMMON], old[COMMON])):
         single = [Stack.of(new, [name]) for name in wanted] or [Stack((), tuple(new[COMMON]))]
         builder = Builder(snapshot)
-        builds = [_build(builder.build, stack) for stack in single]
+        builds = [_single(builder, stack, old, parts, snapshot) for stack in single]
         for patches in canonical(snapshot, builds, rendered, borrow):
             for name in {patch.stack for patch in patches}:
                 new[name] = [patch for patch in patches if patch.stack == name]
@@ -123,6 +125,28 @@ def plan(
         edits.append(_edit(project, project.lock_path.name, lock.dumps().encode()))
     changed = sorted((edit for edit in edits if edit.before != edit.after), key=lambda edit: edit.path)
     return Rewrite(project, lock, new, whole, tuple(changed))
+
+
+def _single(
+    builder: Builder,
+    stack: Stack,
+    old: Mapping[str, Sequence[Patch]],
+    parts: Mapping[str, Sequence[Patch]],
+    snapshot: Snapshot,
+) -> Build:
+    """A target's stack with what is new in it; patches that nobody gave anew are merged where they do not apply."""
+    try:
+        return _build(builder.build, stack)
+    except CheckFailed as error:
+        if not stack.targets or stack.key in parts or COMMON not in parts:
+            raise
+        from porter.lifecycle.carry import carried  # seldom needed, and not light
+
+        common = [patch for patch in stack.patches if patch.stack == COMMON]
+        try:
+            return carried(old, common, stack.key, snapshot, error.hint)
+        except PatchFailed:  # common itself does not apply, or the stacks as they are do not
+            raise error from None
 
 
 def _same(one: Sequence[Patch], other: Sequence[Patch]) -> bool:

@@ -102,17 +102,27 @@ def test_a_change_of_common_renders_every_targets_patches_anew(
 
 def test_a_stack_that_does_not_fit_stops_all(project: Project, snapshot: Snapshot, common: Path) -> None:
     before = inventory(project.root)
-    with pytest.raises(CheckFailed, match=r"tpu/0002-\S+ does not apply to utils/long.py") as error:
+    with pytest.raises(CheckFailed, match=r"tpu/0002-\S+, on the new common, does not fit") as error:
         rewrite.plan(
             project, {"common": changed(common, "utils/long.py", "line_50 = 50\n", "line_50 = 'x'\n")}, snapshot
         )
     assert "Nothing was written" in error.value.hint
+    assert "utils/long.py: both change the same lines" in error.value.why
+    assert "  line_50 = 'x'\n  =======\n  line_50 = 'tpu'" in error.value.why
     assert inventory(project.root) == before
+
+
+def test_a_change_next_to_a_targets_lines_is_merged(project: Project, snapshot: Snapshot, common: Path) -> None:
+    """line_47 is context of tpu's patch, which does not apply any more, and no line that it changes."""
+    parts = {"common": changed(common, "utils/long.py", "line_47 = 47\n", "line_47 = 'common'\n")}
+    rewrite.write(rewrite.plan(project, parts, snapshot))
+    assert b" line_47 = 'common'\n" in (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").read_bytes()
+    assert lint(project) == []
 
 
 def test_a_place_that_is_not_the_only_one_stops_all(project: Project, snapshot: Snapshot, common: Path) -> None:
     copied = "".join(f"line_{n} = {n}\n" for n in range(47, 54))
-    with pytest.raises(CheckFailed, match=r"tpu/0002-\S+ would fit at 2 places in utils/long.py"):
+    with pytest.raises(CheckFailed, match=r"tpu/0002-\S+ .*would fit at 2 places in utils/long.py"):
         rewrite.plan(
             project, {"common": changed(common, "utils/long.py", "line_1 = 1\n", copied + "line_1 = 1\n")}, snapshot
         )

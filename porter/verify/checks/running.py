@@ -18,8 +18,6 @@ SPEED = {
     "net", "batch_size", "cards", "precision", "DPF_mode", "batch_time_avg", "batch_time_var", "hardware_time_avg",
     "hardware_time_var", "throughput", "date", "device", "dataset",
 }  # fmt: skip
-# Neither of Sophgo's lists has batch_norm_stats and its like, which torch's SyncBatchNorm is made of
-_NO_SYNC_BN = ("tpu",)
 ACCURACY = {"net", "accuracy", "date", "device", "dataset"}
 _PICTURES = {
     "train_batch0.jpg": b"\xff\xd8\xff", "train_batch2.jpg": b"\xff\xd8\xff", "labels.jpg": b"\xff\xd8\xff",
@@ -134,9 +132,7 @@ def ddp(session: Session) -> Finding:
         raise NotShown("there is one device only")
     cwd = session.children.folder("ddp")
     launch = ("-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_addr", "127.0.0.1")
-    synchronised = session.device.kind != "cpu" and session.target.name not in _NO_SYNC_BN
-    nano = NANO if session.target.name not in _NO_SYNC_BN else [word for word in NANO if word != "--sync-bn"]
-    driver = (DRIVERS / "ranks.py", session.tree, cwd, "--", *nano, "--epochs", 1, "--project", "runs")
+    driver = (DRIVERS / "ranks.py", session.tree, cwd, "--", *NANO, "--epochs", 1, "--project", "runs")
     device = session.device.name if session.device.kind == "cpu" else f"{session.device.name}:0,1"
     words = ("--data", session.copy_data(cwd), "--device", device)
     run = well(session.run(*launch, "--master_port", _free_port(), *driver, *words, cwd=cwd))
@@ -150,7 +146,7 @@ def ddp(session: Session) -> Finding:
     if session.device.kind != "cpu":
         if [rank["device"] for rank in ranks] != [f"{session.device.name}:{number}" for number in range(2)]:
             raise Failed(f"they ran on {' and '.join(rank['device'] for rank in ranks)}")
-        if synchronised and ("Using SyncBatchNorm" not in run.text or ranks[0]["buffers"] != ranks[1]["buffers"]):
+        if "Using SyncBatchNorm" not in run.text or ranks[0]["buffers"] != ranks[1]["buffers"]:
             raise Failed("batch norm was not synchronised", run.tail(), run.shown())
         if ranks[0]["backend"] not in (*session.target.distributed, "gloo"):
             raise Failed(f"the process group is {ranks[0]['backend']}")

@@ -1,0 +1,256 @@
+"""The data sets that v6.0's yaml files name, from where v6.0 has them, laid out as v6.0 expects them.
+
+v6.0 looks for ``../datasets/NAME``, seen from the tree.  A set is built aside from its archives and gets its name
+when it is whole and its pictures are counted.  Archives are kept until then: what was downloaded is not lost.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from porter import signals
+from porter.aside import Aside, Taken, aside
+from porter.assets import archive
+from porter.assets.dataset import YAML, data_yaml
+from porter.assets.digests import Digests
+from porter.assets.download import Wanted, fetch
+from porter.errors import CheckFailed, SurroundingsFailed
+from porter.patience import Patience
+from porter.progress import Progress
+
+_LOCK = ".porter-lock"
+_RELEASE = "https://github.com/ultralytics/yolov5/releases/download/v1.0"
+_PICTURES = "http://images.cocodataset.org/zips"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip file of a data set.
+
+    Attributes:
+        below: the folder inside it that is meant.
+        place: where that goes in the data set.
+        pictures: folder in it -> how many pictures it has.
+        lists: file in it -> how many pictures it names.
+    """
+
+    url: str
+    below: str
+    place: str = "."
+    pictures: Mapping[str, int] = field(default_factory=dict)
+    lists: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A data set that somebody publishes.
+
+    Attributes:
+        archives: what it is made of.
+        pictures: folder below ``images/`` -> how many pictures it has.
+        splits: what v6.0's yaml names: ``train`` and ``val``.
+    """
+
+    name: str
+    archives: tuple[Archive, ...]
+    pictures: Mapping[str, int]
+    splits: Mapping[str, str]
+
+
+_TRAIN, _VAL = 118_287, 5_000
+SETS = {
+    "coco128": Published(
+        "coco128",
+        (Archive(f"{_RELEASE}/coco128.zip", "coco128", pictures={"images/train2017": 128}),),
+        {"train2017": 128},
+        {"train": "images/train2017", "val": "images/train2017"},
+    ),
+    "coco": Published(
+        "coco",
+        (
+            Archive(f"{_RELEASE}/coco2017labels.zip", "coco", lists={"train2017.txt": _TRAIN, "val2017.txt": _VAL}),
+            Archive(f"{_PICTURES}/train2017.zip", "train2017", "images/train2017", {".": _TRAIN}),
+            Archive(f"{_PICTURES}/val2017.zip", "val2017", "images/val2017", {".": _VAL}),
+        ),
+        {"train2017": _TRAIN, "val2017": _VAL},
+        {"train": "train2017.txt", "val": "val2017.txt"},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A data set that is there now.
+
+    Attributes:
+        path: its folder.
+        how: ``fetched`` or ``there already``.
+        trust: of each archive, in words, what its digest was held to.
+    """
+
+    path: Path
+    how: str
+    trust: tuple[str, ...]
+
+
+def default_folder(current: Path) -> Path:
+    """Where v6.0 looks for data sets: ``datasets`` beside the tree, whether ``current`` is a tree or holds trees."""
+    in_tree = (current / "train.py").is_file() and (current / "data" / "coco128.yaml").is_file()
+    return (current.parent if in_tree else current) / "datasets"
+
+
+def obtain(
+    published: Published,
+    folder: Path,
+    progress: Progress,
+    *,
+    mirrors: Sequence[str] = (),
+    digests: Digests | None = None,
+    patience: Patience | None = None,
+) -> Fetched:
+    """Have a data set as ``folder/NAME``.
+
+    Raises:
+        CheckFailed: what came, or what is there, is not the data set.
+        SurroundingsFailed: it cannot be downloaded or written.
+        WrongUsage: a mirror makes no sense.
+    """
+    path = Path(os.path.abspath(folder)) / published.name
+    if path.exists():
+        return _there(published, path)
+    store = path.with_name(f".{published.name}.downloads")
+    try:
+        return _make(published, path, store, progress, mirrors, digests, patience)
+    except Taken:  # another porter was faster
+        return _there(published, path)
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot make {path}", error.strerror or str(error)) from error
+
+
+def _there(published: Published, path: Path) -> Fetched:
+    lacking = examine(published, path)
+    if lacking:
+        raise CheckFailed(
+            f"{path} is there, but it is not the whole of {published.name}",
+            lacking,
+            f"Move it away and run the same command again: mv '{path}' '{path}.old'",
+        )
+    return Fetched(path, "there already", ())
+
+
+def _make(
+    published: Published,
+    path: Path,
+    store: Path,
+    progress: Progress,
+    mirrors: Sequence[str],
+    digests: Digests | None,
+    patience: Patience | None,
+) -> Fetched:
+    had = []
+    for part in published.archives:
+        wanted = Wanted(part.url, mirrors, partial(_check, part))
+        had.append(fetch(wanted, store / wanted.name, progress, digests=digests, patience=patience))
+    with aside(path, _LOCK) as made:
+        for part, file in zip(published.archives, had):
+            place = made.path / part.place
+            place.mkdir(parents=True, exist_ok=True)
+            archive.unpack(file.path, place, progress, below=part.below)
+        progress.step(f"counting the pictures of {published.name}")
+        lacking = examine(published, made.path)
+        if lacking:
+            raise CheckFailed(
+                f"what was downloaded is not {published.name}",
+                lacking,
+                f"Ask another source: rm -r '{store}', then name it with --mirror.",
+            )
+        _finish(made, yaml(published, path), store)
+    return Fetched(path, "fetched", tuple(f"{file.path.name}: {file.trust}" for file in had))
+
+
+def _check(part: Archive, file: Path) -> None:
+    """What a file has to be before its digest is believed for the first time."""
+    found = Counter(str(PurePosixPath(name).parent) for name in archive.names(file, below=part.below) if _picture(name))
+    for folder, count in part.pictures.items():
+        if found[folder] != count:
+            raise CheckFailed(f"it has {found[folder]} pictures in {part.below}/{folder}, not {count}")
+    for name, count in part.lists.items():
+        lines = set(archive.read(file, name, below=part.below).split())
+        if len(lines) != count:
+            raise CheckFailed(f"its {part.below}/{name} names {len(lines)} pictures, not {count}")
+
+
+def _picture(name: str) -> bool:
+    return name.endswith(".jpg")
+
+
+def _finish(made: Aside, text: str, store: Path) -> None:
+    """Give the data set its name; what it was made of goes."""
+    (made.path / YAML).write_bytes(text.encode("ascii"))
+    with signals.held():
+        made.finish()
+        (made.destination / _LOCK).unlink()
+    shutil.rmtree(store, ignore_errors=True)
+
+
+def examine(published: Published, path: Path) -> str:
+    """What a folder lacks to be the data set, in words; empty if it is whole.
+
+    Raises:
+        SurroundingsFailed: it cannot be read.
+    """
+    try:
+        return next(filter(None, _lacks(published, path)), "")
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot read {error.filename or path}", error.strerror or str(error)) from error
+
+
+def _lacks(published: Published, path: Path) -> Iterator[str]:
+    """What is wrong, one after the other; an empty text is nothing."""
+    for name, count in published.pictures.items():
+        images, labels = path / "images" / name, path / "labels" / name
+        if not images.is_dir() or not labels.is_dir():
+            yield f"there is no {images if not images.is_dir() else labels}"
+            return
+        pictures = {entry.name[: -len(".jpg")] for entry in os.scandir(images) if _picture(entry.name)}
+        if len(pictures) != count:
+            yield f"{images} has {len(pictures)} pictures, not {count}"
+        texts = {entry.name[: -len(".txt")] for entry in os.scandir(labels) if entry.name.endswith(".txt")}
+        if not texts:
+            yield f"{labels} has no labels"
+        strays = texts - pictures
+        if strays:
+            yield f"{labels}/{min(strays)}.txt belongs to no picture"
+    for split in published.splits.values():
+        if split.endswith(".txt"):
+            yield _lacks_of_list(path / split, published.pictures[split[: -len(".txt")]])
+
+
+def _lacks_of_list(file: Path, count: int) -> str:
+    """v6.0 reads such a list of pictures, one ``./images/…`` a line."""
+    with suppress(FileNotFoundError):
+        lines = file.read_text(encoding="utf-8", errors="replace").split()
+        if len(set(lines)) != count:
+            return f"{file} names {len(set(lines))} pictures, not {count}"
+        folder = file.parent / "images" / file.stem
+        names = {entry.name for entry in os.scandir(folder)}
+        for line in lines:
+            if line != f"./images/{file.stem}/{Path(line).name}" or Path(line).name not in names:
+                return f"{file} names {line}, which is not there"
+        return ""
+    return f"there is no {file}"
+
+
+def yaml(published: Published, path: Path) -> str:
+    """The data set's yaml, as v6.0 reads it.
+
+    v6.0's own names ``../datasets/NAME``, seen from the current folder; this one works from everywhere.
+    """
+    return data_yaml(f"# {published.name}, as porter data fetch laid it out\n", path, published.splits)

@@ -1,0 +1,53 @@
+"""How long porter waits for a server that says nothing, and how often it tries again."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass, field
+
+from porter.errors import WrongUsage
+
+# Seconds without a word after which a server counts as dead.
+VARIABLE = "PORTER_TIMEOUT"
+_SECONDS = 60.0
+_FIRST, _MOST = 0.5, 30.0  # seconds before the second try, and before any
+
+
+def timeout() -> float:
+    """Seconds of silence that are borne: ``PORTER_TIMEOUT``, else 60.
+
+    Raises:
+        WrongUsage: the variable is no number of seconds.
+    """
+    text = os.environ.get(VARIABLE, "")
+    try:
+        seconds = float(text or _SECONDS)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < float("inf"):
+        raise WrongUsage(f"{VARIABLE} should be a number of seconds, not {text!r}")
+    return seconds
+
+
+@dataclass(frozen=True)
+class Patience:
+    """What a download bears.
+
+    Attributes:
+        silence: seconds without a byte after which a connection counts as dead.
+        tries: how often a server may fail in a row, with nothing received in between, before it is given up.
+        wait: the longest that a server may ask us to wait before the next try, in seconds.
+        whole: seconds that everything together may take.
+    """
+
+    silence: float = field(default_factory=timeout)
+    tries: int = 4
+    wait: float = 120.0
+    whole: float = float("inf")
+
+
+def pause(failures: int) -> float:
+    """Seconds to wait after so many failures in a row: twice as long each time, and never in step with others."""
+    longest: float = min(_FIRST * 2 ** (failures - 1), _MOST)
+    return longest * random.uniform(0.5, 1.0)

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from fileserver import shelf
+from published import coco128 as archive
+from published import numbered
+from sources import closed_port, mute_port
+
+from porter.assets import coco128
+from porter.assets.dataset import COCO
+from porter.errors import WrongUsage
+
+
+@pytest.fixture(autouse=True)
+def cut_off(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No network but what a test names; and nothing near the current folder."""
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+def real(path: Path) -> Path:
+    """A folder that passes for coco128."""
+    for kind, suffix in (("images", "jpg"), ("labels", "txt")):
+        folder = path / kind / "train2017"
+        folder.mkdir(parents=True)
+        for name in numbered(128):
+            (folder / f"{name}.{suffix}").write_bytes(b"")
+    return path
+
+
+@pytest.mark.parametrize("below", [".", "coco128", "datasets/coco128"])
+def test_where_the_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str) -> None:
+    real(tmp_path / "data" / below)
+    monkeypatch.setenv("PORTER_DATA", str(tmp_path / "data"))
+    found = coco128.find()
+    assert found is not None
+    assert (found.path, found.generated) == (tmp_path / "data" / below, False)
+    assert found.word == "coco128 (PORTER_DATA)"
+
+
+def test_a_variable_that_names_nothing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTER_DATA", str(tmp_path))
+    real(tmp_path / "here" / "datasets" / "coco128")
+    with pytest.raises(WrongUsage, match="no coco128 is there"):
+        coco128.obtain()
+
+
+@pytest.mark.parametrize("place", ["tree/../datasets", "here/datasets", "datasets", "home/cache/data"])
+def test_where_a_person_would_have_it(
+    tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setenv("PORTER_CACHE", str(tmp_path / "home" / "cache"))
+    (tmp_path / "deep").mkdir()
+    tree = tmp_path / ("tree" if place.startswith("tree") else "deep/tree")
+    tree.mkdir()
+    assert coco128.find(tree) is None
+    path = real((tmp_path / place / "coco128").resolve())
+    found = coco128.find(tree)
+    assert found is not None
+    assert found.path == path
+    assert ("porter's cache" in found.word) is place.startswith("home")
+
+
+def test_a_set_that_lacks_a_picture_does_not_count(tmp_path: Path) -> None:
+    path = real(tmp_path / "datasets" / "coco128")
+    next((path / "images" / "train2017").iterdir()).unlink()
+    assert coco128.find() is None
+
+
+def test_it_is_downloaded_into_the_cache_once(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with shelf({"/coco128.zip": archive()}) as server:
+        monkeypatch.setenv("PORTER_MIRROR", server.url)
+        found = coco128.obtain()
+        assert found.word == "coco128 (downloaded into porter's cache)"
+        assert found.path == own_home / "cache" / "data" / "coco128"
+        again = coco128.obtain()
+    assert (again.path, len(server.log)) == (found.path, 1)
+    assert sorted(p.name for p in found.path.parent.iterdir()) == ["coco128"]
+
+
+def test_without_a_network_scenes_of_the_same_layout_are_drawn(own_home: Path) -> None:
+    found = coco128.obtain(size=64)
+    assert found.generated
+    assert found.word.startswith("128 generated scenes in coco128's layout (no coco128: cannot download coco128.zip")
+    read = yaml.safe_load(found.yaml)
+    assert (read["path"], read["nc"], read["names"]) == (str(found.path), 80, list(COCO))
+    assert read["train"] == read["val"] == "images/train2017"
+    assert len(list((found.path / read["train"]).iterdir())) == 128
+    assert len(list((found.path / "labels" / "train2017").iterdir())) == 126
+    before = (found.path / "data.yaml").stat().st_mtime_ns
+    assert coco128.obtain(size=64, network=False).path == found.path
+    assert (found.path / "data.yaml").stat().st_mtime_ns == before
+    assert coco128.find() is None  # scenes are not coco128
+
+
+def test_a_server_that_says_nothing_costs_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coco128, "_SILENCE", 0.3)
+    with mute_port() as port:
+        monkeypatch.setenv("PORTER_MIRROR", f"http://127.0.0.1:{port}")
+        found = coco128.obtain(size=64)
+    assert found.generated
+    assert "said nothing for 0.3 s" in found.word
+
+
+def test_a_download_that_is_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    with shelf({"/coco128.zip": archive(numbered(127))}) as server:
+        monkeypatch.setenv("PORTER_MIRROR", server.url)
+        found = coco128.obtain(size=64)
+    assert found.generated
+    assert "it has 127 pictures in coco128/images/train2017, not 128" in found.word
+
+
+def test_damaged_scenes_in_the_cache_are_named(own_home: Path) -> None:
+    found = coco128.obtain(size=64, network=False)
+    shutil.rmtree(found.path / "images")
+    with pytest.raises(Exception, match="not what porter wrote"):
+        coco128.obtain(size=64, network=False)
