@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from porter import __version__
-from porter.cli import data, stacks, tree, upstream, verify
+from porter.cli import data, drift, stacks, tree, upstream, verify
 from porter.cli.shared import CONTEXT, colour
 from porter.errors import PorterError
 
@@ -57,6 +57,7 @@ for _command in (
     tree.status,
     tree.revert,
     verify.verify,
+    drift.drift,
     stacks.targets,
     stacks.show,
     stacks.lint,
