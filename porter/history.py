@@ -95,18 +95,19 @@ class History:
         if found:
             return found
         pin = self.lock.pin
-        if self._find(pin.commit) or not failed:
-            if not failed:
-                raise WrongUsage(
-                    f"upstream has no commit {rev}",
-                    f"asked: {', '.join(self.sources)}" if self.sources else "",
-                    "Name a tag (v7.0), a branch (master) or a commit id.",
-                )
+        if self.sources and not failed:
+            raise WrongUsage(
+                f"upstream has no commit {rev}",
+                f"asked: {', '.join(self.sources)}",
+                "Name a tag (v7.0), a branch (master) or a commit id.",
+            )
+        if self._find(pin.commit):
             what = f"commit {rev} of {pin.name} is not in the cache, and no source could be reached"
         else:
             what = f"no source has the history of {pin.name}"
+        why = "\n".join(failed) or "upstream.lock names no git repository"
         raise SurroundingsFailed(
-            what, "\n".join(failed), f"Name a clone or a mirror that you can reach: --upstream PATH|URL, or {VARIABLE}."
+            what, why, f"Name a clone or a mirror that you can reach: --upstream PATH|URL, or {VARIABLE}."
         )
 
     def first_parents(self, since: str, until: str) -> list[str]:
@@ -135,6 +136,15 @@ class History:
         if [step.id for step in steps] != ids:
             raise Damaged("git log and git rev-list do not agree", hint=self._remake)
         return steps
+
+    def tags(self) -> dict[str, str]:
+        """Commit id -> the name of a tag on it; where there are several, the first by name."""
+        rows = self.repository.text("for-each-ref", "--format=%(objectname) %(*objectname) %(refname)", "refs/tags")
+        found: dict[str, str] = {}
+        for row in rows.splitlines():
+            direct, peeled, name = row.split(" ", 2)
+            found.setdefault(peeled or direct, name[len("refs/tags/") :])
+        return found
 
     def entries(self, commit: str) -> dict[str, Entry]:
         """The files of a commit: path -> mode and blob id, sorted by path; submodules are left out."""

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from porter import __version__
-from porter.cli import bump, change, data, stacks, tree, upstream, verify
+from porter.cli import bump, change, data, drift, stacks, tree, upstream, verify
 from porter.cli.shared import CONTEXT, colour
 from porter.errors import PorterError
 
@@ -60,6 +60,7 @@ for _command in (
     verify.verify,
     change.export,
     change.take,
+    drift.drift,
     stacks.targets,
     stacks.show,
     stacks.lint,
