@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,17 @@ from porter.stack import COMMON, available, load_part
 SETTINGS = ("-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", f"core.hooksPath={os.devnull}")
 
 
+Spent = tuple[float, float]  # seconds: on the wall, and of the processors in all processes
+
+
+def spent(command: Sequence[object], cwd: Path, env: Mapping[str, str] | None = None) -> Spent:
+    """What a command takes; the processors' time tells more where others are at work on the machine."""
+    before = os.times()
+    wall = measure.seconds(command, cwd=cwd, env=env)
+    after = os.times()
+    return wall, after.children_user + after.children_system - before.children_user - before.children_system
+
+
 def text(clone: Path, *words: str) -> str:
     """What git says in a clone."""
     done = subprocess.run(["git", *words], cwd=clone, env=series.ENV, capture_output=True, text=True, check=True)
@@ -50,19 +61,19 @@ class Case:
     origin: str
     goal: str
 
-    def porter(self, scratch: Path) -> Callable[[], float]:
+    def porter(self, scratch: Path) -> Callable[[], Spent]:
         """The whole command, on a fresh copy of the project."""
 
-        def run() -> float:
+        def run() -> Spent:
             copy = scratch / "copy"
             shutil.rmtree(copy, ignore_errors=True)
             shutil.copytree(self.project, copy)
             command = [sys.executable, "-m", "porter", "bump", "--upstream", self.clone, self.goal]
-            return measure.seconds(command, cwd=copy)
+            return spent(command, copy)
 
         return run
 
-    def git(self) -> Callable[[], float]:
+    def git(self) -> Callable[[], Spent]:
         """`git rebase --onto` of common with the first target's stack, then of each other target's own."""
         project = Project(self.project)
         parts = [COMMON, *available(project.patches)]
@@ -74,14 +85,13 @@ class Case:
                 git("am", "-q", *files, cwd=self.clone)
             base = f"old-{COMMON}"
 
-        def run() -> float:
+        def run() -> Spent:
             git("checkout", "-q", "--detach", cwd=self.clone)
             for part in parts:
                 git("branch", "-f", f"new-{part}", f"old-{part}", cwd=self.clone)
-            took = rebase(self.clone, self.goal, self.origin, f"new-{COMMON}")
-            for part in parts[1:]:
-                took += rebase(self.clone, f"new-{COMMON}", f"old-{COMMON}", f"new-{part}")
-            return took
+            took = [rebase(self.clone, self.goal, self.origin, f"new-{COMMON}")]
+            took += [rebase(self.clone, f"new-{COMMON}", f"old-{COMMON}", f"new-{part}") for part in parts[1:]]
+            return sum(wall for wall, _ in took), sum(cpu for _, cpu in took)
 
         return run
 
@@ -91,10 +101,10 @@ def git(*words: str, cwd: Path) -> None:
     subprocess.run(["git", *SETTINGS, *words], cwd=cwd, env=series.ENV, check=True, stdout=subprocess.DEVNULL)
 
 
-def rebase(clone: Path, onto: str, since: str, branch: str) -> float:
-    """Seconds of one `git rebase`, the branch checked out before."""
+def rebase(clone: Path, onto: str, since: str, branch: str) -> Spent:
+    """One `git rebase`, the branch checked out before."""
     git("checkout", "-q", branch, cwd=clone)
-    return measure.seconds(["git", *SETTINGS, "rebase", "-q", "--onto", onto, since], cwd=clone, env=series.ENV)
+    return spent(["git", *SETTINGS, "rebase", "-q", "--onto", onto, since], clone, series.ENV)
 
 
 def synthetic(folder: Path, length: int) -> Case:
@@ -147,7 +157,7 @@ def main() -> None:
     parser.add_argument("--real", metavar="PATH|URL", help="a repository with upstream's history")
     options = parser.parse_args()
     print(measure.machine())
-    print(f"{'patches':>9}  {'porter bump':34} {'git rebase':34} porter / git")
+    print(f"{'patches':>9}       {'porter bump':34} {'git rebase':34} porter / git")
     cases: list[tuple[str, Callable[[Path], Case]]] = [
         (str(length), lambda folder, length=length: synthetic(folder, length)) for length in options.lengths
     ]
@@ -160,9 +170,12 @@ def main() -> None:
             subjects = {"porter": case.porter(Path(scratch)), "git": case.git()}
             subjects["porter"]()  # fills the cache
             times = measure.in_turn(options.repeats, subjects)
-        ratio = measure.spread(measure.ratios(times["porter"], times["git"]), "")
-        porter, git_ = (measure.spread(times[subject], "s") for subject in ("porter", "git"))
-        print(f"{name:>9}  {porter:34} {git_:34} {ratio}", flush=True)
+        for n, kind in enumerate(("wall", "cpu")):
+            one, other = ([pair[n] for pair in times[subject]] for subject in ("porter", "git"))
+            ratio = measure.spread(measure.ratios(one, other), "")
+            print(
+                f"{name:>9} {kind:4}  {measure.spread(one, 's'):34} {measure.spread(other, 's'):34} {ratio}", flush=True
+            )
 
 
 if __name__ == "__main__":

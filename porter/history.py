@@ -36,7 +36,6 @@ _ID = re.compile("[0-9a-f]{40}")
 # what `git log` prints of a commit, and of what it changed against its first parent
 _STEP = ("--format=%x01%H%x00%cs%x00%s%x00", "--first-parent")
 _RAW = ("-m", "--raw", "-r", "-z", "--no-abbrev", "--no-renames")
-_LICENCE_FILES = re.compile(r"(?i)(licen[cs]e|copying)(\.[a-z]+)?")
 
 
 @dataclass(frozen=True)
@@ -189,12 +188,6 @@ class History:
     def describe(self, commit: str) -> Step:
         """One commit: date, subject and what it changed against its first parent."""
         return _step(self.repository.run("log", "-1", "--root", *_STEP, *_RAW, commit).split(b"\x01")[1])
-
-    def licences(self, commit: str) -> dict[str, bytes]:
-        """The texts of the licence files (LICENSE, COPYING) in the root of a commit, by name."""
-        files = {path: entry for path, entry in self.entries(commit).items() if _LICENCE_FILES.fullmatch(path)}
-        found = self.blobs([entry.id for entry in files.values()], {entry.id: path for path, entry in files.items()})
-        return {path: found[entry.id].data for path, entry in files.items()}
 
     def touching(self, since: str, until: str, path: str, lines: tuple[int, int] | None = None) -> list[Step]:
         """The commits between two that changed a file, or lines of it as numbered in ``until``, newest first.

@@ -190,6 +190,7 @@ def _run(project: Project, progress: Progress | None, act: Callable[[Errand], Bu
             return Bump(DONE, journal.origin[:12], None)
         _check_inputs(store, journal)
         errand = Errand(store, Lock.load(project.lock_path), journal.upstream or None, progress, hold)
+        errand.history.resolve(journal.goal)  # fetched again where the cache was emptied meanwhile
         errand.open(journal)
         return act(errand)
 

@@ -100,16 +100,15 @@ class Errand:
                 raise WrongUsage(f"there is no target {name!r}", hint=f"Known targets: {', '.join(known) or 'none'}.")
 
     def open(self, journal: Journal) -> None:
-        """Take up a bump: read the patches, and get both upstream commits.
+        """Take up a bump whose commits are at hand: read the patches and the files of both commits.
 
         Raises:
             CheckFailed: a patch is malformed, or an object in the cache is damaged.
             WrongUsage: the goal cannot be pinned.
-            SurroundingsFailed: upstream cannot be had.
         """
         self._journal = journal
         self._parts = load_parts(self.project)
-        self._goal = goal.find(self.history, self.history.resolve(journal.goal), journal.rev)
+        self._goal = goal.find(self.history, journal.goal, journal.rev)
 
     def update(self, **changes: Any) -> None:
         """Decide something, and write it down."""

@@ -130,9 +130,12 @@ def _named(history: History, commit: str, rev: str) -> tuple[str, str, str]:
 
 
 def _licences(history: History, commit: str, before: Snapshot, after: Snapshot) -> Licences:
-    found = [history.licences(side.base) for side in (before, after)]
-    paths = [license.file_of(texts) for texts in found]
-    texts = [side[path].decode("utf-8", "replace") if path else None for side, path in zip(found, paths)]
+    sides = (before, after)
+    paths = [license.file_of(side.files) for side in sides]
+    texts = [
+        side.objects[side.files[path].id].data.decode("utf-8", "replace") if path else None
+        for side, path in zip(sides, paths)
+    ]
     names = [license.identify(text) if text is not None else license.NONE for text in texts]
     file = paths[1] or paths[0]
     written = history.lock.pin.license
