@@ -191,12 +191,21 @@ def load_parts(project: Project) -> dict[str, list[Patch]]:
     return {part: load_part(project.patches / part) for part in (COMMON, *available(project.patches))}
 
 
-class Builder:
-    """Builds stacks on one snapshot.  What stacks have in common, ``common`` above all, is built once."""
+_Effects = dict[tuple[object, ...], "Effect"]
 
-    def __init__(self, snapshot: Snapshot) -> None:
+
+class Builder:
+    """Builds stacks on one snapshot.  What stacks have in common, ``common`` above all, is built once.
+
+    Args:
+        like: a builder on other files of the same upstream, with the same objects at hand: what a patch does to
+            files that are alike is worked out once for both.
+    """
+
+    def __init__(self, snapshot: Snapshot, like: Builder | None = None) -> None:
         self._snapshot = snapshot
-        self._contents = Contents(snapshot.objects)
+        self._contents: Contents = like._contents if like else Contents(snapshot.objects)
+        self._effects: _Effects = like._effects if like else {}
         tree = Files(snapshot.files)
         # the first commit's tree is asked for in build(); what the base has already is not made a second time
         tree.write()
@@ -216,7 +225,8 @@ class Builder:
         state = self._known[tuple(keys[:begun])].copy()
         commits = list(state.commits)
         for number, patch in enumerate(stack.patches[begun:], begun + 1):
-            done = _apply(patch, state.tree, self._contents, self._snapshot.missing)
+            done = self._effect(patch, state.tree)
+            _change(patch, state.tree, done)
             root, folders = state.tree.write()
             who = f"{patch.author} {patch.date}"
             commit = objects.commit(root, (state.tip,), who, who, patch.message)
@@ -237,6 +247,14 @@ class Builder:
             else:
                 files.pop(path, None)
         return Build(self._snapshot.base, tuple(commits), state.made, files, touched)
+
+    def _effect(self, patch: Patch, tree: Files) -> Effect:
+        """What a patch does to the files that it names, as they are in the tree."""
+        there = tuple(tree.get(path) for change in patch.changes for path in (change.old, change.new))
+        key = (patch.id, patch.data, there)
+        if key not in self._effects:
+            self._effects[key] = effect(patch, tree.get, self._contents, self._snapshot.missing)
+        return self._effects[key]
 
 
 @dataclass
@@ -323,9 +341,8 @@ def effect(
     return Effect(results, tuple(moved))
 
 
-def _apply(patch: Patch, tree: Files, contents: Contents, missing: Iterable[str]) -> Effect:
-    """Apply one patch to the tree."""
-    done = effect(patch, tree.get, contents, missing)
+def _change(patch: Patch, tree: Files, done: Effect) -> None:
+    """Change the tree's files."""
     for path, entry in done.files.items():
         if entry is None:
             del tree[path]
@@ -337,7 +354,6 @@ def _apply(patch: Patch, tree: Files, contents: Contents, missing: Iterable[str]
         except (NotADirectoryError, IsADirectoryError) as error:
             reason = "a folder of its path is a file" if isinstance(error, NotADirectoryError) else "it is a folder"
             raise PatchFailed(patch.id, path, diff.Mismatch(reason)) from error
-    return done
 
 
 def _before(change: diff.Change, lookup: Callable[[str], Entry | None], missing: Iterable[str]) -> Entry | None:

@@ -68,7 +68,8 @@ def lint(project: Project, upstream: str | None = None, progress: Progress | Non
             findings.append(Finding(_place(error.patch), 0, f"in {stack.key}: {error}"))
             continue
         findings += _positions(stack, build)
-    findings += _canonical([stack for stack in whole if len(stack.targets) == 1 and stack.key in known], snapshot)
+    single = [stack for stack in whole if len(stack.targets) == 1 and stack.key in known]
+    findings += _canonical(single, Builder(snapshot, like=surveyor.builder), snapshot)
     findings += _lock(project, lock, surveyor, whole, known)
     return sorted(set(findings))
 
@@ -184,9 +185,8 @@ def _positions(stack: Stack, build: Build) -> Iterator[Finding]:
                 yield Finding(_place(built.patch.id), line, f"{where}: would fit at {placed.places} places")
 
 
-def _canonical(single: Sequence[Stack], snapshot: Snapshot) -> Iterator[Finding]:
+def _canonical(single: Sequence[Stack], builder: Builder, snapshot: Snapshot) -> Iterator[Finding]:
     """Patches that git would write otherwise."""
-    builder = Builder(snapshot)
     for stack, rendered in zip(single, canonical(snapshot, [builder.build(stack) for stack in single])):
         for patch, form in zip(stack.patches, rendered):
             if form.data != patch.data:

@@ -17,6 +17,9 @@ from porter.upstream import obtain
 class Surveyor:
     """Builds stacks on the pin and on each part of it that a package index has.
 
+    Attributes:
+        builder: builds on the whole pin.
+
     Args:
         lock: whose pin.
         snapshot: the pin's files.  A part of them will do as long as no patch changes another: everything but the
@@ -25,13 +28,14 @@ class Surveyor:
 
     def __init__(self, lock: Lock, snapshot: Snapshot) -> None:
         pin = lock.pin
-        self._builder = Builder(Snapshot(pin.commit, pin.files, snapshot.objects, snapshot.missing))
+        self.builder = Builder(Snapshot(pin.commit, pin.files, snapshot.objects, snapshot.missing))
         self._parts: list[Builder] = []
         for extent in extents(lock)[1:]:
             base = extent.made_base
             if base:
                 known = {**snapshot.objects, base.id: base}
-                self._parts.append(Builder(Snapshot(base.id, extent.files, known, extent.missing, shallow=False)))
+                part = Snapshot(base.id, extent.files, known, extent.missing, shallow=False)
+                self._parts.append(Builder(part, like=self.builder))
 
     def build(self, stack: Stack) -> Build:
         """The stack on the whole pin.
@@ -39,7 +43,7 @@ class Surveyor:
         Raises:
             PatchFailed: a patch does not apply.
         """
-        return self._builder.build(stack)
+        return self.builder.build(stack)
 
     def survey(self, stack: Stack) -> StackLock:
         """What the lock should say about a stack.

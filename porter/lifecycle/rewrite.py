@@ -105,16 +105,16 @@ def plan(
         wanted = [name for name in new if name != COMMON]
     else:
         wanted = [name for name in new if name != COMMON and not _same(new[name], old[name])]
+    surveyor = Surveyor(lock, snapshot)
     sure = {patch.data for patch in (rendered or {}).values()}
     wanted = [name for name in wanted if any(patch.data not in sure for patch in (*new[COMMON], *new[name]))]
     if wanted or (any(patch.data not in sure for patch in new[COMMON]) and not _same(new[COMMON], old[COMMON])):
         single = [Stack.of(new, [name]) for name in wanted] or [Stack((), tuple(new[COMMON]))]
-        builder = Builder(snapshot)
+        builder = Builder(snapshot, like=surveyor.builder)
         builds = [_single(builder, stack, old, parts, snapshot) for stack in single]
         for patches in canonical(snapshot, builds, rendered, borrow):
             for name in {patch.stack for patch in patches}:
                 new[name] = [patch for patch in patches if patch.stack == name]
-    surveyor = Surveyor(lock, snapshot)
     whole, surveyed = {}, {}
     for stack in stacks(new):
         whole[stack.key] = _build(surveyor.build, stack)

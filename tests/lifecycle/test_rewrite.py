@@ -122,7 +122,7 @@ def test_a_change_next_to_a_targets_lines_is_merged(project: Project, snapshot: 
 
 def test_a_place_that_is_not_the_only_one_stops_all(project: Project, snapshot: Snapshot, common: Path) -> None:
     copied = "".join(f"line_{n} = {n}\n" for n in range(47, 54))
-    with pytest.raises(CheckFailed, match=r"tpu/0002-\S+ .*would fit at 2 places in utils/long.py"):
+    with pytest.raises(CheckFailed, match=r"^tpu/0002-\S+ on the new common, would fit at 2 places in utils/long.py"):
         rewrite.plan(
             project, {"common": changed(common, "utils/long.py", "line_1 = 1\n", copied + "line_1 = 1\n")}, snapshot
         )
