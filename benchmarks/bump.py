@@ -17,12 +17,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import measure
 import series
+from measure import Cost
 
 from porter.history import History
 from porter.lifecycle import bump
@@ -33,17 +34,6 @@ from porter.project import Project
 from porter.stack import COMMON, available, load_part
 
 SETTINGS = ("-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", f"core.hooksPath={os.devnull}")
-
-
-Spent = tuple[float, float]  # seconds: on the wall, and of the processors in all processes
-
-
-def spent(command: Sequence[object], cwd: Path, env: Mapping[str, str] | None = None) -> Spent:
-    """What a command takes; the processors' time tells more where others are at work on the machine."""
-    before = os.times()
-    wall = measure.seconds(command, cwd=cwd, env=env)
-    after = os.times()
-    return wall, after.children_user + after.children_system - before.children_user - before.children_system
 
 
 def text(clone: Path, *words: str) -> str:
@@ -61,19 +51,19 @@ class Case:
     origin: str
     goal: str
 
-    def porter(self, scratch: Path) -> Callable[[], Spent]:
+    def porter(self, scratch: Path) -> Callable[[], Cost]:
         """The whole command, on a fresh copy of the project."""
 
-        def run() -> Spent:
+        def run() -> Cost:
             copy = scratch / "copy"
             shutil.rmtree(copy, ignore_errors=True)
             shutil.copytree(self.project, copy)
             command = [sys.executable, "-m", "porter", "bump", "--upstream", self.clone, self.goal]
-            return spent(command, copy)
+            return measure.cost(command, cwd=copy)
 
         return run
 
-    def git(self) -> Callable[[], Spent]:
+    def git(self) -> Callable[[], Cost]:
         """`git rebase --onto` of common with the first target's stack, then of each other target's own."""
         project = Project(self.project)
         parts = [COMMON, *available(project.patches)]
@@ -85,13 +75,13 @@ class Case:
                 git("am", "-q", *files, cwd=self.clone)
             base = f"old-{COMMON}"
 
-        def run() -> Spent:
+        def run() -> Cost:
             git("checkout", "-q", "--detach", cwd=self.clone)
             for part in parts:
                 git("branch", "-f", f"new-{part}", f"old-{part}", cwd=self.clone)
             took = [rebase(self.clone, self.goal, self.origin, f"new-{COMMON}")]
             took += [rebase(self.clone, f"new-{COMMON}", f"old-{COMMON}", f"new-{part}") for part in parts[1:]]
-            return sum(wall for wall, _ in took), sum(cpu for _, cpu in took)
+            return Cost(sum(cost.wall for cost in took), sum(cost.cpu for cost in took))
 
         return run
 
@@ -101,10 +91,10 @@ def git(*words: str, cwd: Path) -> None:
     subprocess.run(["git", *SETTINGS, *words], cwd=cwd, env=series.ENV, check=True, stdout=subprocess.DEVNULL)
 
 
-def rebase(clone: Path, onto: str, since: str, branch: str) -> Spent:
+def rebase(clone: Path, onto: str, since: str, branch: str) -> Cost:
     """One `git rebase`, the branch checked out before."""
     git("checkout", "-q", branch, cwd=clone)
-    return spent(["git", *SETTINGS, "rebase", "-q", "--onto", onto, since], clone, series.ENV)
+    return measure.cost(["git", *SETTINGS, "rebase", "-q", "--onto", onto, since], cwd=clone, env=series.ENV)
 
 
 def synthetic(folder: Path, length: int) -> Case:
