@@ -15,7 +15,21 @@ from typing import Any, NoReturn
 import click
 
 from porter import __version__
-from porter.cli import audit, bench, completion, data, doctor, prepare, stacks, train, tree, upstream, verify, weights
+from porter.cli import (
+    audit,
+    bench,
+    completion,
+    data,
+    doctor,
+    new_target,
+    prepare,
+    stacks,
+    train,
+    tree,
+    upstream,
+    verify,
+    weights,
+)
 from porter.cli.shared import CONTEXT, colour
 from porter.errors import PorterError
 
@@ -70,6 +84,7 @@ for _command in (
     stacks.show,
     stacks.lint,
     stacks.lock,
+    new_target.new_target,
     upstream.upstream,
     data.data,
     weights.weights,
