@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from porter.bench.turns import in_turn, ratios, spread
 
-__all__ = ["in_turn", "machine", "ratios", "seconds", "spread"]
+__all__ = ["Cost", "cost", "in_turn", "machine", "ratios", "seconds", "spread"]
+
+
+class Cost(NamedTuple):
+    """What a command took: seconds by the clock, and seconds of all processors together."""
+
+    wall: float
+    cpu: float
 
 
 def seconds(command: Sequence[object], cwd: Path | None = None, env: Mapping[str, str] | None = None) -> float:
     """The wall time of a command that has to succeed, of an installed program: with its byte code written."""
+    return cost(command, cwd, env).wall
+
+
+def cost(command: Sequence[object], cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Cost:
+    """Like :func:`seconds`, with the processors' time, in which other programs' work does not count."""
     words = [str(word) for word in command]
     inherited = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
     done = subprocess.run(
         words, cwd=cwd, env={**inherited, **(env or {})}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
@@ -25,7 +40,8 @@ def seconds(command: Sequence[object], cwd: Path | None = None, env: Mapping[str
     took = time.perf_counter() - started
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(words)} ended with status {done.returncode}:\n{done.stdout.decode()}")
-    return took
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Cost(took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 def machine() -> str:

@@ -121,6 +121,12 @@ class Files:
             if not folder.inside:
                 del trail[trail.index(folder) - 1].inside[part]
 
+    def copy(self) -> Files:
+        """The same files, to be changed by themselves."""
+        new = Files({})
+        new._root = self._root.copy()
+        return new
+
     def write(self) -> tuple[str, list[Object]]:
         """The root tree's id, and the tree objects made since the last call."""
         made: list[Object] = []
@@ -133,6 +139,12 @@ class _Folder:
     def __init__(self) -> None:
         self.inside: dict[str, _Folder | Entry] = {}
         self.tree: str | None = None
+
+    def copy(self) -> _Folder:
+        new = _Folder()
+        new.inside = {name: it.copy() if isinstance(it, _Folder) else it for name, it in self.inside.items()}
+        new.tree = self.tree
+        return new
 
     def write(self, made: list[Object]) -> str:
         if self.tree is None:

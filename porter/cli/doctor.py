@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     default="",
     metavar="NAME",
     shell_complete=complete_target,
-    help="A device family, mlu or tpu; without it, the cpu.",
+    help="A device family of `porter targets`; without it, the cpu.",
 )
 @click.option("--python", metavar="EXE", default=sys.executable, help="The interpreter that is to train.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -12,7 +12,11 @@ from porter.cli.shared import FOLDER, complete_target
 
 @click.command()
 @click.option(
-    "--target", required=True, metavar="NAME", shell_complete=complete_target, help="A device family, mlu or tpu."
+    "--target",
+    required=True,
+    metavar="NAME",
+    shell_complete=complete_target,
+    help="A device family of `porter targets`.",
 )
 @click.option("--cards", type=click.IntRange(1), default=1, show_default=True, help="Cards to use, a process each.")
 @click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines that train together.")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="NAME",
     shell_complete=complete_target,
-    help="A device family, mlu or tpu; may be repeated.",
+    help="A device family of `porter targets`; may be repeated.",
 )
 @UPSTREAM
 @click.option("--check", is_flag=True, help="Say whether every patch applies, and write nothing.")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     required=True,
     metavar="NAME",
     shell_complete=complete_target,
-    help="A device family, mlu or tpu.",
+    help="A device family of `porter targets`.",
 )
 @click.option(
     "--device",

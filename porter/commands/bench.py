@@ -189,7 +189,8 @@ def bench(project: Project, request: Request, progress: Progress, begun: Callabl
     root = Path(tempfile.mkdtemp(prefix="porter-bench-"))
     try:
         data = request.data.absolute() if request.data else _scenes(root, request)
-        children = Children(root, request.python, 1, _TIMEOUT, False, request.threads or os.cpu_count() or 1)
+        threads = request.threads or os.cpu_count() or 1
+        children = Children(root, request.python, 1, _TIMEOUT, False, threads, target.inherited)
         done = 0
 
         def run(subject: Subject) -> Mapping[str, Any]:

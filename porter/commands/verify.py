@@ -80,7 +80,7 @@ def verify(
         known = ", ".join(available(project.patches))
         raise WrongUsage(f"there is no target {request.target!r}", hint=f"There are: {known}.")
     target = Target.load(project.patches / request.target)
-    checks = select(request.level, request.checks, request.target)
+    checks = select(request.level, request.checks, target)
     if request.tree is not None:
         must_hold(project, request.tree, target.name)
     root = Path(tempfile.mkdtemp(prefix="porter-verify-"))
@@ -89,7 +89,7 @@ def verify(
         device = _device(request, target, checks)
         begun(f"{target.name}: {tree if request.tree else 'a tree made aside'}, on {device.says}")
         jobs = request.jobs or min(4, os.cpu_count() or 1)
-        children = Children(root, request.python, jobs, request.timeout)
+        children = Children(root, request.python, jobs, request.timeout, kept=target.inherited)
         session = Session(project, tree.absolute(), target, device, children, root, request.data, progress)
         data = "none: nothing is run"
         if any(found.level != "static" for found in checks):

@@ -1,1 +1,1 @@
-"""What a port needs over the years that come after it was made."""
+"""The commands that keep a port alive while upstream and its own patches move."""

@@ -98,15 +98,15 @@ def probe(session: Session) -> Finding:
 
 
 def _refusal(session: Session) -> str:
-    """Without the plugin, --device has to end in one line; shown where the plugin is not installed."""
-    target = session.target
-    if session.device.facts.get("plugin"):
+    """Without the plugin, or a device of torch's own, --device has to end in one line; shown where it is not there."""
+    target, facts = session.target, session.device.facts
+    if facts.get("available") if target.plugin.in_tree else facts.get("plugin"):
         return ""
     cwd = session.children.folder("no-plugin")
     run = session.children.run(session.tree / "train.py", "--device", target.name, cwd=cwd)
-    lines = [line for line in run.err.splitlines() if target.plugin.module in line]
+    begin = f"--device {target.name}: "
+    lines = [row for row in run.err.splitlines() if row.startswith(begin) and target.plugin.module in row]
     if run.status == 0 or "Traceback" in run.text or len(lines) != 1:
-        raise Failed(
-            f"without {target.plugin.module}, --device {target.name} does not end in one line", run.tail(), run.shown()
-        )
-    return "; without the plugin it says so"
+        lacking = "a device" if target.plugin.in_tree else target.plugin.module
+        raise Failed(f"without {lacking}, --device {target.name} does not end in one line", run.tail(), run.shown())
+    return f"; without {'a device' if target.plugin.in_tree else 'the plugin'} it says so"
