@@ -187,7 +187,7 @@ def _namesake(scene: Scene) -> Iterator[Trouble]:
 
 def _cuda_torch(scene: Scene) -> Iterator[Trouble]:
     torch, target = scene.interpreter.torch, scene.target
-    if target is None or not torch.get("cuda"):
+    if target is None or target.plugin.in_tree or not torch.get("cuda"):
         return
     plugin = scene.interpreter.plugins[target.name]
     if plugin.computes or plugin.name.startswith("EMULATED"):
@@ -202,13 +202,13 @@ def _cuda_torch(scene: Scene) -> Iterator[Trouble]:
 
 
 def _plugin_torch(scene: Scene) -> Iterator[Trouble]:
-    """A plugin is compiled against one torch.  Cambricon says which after a plus, Sophgo counts as torch does."""
+    """A plugin is compiled against one torch.  Cambricon says which after a plus, the others count as torch."""
     target = scene.target
     found = target and scene.interpreter.packages.get(target.plugin.module.replace("_", "-"))
     if not target or not found or scene.interpreter.plugins[target.name].foreign:
         return
     wanted = re.search(r"\+.*?torch(\d+(?:\.\d+)+)", found.version)
-    if not wanted and target.name == "tpu":
+    if not wanted and target.name in ("tpu", "npu"):
         wanted = re.match(r"(\d+\.\d+\.\d+)(?:\.post\d+)?(?:\+|$)", found.version)
     torch = scene.interpreter.torch["version"].partition("+")[0]
     if wanted and torch and wanted[1] != torch:

@@ -33,7 +33,7 @@ HERE = Interpreter(
     },
     {},
     {"version": "2.1.0+cpu", "cuda": "", "hip": "", "folder": "", "why": "", "numpy": "", "tensorboard": ""},
-    {"mlu": GOOD, "tpu": GOOD},
+    {"mlu": GOOD, "tpu": GOOD, "npu": GOOD},
 )
 
 
@@ -136,6 +136,8 @@ def test_a_torch_for_cuda() -> None:
     [
         ("tpu", "torch-tpu", "2.1.0.post1", ""),
         ("tpu", "torch-tpu", "2.4.0.post1", "plugin-torch"),
+        ("npu", "torch-npu", "2.1.0.post17", ""),
+        ("npu", "torch-npu", "2.6.0", "plugin-torch"),
         ("mlu", "torch-mlu", "1.24.1+torch2.1.0", ""),
         ("mlu", "torch-mlu", "1.33.1+torch2.11.0", "plugin-torch"),
         ("mlu", "torch-mlu", "1.17.0", ""),  # it does not say for which
