@@ -216,6 +216,7 @@ class Repository:
         path: the working tree, or a folder in it, or a bare repository.
         exact: ``path`` is the bare repository or the ``.git`` itself; git looks in no other folder and does
             not ask who owns it.
+        worktree: its working tree; ``exact`` alone would take the current folder for it.
         user_config: read the user's configuration in every call, see :func:`environment`.
         settings: configuration for every call, stronger than :data:`SETTINGS`.
     """
@@ -225,11 +226,14 @@ class Repository:
         path: Path,
         *,
         exact: bool = False,
+        worktree: Path | None = None,
         user_config: bool = False,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self.path = Path(path)
         place = (f"--git-dir={path}",) if exact else ("-C", str(path))
+        if worktree is not None:
+            place = ("-C", str(worktree), *place, f"--work-tree={worktree}")
         self._at = (*place, *(word for name, value in (settings or {}).items() for word in ("-c", f"{name}={value}")))
         self._user_config = user_config
 

@@ -36,7 +36,6 @@ _ID = re.compile("[0-9a-f]{40}")
 # what `git log` prints of a commit, and of what it changed against its first parent
 _STEP = ("--format=%x01%H%x00%cs%x00%s%x00", "--first-parent")
 _RAW = ("-m", "--raw", "-r", "-z", "--no-abbrev", "--no-renames")
-_LICENCE_FILES = re.compile(r"(?i)(licen[cs]e|copying)(\.[a-z]+)?")
 
 
 @dataclass(frozen=True)
@@ -95,18 +94,19 @@ class History:
         if found:
             return found
         pin = self.lock.pin
-        if self._find(pin.commit) or not failed:
-            if not failed:
-                raise WrongUsage(
-                    f"upstream has no commit {rev}",
-                    f"asked: {', '.join(self.sources)}" if self.sources else "",
-                    "Name a tag (v7.0), a branch (master) or a commit id.",
-                )
+        if self.sources and not failed:
+            raise WrongUsage(
+                f"upstream has no commit {rev}",
+                f"asked: {', '.join(self.sources)}",
+                "Name a tag (v7.0), a branch (master) or a commit id.",
+            )
+        if self._find(pin.commit):
             what = f"commit {rev} of {pin.name} is not in the cache, and no source could be reached"
         else:
             what = f"no source has the history of {pin.name}"
+        why = "\n".join(failed) or "upstream.lock names no git repository"
         raise SurroundingsFailed(
-            what, "\n".join(failed), f"Name a clone or a mirror that you can reach: --upstream PATH|URL, or {VARIABLE}."
+            what, why, f"Name a clone or a mirror that you can reach: --upstream PATH|URL, or {VARIABLE}."
         )
 
     def first_parents(self, since: str, until: str) -> list[str]:
@@ -135,6 +135,15 @@ class History:
         if [step.id for step in steps] != ids:
             raise Damaged("git log and git rev-list do not agree", hint=self._remake)
         return steps
+
+    def tags(self) -> dict[str, str]:
+        """Commit id -> the name of a tag on it; where there are several, the first by name."""
+        rows = self.repository.text("for-each-ref", "--format=%(objectname) %(*objectname) %(refname)", "refs/tags")
+        found: dict[str, str] = {}
+        for row in rows.splitlines():
+            direct, peeled, name = row.split(" ", 2)
+            found.setdefault(peeled or direct, name[len("refs/tags/") :])
+        return found
 
     def entries(self, commit: str) -> dict[str, Entry]:
         """The files of a commit: path -> mode and blob id, sorted by path; submodules are left out."""
@@ -180,12 +189,6 @@ class History:
         """One commit: date, subject and what it changed against its first parent."""
         return _step(self.repository.run("log", "-1", "--root", *_STEP, *_RAW, commit).split(b"\x01")[1])
 
-    def licences(self, commit: str) -> dict[str, bytes]:
-        """The texts of the licence files (LICENSE, COPYING) in the root of a commit, by name."""
-        files = {path: entry for path, entry in self.entries(commit).items() if _LICENCE_FILES.fullmatch(path)}
-        found = self.blobs([entry.id for entry in files.values()], {entry.id: path for path, entry in files.items()})
-        return {path: found[entry.id].data for path, entry in files.items()}
-
     def touching(self, since: str, until: str, path: str, lines: tuple[int, int] | None = None) -> list[Step]:
         """The commits between two that changed a file, or lines of it as numbered in ``until``, newest first.
 
@@ -199,6 +202,12 @@ class History:
             if "has only" in error.stderr or "no path" in error.stderr:  # no such lines or file in that commit
                 return []
             raise
+        return [_step(part) for part in out.split(b"\x01")[1:]]
+
+    def counting(self, since: str, until: str, path: str, text: str) -> list[Step]:
+        """The commits between two after which ``text``, one line of it, is there more often or less, newest first."""
+        form = ("--format=%x01%H%x00%cs%x00%s%x00", "--no-patch", "--full-history", "--no-merges")
+        out = self.repository.run("log", *form, f"-S{text}", f"{since}..{until}", "--", path)
         return [_step(part) for part in out.split(b"\x01")[1:]]
 
     @property

@@ -100,7 +100,7 @@ def _explain(repository: Repository, i: str, extent: Extent, url: str) -> NoRetu
         raise SurroundingsFailed(
             f"{url} does not have {pin.name} {pin.tag}",
             f"commit {pin.commit} is not in it",
-            f"In a clone: git fetch https://github.com/{pin.name} tag {pin.tag}",
+            f"In a clone: git fetch https://github.com/{pin.name} {'tag ' if pin.tagged else ''}{pin.rev}",
         )
     raise SurroundingsFailed(
         f"{url} has the commit of {pin.name} {pin.tag}, but not {name}",
@@ -128,11 +128,11 @@ def _fetch(url: str, extent: Extent, inbox: Repository, progress: Progress) -> N
             _diagnose(url, extent, inbox, error)
             if depth and _NO_DEPTH.search(error.stderr):
                 depth = []
-            elif wanted == pin.commit and _NO_BARE_ID.search(error.stderr):
+            elif wanted == pin.commit and pin.tagged and _NO_BARE_ID.search(error.stderr):
                 wanted = f"refs/tags/{pin.tag}"
-            elif wanted != pin.commit and _NO_BARE_ID.search(error.stderr):
+            elif _NO_BARE_ID.search(error.stderr):
                 raise SurroundingsFailed(
-                    f"{url} does not have {pin.name} {pin.tag}", f"neither commit {pin.commit} nor a tag {pin.tag}"
+                    f"{url} does not have {pin.name} {pin.tag}", f"neither commit {pin.commit} nor a tag of it"
                 ) from error
             else:
                 raise Unreachable(

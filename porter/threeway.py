@@ -9,6 +9,7 @@ is the base of merge 17, in the second ours, in the third theirs.  One ``git mer
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +18,13 @@ from typing import NamedTuple
 
 from porter import objects
 from porter.errors import SurroundingsFailed
-from porter.git import Repository
+from porter.git import GitFailed, Repository
 from porter.git import run as run_git
 from porter.objects import Entry, Object
 
 _WHO = "porter <porter@example.invalid> 0 +0000"
+_MEMORY = Path("/dev/shm")
+_ROOM = 256 << 20  # bytes, several times what a batch takes
 _FEW = 24  # so few merges take less time than starting git a second time
 # nothing of it outlives the batch: what is compressed is read once
 _SETTINGS = {
@@ -68,6 +71,51 @@ def merge(jobs: Sequence[Sides], ours: str = "ours", theirs: str = "theirs") -> 
     return [results[n] if n in results else _settled(job) for n, job in enumerate(jobs)]
 
 
+def marked(sides: Sides, ours: str, base: str, theirs: str) -> bytes:
+    """One merge with all three sides of each conflict between marks (git's style ``diff3``).
+
+    Args:
+        ours, base, theirs: what the sides are called.
+
+    Raises:
+        SurroundingsFailed: there is no room for temporary files, or git failed.
+    """
+    return _one(sides, "--diff3", *(word for label in (ours, base, theirs) for word in ("-L", label)))
+
+
+def favoured(sides: Sides) -> bytes:
+    """One merge in which each conflict goes to ``theirs``.
+
+    Raises:
+        SurroundingsFailed: as :func:`marked`.
+    """
+    return _one(sides, "--theirs")
+
+
+def _one(sides: Sides, *options: str) -> bytes:
+    try:
+        with tempfile.TemporaryDirectory(prefix="porter-merge-") as folder:
+            paths = [Path(folder) / name for name in ("ours", "base", "theirs")]
+            for path, data in zip(paths, (sides.ours, sides.base, sides.theirs)):
+                path.write_bytes(data)
+            # the status is the number of conflicts, at most 127
+            return run_git("merge-file", "--stdout", *options, *map(str, paths), status=range(128))
+    except GitFailed as error:
+        if "binary" not in error.stderr:
+            raise
+        return sides.ours  # as git leaves it in a merge
+    except OSError as error:
+        raise _no_room(error) from error
+
+
+def _no_room(error: OSError | GitFailed | None) -> SurroundingsFailed:
+    return SurroundingsFailed(
+        f"cannot merge in {tempfile.gettempdir()}",
+        error.stderr if isinstance(error, GitFailed) else str(error),
+        "TMPDIR names another folder for temporary files.",
+    )
+
+
 def _trivial(job: Sides) -> bytes | None:
     """The result where one side, or both in the same way, changed the base; None where there is something to merge."""
     if job.ours in (job.base, job.theirs):
@@ -84,15 +132,25 @@ def _settled(job: Sides) -> Merged:
 def _batch(jobs: Sequence[Sides], ours: str, theirs: str) -> list[Merged]:
     if not jobs:
         return []
-    try:
-        with tempfile.TemporaryDirectory(prefix="porter-merge-") as folder:
-            return _merged(Path(folder), jobs, ours, theirs)
-    except OSError as error:
-        raise SurroundingsFailed(
-            f"cannot merge in {tempfile.gettempdir()}",
-            error.strerror or str(error),
-            "TMPDIR names another folder for temporary files.",
-        ) from error
+    failed: OSError | GitFailed | None = None
+    for place in _places():
+        try:
+            with tempfile.TemporaryDirectory(prefix="porter-merge-", dir=place) as folder:
+                return _merged(Path(folder), jobs, ours, theirs)
+        except (OSError, GitFailed) as error:  # full, most likely: the next one may do
+            failed = error
+    raise _no_room(failed) from failed
+
+
+def _places() -> list[str]:
+    """Where to work, in order: memory, where the system has a folder there, then the usual folder.
+
+    On a disk that others use, thousands of files that live for a second take several times as long as merging them.
+    """
+    usual = [tempfile.gettempdir()]
+    if "TMPDIR" in os.environ or not _MEMORY.is_dir() or not os.access(_MEMORY, os.W_OK):
+        return usual
+    return [str(_MEMORY), *usual] if shutil.disk_usage(_MEMORY).free > _ROOM else usual
 
 
 def _merged(folder: Path, jobs: Sequence[Sides], ours: str, theirs: str) -> list[Merged]:

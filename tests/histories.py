@@ -68,7 +68,7 @@ def real(folder: Path) -> Line | None:
 
 
 def _text(name: str, count: int) -> str:
-    return "".join(f"{name} line {n}\n" for n in range(1, count + 1))
+    return "".join(f"# {name} line {n}\n" for n in range(1, count + 1))  # a comment: porter verify compiles it
 
 
 FILES: Mapping[str, str] = {

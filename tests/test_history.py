@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from histories import COMMITS, FILES, Line
+from histories import COMMITS, Line
 from sources import git, git_server, serving
 
 from porter.cache import Cache, Damaged
@@ -151,11 +151,6 @@ def test_snapshots(line: Line, history: History) -> None:
     assert not later.partial
 
 
-def test_licences(line: Line, history: History) -> None:
-    assert history.licences(line.lock.pin.commit) == {"LICENSE": FILES["LICENSE"].encode()}
-    assert b"AFFERO" in history.licences(history.resolve("v7.0"))["LICENSE"]
-
-
 def test_commits_that_touched_lines(line: Line, history: History) -> None:
     pin, until = line.lock.pin.commit, history.resolve("v7.0")
     assert [s.subject for s in history.touching(pin, until, "val.py")] == [
@@ -167,6 +162,11 @@ def test_commits_that_touched_lines(line: Line, history: History) -> None:
     ]
     assert history.touching(pin, until, "train.py", (900, 901)) == []
     assert history.touching(pin, until, "absent.py", (1, 2)) == []
+    assert [s.subject for s in history.counting(pin, until, "val.py", "val line 15, otherwise")] == [
+        "Change it back",
+        "Change what the patch changes",
+    ]
+    assert history.counting(pin, until, "val.py", "-val line") == []
 
 
 def test_a_fetch_brings_what_is_new_and_no_more(line: Line, tmp_path: Path) -> None:

@@ -114,7 +114,9 @@ def test_what_upstream_made_as_well_is_taken(bench: Bench) -> None:
 def test_what_upstream_made_and_changed_beside_it_is_taken_too(bench: Bench) -> None:
     """Three-way that is a conflict or nothing at all; that the patch can be taken back says which."""
     tree = bench.tree("Fix the same bug")
-    text = bench.text(tree["utils/general.py"]).replace("general line 16\n", "").replace("line 25\n", "line 25, more\n")
+    text = (
+        bench.text(tree["utils/general.py"]).replace("# general line 16\n", "").replace("line 25\n", "line 25, more\n")
+    )
     assert (
         bench.placer.place(bench.patch("Fix a bug"), bench.with_text(tree, "utils/general.py", text)).outcome == TAKEN
     )
@@ -131,9 +133,8 @@ def test_a_conflict_has_all_sides_and_the_markers(bench: Bench) -> None:
     assert conflict.base == bench.patch("Validate on any device").before["val.py"]
     assert conflict.theirs == bench.patch("Validate on any device").after["val.py"]
     marked = bench.contents[conflict.marked].decode()
-    assert (
-        "<<<<<<< upstream\nval line 15, otherwise\n=======\nval line 15, on a device\n>>>>>>> Validate on any device\n"
-    ) in marked
+    sides = "<<<<<<< upstream\n# val line 15, otherwise\n=======\n# val line 15, on a device\n>>>>>>> "
+    assert f"{sides}Validate on any device\n" in marked
 
 
 @pytest.mark.parametrize(

@@ -89,17 +89,34 @@ def test_binary_contents_do_not_merge() -> None:
     assert not found.clean
 
 
-def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def usual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files, with none in memory."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    threeway.merge([Sides(BASE, BASE + b"a\n", b"b\n" + BASE)])
-    assert os.listdir(tmp_path) == []
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return tmp_path
 
 
-def test_no_room_for_temporary_files_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
+JOB = Sides(BASE, BASE + b"a\n", b"b\n" + BASE)
+
+
+def test_nothing_is_left_behind(usual: Path) -> None:
+    threeway.merge([JOB])
+    assert os.listdir(usual) == []
+
+
+def test_no_room_for_temporary_files_is_said(usual: Path) -> None:
+    usual.rmdir()
     with pytest.raises(SurroundingsFailed, match="cannot merge") as error:
-        threeway.merge([Sides(BASE, BASE + b"a\n", b"b\n" + BASE)])
+        threeway.merge([JOB])
     assert "TMPDIR" in error.value.hint
+
+
+def test_memory_that_is_full_is_not_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/dev/full is a folder of no use, too: whatever goes wrong there, the usual folder is tried."""
+    monkeypatch.setattr(threeway, "_places", lambda: ["/dev/full", str(tmp_path)])
+    assert threeway.merge([JOB]) == [Merged(b"b\n" + BASE + b"a\n", True)]
+    assert os.listdir(tmp_path) == []
 
 
 def test_no_merges_at_all() -> None:

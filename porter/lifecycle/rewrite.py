@@ -17,6 +17,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from porter.stack import COMMON, SERIES, Build, Builder, Stack, load_parts
 
 _JOURNAL = "journal.json"
 _UNWRITTEN = "Nothing was written. Bring the patches in step in one tree: porter apply with every --target."
+_AT_ONCE = 16  # files to wait for
 _PATIENCE = 10.0  # seconds to wait for another porter; writing takes a fraction of one
 
 
@@ -235,6 +237,18 @@ def recover(project: Project) -> None:
         _finish(project)
 
 
+def make_state(project: Project) -> None:
+    """Make the folder for what porter is in the middle of, which git does not see.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    project.state.mkdir(exist_ok=True)
+    ignore = project.state / ".gitignore"
+    if not ignore.exists():
+        document.write(ignore, b"# written by porter: nothing here belongs into a commit\n*\n")
+
+
 def _check_access(project: Project, edits: Sequence[Edit]) -> None:
     for folder in sorted({(project.root / edit.path).resolve().parent for edit in edits} | {project.root}):
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -249,10 +263,7 @@ def _locked(project: Project) -> Iterator[None]:
         SurroundingsFailed: the lock cannot be made, or another porter keeps it.
     """
     try:
-        project.state.mkdir(exist_ok=True)
-        ignore = project.state / ".gitignore"
-        if not ignore.exists():
-            document.write(ignore, b"# written by porter: nothing here belongs into a commit\n*\n")
+        make_state(project)
         descriptor = os.open(project.state / f"{REWRITE_NAME}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise SurroundingsFailed(f"cannot write {project.state}", error.strerror or str(error)) from error
@@ -284,8 +295,8 @@ def _prepare(project: Project, edits: Sequence[Edit]) -> None:
                 _keep_mode(project.root / edit.path, new / str(number))
             journal.append({"path": edit.path, "before": _digest(edit.before), "after": _digest(edit.after)})
         (new / _JOURNAL).write_text(json.dumps(journal, indent=1) + "\n")
-        for path in new.iterdir():
-            _sync(path)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:  # the disk writes what waits for it in one go
+            list(pool.map(_sync, new.iterdir()))
         _sync(new)
         new.rename(project.state / REWRITE_NAME)
         _sync(project.state)
