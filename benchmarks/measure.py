@@ -5,27 +5,15 @@ from __future__ import annotations
 import os
 import platform
 import resource
-import statistics
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-T = TypeVar("T")
+from porter.bench.turns import in_turn, ratios, spread
 
-
-def in_turn(repeats: int, subjects: Mapping[str, Callable[[], T]]) -> dict[str, list[T]]:
-    """Measure each subject once, then each again, ``repeats`` times over; subject -> its measurements.
-
-    Every other round goes backwards, so that no subject always follows the same one.
-    """
-    found: dict[str, list[T]] = {name: [] for name in subjects}
-    for turn in range(repeats):
-        names = list(subjects) if turn % 2 == 0 else list(reversed(list(subjects)))
-        for name in names:
-            found[name].append(subjects[name]())
-    return found
+__all__ = ["Cost", "cost", "in_turn", "machine", "ratios", "seconds", "spread"]
 
 
 class Cost(NamedTuple):
@@ -54,17 +42,6 @@ def cost(command: Sequence[object], cwd: Path | None = None, env: Mapping[str, s
         raise SystemExit(f"{' '.join(words)} ended with status {done.returncode}:\n{done.stdout.decode()}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return Cost(took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-
-
-def spread(values: Sequence[float], unit: str, scale: float = 1.0) -> str:
-    """Median and range, as ``12.3 ms (11.9 to 14.0)``."""
-    low, middle, high = (scale * v for v in (min(values), statistics.median(values), max(values)))
-    return f"{middle:.4g} {unit} ({low:.4g} to {high:.4g})"
-
-
-def ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
-    """The ratio in each round: both were measured one right after the other."""
-    return [a / b for a, b in zip(over, under)]
 
 
 def machine() -> str:

@@ -2,7 +2,8 @@
 
     python benchmarks/training.py --pristine v6.0/ --patched yolov5/ --data scenes/data.yaml [--rounds 4]
 
-Run it with the Python of the environment to measure in (Python 3.9, torch 1.9.1: the one that unpatched v6.0 runs in).
+Run it with the Python of the environment to measure in (Python 3.9, torch 1.9.1: the one that unpatched v6.0 runs in),
+porter installed there.
 Each run is a process of its own that trains yolov5n with no worker processes, so that the data loading is counted as
 well, and notes the time at the end of every iteration: wall time, and the CPU time of the process, which other programs
 on the machine disturb far less. The first epoch is warm-up (it also draws pictures in threads); an iteration's time is

@@ -33,7 +33,7 @@ def key(targets: Iterable[str]) -> str:
 def available(patches: Path) -> tuple[str, ...]:
     """The targets that a folder of stacks has a stack for, sorted."""
     found = (folder.name for folder in patches.iterdir() if (folder / SERIES).is_file()) if patches.is_dir() else ()
-    return tuple(sorted(name for name in found if name != COMMON))
+    return tuple(sorted(name for name in found if name != COMMON and not name.startswith(".")))  # .NAME: made aside
 
 
 def combined(targets: Iterable[str]) -> list[tuple[str, ...]]:

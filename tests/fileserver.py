@@ -48,6 +48,8 @@ class Shelf:
         headers: more headers of an answer with a file.
         alter: changes the headers of a range's answer.
         log: every request, in order.
+        most: the most requests that were served at once.
+        sent: bytes of bodies that were given out.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -65,6 +67,8 @@ class Shelf:
     log: list[Asked] = field(default_factory=list)
     url: str = ""
     serving: int = 0
+    most: int = 0
+    sent: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -82,6 +86,7 @@ class Handler(BaseHTTPRequestHandler):
             one.log.append(asked)
             special = one.answers.pop(0) if one.answers else None
             one.serving += 1
+            one.most = max(one.most, one.serving)
             if one.serving > one.at_once:
                 special = 503, {}
         try:
@@ -123,7 +128,9 @@ class Handler(BaseHTTPRequestHandler):
             if value is not None:
                 self.send_header(name, str(value))
         self.end_headers()
-        self._send(data if cut is None else data[:cut])
+        body = data if cut is None else data[:cut]
+        one.sent += len(body)
+        self._send(body)
         if cut is not None or length != len(data):
             self.close_connection = True
         if cut is not None and one.reset:

@@ -27,7 +27,7 @@ _SMALL = 16 << 20  # bytes that may come out of any archive, however small it is
 _SPARE = 16 << 20  # bytes of the disk that are left free
 _SKIPPED = ("__MACOSX/",)  # what macOS adds to an archive about its own files
 # What zipfile raises when an archive's bytes make no sense.
-_UNREADABLE = (
+UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
@@ -93,7 +93,7 @@ def _reading(archive: Path) -> Iterator[None]:
     """Say in one way what is wrong with an archive, or with the disk."""
     try:
         yield
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         hint = f"Remove it and download it again: rm '{archive}'"
         raise CheckFailed(f"{archive} is damaged, or no zip archive", str(error), hint) from error
     except OSError as error:

@@ -244,7 +244,7 @@ def _mirrored(url: str, name: str, mirror: str) -> str:
         found = f"{mirror.rstrip('/')}/{name}"
     else:
         folder = Path(os.path.expanduser(mirror))
-        found = str(folder / name) if folder.is_dir() else "://"
+        found = str(folder / name) if mirror and folder.is_dir() else "://"
     if not _is_url(found) and "://" in found:
         raise WrongUsage(
             f"{mirror!r} is no mirror: neither an http or https URL nor a folder",

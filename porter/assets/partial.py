@@ -241,15 +241,34 @@ def claim(destination: Path, progress: Progress) -> Iterator[Partial | None]:
     Raises:
         SurroundingsFailed: the folder cannot be written to.
     """
+    parents = [folder for folder in destination.parents if not folder.exists()]
+    try:
+        descriptor = _take(destination, progress)
+        if descriptor is None:
+            yield None
+            return
+        partial = Partial(destination, descriptor)
+        try:
+            yield partial
+        finally:
+            partial.close()
+    finally:
+        for folder in parents:
+            with suppress(OSError):  # there is something in it, as there should be
+                folder.rmdir()
+
+
+def _take(destination: Path, progress: Progress) -> int | None:
+    """The locked descriptor of ``NAME.part``, which is made where it is missing; ``None`` if the file is there."""
     part = _beside(destination)
     waited = False
     with _writing(destination):
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            if destination.exists():
-                descriptor = -1
-                break
-            descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        while not destination.exists():
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+            except FileNotFoundError:  # another porter, which failed, just removed the folder that it had made
+                continue
             try:
                 if not waited and not _locked(descriptor, fcntl.LOCK_NB):
                     progress.note(f"another porter is downloading {destination}; waiting for it")
@@ -257,21 +276,14 @@ def claim(destination: Path, progress: Progress) -> Iterator[Partial | None]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 # the other one may have given it its name, or removed it
                 if os.fstat(descriptor).st_ino == os.stat(part).st_ino and not destination.exists():
-                    break
+                    return descriptor
             except FileNotFoundError:
                 pass
             except BaseException:
                 os.close(descriptor)
                 raise
             os.close(descriptor)
-    if descriptor < 0:
-        yield None
-        return
-    partial = Partial(destination, descriptor)
-    try:
-        yield partial
-    finally:
-        partial.close()
+    return None
 
 
 def _locked(descriptor: int, how: int) -> bool:

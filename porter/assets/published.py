@@ -21,7 +21,7 @@ from porter.assets import archive
 from porter.assets.dataset import YAML, data_yaml
 from porter.assets.digests import Digests
 from porter.assets.download import Wanted, fetch
-from porter.errors import CheckFailed, SurroundingsFailed
+from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.patience import Patience
 from porter.progress import Progress
 
@@ -132,6 +132,28 @@ def obtain(
         return _there(published, path)
     except OSError as error:
         raise SurroundingsFailed(f"cannot make {path}", error.strerror or str(error)) from error
+
+
+def link(path: Path, folder: Path) -> Path:
+    """Have ``folder/NAME`` lead to a data set elsewhere, as v6.0's yaml looks for it there; the link.
+
+    Raises:
+        WrongUsage: something else is there.
+        SurroundingsFailed: it cannot be made.
+    """
+    place = Path(os.path.abspath(folder)) / path.name
+    if place.exists() and place.samefile(path):
+        return place
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(path)
+    except FileExistsError as error:
+        raise WrongUsage(
+            f"{place} is there already, and is not {path}", hint=f"Move it away: mv '{place}' ..."
+        ) from error
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot make {place}", error.strerror or str(error)) from error
+    return place
 
 
 def _there(published: Published, path: Path) -> Fetched:

@@ -120,7 +120,10 @@ class Transfer:
                     parts = _Parts(self)
                     parts.claim(span)
                 parts.start()
-                parts.take(answer, span)
+                try:
+                    parts.take(answer, span)
+                except Cut as cut:
+                    parts.hand_back(span, cut)
             parts.finish(client)
         finally:
             parts.stop()
@@ -164,6 +167,8 @@ class _Parts:
         self._caller = threading.current_thread()
         self._lock = threading.Lock()
         self._claimed: list[Span] = []
+        self._others = 0  # threads at work
+        self._rest_until = 0.0
         self._stopped = False
         self._trouble: BaseException | None = None
 
@@ -189,7 +194,8 @@ class _Parts:
     def start(self) -> None:
         """More connections, if there is enough for them to do."""
         left = sum(end - start for start, end in self._partial.missing())
-        for _ in range(min(self._transfer.parts - 1, left // _LEAST)):
+        self._others = min(self._transfer.parts - 1, left // _LEAST)
+        for _ in range(self._others):
             threading.Thread(target=self._work, daemon=True).start()
 
     def finish(self, client: Client) -> None:
@@ -199,13 +205,29 @@ class _Parts:
                 trouble = self._trouble
             if trouble is not None:
                 raise trouble
-            span = self.next()
+            resting = time.monotonic() < self._rest_until and self._others
+            span = None if resting else self.next()
             if span is None:  # the others are at it
                 client.check_time()
                 time.sleep(0.01)
                 self._transfer.tell()
-            else:
+                continue
+            try:
                 self._fetch(client, span)
+            except Cut as cut:
+                self.hand_back(span, cut)
+
+    def hand_back(self, span: Span, cut: Cut) -> None:
+        """The caller's connection failed: it rests while others work, else that is the end of this attempt.
+
+        Raises:
+            Cut: no other connection is at work.
+        """
+        with self._lock:
+            self._claimed.remove(span)
+            if not self._others:
+                raise cut
+            self._rest_until = time.monotonic() + max(cut.wait, pause(1))
 
     def stop(self) -> None:
         """The threads end as soon as they notice."""
@@ -253,6 +275,9 @@ class _Parts:
         except BaseException as error:  # raised again in the caller's thread
             with self._lock:
                 self._trouble = self._trouble or error
+        finally:
+            with self._lock:
+                self._others -= 1
 
     def _fetch(self, client: Client, span: Span) -> None:
         """One span with requests of its own; after a cut what it lacks, as long as something comes."""

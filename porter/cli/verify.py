@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.cli.shared import FOLDER, colour
+from porter.cli.shared import FOLDER, colour, complete_target
 
 if TYPE_CHECKING:
     from porter.progress import Terminal
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--target", "target", required=True, metavar="NAME", help="A device family, mlu or tpu.")
+@click.option(
+    "--target",
+    "target",
+    required=True,
+    metavar="NAME",
+    shell_complete=complete_target,
+    help="A device family of `porter targets`.",
+)
 @click.option(
     "--device",
     type=click.Choice(["auto", "hardware", "emulated", "cpu"]),

@@ -29,7 +29,6 @@ _TRAILERS = {
     "Stack": (r"[a-z][a-z0-9]*", "the stack's name"),
 }
 _CONFLICT = re.compile(rb"(<{7}|>{7}|\|{7})( .*)?\r?\n?|={7}\r?\n?")
-_OTHER_FILES = {COMMON: {SERIES}}
 
 
 @dataclass(frozen=True, order=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from porter import signals
 from porter.commands.apply import apply
-from porter.commands.status import status
+from porter.commands.status import must_hold
 from porter.errors import PorterError, SurroundingsFailed, WrongUsage
 from porter.progress import Progress
 from porter.project import Project
@@ -80,16 +80,16 @@ def verify(
         known = ", ".join(available(project.patches))
         raise WrongUsage(f"there is no target {request.target!r}", hint=f"There are: {known}.")
     target = Target.load(project.patches / request.target)
-    checks = select(request.level, request.checks, request.target)
+    checks = select(request.level, request.checks, target)
     if request.tree is not None:
-        _must_hold(project, request.tree, target)
+        must_hold(project, request.tree, target.name)
     root = Path(tempfile.mkdtemp(prefix="porter-verify-"))
     try:
         tree = request.tree or _make(project, target, root, progress)
         device = _device(request, target, checks)
         begun(f"{target.name}: {tree if request.tree else 'a tree made aside'}, on {device.says}")
         jobs = request.jobs or min(4, os.cpu_count() or 1)
-        children = Children(root, request.python, jobs, request.timeout)
+        children = Children(root, request.python, jobs, request.timeout, kept=target.inherited)
         session = Session(project, tree.absolute(), target, device, children, root, request.data, progress)
         data = "none: nothing is run"
         if any(found.level != "static" for found in checks):
@@ -107,14 +107,6 @@ def verify(
     seconds = time.monotonic() - started
     emulated = device.kind == "emulated"
     return Report(target.name, str(tree), device.says, data, emulated, request.level, tuple(outcomes), seconds)
-
-
-def _must_hold(project: Project, tree: Path, target: Target) -> None:
-    """Refuse a folder that is no tree, or another target's."""
-    found = status(project, tree)
-    if target.name not in found.targets:
-        holds = "+".join(found.targets) or "no stack"
-        raise WrongUsage(f"{tree} holds {holds}, not {target.name}", hint=f"porter apply --target {target.name} DIR")
 
 
 def _make(project: Project, target: Target, root: Path, progress: Progress) -> Path:

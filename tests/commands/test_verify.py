@@ -36,10 +36,10 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_whole_tree(tree: Path, temporary: Path) -> None:
     done = verify("--target", "mlu", "--level", "static", tree)
     assert done.returncode == 0, done.stderr
-    first, check, last = done.stdout.splitlines()
+    first, *checks, last = done.stdout.splitlines()
     assert first == f"mlu: {tree}, on no device: nothing is run"
-    assert check.startswith("passed    tree ")
-    assert last.startswith("mlu: 1 passed in ")
+    assert sorted(line.split()[:2] for line in checks) == [["passed", "audit"], ["passed", "tree"]]
+    assert last.startswith("mlu: 2 passed in ")
     assert list(temporary.iterdir()) == []
 
 
@@ -63,7 +63,8 @@ def test_a_changed_tree_fails(tree: Path, tmp_path: Path) -> None:
     assert "failed    tree " in done.stdout and "train.py is changed; train.py:1:" in done.stdout
     assert f"repeat: porter verify --target mlu --check tree --keep {tree}" in done.stdout
     found = json.loads(reports[0].read_text())
-    assert [(check["check"], check["state"]) for check in found["checks"]] == [("tree", "failed")]
+    assert [(check["check"], check["state"]) for check in found["checks"]] == [("tree", "failed"), ("audit", "failed")]
+    assert "train.py:1: not Python" in done.stdout
     assert "train.py is changed" in reports[1].read_text()
 
 

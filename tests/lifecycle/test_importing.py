@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from sources import git
@@ -12,6 +13,7 @@ from porter.commands.apply import apply
 from porter.commands.lint import lint
 from porter.errors import CheckFailed, WrongUsage
 from porter.lifecycle.importing import Imported, Request, take
+from porter.progress import Progress
 from porter.project import Project
 from porter.stack import load_part
 
@@ -223,6 +225,28 @@ def test_what_it_was_made_for_is_found_in_the_history(project: Project, made: Pa
         named = take(project, Request(source, "mlu", base="v6.0", tree=vendor.parent / f"named-{commit_id[:7]}"))
         assert named.base.endswith("as you said")
         git("reset", "-q", "--hard", cwd=vendor)
+
+
+def test_without_the_history_the_pin_is_taken(
+    project: Project, vendor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTER_CACHE", str(tmp_path / "cache"))
+    apply(project, ["mlu"], tmp_path / "filled")
+    git("switch", "-q", "--detach", "origin/master", cwd=vendor)
+    (vendor / "train.py").write_text((vendor / "train.py").read_text() + "mlu = 1\n")
+    source = diff(vendor)
+
+    class Heard(Progress):
+        notes: ClassVar[list[str]] = []
+
+        def note(self, line: str) -> None:
+            self.notes.append(line)
+
+    request = Request(source, "mlu", tree=tmp_path / "look", upstream=str(tmp_path / "absent"))
+    made = take(project, request, Heard())
+    assert made.base.startswith("v6.0 (")
+    assert [line for line in Heard.notes if "history cannot be had" in line]
+    assert made.rejects == ("train.py.rej",)
 
 
 def test_what_cannot_be_imported(project: Project, vendor: Path, tmp_path: Path, own_home: Path) -> None:

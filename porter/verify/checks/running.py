@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from porter.emulator import load_profile
 from porter.verify.checks.training import learned, results
+from porter.verify.device import card_of
 from porter.verify.plan import Failed, Finding, NotShown, check
 from porter.verify.session import DRIVERS, NANO, Session, newest, well
 
@@ -41,7 +41,8 @@ def amp(session: Session) -> Finding:
             raise NotShown("this torch has no mixed precision on the cpu")
         casts = True
     else:
-        casts = load_profile(session.device.profile or session.target.emulated[0]).casts
+        card = card_of(session.target, session.device.profile)
+        casts = card is None or card.casts
     if half != casts:
         raise Failed(f"convolutions ran in {', '.join(found['dtypes'])}{'' if half else ', none in half precision'}")
     if found["enabled"] and found["saved"] != found["restored"]:
@@ -51,7 +52,7 @@ def amp(session: Session) -> Finding:
     return Finding(f"{len(found['losses'])} finite losses, {', '.join(found['dtypes'])}{plain}; {scaler}")
 
 
-@check("full", "train_fp16.py trains with weights in half precision", targets=("tpu",))
+@check("full", "train_fp16.py trains with weights in half precision", feature="fp16")
 def fp16(session: Session) -> Finding:
     cwd = session.children.folder("fp16")
     words = (*NANO, "--data", session.copy_data(cwd), "--project", "runs", "--epochs", 1)
@@ -173,7 +174,8 @@ def metrics(session: Session) -> Finding:
     expected = found["batch_size"] / found["batch_time_avg"] * found["cards"]
     if abs(found["throughput"] / expected - 1) > 0.02:
         raise Failed(f"throughput is {found['throughput']}, batch_size / batch_time_avg * cards is {expected:.2f}")
-    if session.target.name == "mlu" and session.device.kind != "cpu" and not found["hardware_time_avg"]:
+    timed = "hardware-time" in session.target.features and session.device.kind != "cpu"
+    if timed and not found["hardware_time_avg"]:
         raise Failed("hardware_time_avg is empty")
     if (run.run.folder / "accuracy.log").exists():
         raise Failed("training wrote the file of val.py")

@@ -1,0 +1,98 @@
+"""``porter weights``: the group of commands about checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from porter.cli.shared import FOLDER, MIRROR, print_json
+
+if TYPE_CHECKING:
+    from porter.assets.checkpoint import Checkpoint
+
+
+@click.group()
+def weights() -> None:
+    """Checkpoints (.pt): downloaded, looked into without running them."""
+
+
+@weights.command()
+@click.option("--release", default="v6.0", show_default=True, help="Of upstream: v6.0 or v6.1.")
+@click.option("--dest", metavar="DIR", type=FOLDER, default=".", help="Where to put it.  [default: the current folder]")
+@MIRROR
+@click.option("--json", "as_json", is_flag=True, help="Say what was done as JSON.")
+@click.argument("name", metavar="yolov5s.pt")
+def fetch(release: str, dest: Path, mirrors: tuple[str, ...], as_json: bool, name: str) -> None:
+    """Download a checkpoint of upstream's: yolov5 n, s, m, l or x, for 1280 pixels with a 6, as yolov5m6.pt.
+
+    What was downloaded when it is interrupted is gone on with. The digest of a first download is kept, and later ones
+    are held to it. PORTER_MIRROR names mirrors for every download.
+    """
+    from porter.assets.weights import obtain
+    from porter.progress import Terminal
+
+    with Terminal() as progress:
+        made = obtain(name, dest, progress, release=release, mirrors=mirrors)
+    how = "fetched" if made.source else "there already"
+    if as_json:
+        fields = {"how": how, "sha256": made.sha256, "source": made.source, "trust": made.trust}
+        print_json({"path": str(made.path), **fields})
+        return
+    click.echo(f"{made.path}: {how}\n  {made.trust}")
+    click.echo(f"Next, in a tree: python train.py --weights {made.path} --data coco128.yaml")
+
+
+@weights.command()
+@click.option("--json", "as_json", is_flag=True, help="Say everything as JSON.")
+@click.argument("file", metavar="FILE", type=FOLDER)
+def inspect(as_json: bool, file: Path) -> None:
+    """Say what a checkpoint is; nothing in it is run, and torch is not needed.
+
+    A file that would run something is refused by the name of what it would run. Exit code 1 then.
+    """
+    from porter.assets.checkpoint import inspect as run
+
+    found = run(file)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        for name, text in _lines(found):
+            click.echo(f"{name:12}{text}")
+
+
+def _lines(found: Checkpoint) -> list[tuple[str, str]]:
+    from porter.assets.partial import amount
+
+    def counted(counts: dict[str, int]) -> str:
+        return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+    lines = [("file", f"{found.path}, {amount(found.size)}, {found.kind} ({found.format})")]
+    if found.kind == "YOLOv5 checkpoint":
+        shown = ", ".join(found.classes[:5]) + (", …" if len(found.classes) > 5 else "")
+        scales = (f"{_pairs(row)} (stride {stride:g})" for stride, row in zip(found.strides, found.anchors))
+        lines += [
+            ("model", f"{found.model or 'of an unknown yaml'}, {found.layers} layers, {found.parameters:,} parameters"),
+            ("classes", f"{len(found.classes)}: {shown}"),
+            ("anchors", "; ".join(scales) or "not known"),
+            ("epoch", _epoch(found)),
+            ("EMA", "yes" if found.ema else "no"),
+        ]
+        if found.best_fitness is not None:
+            lines.append(("fitness", f"{found.best_fitness:.4f}"))
+        if found.date:
+            lines.append(("date", found.date))
+    elif found.parameters:
+        lines.append(("parameters", f"{found.parameters:,}"))
+    lines += [("tensors", counted(found.dtypes)), ("saved on", counted(found.devices))]
+    return [(name, text) for name, text in lines if text]
+
+
+def _pairs(row: list[float]) -> str:
+    return " ".join(f"{width:g}x{height:g}" for width, height in zip(row[::2], row[1::2]))
+
+
+def _epoch(found: Checkpoint) -> str:
+    where = "finished" if found.epoch == -1 else "unknown" if found.epoch is None else f"{found.epoch}, from 0"
+    return f"{where}; with the optimizer: train.py --resume goes on" if found.optimizer else f"{where}; no optimizer"

@@ -1,0 +1,664 @@
+from __future__ import annotations
+
+import email.utils
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from fileserver import Asked, Handler, Shelf, shelf
+from sources import closed_port, mute_port
+
+import porter
+from porter.assets import request, transfer
+from porter.assets.digests import Digests
+from porter.assets.download import Downloaded, Wanted, fetch
+from porter.errors import CheckFailed, PorterError, SurroundingsFailed, WrongUsage
+from porter.patience import Patience, pause
+from porter.progress import Progress
+
+DATA = random.Random(1).randbytes(2_000_000)
+SPAN = 200_000
+QUICK = Patience(silence=5, tries=3)
+
+
+@pytest.fixture(autouse=True)
+def small_spans(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of 200 kB, so that ten of them make a file; and waits of hundredths of a second."""
+    for name in ("_FIRST", "_LEAST", "_MOST"):
+        monkeypatch.setattr(transfer, name, SPAN)
+    monkeypatch.setattr(transfer, "pause", lambda failures: 0.01)
+    for name in ("http_proxy", "https_proxy"):  # nothing leaves this machine
+        monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+class Heard(Progress):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.steps: list[tuple[int, int | None]] = []
+
+    def note(self, line: str) -> None:
+        self.notes.append(line)
+
+    def transfer(self, what: str, done: int, total: int | None) -> None:
+        self.steps.append((done, total))
+
+
+def get(server: Shelf | str, folder: Path, heard: Progress | None = None, **options: object) -> Downloaded:
+    url = server if isinstance(server, str) else f"{server.url}/file.bin"
+    wanted = Wanted(url, options.pop("mirrors", ()), options.pop("check", lambda path: None))  # type: ignore[arg-type]
+    options.setdefault("patience", QUICK)
+    return fetch(wanted, folder / "file.bin", heard or Progress(), **options)  # type: ignore[arg-type]
+
+
+def right(made: Downloaded, data: bytes = DATA) -> None:
+    """The file is whole, and nothing is beside it."""
+    assert made.path.read_bytes() == data
+    assert made.sha256 == hashlib.sha256(data).hexdigest()
+    assert os.listdir(made.path.parent) == [made.path.name]
+
+
+def fails(kind: type[PorterError], server: Shelf | str, folder: Path, left: int = 0, **options: object) -> PorterError:
+    """Nothing is under the file's name afterwards."""
+    with pytest.raises(kind) as caught:
+        get(server, folder, **options)
+    assert not (folder / "file.bin").exists()
+    assert len(os.listdir(folder)) == left if folder.exists() else left == 0
+    return caught.value
+
+
+# -- servers that work ------------------------------------------------------------------------------------------
+
+
+def test_a_small_file_is_one_request(tmp_path: Path) -> None:
+    with shelf({"/file.bin": DATA[:1000]}) as server:
+        right(get(server, tmp_path / "new" / "folder"), DATA[:1000])
+        assert len(server.log) == 1
+
+
+def test_a_large_file_comes_in_parts_at_once(tmp_path: Path) -> None:
+    heard = Heard()
+    with shelf({"/file.bin": DATA}, rate=2_000_000) as server:
+        right(get(server, tmp_path, heard))
+        assert server.most == 4
+        assert server.sent == len(DATA)
+        assert sorted(asked.span or (0, 0) for asked in server.log) == [
+            (at, at + SPAN) for at in range(0, len(DATA), SPAN)
+        ]
+    assert all(total in (None, len(DATA)) for _, total in heard.steps)
+    assert [done for done, _ in heard.steps] == sorted(done for done, _ in heard.steps)
+
+
+def test_one_connection_if_asked_for(tmp_path: Path) -> None:
+    with shelf({"/file.bin": DATA}) as server:
+        right(get(server, tmp_path, parts=1))
+        assert server.most == 1
+
+
+@pytest.mark.parametrize(
+    ("unusual", "requests"),
+    [
+        ({"ranges": False}, 1),
+        ({"ranges": False, "length": lambda true: None}, 1),  # the end of the connection is the end of the file
+        ({"etag": None}, 2),  # with no word on the edition there is nothing to hold parts together
+        ({"etag": 'W/"weak"'}, 2),
+        ({"etag": 'W/"weak"', "date": "Tue, 12 Oct 2021 00:00:00 GMT"}, 10),
+        ({"etag": None, "date": "Tue, 12 Oct 2021 00:00:00 GMT"}, 10),
+    ],
+)
+def test_what_a_server_can_do_decides(tmp_path: Path, unusual: dict[str, object], requests: int) -> None:
+    with shelf({"/file.bin": DATA}, **unusual) as server:
+        right(get(server, tmp_path))
+        assert len(server.log) == requests
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    with shelf({"/file.bin": b""}) as server:
+        right(get(server, tmp_path), b"")
+
+
+def test_a_server_with_few_connections(tmp_path: Path) -> None:
+    """The connections that are too many are given up; no byte is asked for twice."""
+    with shelf({"/file.bin": DATA}, rate=4_000_000, at_once=2) as server:
+        right(get(server, tmp_path))
+        assert server.sent == len(DATA)
+
+
+# -- cuts -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reset", [True, False], ids=["reset", "silent end"])
+@pytest.mark.parametrize("cut", [0, 1, SPAN // 2, SPAN - 1])
+def test_after_a_cut_only_the_rest_is_fetched(tmp_path: Path, cut: int, reset: bool) -> None:
+    with shelf({"/file.bin": DATA}, cut=lambda number, _: cut if number % 2 else None, reset=reset) as server:
+        right(get(server, tmp_path, patience=Patience(silence=5, tries=10)))
+        # a reset may take what was under way with it, a silent end nothing
+        assert server.sent <= len(DATA) * 1.5 if reset else server.sent == len(DATA)
+
+
+def test_a_server_without_ranges_that_cuts_begins_again(tmp_path: Path) -> None:
+    with shelf({"/file.bin": DATA}, ranges=False, cut=lambda number, _: 900_000 if number < 2 else None) as server:
+        right(get(server, tmp_path))
+        assert len(server.log) == 3
+
+
+def test_a_server_that_always_cuts_at_the_same_place(tmp_path: Path) -> None:
+    with shelf({"/file.bin": DATA}, ranges=False, cut=lambda *_: 900_000, reset=False) as server:
+        error = fails(SurroundingsFailed, server, tmp_path)
+        # once for getting there, then as often as patience says
+        assert len(server.log) == 3
+    assert "ended" in error.why and "3 times in a row" in error.why
+
+
+def test_what_came_before_a_failure_is_kept_and_gone_on_with(tmp_path: Path) -> None:
+    heard = Heard()
+    with shelf({"/file.bin": DATA}, cut=lambda number, _: 0 if number > 4 else None, reset=False) as server:
+        error = fails(SurroundingsFailed, server, tmp_path, left=2, heard=heard)
+        assert "cannot download file.bin" in error.what
+        assert "the connection ended" in error.why
+        assert any("1.0 MB are kept in" in note and "the same command goes on" in note for note in heard.notes)
+        server.cut = lambda *_: None
+        before = server.sent
+        right(get(server, tmp_path))
+        assert server.sent - before == len(DATA) - 5 * SPAN
+        assert all(asked.headers["if-range"] == '"one"' for asked in server.log[-5:])
+
+
+def test_a_file_that_changes_meanwhile_is_never_mixed(tmp_path: Path) -> None:
+    other = DATA[::-1]
+    for after in range(1, 10, 2):
+        with shelf({"/file.bin": DATA}) as server:
+
+            def change(number: int, asked: Asked, after: int = after, server: Shelf = server) -> None:
+                if number == after:
+                    server.files["/file.bin"], server.etag = other, '"two"'
+
+            server.cut = change
+            made = get(server, tmp_path / str(after), digests=Digests(tmp_path / f"{after}.json"))
+            # the request that changed it was still answered with the old one: the last leaves the old file whole
+            assert made.path.read_bytes() == (other if after < 9 else DATA)
+
+
+def test_a_file_that_changed_between_two_runs(tmp_path: Path) -> None:
+    with shelf({"/file.bin": DATA}, cut=lambda number, _: 0 if number > 4 else None) as server:
+        fails(SurroundingsFailed, server, tmp_path, left=2)
+        server.cut, server.etag, server.files["/file.bin"] = (lambda *_: None), '"two"', DATA[:1_500_000]
+        right(get(server, tmp_path), DATA[:1_500_000])
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda state: "no JSON",
+        lambda state: json.dumps({**state, "format": 2}),
+        lambda state: json.dumps({**state, "have": [[0, 10**12]]}),
+        lambda state: json.dumps({**state, "have": [[5, 3]]}),
+        lambda state: json.dumps({**state, "have": "all"}),
+        lambda state: json.dumps({**state, "size": "large"}),
+        lambda state: json.dumps({**state, "source": "https://example.com/other"}),
+        lambda state: json.dumps({**state, "size": 5}),
+        lambda state: json.dumps([state]),
+    ],
+)
+def test_a_state_that_makes_no_sense_is_not_believed(tmp_path: Path, spoil: Callable[[object], str]) -> None:
+    with shelf({"/file.bin": DATA}, cut=lambda number, _: 0 if number > 4 else None) as server:
+        fails(SurroundingsFailed, server, tmp_path, left=2)
+        state = tmp_path / "file.bin.part.json"
+        state.write_text(spoil(json.loads(state.read_text())))
+        server.cut, server.sent = (lambda *_: None), 0
+        right(get(server, tmp_path))
+        assert server.sent == len(DATA)
+
+
+def test_a_server_that_falls_silent(tmp_path: Path) -> None:
+    with mute_port() as port:
+        started = time.monotonic()
+        error = fails(SurroundingsFailed, f"http://127.0.0.1:{port}/x", tmp_path, patience=Patience(0.3, tries=2))
+        assert time.monotonic() - started < 5
+    assert "it said nothing for 0.3 s (2 times in a row)" in error.why
+
+
+def test_a_time_for_everything(tmp_path: Path) -> None:
+    with shelf({"/file.bin": DATA}, rate=200_000) as server:
+        started = time.monotonic()
+        fails(SurroundingsFailed, server, tmp_path, left=2, patience=Patience(5, whole=0.5))
+        assert time.monotonic() - started < 3
+
+
+# -- lies -------------------------------------------------------------------------------------------------------
+
+
+def test_a_length_that_is_too_long(tmp_path: Path) -> None:
+    with shelf({"/file.bin": DATA}, ranges=False, length=lambda true: true + 5) as server:
+        error = fails(SurroundingsFailed, server, tmp_path)
+    assert "ended" in error.why
+
+
+def test_a_length_that_is_too_short_fails_the_check(tmp_path: Path) -> None:
+    def whole(path: Path) -> None:
+        if path.stat().st_size != len(DATA):
+            raise CheckFailed("what came is too short")
+
+    with shelf({"/file.bin": DATA}, ranges=False, length=lambda true: true - 5) as server:
+        error = fails(CheckFailed, server, tmp_path, check=whole)
+    assert error.what == "what came is too short"
+    assert not Digests().path.exists()  # and its digest is not kept
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        lambda h: h.update({"Content-Range": "bytes 7-200006/2000000"}),
+        lambda h: h.update({"Content-Range": "bytes 0-199999/*"}),
+        lambda h: h.update({"Content-Range": "nonsense"}),
+        lambda h: h.pop("Content-Range"),
+    ],
+    ids=["another range", "no size", "nonsense", "none"],
+)
+def test_a_range_that_was_not_asked_for_is_not_believed(tmp_path: Path, lie: Callable[[dict[str, str]], None]) -> None:
+    """Such a server is asked for the file as a whole."""
+    with shelf({"/file.bin": DATA}, alter=lie) as server:
+        right(get(server, tmp_path))
+        assert server.log[-1].span is None
+
+
+def test_later_answers_that_name_another_size(tmp_path: Path) -> None:
+    def lie(headers: dict[str, str]) -> None:
+        if not headers["Content-Range"].startswith("bytes 0-"):
+            headers["Content-Range"] = headers["Content-Range"].replace("/2000000", "/3000000")
+
+    with shelf({"/file.bin": DATA}, alter=lie) as server:
+        error = fails(SurroundingsFailed, server, tmp_path)
+    assert "another file each time it is asked" in error.why
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ({"Content-Type": "text/html; charset=utf-8"}, "a web page came instead of the file"),
+        ({"Content-Encoding": "gzip"}, "it sends the file encoded (gzip)"),
+    ],
+)
+def test_a_body_that_cannot_be_the_file(tmp_path: Path, headers: dict[str, str], said: str) -> None:
+    with shelf({"/file.bin": DATA}, headers=headers) as server:
+        assert said in fails(SurroundingsFailed, server, tmp_path).why
+
+
+# -- what a server says -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410, 451, 501])
+def test_a_no_is_a_no(tmp_path: Path, status: int) -> None:
+    with shelf({"/file.bin": DATA}, answers=[(status, {})]) as server:
+        error = fails(SurroundingsFailed, server, tmp_path)
+        assert len(server.log) == 1
+    assert f"it answers {status} " in error.why
+    assert "--mirror" in error.hint
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_busy_server_is_asked_again(tmp_path: Path, status: int) -> None:
+    with shelf({"/file.bin": DATA}, answers=[(status, {})] * 2) as server:
+        right(get(server, tmp_path))
+    with shelf({"/file.bin": DATA}, answers=[(status, {})] * 3) as server:
+        error = fails(SurroundingsFailed, server, tmp_path / "other")
+        assert f"it answers {status} " in error.why and "(3 times in a row)" in error.why
+
+
+@pytest.mark.parametrize("status", [403, 429, 503])
+@pytest.mark.parametrize("dated", [True, False])
+def test_a_server_that_says_when_to_come_back(tmp_path: Path, status: int, dated: bool) -> None:
+    when = email.utils.formatdate(time.time() + 2, usegmt=True) if dated else "1"
+    with shelf({"/file.bin": DATA}, answers=[(status, {"Retry-After": when})]) as server:
+        started = time.monotonic()
+        right(get(server, tmp_path))
+        assert 0.9 < time.monotonic() - started < 4
+    with shelf({"/file.bin": DATA}, answers=[(status, {"Retry-After": "3600"})]) as server:
+        assert "asks to come back in 3600 s" in fails(SurroundingsFailed, server, tmp_path / "other").why
+
+
+def test_the_pause_doubles_and_varies() -> None:
+    for failures, longest in ((1, 0.5), (2, 1.0), (3, 2.0), (10, 30.0)):
+        some = {pause(failures) for _ in range(50)}
+        assert all(longest / 2 <= seconds <= longest for seconds in some)
+        assert len(some) > 10
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    error = fails(SurroundingsFailed, f"http://127.0.0.1:{closed_port()}/x", tmp_path)
+    assert "cannot reach 127.0.0.1: Connection refused" in error.why
+    error = fails(SurroundingsFailed, "https://example.com/x", tmp_path)
+    assert "cannot reach example.com through the proxy: Connection refused" in error.why
+
+
+# -- redirects --------------------------------------------------------------------------------------------------
+
+
+def test_redirects_are_followed(tmp_path: Path) -> None:
+    with shelf({"/elsewhere": DATA}) as other, shelf({}) as server:
+        server.answers = [(302, {"Location": "/next?token=x"}), (307, {"Location": f"{other.url}/elsewhere"})] * 20
+        right(get(server, tmp_path))
+        assert [asked.path for asked in server.log[:2]] == ["/file.bin", "/next?token=x"]
+
+
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        ("/file.bin", "it redirects in a loop: http://127.0.0.1:PORT/file.bin -> http://127.0.0.1:PORT/file.bin"),
+        ("file:///etc/passwd", "it redirects to file:///etc/passwd, which is no http or https"),
+        ("ftp://127.0.0.1/x", "it redirects to ftp://127.0.0.1/x, which is no http or https"),
+    ],
+)
+def test_redirects_that_lead_nowhere(tmp_path: Path, location: str, said: str) -> None:
+    with shelf({}, answers=[(301, {"Location": location})] * 2) as server:
+        error = fails(SurroundingsFailed, server, tmp_path)
+        assert said.replace("PORT", server.url.rpartition(":")[2]) in error.why
+
+
+def test_redirects_without_end(tmp_path: Path) -> None:
+    with shelf({}, answers=[(302, {"Location": f"/{n}?secret={n}"}) for n in range(50)]) as server:
+        error = fails(SurroundingsFailed, server, tmp_path)
+        assert len(server.log) == 11
+    assert "it redirects more than 10 times" in error.why
+    assert "secret" not in str(error)
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Iterator[tuple[Shelf, Path]]:
+    """A server that speaks TLS, and its own certificate."""
+    made = tmp_path / "certificate.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run([*command.split(), "-keyout", made, "-out", tmp_path / "one.pem"], check=True, capture_output=True)
+    with open(made, "ab") as file:
+        file.write((tmp_path / "one.pem").read_bytes())
+    one = Shelf({"/file.bin": DATA})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Shop", (Handler,), {"shelf": one}))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    one.url = f"https://127.0.0.1:{server.server_address[1]}"
+    yield one, tmp_path / "one.pem"
+    server.shutdown()
+    server.server_close()
+
+
+def test_https(tmp_path: Path, tls: tuple[Shelf, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    server, certificate = tls
+    error = fails(SurroundingsFailed, server, tmp_path / "untrusted")
+    assert "its certificate cannot be trusted" in error.why
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    right(get(server, tmp_path / "trusted"))
+    with shelf({"/file.bin": DATA}) as open_to_all:
+        server.answers = [(302, {"Location": f"{open_to_all.url}/file.bin"})]
+        error = fails(SurroundingsFailed, server, tmp_path / "downgraded", digests=Digests(tmp_path / "d.json"))
+        assert f"it redirects from https to {open_to_all.url}/file.bin" in error.why
+        assert open_to_all.log == []
+
+
+def test_a_password_is_used_and_not_shown(tmp_path: Path) -> None:
+    with shelf({"/file.bin": DATA}) as server:
+        url = server.url.replace("//", "//me:secret@") + "/file.bin?key=secret"
+        get(url, tmp_path)
+        assert server.log[0].headers["authorization"].startswith("Basic ")
+        server.files.clear()
+        error = fails(SurroundingsFailed, url.replace("key", "id"), tmp_path / "other")
+    assert "secret" not in str(error)
+    assert request.shown(url) == f"{server.url}/file.bin"
+
+
+# -- mirrors and digests ----------------------------------------------------------------------------------------
+
+
+def test_mirrors_are_tried_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = Heard()
+    with (
+        shelf({}) as first,
+        shelf({"/sub/file.bin": DATA[:-1] + b"!"}) as second,
+        shelf({"/x/file.bin": DATA}) as third,
+    ):
+        url = f"http://127.0.0.1:{closed_port()}/file.bin"
+        Digests().keep(url, hashlib.sha256(DATA).hexdigest(), url)
+        monkeypatch.setenv("PORTER_MIRROR", f"{third.url}/x/ {third.url}/never")
+        made = get(url, tmp_path, heard, mirrors=(first.url, f"{second.url}/sub/{{name}}"))
+        right(made)
+        assert made.source == f"{third.url}/x/file.bin"
+        assert "first download here, on " in made.trust
+        assert (len(first.log), len(second.log) > 0) == (1, True)
+    assert len(heard.notes) == 2
+    assert heard.notes[0] == f"{first.url}/file.bin: it answers 404 Not Found; trying the next source"
+    assert "is another file.bin than it should be; trying the next source" in heard.notes[1]
+
+
+def test_a_pattern_with_the_whole_url(tmp_path: Path) -> None:
+    with shelf({"/proxy/https://example.com/v1/file.bin": DATA}) as server:
+        right(get("https://example.com/v1/file.bin", tmp_path, mirrors=(f"{server.url}/proxy/{{url}}",)))
+
+
+def test_a_folder_is_a_mirror(tmp_path: Path) -> None:
+    (tmp_path / "stick").mkdir()
+    (tmp_path / "stick" / "file.bin").write_bytes(DATA)
+    made = get("https://example.com/file.bin", tmp_path / "here", mirrors=(str(tmp_path / "stick"),))
+    right(made)
+    assert made.source == str(tmp_path / "stick" / "file.bin")
+
+
+@pytest.mark.parametrize(
+    "mirror", ["", "example.com", "/no/such/folder", "ftp://example.com/", "http://", "https://[1/"]
+)
+def test_what_is_no_mirror(tmp_path: Path, mirror: str) -> None:
+    error = fails(WrongUsage, "https://example.com/file.bin", tmp_path, mirrors=(mirror,))
+    assert f"{mirror!r} is no mirror" in error.what
+
+
+def test_when_every_source_fails_each_is_named(tmp_path: Path) -> None:
+    with shelf({}) as first, shelf({"/file.bin": b"wrong"}) as second:
+        url = f"http://127.0.0.1:{closed_port()}/file.bin"
+        error = fails(SurroundingsFailed, url, tmp_path, mirrors=(first.url,))
+        assert error.why.splitlines()[0] == f"{first.url}/file.bin: it answers 404 Not Found"
+        assert error.why.splitlines()[1].startswith(f"{url}: cannot reach 127.0.0.1: Connection refused")
+        Digests().keep(url, "0" * 64, "https://example.com")
+        error = fails(CheckFailed, url, tmp_path, mirrors=(first.url, second.url))
+        assert f"expected sha256 {'0' * 64}" in error.why
+        assert f"found    sha256 {hashlib.sha256(b'wrong').hexdigest()}" in error.why
+
+
+def test_a_later_download_is_held_to_the_first(tmp_path: Path, own_home: Path) -> None:
+    with shelf({"/file.bin": DATA}) as server:
+        first = get(server, tmp_path / "first")
+        assert first.trust.startswith("first download here, only its structure checked")
+        kept = own_home / ".local" / "state" / "porter" / "digests.json"
+        assert str(kept) in first.trust
+        second = get(server, tmp_path / "second")
+        assert second.trust.startswith("as the first download here, on 20")
+        server.files["/file.bin"], server.etag = DATA[::-1], '"two"'
+        error = fails(CheckFailed, server, tmp_path / "third")
+        assert first.sha256 in error.why and hashlib.sha256(DATA[::-1]).hexdigest() in error.why
+        assert f"remove its entry from {kept}" in error.hint
+        entries = json.loads(kept.read_text())
+        del entries[f"{server.url}/file.bin"]
+        kept.write_text(json.dumps(entries))
+        right(get(server, tmp_path / "third"), DATA[::-1])
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', '{"a": {"sha256": "x", "date": "y", "from": "z"}}'])
+def test_damaged_digests_are_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "digests.json"
+    path.write_text(text)
+    with pytest.raises(SurroundingsFailed, match="holds no digests that can be read"):
+        Digests(path).find("https://example.com/")
+
+
+# -- what is there already --------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_there_is_not_fetched_again(tmp_path: Path) -> None:
+    with shelf({"/file.bin": DATA}) as server:
+        get(server, tmp_path)
+        before = len(server.log)
+        again = get(server, tmp_path)
+        assert (again.source, len(server.log)) == ("", before)
+        (tmp_path / "file.bin").write_bytes(b"mine")
+        with pytest.raises(CheckFailed, match="is another file"):
+            get(server, tmp_path)
+        assert (tmp_path / "file.bin").read_bytes() == b"mine"
+
+
+def test_a_folder_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "file.bin").mkdir()
+    with pytest.raises(WrongUsage, match="is a folder"):
+        get("https://example.com/file.bin", tmp_path)
+
+
+# -- disks ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MB; root alone can have one mounted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small file system: {mounted.stderr.decode()}")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_disk_that_is_too_small_is_asked_first(small_disk: Path) -> None:
+    with shelf({"/file.bin": bytes(30_000_000)}) as server:
+        error = fails(SurroundingsFailed, server, small_disk)
+        assert server.sent <= 2 * SPAN
+    assert "has no room for file.bin" in error.what
+    assert "30.0 MB to download, " in error.why
+
+
+def test_a_disk_that_fills_up(small_disk: Path) -> None:
+    """The server does not say how much will come."""
+    with shelf({"/file.bin": bytes(30_000_000)}, ranges=False, length=lambda true: None) as server:
+        error = fails(SurroundingsFailed, server, small_disk)
+    assert error.why == "No space left on device"
+    assert shutil.disk_usage(small_disk).used == 0
+
+
+def test_a_disk_that_fills_up_while_parts_come(small_disk: Path) -> None:
+    """Somebody else takes the room; what came is kept, and with room again it is gone on with."""
+    filler = small_disk / "filler"
+    with shelf({"/file.bin": DATA}, rate=1_000_000) as server:
+
+        def fill(number: int, _: Asked) -> None:
+            if number == 4:
+                filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - SPAN))
+
+        server.cut = fill
+        with pytest.raises(SurroundingsFailed, match="No space left on device"):
+            get(server, small_disk)
+        assert not (small_disk / "file.bin").exists()
+        filler.unlink()
+        server.cut, server.sent, server.rate = (lambda *_: None), 0, 0
+        right(get(server, small_disk))
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SurroundingsFailed, match=r"cannot write .*\nNot a directory"):
+        get("https://example.com/file.bin", tmp_path / "file" / "below")
+
+
+# -- processes --------------------------------------------------------------------------------------------------
+
+CHILD = """
+import sys
+from pathlib import Path
+from porter.assets import transfer
+from porter.assets.download import Wanted, fetch
+from porter.patience import Patience
+from porter.progress import Terminal
+from porter.signals import install
+install()
+transfer._FIRST = transfer._LEAST = transfer._MOST = 200_000
+made = fetch(Wanted(sys.argv[1]), Path(sys.argv[2]), Terminal(), patience=Patience(silence=5))
+print(made.source or "there")
+"""
+
+
+def child(server: Shelf, folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", CHILD, f"{server.url}/file.bin", str(folder / "file.bin")]
+    return subprocess.Popen(
+        command, cwd=Path(porter.__file__).parents[1], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def until(met: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not met():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_two_at_once_share_the_work(tmp_path: Path) -> None:
+    with shelf({"/file.bin": DATA}, rate=500_000) as server:
+        one, two = child(server, tmp_path), child(server, tmp_path)
+        said = sorted(process.communicate(timeout=60)[0].strip() for process in (one, two))
+        assert (one.returncode, two.returncode) == (0, 0)
+        assert said == [f"{server.url}/file.bin", "there"]
+        assert server.sent == len(DATA)
+    assert os.listdir(tmp_path) == ["file.bin"]
+    assert (tmp_path / "file.bin").read_bytes() == DATA
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_next_one_goes_on_where_one_was_ended(tmp_path: Path, number: int) -> None:
+    """The second waits for the first, which dies: it takes over."""
+    with shelf({"/file.bin": DATA}, rate=250_000) as server:
+        one = child(server, tmp_path)
+        until(lambda: len(server.log) >= 7)
+        two = child(server, tmp_path)
+        assert two.stderr is not None
+        assert "another porter is downloading" in two.stderr.readline()
+        one.send_signal(number)
+        _, said = one.communicate(timeout=30)
+        assert one.returncode != 0
+        if number != signal.SIGKILL:  # which leaves no time to write down what is there
+            assert "are kept in" in said
+        server.rate = 0
+        before = server.sent
+        assert two.communicate(timeout=60)[0].strip() == f"{server.url}/file.bin"
+        if number != signal.SIGKILL:
+            assert server.sent - before < len(DATA) - SPAN
+    assert (tmp_path / "file.bin").read_bytes() == DATA
+    assert os.listdir(tmp_path) == ["file.bin"]
+
+
+def test_a_killed_one_loses_seconds_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state is written while bytes come, not at the end alone."""
+    code = CHILD.replace("install()\n", "install()\nfrom porter.assets import partial\npartial._EVERY = 0.2\n")
+    with shelf({"/file.bin": DATA}, rate=250_000) as server:
+        command = [sys.executable, "-c", code, f"{server.url}/file.bin", str(tmp_path / "file.bin")]
+        one = subprocess.Popen(command, cwd=Path(porter.__file__).parents[1])
+        state = tmp_path / "file.bin.part.json"
+        until(lambda: state.exists() and json.loads(state.read_text())["have"][0][1] > SPAN)
+        one.kill()
+        one.wait()
+        have = sum(end - start for start, end in json.loads(state.read_text())["have"])
+        server.rate = 0
+        for _ in range(2):  # the dead one's last requests are answered, too
+            time.sleep(0.2)
+            until(lambda: server.serving == 0)
+        server.sent = 0
+        right(get(server, tmp_path))
+        assert server.sent == len(DATA) - have

@@ -1,0 +1,81 @@
+"""Checkpoints as v6.0 writes them, with few numbers or many, and no tree to make them with."""
+
+from __future__ import annotations
+
+import io
+import sys
+import types
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+ANCHORS = [[10.0, 13.0, 16.0, 30.0], [116.0, 90.0, 373.0, 326.0]]
+STRIDES = [8.0, 32.0]
+
+
+class Model(torch.nn.Module):
+    """Passes for v6.0's own."""
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.weight = torch.nn.Parameter(torch.rand(numbers, generator=generator))
+        self.model = torch.nn.Sequential(torch.nn.SiLU(), Detect())
+        self.yaml: dict[str, Any] = {"nc": 2, "backbone": [[-1, 1, "Conv", [64, 6, 2, 2]]], "anchors": 2}
+        self.yaml_file = "yolov5n.yaml"
+        self.names = ["cat", "dog"]
+
+
+class Detect(torch.nn.Module):
+    """The head, with its anchors in units of the strides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stride = torch.tensor(STRIDES)
+        self.register_buffer("anchors", torch.tensor(ANCHORS).view(2, 2, 2) / self.stride.view(2, 1, 1))
+
+
+@contextmanager
+def tree_modules() -> Iterator[None]:
+    """``models.yolo`` can be imported, as where a tree is on the path."""
+    module = types.ModuleType("models.yolo")
+    before = {name: sys.modules.get(name) for name in ("models", "models.yolo")}
+    for cls in (Model, Detect):
+        cls.__module__ = "models.yolo"
+        setattr(module, cls.__name__, cls)
+    sys.modules.update({"models": types.ModuleType("models"), "models.yolo": module})
+    try:
+        yield
+    finally:
+        for name, old in before.items():
+            if old is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = old
+
+
+def checkpoint(numbers: int = 100, *, zipped: bool = True, **fields: object) -> bytes:
+    """A checkpoint's bytes; ``fields`` replace what is in it, and those of ``model_`` what is in its model."""
+    model = Model(numbers)
+    for name in [name for name in fields if name.startswith("model_")]:
+        setattr(model, name[len("model_") :], fields.pop(name))
+    content = {
+        "epoch": 3,
+        "best_fitness": np.array([0.25]),
+        "model": model.half(),
+        "ema": None,
+        "updates": 12,
+        "optimizer": {"state": {0: {"momentum_buffer": torch.zeros(3)}}, "param_groups": [{"lr": 0.01}]},
+        "wandb_id": None,
+        "date": "2021-10-12T00:00:00",
+        **fields,
+    }
+    buffer = io.BytesIO()
+    with tree_modules(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Couldn't retrieve source code")  # which torch before 1.6 kept, too
+        torch.save(content, buffer, _use_new_zipfile_serialization=zipped)
+    return buffer.getvalue()
