@@ -92,7 +92,7 @@ def bump(
         print_json(found.record())
     else:
         _print(found, fresh=bool(rev))
-    raise SystemExit(1 if found.conflicts else 0)
+    raise SystemExit(1 if found.conflicts or found.failed else 0)
 
 
 def _given(rev: str | None, go_on: bool, skip: bool, redo: str | None, abort: bool) -> list[tuple[str, bool]]:
@@ -157,8 +157,11 @@ def _counts(found: Bump) -> str:
 def _print_done(found: Bump) -> None:
     goal = found.goal
     assert goal is not None
-    checked = ", ".join(f"{name}: {len(outcomes)} passed" for name, outcomes in found.checks.items())
-    click.echo(f"verify --level static: {checked}")
+    for name, outcomes in found.checks.items():
+        passed = [outcome.check for outcome in outcomes if outcome.state == "passed"]
+        click.echo(f"verify --level static, {name}: {', '.join(passed)} passed")
+    for name, outcome in found.failed:
+        click.echo(f"{click.style('failed', fg='red')}, {name}: {outcome.check}: {outcome.said}")
     click.echo(f"{_counts(found)}. {found.files} files written; upstream.lock pins {goal.pin.tag}.")
     _warn_licence(found)
     click.echo("Next: porter lint, porter verify, then commit patches/ and upstream.lock")

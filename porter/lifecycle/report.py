@@ -9,7 +9,7 @@ from typing import Any
 from porter.lifecycle.explain import Clash
 from porter.lifecycle.goal import Goal
 from porter.merge import CONFLICT
-from porter.verify.report import Outcome
+from porter.verify.report import FAILED, Outcome
 
 DONE, HALTED, PAUSED, DRY, ALREADY = "done", "halted", "paused", "dry run", "already"
 
@@ -79,6 +79,11 @@ class Bump:
     def conflicts(self) -> bool:
         """Whether a patch waits for a person, or would."""
         return self.state == HALTED or bool(self.counts.get(CONFLICT))
+
+    @property
+    def failed(self) -> list[tuple[str, Outcome]]:
+        """Target and outcome of the checks that the new trees do not pass."""
+        return [(name, found) for name, some in self.checks.items() for found in some if found.state == FAILED]
 
     def record(self) -> dict[str, Any]:
         """As plain data."""

@@ -111,7 +111,9 @@ def test_to_a_release_without_a_conflict(project: Project, synthetic_line: Line,
     assert "# datasets line 50\ntime()\n" in (tmp_path / "tree/utils/dataloaders.py").read_text()
     train = (tmp_path / "tree/train.py").read_text()
     assert "# train line 40, twice\n# train line 41\n# train line 42\n# train line 43, changed\n" in train
-    assert {name: len(done) for name, done in found.checks.items()} == {"mlu": 1, "tpu": 1}
+    assert list(found.checks) == ["mlu", "tpu"]
+    assert all(("tree", "passed") in [(o.check, o.state) for o in outcomes] for outcomes in found.checks.values())
+    assert found.failed == []
     assert sorted(path.name for path in project.state.iterdir()) == [".gitignore", "bump.lock", "rewrite.lock"]
 
 
@@ -481,6 +483,17 @@ def test_what_does_not_verify_is_not_written(project: Project) -> None:
     path.write_text(path.read_text().replace("def (:\n", RESOLVED))
     git("add", "val.py", cwd=desk_of(project))
     assert bump.go_on(project).state == "done"
+
+
+def test_what_is_not_ported_yet_is_shown_and_does_not_stop_it(project: Project) -> None:
+    """A resolution that names a device directly: `porter audit` finds it, and the bump ends."""
+    assert porter("bump", CONFLICTING, cwd=project.root).returncode == 1
+    resolve(project, line="import torch\n\ntorch.cuda.synchronize()\n")
+    done = porter("bump", "--continue", cwd=project.root)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "failed, mlu: audit: val.py:17" in done.stdout
+    assert "upstream.lock pins v6.1-1-g" in done.stdout
+    assert not (project.state / "bump").exists()
 
 
 def test_one_target_first(project: Project) -> None:
