@@ -6,13 +6,13 @@ import random
 import shutil
 import stat
 import struct
-import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from published import archive as zipped
+from sources import small_file_system
 
 from porter.assets import archive
 from porter.errors import CheckFailed, PorterError, SurroundingsFailed
@@ -176,16 +176,9 @@ def test_ways_of_packing_that_are_not_expected(folder: Path, change: str, said: 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 40 MB; root alone can have one mounted."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", disk], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small file system: {mounted.stderr.decode()}")
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
+    """A file system of 40 MB."""
+    with small_file_system(tmp_path / "disk", "40m") as disk:
+        yield disk
 
 
 def test_the_disk_is_asked_first(small_disk: Path, tmp_path: Path) -> None:
