@@ -115,7 +115,7 @@ def mlu(session: nox.Session) -> None:
 
 @nox.session(python=interpreter("3.10"))
 def tpu(session: nox.Session) -> None:
-    """Python 3.10, torch 2.1.0, torchvision 0.16.0: Sophgo's guide."""
+    """Python 3.10, torch 2.1.0, torchvision 0.16.0: Sophgo's guide; the pins of npu are the same."""
     vendor(session, "tpu", "2.1.0", "tests/upstream")  # porter's own have run on an older and a newer Python
 
 

@@ -60,16 +60,26 @@ def upstream(folder: Path, lock: Lock) -> list[str]:
     return sorted(long)
 
 
+def changed(text: str, number: int, rng: random.Random) -> str:
+    """A file's text with one line changed and two added, such that Python still reads it."""
+    while True:
+        lines = text.split("\n")
+        at = rng.randrange(10, len(lines) - 10)
+        lines[at] = f"{lines[at]}  # changed by step {number}"
+        lines[at + 1 : at + 1] = [f"# step {number}: {rng.random()}", f"# step {number}: {rng.random()}"]
+        try:
+            compile("\n".join(lines), "a file", "exec")
+        except SyntaxError:  # the line went on in the next one
+            continue
+        return "\n".join(lines)
+
+
 def project(folder: Path, lengths: list[int], clone: Path, paths: list[str], lock_path: Path) -> None:
     """Commit the longest stack in ``clone``; write a porter project for each length under ``folder``."""
     rng = random.Random(0)
     for number in range(1, max(lengths) + 1):
         path = paths[number % len(paths)]
-        lines = (clone / path).read_text().split("\n")
-        at = rng.randrange(10, len(lines) - 10)
-        lines[at] = f"{lines[at]}  # changed by step {number}"
-        lines[at + 1 : at + 1] = [f"# step {number}: {rng.random()}", f"# step {number}: {rng.random()}"]
-        (clone / path).write_text("\n".join(lines))
+        (clone / path).write_text(changed((clone / path).read_text(), number, rng))
         git(clone, "commit", "-q", "-a", "-m", MESSAGE.format(path=path, number=number))
     mails = folder / "mails"
     git(clone, "format-patch", "-q", *FORMAT, "-o", str(mails), "v6.0")
@@ -82,7 +92,8 @@ def project(folder: Path, lengths: list[int], clone: Path, paths: list[str], loc
             (root / "patches" / part / "series").write_text("".join(f"{name}\n" for name in chosen))
             for name in chosen:
                 shutil.copy(mails / name, root / "patches" / part / name)
-        shutil.copy(lock_path.parent / "patches" / "mlu" / "target.yaml", root / "patches" / "mlu")
+        for name in ("target.yaml", "requirements.txt"):
+            shutil.copy(lock_path.parent / "patches" / "mlu" / name, root / "patches" / "mlu")
         shutil.copy(lock_path, root / "upstream.lock")
         subprocess.run([sys.executable, "-m", "porter", "lock"], cwd=root, check=True, stdout=subprocess.DEVNULL)
 

@@ -2,7 +2,8 @@
 
     python benchmarks/training.py --pristine v6.0/ --patched yolov5/ --data scenes/data.yaml [--rounds 4]
 
-Run it with the Python of the environment to measure in (Python 3.9, torch 1.9.1: the one that unpatched v6.0 runs in).
+Run it with the Python of the environment to measure in (Python 3.9, torch 1.9.1: the one that unpatched v6.0 runs in),
+porter installed there.
 Each run is a process of its own that trains yolov5n with no worker processes, so that the data loading is counted as
 well, and notes the time at the end of every iteration: wall time, and the CPU time of the process, which other programs
 on the machine disturb far less. The first epoch is warm-up (it also draws pictures in threads); an iteration's time is
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import measure
@@ -48,16 +50,20 @@ def inside(tree: Path, result: Path, arguments: list[str]) -> None:
     result.write_text(json.dumps(epochs))
 
 
-def train_once(tree: Path, options: argparse.Namespace, scratch: Path) -> tuple[float, float]:
-    """Train; the median iteration of the epochs after the first, in wall and CPU seconds."""
+def train_once(
+    tree: Path, options: argparse.Namespace, scratch: Path, device: str = "cpu", env: Mapping[str, str] | None = None
+) -> tuple[float, float]:
+    """Train on a device; the median iteration of the epochs after the first, in wall and CPU seconds."""
     result, runs = scratch / "result.json", scratch / "runs"
-    words = f"--img {options.img} --batch {options.batch} --epochs {options.epochs} --workers 0 --device cpu".split()
-    words += ["--weights", "", "--cfg", "yolov5n.yaml", "--data", str(options.data), "--noval", "--nosave"]
+    words = (
+        f"--img {options.img} --batch {options.batch} --epochs {options.epochs} --workers 0 --device {device}".split()
+    )
+    words += ["--weights", "", "--cfg", options.cfg, "--data", str(options.data), "--noval", "--nosave"]
     words += ["--project", str(runs), "--noautoanchor"]
-    env = {**os.environ, "PIP_NO_INDEX": "1", "YOLOV5_CONFIG_DIR": str(scratch), "MPLCONFIGDIR": str(scratch)}
-    env["OMP_NUM_THREADS"] = str(options.threads)
+    own = {"PIP_NO_INDEX": "1", "YOLOV5_CONFIG_DIR": str(scratch), "MPLCONFIGDIR": str(scratch)}
+    env = {**os.environ, **own, "OMP_NUM_THREADS": str(options.threads), **(env or {})}
     done = subprocess.run(
-        [sys.executable, __file__, "--inside", str(tree), str(result), *words],
+        [sys.executable, str(Path(__file__).resolve()), "--inside", str(tree), str(result), *words],
         env=env,
         cwd=scratch,
         stdout=subprocess.PIPE,
@@ -71,17 +77,24 @@ def train_once(tree: Path, options: argparse.Namespace, scratch: Path) -> tuple[
     return statistics.median(wall), statistics.median(cpu)
 
 
+def add_options(parser: argparse.ArgumentParser, **defaults: object) -> None:
+    """How :func:`train_once` trains, and how often."""
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=4, help="of each run, the first not counted")
+    parser.add_argument("--threads", type=int, default=1, help="of torch (OpenMP)")
+    parser.add_argument("--cfg", help="the model")
+    parser.add_argument("--img", type=int)
+    parser.add_argument("--batch", type=int)
+    parser.set_defaults(**defaults)
+
+
 def main() -> None:
     """Print both speeds and the ratio of each round."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pristine", type=Path, required=True, help="a checkout of unpatched v6.0")
     parser.add_argument("--patched", type=Path, required=True, help="a tree made by porter apply")
     parser.add_argument("--data", type=Path, required=True, help="the data.yaml of a set made by porter data make")
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--epochs", type=int, default=4, help="of each run, the first not counted")
-    parser.add_argument("--threads", type=int, default=1, help="of torch (OpenMP)")
-    parser.add_argument("--img", type=int, default=160)
-    parser.add_argument("--batch", type=int, default=16)
+    add_options(parser, cfg="yolov5n.yaml", img=160, batch=16)
     options = parser.parse_args()
     options.data = options.data.resolve()
     pristine, patched = options.pristine.resolve(), options.patched.resolve()

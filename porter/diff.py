@@ -10,7 +10,8 @@ Only a newline at the end of a file is never ignored, which git does at a contex
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,9 @@ _QUOTED = re.compile(r'([^\\"]+)|\\([0-3][0-7]{2})|\\([abtnvfr"\\])')
 _MODE_LINE = re.compile(r"(old mode|new mode|deleted file mode|new file mode) (\d{6})")
 _RENAME_LINE = re.compile(r"(rename from|rename to) (.+)")
 _QUIET_LINE = re.compile(r"(similarity|dissimilarity) index \d+%")
+_HEADER = re.compile(r"@@ -(\d+(?:,\d+)?) \+(\d+(?:,\d+)?) @@")
+_SWAP = bytes.maketrans(b"+-", b"-+")
+_TURNED = {"add": "delete", "delete": "add"}
 _INDEX_LINE = re.compile(r"index [0-9a-f]{7,64}\.\.[0-9a-f]{7,64}(?: (\d{6}))?")
 
 
@@ -88,6 +92,17 @@ class Hunk:
         """The index of the line where the block should be."""
         return max(self.new_start - 1, 0)
 
+    @property
+    def reversed(self) -> Hunk:
+        """The block that takes this one back."""
+        found = _HEADER.match(self.header)
+        assert found is not None
+        body = tuple(line[:1].translate(_SWAP) + line[1:] for line in self.body)
+        header = f"@@ -{found[2]} +{found[1]} @@"
+        old_start = int(found[1].partition(",")[0])
+        at_start = self.new_start <= 1
+        return Hunk(header, self.line, old_start, self.new, self.old, body, at_start, self.at_end)
+
     def find(self, image: Sequence[bytes], touched: bytearray) -> int | None:
         """The index in ``image`` where the old lines are, nearest to where they should be, or None.
 
@@ -101,28 +116,34 @@ class Hunk:
         else:
             start = self.position
         start = min(max(start, 0), len(image))
-        for place in _outwards(start, len(image)):
+        if self.fits(image, touched, start):
+            return start
+        for place in sorted(self._candidates(image), key=lambda place: (abs(place - start), -place)):
             if self.fits(image, touched, place):
                 return place
         return None
+
+    def _candidates(self, image: Sequence[bytes]) -> list[int]:
+        """The places where the first of the old lines is: nearly every wrong place is none of them."""
+        if not self.old:
+            return list(range(len(image) + 1))
+        found, place = [], -1
+        with suppress(ValueError):
+            while True:
+                place = image.index(self.old[0], place + 1)
+                found.append(place)
+        return found
+
+    def places(self, image: Sequence[bytes], touched: bytearray) -> int:
+        """In how many places the old lines are."""
+        return sum(self.fits(image, touched, place) for place in self._candidates(image))
 
     def fits(self, image: Sequence[bytes], touched: bytearray, place: int) -> bool:
         """Whether the old lines are at ``place``."""
         size = len(self.old)
         if place + size > len(image) or (self.at_start and place) or (self.at_end and place + size != len(image)):
             return False
-        if size and image[place] != self.old[0]:  # nearly every wrong place ends here
-            return False
         return tuple(image[place : place + size]) == self.old and 1 not in touched[place : place + size]
-
-
-def _outwards(start: int, size: int) -> Iterator[int]:
-    yield start
-    for distance in range(1, max(start, size - start) + 1):
-        if start + distance <= size:
-            yield start + distance
-        if start - distance >= 0:
-            yield start - distance
 
 
 @dataclass(frozen=True)
@@ -153,6 +174,13 @@ class Change:
     hunks: tuple[Hunk, ...]
     line: int
 
+    @property
+    def reversed(self) -> Change:
+        """The change that takes this one back."""
+        hunks = tuple(hunk.reversed for hunk in self.hunks)
+        kind = _TURNED.get(self.kind, self.kind)
+        return Change(kind, self.new, self.old, self.new_mode, self.old_mode, hunks, self.line)
+
     def apply(self, data: bytes) -> tuple[bytes, list[Placed]]:
         """The file's content after the change, and the hunks that were found displaced.
 
@@ -167,8 +195,7 @@ class Change:
                 at = min(hunk.position, len(image))
                 raise Mismatch("the old lines are not there", hunk, image[at : at + len(hunk.old)], at + 1)
             if place != hunk.position:
-                places = sum(hunk.fits(image, touched, n) for n in range(len(image) + 1))
-                moved.append(Placed(hunk, place - hunk.position, places))
+                moved.append(Placed(hunk, place - hunk.position, hunk.places(image, touched)))
             image[place : place + len(hunk.old)] = hunk.new
             touched[place : place + len(hunk.old)] = b"\1" * len(hunk.new)
         if self.kind == "delete" and image:

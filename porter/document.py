@@ -31,6 +31,11 @@ class Value:
         """The line it starts on, from 1."""
         return int(self._node.start_mark.line) + 1
 
+    @property
+    def scalar(self) -> bool:
+        """Whether it is a single text, not a list or a mapping."""
+        return self._is("scalar")
+
     def fail(self, expected: str, hint: str = "") -> NoReturn:
         """Complain about this value.
 

@@ -14,9 +14,10 @@ import re
 import selectors
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -215,6 +216,7 @@ class Repository:
         path: the working tree, or a folder in it, or a bare repository.
         exact: ``path`` is the bare repository or the ``.git`` itself; git looks in no other folder and does
             not ask who owns it.
+        worktree: its working tree; ``exact`` alone would take the current folder for it.
         user_config: read the user's configuration in every call, see :func:`environment`.
         settings: configuration for every call, stronger than :data:`SETTINGS`.
     """
@@ -224,11 +226,14 @@ class Repository:
         path: Path,
         *,
         exact: bool = False,
+        worktree: Path | None = None,
         user_config: bool = False,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self.path = Path(path)
         place = (f"--git-dir={path}",) if exact else ("-C", str(path))
+        if worktree is not None:
+            place = ("-C", str(worktree), *place, f"--work-tree={worktree}")
         self._at = (*place, *(word for name, value in (settings or {}).items() for word in ("-c", f"{name}={value}")))
         self._user_config = user_config
 
@@ -297,3 +302,37 @@ class Repository:
     def write(self, pack: bytes) -> None:
         """Store a pack.  git hashes every object in it again, and the pack appears whole or not at all."""
         self.run("index-pack", "--stdin", "--strict", "--fix-thin", stdin=pack)
+
+
+@contextmanager
+def scratch(borrow: Repository | None = None, shallow: Iterable[str] = ()) -> Iterator[Repository]:
+    """A bare repository that is gone after the block, with git's own settings whatever the user's are.
+
+    Args:
+        borrow: see its objects too, without copying them.
+        shallow: commits whose parents are not there.
+
+    Raises:
+        SurroundingsFailed: it cannot be made.
+    """
+    with tempfile.TemporaryDirectory(prefix="porter-") as name:
+        folder = Path(name)
+        grafts = list(shallow)
+        if borrow is not None:
+            where = borrow.text("rev-parse", "--git-common-dir")
+            theirs = (borrow.path / where).resolve()
+            with suppress(FileNotFoundError):
+                grafts += (theirs / "shallow").read_text().split()
+        try:
+            # what `git init` makes, without its process
+            for part in ("objects/info", "refs"):
+                (folder / part).mkdir(parents=True)
+            (folder / "HEAD").write_text("ref: refs/heads/master\n")
+            (folder / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
+            if borrow is not None:
+                (folder / "objects/info/alternates").write_bytes(os.fsencode(theirs / "objects") + b"\n")
+            if grafts:
+                (folder / "shallow").write_text("".join(f"{commit}\n" for commit in grafts))
+        except OSError as error:
+            raise SurroundingsFailed(f"cannot write {folder}", error.strerror or str(error)) from error
+        yield Repository(folder, exact=True)

@@ -7,6 +7,7 @@ make the pin's tree.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,7 +34,7 @@ class Pin:
 
     Attributes:
         name: as people call it, ``ultralytics/yolov5``.
-        tag: its tag there, ``v6.0``.
+        tag: its tag there, ``v6.0``; of a commit without one what `git describe` calls it, or the id's beginning.
         commit: the commit's id.
         tree: its tree's id.
         date: the commit's date as ISO 8601 with an offset from UTC.
@@ -48,6 +49,16 @@ class Pin:
     date: str
     license: str
     files: Mapping[str, Entry]
+
+    @property
+    def tagged(self) -> bool:
+        """Whether :attr:`tag` is one."""
+        return not re.fullmatch(r".*-\d+-g[0-9a-f]{7,40}|[0-9a-f]{12}", self.tag)
+
+    @property
+    def rev(self) -> str:
+        """What to give git for it: the tag, or the commit's id where there is none."""
+        return self.tag if self.tagged else self.commit
 
     @property
     def stamp(self) -> str:

@@ -121,6 +121,12 @@ class Files:
             if not folder.inside:
                 del trail[trail.index(folder) - 1].inside[part]
 
+    def copy(self) -> Files:
+        """The same files, to be changed by themselves."""
+        new = Files({})
+        new._root = self._root.copy()
+        return new
+
     def write(self) -> tuple[str, list[Object]]:
         """The root tree's id, and the tree objects made since the last call."""
         made: list[Object] = []
@@ -133,6 +139,12 @@ class _Folder:
     def __init__(self) -> None:
         self.inside: dict[str, _Folder | Entry] = {}
         self.tree: str | None = None
+
+    def copy(self) -> _Folder:
+        new = _Folder()
+        new.inside = {name: it.copy() if isinstance(it, _Folder) else it for name, it in self.inside.items()}
+        new.tree = self.tree
+        return new
 
     def write(self, made: list[Object]) -> str:
         if self.tree is None:
@@ -185,8 +197,8 @@ def commit(tree: str, parents: Iterable[str], author: str, committer: str, messa
     return Object("commit", "\n".join(lines).encode())
 
 
-def pack(objects: Iterable[Object]) -> bytes:
-    """A version 2 pack of the objects, each once, undeltified."""
+def pack(objects: Iterable[Object], level: int = 1) -> bytes:
+    """A version 2 pack of the objects, each once, undeltified; ``level`` is zlib's, 0 to 9."""
     unique = {o.id: o for o in objects}
     out = [b"PACK" + (2).to_bytes(4, "big") + len(unique).to_bytes(4, "big")]
     for o in unique.values():
@@ -198,6 +210,6 @@ def pack(objects: Iterable[Object]) -> bytes:
             head.append(byte | 128)
             byte, size = size & 127, size >> 7
         head.append(byte)
-        out += (bytes(head), zlib.compress(o.data, 1))
+        out += (bytes(head), zlib.compress(o.data, level))
     body = b"".join(out)
     return body + hashlib.sha1(body).digest()

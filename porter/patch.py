@@ -25,6 +25,7 @@ from email.header import decode_header, make_header
 from email.message import Message
 from email.parser import BytesHeaderParser
 from email.utils import mktime_tz, parseaddr, parsedate_tz
+from functools import lru_cache
 from pathlib import Path
 
 from porter import diff
@@ -189,13 +190,22 @@ def tidy(body: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t\r\f\v]+$", "", body, flags=re.MULTILINE)).strip("\n")
 
 
+def quoted(body: str) -> str:
+    """A message of others, with those lines moved in that ``git am`` would take for the end of it."""
+    body = _BREAK.sub(lambda found: f"  {found[0]}", body)
+    return f"  {body}" if _IN_BODY_HEADER.match(body) else body
+
+
 def trailers(body: str) -> tuple[tuple[str, str], ...]:
     """The trailers of a message: its last paragraph, if every line of it is one."""
     found = [TRAILER.fullmatch(line) for line in body.rsplit("\n\n", 1)[-1].split("\n")]
     return tuple((match[1], match[2]) for match in found if match) if all(found) else ()
 
 
+@lru_cache(maxsize=4096)
 def _parse(data: bytes, stack: str, name: str) -> Patch:
+    """The patch in ``data``.  What is parsed again within a run is nearly always unchanged."""
+
     def fail(line: int, what: str) -> CheckFailed:
         return CheckFailed(
             f"{stack}/{name}, line {line}: {what}", hint=f"Write it again: git format-patch {' '.join(FORMAT[:6])} …"

@@ -9,6 +9,8 @@ from porter.errors import WrongUsage
 
 LOCK_NAME = "upstream.lock"
 PATCHES_NAME = "patches"
+STATE_NAME = ".porter"
+REWRITE_NAME = "rewrite"  # in there: new stacks on their way to their place, see porter.lifecycle.rewrite
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -29,6 +31,11 @@ class Project:
         return self.root / LOCK_NAME
 
     @property
+    def state(self) -> Path:
+        """The folder for what porter is in the middle of; it is not there in ordinary times."""
+        return self.root / STATE_NAME
+
+    @property
     def packaged(self) -> bool:
         """Whether these files came with the installed package, so that nobody should edit them."""
         return self.root == _PACKAGE / "_data"
@@ -38,7 +45,8 @@ class Project:
         """The project that ``start`` (by default the current folder) is in, else the installed package's.
 
         In a checkout the nearest folder upwards counts.  An editable install, run from elsewhere, has no
-        packaged copy: then it is the checkout that the package's code is in.
+        packaged copy: then it is the checkout that the package's code is in.  Stacks that a killed porter was
+        writing are whole before this returns.
 
         Raises:
             WrongUsage: there is neither; the installation is incomplete.  Or the current folder is gone.
@@ -49,7 +57,12 @@ class Project:
             raise WrongUsage("the current folder does not exist any more", hint="Change to one that does.") from error
         for folder in (here, *here.parents, _PACKAGE / "_data", _PACKAGE.parent):
             if (folder / LOCK_NAME).is_file() and (folder / PATCHES_NAME).is_dir():
-                return cls(folder)
+                project = cls(folder)
+                if (project.state / REWRITE_NAME).exists():  # a porter was killed while it wrote the stacks
+                    from porter.lifecycle import rewrite
+
+                    rewrite.recover(project)
+                return project
         raise WrongUsage(
             f"found neither {LOCK_NAME} nor {PATCHES_NAME}/ in {here}, above it or in the installed package",
             hint="Reinstall porter, or run it inside a checkout of its repository.",

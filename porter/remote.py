@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,19 +33,31 @@ def read(url: str, extent: Extent, cache: Cache, progress: Progress) -> dict[str
         SurroundingsFailed: it cannot be reached, or does not have the pin's commit.
         WrongUsage: ``url`` is no URL, and no repository is at that path.
     """
-    if not url or url.startswith("-"):
-        raise WrongUsage(f"{url!r} is not the path or URL of a git repository")
-    path = Path(os.path.expanduser(url))
-    if path.is_dir():
-        progress.step(f"reading {path}")
-        return _read_clone(path, extent)
-    if not path.exists() and not re.match(r"[^/]*:", url):
-        raise WrongUsage(f"there is no {path}", hint="Name a clone or a mirror of upstream, by path or URL.")
+    where = place(url)
+    if Path(where).is_dir():
+        progress.step(f"reading {where}")
+        return _read_clone(Path(where), extent)
     with cache.aside() as folder:
         inbox = Repository(folder / "inbox.git", exact=True)
         git.run("init", "--quiet", "--bare", "--template=", str(inbox.path))
-        _fetch(str(path) if path.exists() else url, extent, inbox, progress)
+        _fetch(where, extent, inbox, progress)
         return _checked(inbox, extent, url)
+
+
+def place(url: str) -> str:
+    """What git is to be given for a source: a path on this machine with ``~`` spelt out, or the URL as it is.
+
+    Raises:
+        WrongUsage: ``url`` is no URL, and there is nothing at that path.
+    """
+    if not url or url.startswith("-"):
+        raise WrongUsage(f"{url!r} is not the path or URL of a git repository")
+    path = Path(os.path.expanduser(url))
+    if path.exists():
+        return str(path)
+    if not re.match(r"[^/]*:", url):
+        raise WrongUsage(f"there is no {path}", hint="Name a clone or a mirror of upstream, by path or URL.")
+    return url
 
 
 def _read_clone(path: Path, extent: Extent) -> dict[str, Object]:
@@ -87,7 +100,7 @@ def _explain(repository: Repository, i: str, extent: Extent, url: str) -> NoRetu
         raise SurroundingsFailed(
             f"{url} does not have {pin.name} {pin.tag}",
             f"commit {pin.commit} is not in it",
-            f"In a clone: git fetch https://github.com/{pin.name} tag {pin.tag}",
+            f"In a clone: git fetch https://github.com/{pin.name} {'tag ' if pin.tagged else ''}{pin.rev}",
         )
     raise SurroundingsFailed(
         f"{url} has the commit of {pin.name} {pin.tag}, but not {name}",
@@ -109,17 +122,17 @@ def _fetch(url: str, extent: Extent, inbox: Repository, progress: Progress) -> N
     depth, wanted = ["--depth=1"], pin.commit
     while True:
         try:
-            _fetch_ref(url, wanted, depth, inbox, progress)
+            fetch(url, [wanted], inbox, progress, (*depth, "--no-tags"))
             break
         except GitFailed as error:
             _diagnose(url, extent, inbox, error)
             if depth and _NO_DEPTH.search(error.stderr):
                 depth = []
-            elif wanted == pin.commit and _NO_BARE_ID.search(error.stderr):
+            elif wanted == pin.commit and pin.tagged and _NO_BARE_ID.search(error.stderr):
                 wanted = f"refs/tags/{pin.tag}"
-            elif wanted != pin.commit and _NO_BARE_ID.search(error.stderr):
+            elif _NO_BARE_ID.search(error.stderr):
                 raise SurroundingsFailed(
-                    f"{url} does not have {pin.name} {pin.tag}", f"neither commit {pin.commit} nor a tag {pin.tag}"
+                    f"{url} does not have {pin.name} {pin.tag}", f"neither commit {pin.commit} nor a tag of it"
                 ) from error
             else:
                 raise Unreachable(
@@ -134,7 +147,13 @@ def _fetch(url: str, extent: Extent, inbox: Repository, progress: Progress) -> N
         )
 
 
-def _fetch_ref(url: str, wanted: str, depth: list[str], inbox: Repository, progress: Progress) -> None:
+def fetch(url: str, refs: Sequence[str], inbox: Repository, progress: Progress, options: Sequence[str] = ()) -> None:
+    """``git fetch OPTIONS url REFS`` into a bare repository, with the user's own way of reaching a remote.
+
+    Raises:
+        GitFailed: git could not; see :func:`reason`.
+        SurroundingsFailed: git is not installed, or said nothing for ``PORTER_TIMEOUT`` seconds.
+    """
     from git.remote import RemoteProgress
 
     class Follower(RemoteProgress):
@@ -148,7 +167,7 @@ def _fetch_ref(url: str, wanted: str, depth: list[str], inbox: Repository, progr
     git.follow(
         # so few objects are unpacked otherwise, and then git reports no progress
         *(f"--git-dir={inbox.path}", "-c", "fetch.unpackLimit=1"),
-        *("fetch", *depth, "--no-tags", "--progress", "--no-recurse-submodules", url, wanted),
+        *("fetch", *options, "--progress", "--no-recurse-submodules", url, *refs),
         line=Follower().new_message_handler(),
         silence=timeout(),
         user_config=True,

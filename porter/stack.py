@@ -8,7 +8,7 @@ both dates, message, tree.  So the ids are the same on every machine, and a stac
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -22,6 +22,7 @@ from porter.snapshot import Snapshot
 
 COMMON = "common"
 SERIES = "series"
+_LACKING = "the source of upstream had not this file"
 
 
 def key(targets: Iterable[str]) -> str:
@@ -32,13 +33,22 @@ def key(targets: Iterable[str]) -> str:
 def available(patches: Path) -> tuple[str, ...]:
     """The targets that a folder of stacks has a stack for, sorted."""
     found = (folder.name for folder in patches.iterdir() if (folder / SERIES).is_file()) if patches.is_dir() else ()
-    return tuple(sorted(name for name in found if name != COMMON))
+    return tuple(sorted(name for name in found if name != COMMON and not name.startswith(".")))  # .NAME: made aside
 
 
 def combined(targets: Iterable[str]) -> list[tuple[str, ...]]:
     """Every set of targets that a tree can hold, single ones first."""
     names = sorted(set(targets))
     return [chosen for size in range(1, len(names) + 1) for chosen in combinations(names, size)]
+
+
+def digest(patches: Iterable[tuple[str, bytes]]) -> str:
+    """SHA-256 over patches' names (``common/0001-….patch``) and bytes, in order."""
+    total = hashlib.sha256()
+    for name, data in patches:
+        total.update(b"%s\0%d\0" % (name.encode(), len(data)))
+        total.update(data)
+    return total.hexdigest()
 
 
 def series(folder: Path) -> list[tuple[int, str]]:
@@ -126,12 +136,8 @@ class Stack:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the patches' names and bytes, in order."""
-        total = hashlib.sha256()
-        for patch in self.patches:
-            total.update(b"%s\0%d\0" % (patch.id.encode(), len(patch.data)))
-            total.update(patch.data)
-        return total.hexdigest()
+        """See :func:`digest`."""
+        return digest((patch.id, patch.data) for patch in self.patches)
 
     @property
     def paths(self) -> set[str]:
@@ -154,7 +160,13 @@ class Stack:
         for name in names:
             if name not in known:
                 raise WrongUsage(f"there is no target {name!r}", hint=f"Known targets: {', '.join(known) or 'none'}.")
-        return cls(names, tuple(patch for part in (COMMON, *names) for patch in load_part(project.patches / part)))
+        return cls.of({part: load_part(project.patches / part) for part in (COMMON, *names)}, names)
+
+    @classmethod
+    def of(cls, parts: Mapping[str, Sequence[Patch]], targets: Iterable[str]) -> Stack:
+        """The stack of ``targets`` out of loaded parts, stack's name -> patches."""
+        names = tuple(sorted(set(targets)))
+        return cls(names, tuple(patch for part in (COMMON, *names) for patch in parts[part]))
 
     def build(self, snapshot: Snapshot) -> Build:
         """The stack's commits on a snapshot, made in memory.
@@ -162,29 +174,7 @@ class Stack:
         Raises:
             PatchFailed: a patch does not apply.
         """
-        tree, contents = Files(snapshot.files), _Contents(snapshot.objects)
-        # the first commit's tree is asked for below; what the base has already is not made a second time
-        tree.write()
-        made: dict[str, Object] = {}
-        commits: list[Built] = []
-        parent = snapshot.base
-        for patch in self.patches:
-            moved = _apply(patch, tree, contents, made, snapshot.missing)
-            root, folders = tree.write()
-            who = f"{patch.author} {patch.date}"
-            commit = objects.commit(root, (parent,), who, who, patch.message)
-            made.update((item.id, item) for item in (*folders, commit))
-            commits.append(Built(patch, commit.id, root, tuple(moved)))
-            parent = commit.id
-        touched = {path: entry.id if entry else None for path, entry in ((p, tree.get(p)) for p in sorted(self.paths))}
-        files = dict(snapshot.files)
-        for path in touched:
-            entry = tree.get(path)
-            if entry:
-                files[path] = entry
-            else:
-                files.pop(path, None)
-        return Build(snapshot.base, tuple(commits), made, files, touched)
+        return Builder(snapshot).build(self)
 
 
 def load_part(folder: Path) -> list[Patch]:
@@ -192,63 +182,189 @@ def load_part(folder: Path) -> list[Patch]:
     return [Patch.read(folder / name, folder.name) for _, name in series(folder)]
 
 
-class _Contents:
-    """Blobs by id: the snapshot's and those that patches made."""
+def load_parts(project: Project) -> dict[str, list[Patch]]:
+    """Every stack's patches, ``common`` first, then the targets by name.
+
+    Raises:
+        CheckFailed: a series or a patch is malformed.
+    """
+    return {part: load_part(project.patches / part) for part in (COMMON, *available(project.patches))}
+
+
+_Effects = dict[tuple[object, ...], "Effect"]
+
+
+class Builder:
+    """Builds stacks on one snapshot.  What stacks have in common, ``common`` above all, is built once.
+
+    Args:
+        like: a builder on other files of the same upstream, with the same objects at hand: what a patch does to
+            files that are alike is worked out once for both.
+    """
+
+    def __init__(self, snapshot: Snapshot, like: Builder | None = None) -> None:
+        self._snapshot = snapshot
+        self._contents: Contents = like._contents if like else Contents(snapshot.objects)
+        self._effects: _Effects = like._effects if like else {}
+        tree = Files(snapshot.files)
+        # the first commit's tree is asked for in build(); what the base has already is not made a second time
+        tree.write()
+        # the patches of a stack's first parts -> how far they lead
+        self._known: dict[tuple[tuple[str, bytes], ...], _State] = {(): _State(tree, {}, (), snapshot.base)}
+
+    def build(self, stack: Stack) -> Build:
+        """The stack's commits, made in memory.
+
+        Raises:
+            PatchFailed: a patch does not apply.
+        """
+        keys = [(patch.id, patch.data) for patch in stack.patches]
+        ends = [n for n, patch in enumerate(stack.patches) if n and patch.stack != stack.patches[n - 1].stack]
+        ends += [len(keys)] if keys else []
+        begun = max((n for n in ends if tuple(keys[:n]) in self._known), default=0)
+        state = self._known[tuple(keys[:begun])].copy()
+        commits = list(state.commits)
+        for number, patch in enumerate(stack.patches[begun:], begun + 1):
+            done = self._effect(patch, state.tree)
+            _change(patch, state.tree, done)
+            root, folders = state.tree.write()
+            who = f"{patch.author} {patch.date}"
+            commit = objects.commit(root, (state.tip,), who, who, patch.message)
+            blobs = (self._contents.made[entry.id] for entry in done.files.values() if entry)
+            state.made.update((item.id, item) for item in (*blobs, *folders, commit))
+            commits.append(Built(patch, commit.id, root, done.moved))
+            state.tip = commit.id
+            if number in ends:
+                state.commits = tuple(commits)
+                self._known[tuple(keys[:number])] = state.copy()
+        tree, paths = state.tree, sorted(stack.paths)
+        touched = {path: entry.id if entry else None for path, entry in ((p, tree.get(p)) for p in paths)}
+        files = dict(self._snapshot.files)
+        for path in touched:
+            entry = tree.get(path)
+            if entry:
+                files[path] = entry
+            else:
+                files.pop(path, None)
+        return Build(self._snapshot.base, tuple(commits), state.made, files, touched)
+
+    def _effect(self, patch: Patch, tree: Files) -> Effect:
+        """What a patch does to the files that it names, as they are in the tree."""
+        there = tuple(tree.get(path) for change in patch.changes for path in (change.old, change.new))
+        key = (patch.id, patch.data, there)
+        if key not in self._effects:
+            self._effects[key] = effect(patch, tree.get, self._contents, self._snapshot.missing)
+        return self._effects[key]
+
+
+@dataclass
+class _State:
+    """How far a build has come: the files, the objects made, the commits, the last one's id."""
+
+    tree: Files
+    made: dict[str, Object]
+    commits: tuple[Built, ...]
+    tip: str
+
+    def copy(self) -> _State:
+        """One that can go on by itself."""
+        return _State(self.tree.copy(), dict(self.made), self.commits, self.tip)
+
+
+class Contents:
+    """Blobs by id: those that somebody knows, and those that patches made.
+
+    Attributes:
+        made: id -> blob, what was added.
+    """
 
     def __init__(self, known: Mapping[str, Object]) -> None:
         self._known = known
-        self._made: dict[str, bytes] = {}
+        self.made: dict[str, Object] = {}
 
     def __getitem__(self, blob: str) -> bytes:
-        return self._made[blob] if blob in self._made else self._known[blob].data
+        return (self.made[blob] if blob in self.made else self._known[blob]).data
 
-    def add(self, data: bytes) -> Object:
+    def __contains__(self, blob: str) -> bool:
+        return blob in self.made or blob in self._known
+
+    def add(self, data: bytes) -> str:
+        """Keep ``data`` as a blob; its id."""
         made = objects.blob(data)
-        self._made[made.id] = data
-        return made
+        return self.made.setdefault(made.id, made).id
 
 
-def _apply(
-    patch: Patch, tree: Files, contents: _Contents, made: dict[str, Object], missing: Iterable[str]
-) -> list[tuple[str, diff.Placed]]:
-    """Apply one patch to the tree.  Every change is worked out on the files before it, as in git."""
-    results: list[tuple[str, Entry]] = []
-    gone: list[str] = []
+@dataclass(frozen=True)
+class Effect:
+    """What a patch does to a tree.
+
+    Attributes:
+        files: path -> the file's entry afterwards, None where it is gone.
+        moved: path and hunk, for the hunks that were not where their headers say.
+    """
+
+    files: Mapping[str, Entry | None]
+    moved: tuple[tuple[str, diff.Placed], ...]
+
+
+def effect(
+    patch: Patch, lookup: Callable[[str], Entry | None], contents: Contents, missing: Iterable[str] = ()
+) -> Effect:
+    """What a patch does to the tree that ``lookup`` looks into; new blobs go into ``contents``.
+
+    Every change is worked out on the files before the patch, as in git.  Whether a folder stands where a file is
+    to go is the caller's to see.
+
+    Args:
+        lookup: path -> the file's entry, or None.
+        missing: the files that upstream has and its source had not.
+
+    Raises:
+        PatchFailed: it does not apply.
+    """
+    results: dict[str, Entry | None] = {}
     moved: list[tuple[str, diff.Placed]] = []
     for change in patch.changes:
         try:
-            before = _before(change, tree, missing)
+            before = _before(change, lookup, missing)
+            if before and before.id not in contents:
+                raise diff.Mismatch(_LACKING)
             data, displaced = change.apply(contents[before.id] if before else b"")
         except diff.Mismatch as error:
             raise PatchFailed(patch.id, change.old, error) from error
         moved += [(change.new, placed) for placed in displaced]
         if change.kind in ("delete", "rename"):
-            gone.append(change.old)
+            results[change.old] = None
         if change.kind != "delete":
-            blob = contents.add(data)
-            made[blob.id] = blob
-            results.append((change.new, Entry(change.new_mode or (before.mode if before else "100644"), blob.id)))
-    for path in gone:
-        del tree[path]
-    for path, entry in results:
+            mode = change.new_mode or (before.mode if before else "100644")
+            results[change.new] = Entry(mode, contents.add(data))
+    return Effect(results, tuple(moved))
+
+
+def _change(patch: Patch, tree: Files, done: Effect) -> None:
+    """Change the tree's files."""
+    for path, entry in done.files.items():
+        if entry is None:
+            del tree[path]
+    for path, entry in done.files.items():
+        if entry is None:
+            continue
         try:
             tree[path] = entry
         except (NotADirectoryError, IsADirectoryError) as error:
             reason = "a folder of its path is a file" if isinstance(error, NotADirectoryError) else "it is a folder"
             raise PatchFailed(patch.id, path, diff.Mismatch(reason)) from error
-    return moved
 
 
-def _before(change: diff.Change, tree: Files, missing: Iterable[str]) -> Entry | None:
+def _before(change: diff.Change, lookup: Callable[[str], Entry | None], missing: Iterable[str]) -> Entry | None:
     """The entry that a change begins with."""
-    before = tree.get(change.old)
+    before = lookup(change.old)
     if change.kind == "add":
         if before:
             raise diff.Mismatch("the file is there already")
         return None
-    if change.kind == "rename" and tree.get(change.new):
+    if change.kind == "rename" and lookup(change.new):
         raise diff.Mismatch(f"{change.new} is there already")
     if before is None:
-        lacking = change.old in set(missing)
-        raise diff.Mismatch("the source of upstream had not this file" if lacking else "there is no such file")
+        raise diff.Mismatch(_LACKING if change.old in set(missing) else "there is no such file")
     return before

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from histories import Line, real, synthetic
 from sources import Upstream, copy_upstream, git, make_upstream
 from stacks import make_project
 
@@ -77,3 +80,34 @@ def warm(made: Path, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cache holds the project's upstream already, and the current folder is in the project."""
     monkeypatch.setenv("PORTER_CACHE", str(made / "cache"))
     monkeypatch.chdir(project.root)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small file system: {mounted.stderr.decode()}")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.fixture(scope="session")
+def synthetic_line(tmp_path_factory: pytest.TempPathFactory) -> Line:
+    """The history made by tests/histories.py, with stacks for it."""
+    root = tmp_path_factory.mktemp("synthetic")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PORTER_CACHE", str(root / "cache"))
+        return synthetic(root)
+
+
+@pytest.fixture(scope="session")
+def line(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, synthetic_line: Line) -> Line:
+    """upstream's real history with this project's stacks where git can reach it, else the synthetic one; says which."""
+    found = real(tmp_path_factory.mktemp("real")) or synthetic_line
+    reporter = request.config.pluginmanager.getplugin("terminalreporter")
+    if reporter:
+        reporter.write_line(f"history: {found.name}, up to {found.until}")
+    return found

@@ -301,7 +301,7 @@ def package_index(wheels: Path, folder: Path) -> Iterator[str]:
 
 @contextmanager
 def small_file_system(folder: Path, size: str) -> Iterator[Path]:
-    """A file system of so many bytes, as ``2m``.  Root alone can have one: without, the test says that it was left out."""
+    """A file system of so many bytes, as ``2m``.  Root alone can have one; else the test says so."""
     import pytest
 
     folder.mkdir()

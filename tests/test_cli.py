@@ -30,9 +30,9 @@ def test_version_and_help(tmp_path: Path) -> None:
     for word in ("-h", "--help"):
         done = porter(word, cwd=tmp_path)
         assert done.returncode == 0
-        for command in ("apply", "status", "revert", "targets", "show", "lint", "lock", "upstream"):
+        for command in ("apply", "status", "revert", "audit", "targets", "show", "lint", "lock", "upstream"):
             assert f"\n  {command} " in done.stdout
-    for command in ("apply", "status", "revert", "targets", "show", "lint", "lock"):
+    for command in ("apply", "status", "revert", "audit", "targets", "show", "lint", "lock"):
         assert porter(command, "-h", cwd=tmp_path).returncode == 0
 
 

@@ -137,6 +137,8 @@ def test_git_runs_in_one_place_only() -> None:
         "index.py": "pip",
         "verify/child.py": "the tree",
         "verify/device.py": "a Python",
+        "doctor/program.py": "vendors' tools, a Python",
+        "commands/train.py": "the tree's train.py, as which it goes on",
         "emulator/building.py": "a Python",
     }
     assert ours <= {"git.py", *others}

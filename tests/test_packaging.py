@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from porter import __version__
+from porter.stack import available
 
 ROOT = Path(__file__).resolve().parents[1]
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
@@ -110,7 +111,7 @@ def test_no_version_of_torch_is_too_new(metadata: email.message.Message) -> None
     assert torch.specifier.contains("99.0")
 
 
-@pytest.mark.parametrize("target", ["mlu", "tpu"])
+@pytest.mark.parametrize("target", available(ROOT / "patches"))
 def test_installing_porter_replaces_nothing_that_a_target_pins(metadata: email.message.Message, target: str) -> None:
     lines = (ROOT / "patches" / target / "requirements.txt").read_text().splitlines()
     pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
@@ -125,6 +126,13 @@ def test_installing_porter_replaces_nothing_that_a_target_pins(metadata: email.m
                 assert wanted.specifier.contains(pinned), f"{wanted} would replace {wanted.name} {pinned}"
                 compared.add(wanted.name)
     assert {"torch", "requests", "pyyaml", "packaging", "numpy"} <= compared
+
+
+def test_one_environment_proves_tpu_and_npu() -> None:
+    """noxfile.py has none for npu."""
+    files = ((ROOT / "patches" / name / "requirements.txt").read_text().splitlines() for name in ("tpu", "npu"))
+    one, other = ([line for line in lines if not line.startswith("#")] for lines in files)
+    assert one == other
 
 
 def test_an_installed_porter_works_outside_a_checkout(wheel: Path, tmp_path: Path) -> None:
@@ -143,7 +151,7 @@ def test_an_installed_porter_works_outside_a_checkout(wheel: Path, tmp_path: Pat
     found = run(venv / "bin" / "python", "-c", "import porter; print(porter.__file__)", cwd=home, PYTHONPATH="")
     assert site in Path(found.strip()).parents
     assert __version__ in porter("--version")
-    for target in ("mlu", "tpu"):
+    for target in available(ROOT / "patches"):
         assert target in porter("targets")
     porter("data", "make", "--images", "2", "data")
     assert (home / "data" / "data.yaml").is_file()

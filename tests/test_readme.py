@@ -86,7 +86,7 @@ def test_every_command_works(environment: dict[str, str], tmp_path: Path) -> Non
             ran.append(words[1])
         done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
-    assert {"apply", "status", "revert", "targets", "show", "lint", "upstream", "data"} <= set(ran)
+    assert {"apply", "status", "revert", "export", "targets", "show", "lint", "upstream", "data", "audit"} <= set(ran)
     # what the text around the commands says
     own = Repository(tmp_path / "my-yolov5")
     assert own.text("rev-parse", "HEAD") == own.text("rev-parse", "v6.0^{commit}")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from stacks import CHECKOUT
 
+from porter.emulator import load_profile
 from porter.errors import WrongUsage
 from porter.project import Project
 from porter.target import Target, load_all
@@ -18,13 +19,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_shipped_targets() -> None:
-    mlu, tpu = (Target.load(CHECKOUT / "patches" / name) for name in ("mlu", "tpu"))
+    mlu, npu, tpu = (Target.load(CHECKOUT / "patches" / name) for name in ("mlu", "npu", "tpu"))
     assert (mlu.name, mlu.plugin.module, mlu.distributed) == ("mlu", "torch_mlu", ("cncl",))
-    assert mlu.probe == ("torch.mlu.is_available()", "torch.is_mlu_available()")
+    assert mlu.probe == ("torch.is_mlu_available()", "torch.mlu.is_available()")
     assert mlu.visible_devices[0] == "MLU_VISIBLE_DEVICES"
     assert (tpu.plugin.module, tpu.distributed) == ("torch_tpu", ("sccl", "gloo"))
     assert "torch-tpu" in tpu.plugin.confused_with
-    for target in (mlu, tpu):
+    assert (npu.plugin.module, npu.distributed, npu.probe) == ("torch_npu", ("hccl",), ("torch.npu.is_available()",))
+    assert npu.visible_devices[0] == "ASCEND_RT_VISIBLE_DEVICES"
+    assert [target.features for target in (mlu, npu, tpu)] == [("hardware-time",), (), ("fp16",)]
+    for target in (mlu, npu, tpu):
+        assert all(load_profile(card).type == target.name for card in target.emulated)
         assert set(target.title) == {"en", "zh"}
         assert target.documentation
         assert (CHECKOUT / "patches" / target.name / target.requirements).is_file()
@@ -52,6 +57,9 @@ def test_all_targets_of_a_project(project: Project) -> None:
         ("requirements: requirements.txt", "requirements: absent.txt", "a file in tpu/"),
         ("  zh:", "  de:", "zh|absent"),
         ("name: tpu", "name: tpu\nname: tpu", "names a field once|twice"),
+        ("features: [fp16]", "features: [fast]", "one of fp16, hardware-time"),
+        ("environment: [CHIP_ARCH, TPUTRAIN_TOP]", "environment: [chip]", "an environment variable's name"),
+        ("emulated: [sg2260, bm1684x]", "emulated: []", "at least one"),
     ],
 )
 def test_what_is_wrong_is_named_by_line_and_field(folder: Path, old: str, new: str, what: str) -> None:
@@ -65,6 +73,22 @@ def test_what_is_wrong_is_named_by_line_and_field(folder: Path, old: str, new: s
     # of a field that is missing, the line is where the mapping begins
     line = text[: text.index(old)].count("\n") + 1 if new else 2
     assert abs(int(error.value.what.split("line ")[1].split(":")[0]) - line) <= 1
+
+
+def test_a_device_of_torchs_own_needs_no_plugin_and_is_not_emulated(folder: Path) -> None:
+    file = folder / "target.yaml"
+    head, _, rest = file.read_text().partition("plugin:\n")
+    text = f"{head}plugin: torch\n{rest[rest.index('probe:') :]}"
+    file.write_text(text.replace("[sg2260, bm1684x]", "[]").replace("[TPU_VISIBLE_DEVICES]", "[]"))
+    target = Target.load(folder)
+    assert (target.plugin.module, target.plugin.in_tree) == ("torch", True)
+    assert target.emulated == target.visible_devices == ()
+    file.write_text(text)
+    with pytest.raises(WrongUsage, match="emulated should be empty"):
+        Target.load(folder)
+    file.write_text(text.replace("plugin: torch", "plugin: torch_tpu"))
+    with pytest.raises(WrongUsage, match="plugin should be a mapping, or torch"):
+        Target.load(folder)
 
 
 def test_no_description(folder: Path) -> None:

@@ -87,13 +87,22 @@ def obtain(*folders: Path, progress: Progress | None = None, network: bool = Tru
         return found
     why = "no download was tried"
     if network:
-        patience = Patience(min(timeout(), _SILENCE), tries=1, wait=0.0, whole=_WHOLE)
         try:
-            fetched = fetch(_SET, _store(), progress, patience=patience)
-            return Found(fetched.path, "coco128 (downloaded into porter's cache)")
+            return download(progress)
         except PorterError as error:
             why = " ".join(f"{error.what}: {error.why}".split())
     return Found(_scenes(size, progress), f"128 generated scenes in coco128's layout (no coco128: {why})", True)
+
+
+def download(progress: Progress) -> Found:
+    """coco128, downloaded into porter's cache; given up after seconds: nobody asked for it.
+
+    Raises:
+        SurroundingsFailed: it is not to be had, or not that quickly.
+        CheckFailed: what came is not coco128.
+    """
+    patience = Patience(min(timeout(), _SILENCE), tries=1, wait=0.0, whole=_WHOLE)
+    return Found(fetch(_SET, _store(), progress, patience=patience).path, "coco128 (downloaded into porter's cache)")
 
 
 def _scenes(size: int, progress: Progress) -> Path:

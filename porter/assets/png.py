@@ -15,8 +15,18 @@ from collections.abc import Sequence
 _STORED = 65535  # the most bytes that one stored block holds
 
 
-def encode(width: int, palette: Sequence[tuple[int, int, int]], rows: Sequence[bytes | bytearray]) -> bytes:
-    """A PNG of ``rows``, each ``width`` indices into ``palette`` (up to 256 of red, green, blue, 0 to 255)."""
+def encode(
+    width: int,
+    palette: Sequence[tuple[int, int, int]],
+    rows: Sequence[bytes | bytearray],
+    *,
+    compressed: bool = False,
+) -> bytes:
+    """A PNG of ``rows``, each ``width`` indices into ``palette`` (up to 256 of red, green, blue, 0 to 255).
+
+    Args:
+        compressed: a small file rather than one with the same bytes everywhere.
+    """
     header = struct.pack(">IIBBBBB", width, len(rows), 8, 3, 0, 0, 0)  # 8 bits a pixel, colour type 3: palette
     colours = bytes(channel for colour in palette for channel in colour)
     pixels = b"".join(b"\0" + row for row in rows)  # each row's filter: none
@@ -25,7 +35,7 @@ def encode(width: int, palette: Sequence[tuple[int, int, int]], rows: Sequence[b
             b"\x89PNG\r\n\x1a\n",
             _chunk(b"IHDR", header),
             _chunk(b"PLTE", colours),
-            _chunk(b"IDAT", _stored(pixels)),
+            _chunk(b"IDAT", zlib.compress(pixels, 9) if compressed else _stored(pixels)),
             _chunk(b"IEND", b""),
         )
     )

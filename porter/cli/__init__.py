@@ -15,7 +15,24 @@ from typing import Any, NoReturn
 import click
 
 from porter import __version__
-from porter.cli import data, stacks, tree, upstream, verify, weights
+from porter.cli import (
+    audit,
+    bench,
+    bump,
+    change,
+    completion,
+    data,
+    doctor,
+    drift,
+    new_target,
+    prepare,
+    stacks,
+    train,
+    tree,
+    upstream,
+    verify,
+    weights,
+)
 from porter.cli.shared import CONTEXT, colour
 from porter.errors import PorterError
 
@@ -46,6 +63,11 @@ def cli() -> None:
     porter status ./yolov5                what is in it
     porter revert ./yolov5                back to pristine upstream
     porter verify --target mlu            prove that it trains, on the card or an emulated one
+    porter audit ./yolov5                 what in it names a device, and whether that is ported
+    porter doctor --target mlu            what training would trip over here, and what to do
+    porter prepare --target mlu ./yolov5  tree, packages, weights, data, and the command that trains
+    porter train --target mlu ./yolov5    train.py on the card, or on several
+    porter export ./yolov5                the tree's commits become the patches again
 
     Exit codes: 0 done, 1 a check or a patch failed, 2 wrong usage, 3 the surroundings failed (network,
     disk, permissions, a missing program), 70 a bug in porter.
@@ -57,13 +79,24 @@ for _command in (
     tree.status,
     tree.revert,
     verify.verify,
+    audit.audit,
+    doctor.doctor,
+    prepare.prepare,
+    train.train,
+    bench.bench,
+    change.export,
+    change.take,
+    drift.drift,
     stacks.targets,
     stacks.show,
     stacks.lint,
     stacks.lock,
+    bump.bump,
+    new_target.new_target,
     upstream.upstream,
     data.data,
     weights.weights,
+    completion.completion,
 ):
     cli.add_command(_command)
 

@@ -26,6 +26,18 @@ MIRROR = click.option(
 FOLDER = click.Path(path_type=Path, readable=False)  # what cannot be read is no wrong usage
 
 
+def complete_target(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """For the shell: the targets that there are."""
+    from porter.errors import PorterError
+    from porter.project import Project
+    from porter.stack import available
+
+    try:
+        return [name for name in available(Project.find().patches) if name.startswith(incomplete)]
+    except PorterError:
+        return []
+
+
 def colour() -> bool:
     """Whether standard output may be coloured."""
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ

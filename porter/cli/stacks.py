@@ -24,7 +24,8 @@ def targets(as_json: bool) -> None:
         if target.plugin.confused_with:
             click.echo(f"          not {target.plugin.confused_with}")
         click.echo(f"  probe: {' or '.join(target.probe)}")
-        click.echo(f"  distributed: {', '.join(target.distributed)}; devices: {', '.join(target.visible_devices)}")
+        devices = f"; devices: {', '.join(target.visible_devices)}" if target.visible_devices else ""
+        click.echo(f"  distributed: {', '.join(target.distributed)}{devices}")
         for link in target.documentation:
             click.echo(f"  {link.title}: {link.url}")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.cli.shared import FOLDER, UPSTREAM, print_json
+from porter.cli.shared import FOLDER, UPSTREAM, complete_target, print_json
 
 if TYPE_CHECKING:
     from porter.commands.apply import Applied
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option(
-    "--target", "targets", multiple=True, metavar="NAME", help="A device family, mlu or tpu; may be repeated."
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_target,
+    help="A device family of `porter targets`; may be repeated.",
 )
 @UPSTREAM
 @click.option("--check", is_flag=True, help="Say whether every patch applies, and write nothing.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.cli.shared import FOLDER, colour
+from porter.cli.shared import FOLDER, colour, complete_target
 
 if TYPE_CHECKING:
     from porter.progress import Terminal
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--target", "target", required=True, metavar="NAME", help="A device family, mlu or tpu.")
+@click.option(
+    "--target",
+    "target",
+    required=True,
+    metavar="NAME",
+    shell_complete=complete_target,
+    help="A device family of `porter targets`.",
+)
 @click.option(
     "--device",
     type=click.Choice(["auto", "hardware", "emulated", "cpu"]),
@@ -36,6 +43,13 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "json_file", metavar="FILE", type=FOLDER, help="Write the report here, for programs.")
 @click.option("--html", "html_file", metavar="FILE", type=FOLDER, help="Write the report here, for people.")
+@click.option(
+    "--data",
+    type=click.Choice(["auto", "coco128", "scenes"]),
+    default="auto",
+    show_default=True,
+    help="auto: coco128 if it is there or can be downloaded, else generated scenes.",
+)
 @click.option("--keep", is_flag=True, help="Leave the folder that the checks worked in.")
 @click.argument("tree", metavar="[TREE]", type=FOLDER, required=False)
 def verify(
@@ -49,6 +63,7 @@ def verify(
     timeout: float,
     json_file: Path | None,
     html_file: Path | None,
+    data: str,
     keep: bool,
     tree: Path | None,
 ) -> None:
@@ -62,7 +77,7 @@ def verify(
     from porter.progress import Terminal
     from porter.project import Project
 
-    request = Request(target, tree, device, profile, level, checks, python, jobs or 0, timeout, keep)
+    request = Request(target, tree, device, profile, level, checks, python, jobs or 0, timeout, keep, data)
     with Terminal() as progress:
         made = run(Project.find(), request, progress, progress.say, lambda found: _print_outcome(found, progress))
     for file, text in (json_file, made.json()), (html_file, made.html()):

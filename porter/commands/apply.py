@@ -139,7 +139,7 @@ def _make(
         return Applied("checked", place, stack, build, snapshot.missing)
     with aside(place) as folder:
         try:
-            _fill(folder, lock, stack, snapshot, build)
+            fill(folder, lock, stack, snapshot, build)
         except GitFailed as error:
             raise SurroundingsFailed(f"cannot make {destination}", error.stderr, room(place.parent)) from error
         except OSError as error:
@@ -149,8 +149,12 @@ def _make(
     return Applied("made", place, stack, build, snapshot.missing)
 
 
-def _fill(folder: Aside, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build) -> None:
-    """Make the repository and its files in the folder aside."""
+def fill(folder: Aside, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build) -> None:
+    """Make a tree's repository and its files in a folder aside.
+
+    Raises:
+        GitFailed, OSError: there is no room, or the folder cannot be written.
+    """
     git.run("init", "--quiet", "--template=", str(folder.path))
     inside = folder.path / ".git"
     if snapshot.shallow:
@@ -158,7 +162,7 @@ def _fill(folder: Aside, lock: Lock, stack: Stack, snapshot: Snapshot, build: Bu
     repository = Repository(folder.path)
     repository.write(objects.pack([*snapshot.objects.values(), *build.objects.values()]))
     refs = [("heads/master", snapshot.base), (f"heads/{stack.branch}", build.tip)]
-    if not snapshot.partial:
+    if not snapshot.partial and lock.pin.tagged:
         refs.append((f"tags/{lock.pin.tag}", snapshot.base))
     commands = "".join(f"create refs/{name} {commit}\n" for name, commit in refs)
     repository.run("update-ref", "--stdin", stdin=commands.encode())
@@ -213,7 +217,7 @@ def _examine(tree: Tree, lock: Lock, stack: Stack) -> tuple[Applied, Move]:
         raise WrongUsage(
             f"{tree.path} is not a clone of {pin.name} at {pin.tag}",
             f"its HEAD is {tree.head or 'empty'}, and {pin.tag} ({pin.commit}) is not among its ancestors",
-            f"In a clone of {pin.name}: git fetch --tags && git switch --detach {pin.tag}. Or name a new folder.",
+            f"In a clone of {pin.name}: git fetch --tags && git switch --detach {pin.rev}. Or name a new folder.",
         )
     part, above = grown
     build = stack.build(tree.snapshot(part, stack.paths))
@@ -295,5 +299,5 @@ def _other(tree: Tree, lock: Lock, stack: Stack, above: list[str]) -> WrongUsage
     return WrongUsage(
         f"{tree.path} is not at {lock.pin.tag}",
         f"{short(tree.branch) or 'HEAD'} is {len(above)} commit(s) after it, at {tree.head}",
-        f"git -C {tree.path} switch --detach {lock.pin.tag}, or name a new folder.",
+        f"git -C {tree.path} switch --detach {lock.pin.rev}, or name a new folder.",
     )

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from porter import git, objects
-from porter.commands.lock import stack_lock
+from porter.commands.lock import Surveyor, stacks
 from porter.errors import CheckFailed, PorterError
-from porter.git import Repository
 from porter.lock import Lock
-from porter.patch import FORMAT, Patch, PatchFailed, file_name
+from porter.patch import Patch, PatchFailed, file_name
 from porter.progress import Progress
 from porter.project import Project
+from porter.render import canonical
 from porter.snapshot import Snapshot
-from porter.stack import COMMON, SERIES, Build, Stack, available, combined, series
+from porter.stack import COMMON, SERIES, Build, Builder, Stack, available, load_parts, series
 from porter.target import FILE, Target
 from porter.upstream import obtain
 
@@ -32,7 +29,6 @@ _TRAILERS = {
     "Stack": (r"[a-z][a-z0-9]*", "the stack's name"),
 }
 _CONFLICT = re.compile(rb"(<{7}|>{7}|\|{7})( .*)?\r?\n?|={7}\r?\n?")
-_OTHER_FILES = {COMMON: {SERIES}}
 
 
 @dataclass(frozen=True, order=True)
@@ -62,18 +58,18 @@ def lint(project: Project, upstream: str | None = None, progress: Progress | Non
     if any(finding.line < 0 for finding in findings):  # something cannot even be read
         return sorted(Finding(f.file, max(f.line, 0), f.what) for f in findings)
     snapshot = obtain(lock, upstream, progress=progress)
+    surveyor, whole = Surveyor(lock, snapshot), stacks(load_parts(project))
     known: dict[str, Build] = {}
-    for names in combined(targets):
-        stack = Stack.load(project, names)
+    for stack in whole:
         try:
-            build = known[stack.key] = stack.build(snapshot)
+            build = known[stack.key] = surveyor.build(stack)
         except PatchFailed as error:
             findings.append(Finding(_place(error.patch), 0, f"in {stack.key}: {error}"))
             continue
         findings += _positions(stack, build)
-        if len(names) == 1:
-            findings += _canonical(stack, build, snapshot)
-    findings += _lock(project, lock, snapshot, known)
+    single = [stack for stack in whole if len(stack.targets) == 1 and stack.key in known]
+    findings += _canonical(single, Builder(snapshot, like=surveyor.builder), snapshot)
+    findings += _lock(project, lock, surveyor, whole, known)
     return sorted(set(findings))
 
 
@@ -128,8 +124,8 @@ def _header(patch: Patch, number: int) -> Iterator[Finding]:
     if len(paragraphs) < 2:
         yield finding("says nothing between the subject and the trailers: why does it exist?")
     for line in patch.body.split("\n"):
-        if len(line) > 80 and " " in line:
-            yield finding(f"a line of the message has {len(line)} characters, more than 80: {line[:40]}…")
+        for what in _message_line(line):
+            yield finding(what)
     keys = [key for key, _ in patch.trailers]
     for key, (pattern, meaning) in _TRAILERS.items():
         if keys.count(key) != 1:
@@ -138,6 +134,13 @@ def _header(patch: Patch, number: int) -> Iterator[Finding]:
             yield finding(f"{key}: {patch.trailer(key)!r} is not {meaning}")
     if keys.count("Stack") == 1 and patch.trailer("Stack") != patch.stack:
         yield finding(f"its trailer says Stack: {patch.trailer('Stack')}, it is in {patch.stack}/")
+
+
+def _message_line(line: str) -> Iterator[str]:
+    if line.startswith("TODO"):  # what porter proposes where only the author can say it
+        yield f"something is left to say: {line}"
+    if len(line) > 80 and " " in line:
+        yield f"a line of the message has {len(line)} characters, more than 80: {line[:40]}…"
 
 
 def _added_lines(patch: Patch) -> Iterator[Finding]:
@@ -181,22 +184,12 @@ def _positions(stack: Stack, build: Build) -> Iterator[Finding]:
                 yield Finding(_place(built.patch.id), line, f"{where}: would fit at {placed.places} places")
 
 
-def _canonical(stack: Stack, build: Build, snapshot: Snapshot) -> Iterator[Finding]:
+def _canonical(single: Sequence[Stack], builder: Builder, snapshot: Snapshot) -> Iterator[Finding]:
     """Patches that git would write otherwise."""
-    with tempfile.TemporaryDirectory(prefix="porter-lint-") as name:
-        folder = Path(name)
-        git.run("init", "--quiet", "--bare", "--template=", str(folder / "all"))
-        if snapshot.shallow:
-            (folder / "all" / "shallow").write_text(f"{snapshot.base}\n")
-        repository = Repository(folder / "all")
-        repository.write(objects.pack([*snapshot.objects.values(), *build.objects.values()]))
-        out = folder / "patches"
-        repository.run("format-patch", "--quiet", *FORMAT, f"--output-directory={out}", f"{build.base}..{build.tip}")
-        rendered = sorted(out.iterdir())
-        for built, path in zip(build.commits, rendered):
-            data = path.read_bytes()
-            if data != built.patch.data:
-                yield Finding(_place(built.patch.id), _differs(built.patch.data, data), "not in git's canonical form")
+    for stack, rendered in zip(single, canonical(snapshot, [builder.build(stack) for stack in single])):
+        for patch, form in zip(stack.patches, rendered):
+            if form.data != patch.data:
+                yield Finding(_place(patch.id), _differs(patch.data, form.data), "not in git's canonical form")
 
 
 def _differs(one: bytes, other: bytes) -> int:
@@ -205,17 +198,13 @@ def _differs(one: bytes, other: bytes) -> int:
     return next((n for n, (a, b) in enumerate(pairs, 1) if a != b), min(one.count(b"\n"), other.count(b"\n")) + 1)
 
 
-def _lock(project: Project, lock: Lock, snapshot: Snapshot, known: dict[str, Build]) -> Iterator[Finding]:
+def _lock(
+    project: Project, lock: Lock, surveyor: Surveyor, whole: Sequence[Stack], known: Mapping[str, Build]
+) -> Iterator[Finding]:
     """Stacks that the lock does not describe as they are."""
     file = project.lock_path.name
-    for key in sorted(set(lock.stacks) - {"+".join(names) for names in combined(available(project.patches))}):
+    for key in sorted(set(lock.stacks) - {stack.key for stack in whole}):
         yield Finding(file, 0, f"stacks.{key}: there is no such stack; run `porter lock`")
-    for key, build in sorted(known.items()):
-        stack = Stack.load(project, key.split("+"))
-        written = lock.stacks.get(key)
-        if snapshot.partial:  # ids of commits and trees need every file; the digest says whether patches changed
-            in_step = written is not None and (written.digest, written.files) == (stack.digest, build.touched)
-        else:
-            in_step = written == stack_lock(lock, stack, snapshot)
-        if not in_step:
-            yield Finding(file, 0, f"stacks.{key}: not in step with the patches; run `porter lock`")
+    for stack in sorted(whole, key=lambda stack: stack.key):
+        if stack.key in known and lock.stacks.get(stack.key) != surveyor.survey(stack):
+            yield Finding(file, 0, f"stacks.{stack.key}: not in step with the patches; run `porter lock`")

@@ -2,54 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from porter.errors import SurroundingsFailed
 from porter.lock import Lock, StackLock, Tip
-from porter.patch import PatchFailed
+from porter.patch import Patch, PatchFailed
 from porter.progress import Progress
 from porter.project import Project
 from porter.snapshot import Snapshot, extents
-from porter.stack import Stack, available, combined
+from porter.stack import COMMON, Build, Builder, Stack, combined, load_parts
 from porter.upstream import obtain
 
 
-def stack_lock(lock: Lock, stack: Stack, snapshot: Snapshot) -> StackLock:
-    """What the lock should say about a stack; ``snapshot`` is the whole pin.
+class Surveyor:
+    """Builds stacks on the pin and on each part of it that a package index has.
 
-    Raises:
-        PatchFailed: a patch does not apply.
+    Attributes:
+        builder: builds on the whole pin.
+
+    Args:
+        lock: whose pin.
+        snapshot: the pin's files.  A part of them will do as long as no patch changes another: everything but the
+            changed files' contents stands in the lock.
     """
-    build = stack.build(snapshot)
-    partial = None
-    for extent in extents(lock)[1:]:
-        base = extent.made_base
-        if base:
-            part = Snapshot(base.id, extent.files, {**snapshot.objects, base.id: base}, extent.missing, shallow=False)
+
+    def __init__(self, lock: Lock, snapshot: Snapshot) -> None:
+        pin = lock.pin
+        self.builder = Builder(Snapshot(pin.commit, pin.files, snapshot.objects, snapshot.missing))
+        self._parts: list[Builder] = []
+        for extent in extents(lock)[1:]:
+            base = extent.made_base
+            if base:
+                known = {**snapshot.objects, base.id: base}
+                part = Snapshot(base.id, extent.files, known, extent.missing, shallow=False)
+                self._parts.append(Builder(part, like=self.builder))
+
+    def build(self, stack: Stack) -> Build:
+        """The stack on the whole pin.
+
+        Raises:
+            PatchFailed: a patch does not apply.
+        """
+        return self.builder.build(stack)
+
+    def survey(self, stack: Stack) -> StackLock:
+        """What the lock should say about a stack.
+
+        Raises:
+            PatchFailed: a patch does not apply.
+        """
+        build = self.build(stack)
+        partial = None
+        for builder in self._parts:
             try:
-                short = stack.build(part)
+                short = builder.build(stack)
                 partial = Tip(short.tip, short.tree)
             except PatchFailed:  # it needs a file that the index does not have: there is no partial tree of it
                 continue
-    return StackLock(stack.digest, build.tip, build.tree, build.touched, partial)
+        return StackLock(stack.digest, build.tip, build.tree, build.touched, partial)
+
+
+def stacks(parts: Mapping[str, Sequence[Patch]]) -> list[Stack]:
+    """Every stack that a tree can hold, of loaded parts."""
+    return [Stack.of(parts, targets) for targets in combined(set(parts) - {COMMON})]
 
 
 def updated(project: Project, upstream: str | None = None, progress: Progress | None = None) -> tuple[Lock, Lock]:
     """The lock as it is, and as it should be for the patches as they are.
 
     Raises:
-        CheckFailed: a stack is malformed or does not apply.
-        SurroundingsFailed: upstream cannot be had, or not all of its files.
+        CheckFailed: a stack is malformed or does not apply, or changes a file that the source of upstream lacks.
+        SurroundingsFailed: upstream cannot be had.
     """
     lock = Lock.load(project.lock_path)
-    snapshot = obtain(lock, upstream, progress=progress)
-    if snapshot.partial:
-        raise SurroundingsFailed(
-            f"the lock needs all files of {lock.pin.name}, and {len(snapshot.missing)} are missing here",
-            hint="Get them from a clone: porter upstream fetch --upstream PATH|URL",
-        )
-    stacks = {}
-    for targets in combined(available(project.patches)):
-        stack = Stack.load(project, targets)
-        stacks[stack.key] = stack_lock(lock, stack, snapshot)
-    return lock, replace(lock, stacks=stacks)
+    parts = load_parts(project)
+    surveyor = Surveyor(lock, obtain(lock, upstream, progress=progress))
+    return lock, replace(lock, stacks={stack.key: surveyor.survey(stack) for stack in stacks(parts)})

@@ -110,6 +110,19 @@ def status(project: Project, path: Path) -> Status:
     )
 
 
+def must_hold(project: Project, path: Path, target: str) -> Status:
+    """The status of a tree that has to hold a target's stack.
+
+    Raises:
+        WrongUsage: it is no tree, or another target's.
+    """
+    found = status(project, path)
+    if target not in found.targets:
+        holds = "+".join(found.targets) or "no stack"
+        raise WrongUsage(f"{path} holds {holds}, not {target}", hint=f"porter apply --target {target} DIR")
+    return found
+
+
 def _pin(pin: Pin) -> dict[str, str]:
     return {"name": pin.name, "tag": pin.tag, "commit": pin.commit}
 

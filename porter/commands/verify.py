@@ -15,7 +15,7 @@ from pathlib import Path
 
 from porter import signals
 from porter.commands.apply import apply
-from porter.commands.status import status
+from porter.commands.status import must_hold
 from porter.errors import PorterError, SurroundingsFailed, WrongUsage
 from porter.progress import Progress
 from porter.project import Project
@@ -46,6 +46,7 @@ class Request:
         jobs: how many programs may run at once.
         timeout: seconds that one may take.
         keep: leave the working folder.
+        data: what to train on, see :mod:`porter.verify.data`.
     """
 
     target: str
@@ -58,6 +59,7 @@ class Request:
     jobs: int = 0
     timeout: float = TIMEOUT
     keep: bool = False
+    data: str = "auto"
 
 
 def verify(
@@ -67,7 +69,7 @@ def verify(
     begun: Callable[[str], None],
     ended: Callable[[Outcome], None],
 ) -> Report:
-    """Make the checks; ``begun`` gets the first line, ``ended`` each outcome as it comes.
+    """Make the checks; ``begun`` gets the first lines, ``ended`` each outcome as it comes.
 
     Raises:
         WrongUsage: no such target, check, tree or interpreter.
@@ -78,17 +80,21 @@ def verify(
         known = ", ".join(available(project.patches))
         raise WrongUsage(f"there is no target {request.target!r}", hint=f"There are: {known}.")
     target = Target.load(project.patches / request.target)
-    checks = select(request.level, request.checks, request.target)
+    checks = select(request.level, request.checks, target)
     if request.tree is not None:
-        _must_hold(project, request.tree, target)
+        must_hold(project, request.tree, target.name)
     root = Path(tempfile.mkdtemp(prefix="porter-verify-"))
     try:
         tree = request.tree or _make(project, target, root, progress)
         device = _device(request, target, checks)
         begun(f"{target.name}: {tree if request.tree else 'a tree made aside'}, on {device.says}")
         jobs = request.jobs or min(4, os.cpu_count() or 1)
-        children = Children(root, request.python, jobs, request.timeout)
-        session = Session(project, tree.absolute(), target, device, children, root)
+        children = Children(root, request.python, jobs, request.timeout, kept=target.inherited)
+        session = Session(project, tree.absolute(), target, device, children, root, request.data, progress)
+        data = "none: nothing is run"
+        if any(found.level != "static" for found in checks):
+            data = session.pictures.says  # made once, before the checks' threads look at it
+            begun(f"data: {data}")
         outcomes = _all(session, checks, request, progress, ended)
     except OSError as error:
         raise SurroundingsFailed(f"cannot work in {root}", error.strerror or str(error)) from error
@@ -98,18 +104,9 @@ def verify(
                 progress.note(f"kept: {root}")
             else:
                 shutil.rmtree(root, ignore_errors=True)
-    data = "generated scenes of coco128's layout and classes"
     seconds = time.monotonic() - started
     emulated = device.kind == "emulated"
     return Report(target.name, str(tree), device.says, data, emulated, request.level, tuple(outcomes), seconds)
-
-
-def _must_hold(project: Project, tree: Path, target: Target) -> None:
-    """Refuse a folder that is no tree, or another target's."""
-    found = status(project, tree)
-    if target.name not in found.targets:
-        holds = "+".join(found.targets) or "no stack"
-        raise WrongUsage(f"{tree} holds {holds}, not {target.name}", hint=f"porter apply --target {target.name} DIR")
 
 
 def _make(project: Project, target: Target, root: Path, progress: Progress) -> Path:
@@ -128,8 +125,6 @@ def _all(
     session: Session, checks: Sequence[Check], request: Request, progress: Progress, ended: Callable[[Outcome], None]
 ) -> list[Outcome]:
     """Every check's outcome; checks wait for each other's trainings, so each has a thread of its own."""
-    if any(found.level != "static" for found in checks):
-        session.data  # noqa: B018  made once, before the threads look at it
     pool = ThreadPoolExecutor(max_workers=len(checks), thread_name_prefix="check")
     try:
         futures = [pool.submit(_one, session, found, request) for found in checks]
@@ -171,6 +166,7 @@ def _repeat(request: Request, session: Session, found: Check) -> str:
     if session.device.kind != "cpu" or request.device == "cpu":
         words += ["--device", session.device.kind]
     words += ["--profile", request.profile] if request.profile else []
+    words += ["--data", request.data] if request.data != "auto" else []
     words += ["--python", request.python] if request.python != sys.executable else []
     words += ["--keep", *([str(request.tree)] if request.tree else [])]
     return shlex.join(words)

@@ -1,7 +1,8 @@
 """The emulated device: a card that is not there, true to what the card can and cannot do.
 
-What runs in the checked process lies in ``site/``: shims named as the vendors' plugins, and their common core with the
-compiled device.  That process may be any interpreter with torch 2.1 or later; porter need not be installed there.
+What runs in the checked process lies in ``site/``: the compiled device and all that is around it in Python.  A module
+named as the vendor's plugin is written for each card.  That process may be any interpreter with torch 2.1 or later;
+porter need not be installed there.
 The modules beside it are porter's side: they name the profiles, have the device built, give the environment in which
 a program finds it, and read what it counted.  None of them imports torch.
 
@@ -14,7 +15,17 @@ a program finds it, and read what it counted.  None of them imports torch.
 
 from porter.emulator.building import build, cache_folder
 from porter.emulator.counting import read_counts
-from porter.emulator.profiles import Profile, load_profile, profiles
+from porter.emulator.profiles import GENERIC, Profile, generic_profile, load_profile, profiles
 from porter.emulator.surroundings import environment
 
-__all__ = ["Profile", "build", "cache_folder", "environment", "load_profile", "profiles", "read_counts"]
+__all__ = [
+    "GENERIC",
+    "Profile",
+    "build",
+    "cache_folder",
+    "environment",
+    "generic_profile",
+    "load_profile",
+    "profiles",
+    "read_counts",
+]

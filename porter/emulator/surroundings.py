@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from porter.emulator.plugins import write_plugin
 from porter.emulator.profiles import SITE, Profile
 
 
@@ -27,7 +28,8 @@ def environment(
 
     Args:
         profile: the card.
-        cache: where the device is built, as for :func:`porter.emulator.build`, if it is not there.
+        cache: where the module that stands in for the plugin is written, and the device built, as for
+            :func:`porter.emulator.build`, if it is not there.
         strict: refuse what the card refuses, else count it and go on.
         devices: how many devices there are.
         memory: bytes of memory of each, if not what the card has.
@@ -38,11 +40,15 @@ def environment(
         steps: end a step of the counts with each step of an optimizer.
         trace: find the line of every operator; slower, by several times.
         base: the environment that this is added to, by default this process's: its PYTHONPATH is kept.
+
+    Raises:
+        SurroundingsFailed: the cache cannot be written to.
     """
+    plugin, name = write_plugin(profile, cache)
     path = (os.environ if base is None else base).get("PYTHONPATH")
     names = {
-        "PYTHONPATH": os.pathsep.join([str(SITE), *([path] if path else [])]),
-        "PORTER_EMULATED_PROFILE": profile.name,
+        "PYTHONPATH": os.pathsep.join([str(SITE), str(plugin), *([path] if path else [])]),
+        "PORTER_EMULATED_PROFILE": name,
         "PORTER_EMULATED_MODE": "strict" if strict else "lenient",
         "PORTER_EMULATED_DEVICES": str(devices),
         "PORTER_EMULATED_CACHE": str(cache),

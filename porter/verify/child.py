@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +18,8 @@ from porter.errors import SurroundingsFailed
 
 GUARD = Path(__file__).resolve().parent / "guard"
 _ISOLATE = GUARD / "isolate.py"
-# where programs are and how the machine reaches its device: all that a child gets of the caller's environment
-_KEPT = re.compile(
-    r"PATH|LD_LIBRARY_PATH|SYSTEMROOT|LANG|(?:MLU|CN|TPU|CUDA)_VISIBLE_DEVICES|CHIP_ARCH|NEUWARE_HOME|TPUTRAIN_TOP"
-)
+# where programs are: all that a child gets of the caller's environment beside what its target names
+_KEPT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "CUDA_VISIBLE_DEVICES")
 
 
 class Stopped(Exception):
@@ -86,12 +84,22 @@ class Children:
         limit: seconds that one may take.
         confine: no network but loopback, nothing installed (``guard/``).
         threads: what each may use of the processor; one makes sums have one order.
+        kept: variables that they get of the caller's environment, by which the vendor's software finds the device;
+            a PYTHONPATH among them comes last in theirs.
     """
 
     def __init__(
-        self, root: Path, python: str, jobs: int, limit: float, confine: bool = True, threads: int = 1
+        self,
+        root: Path,
+        python: str,
+        jobs: int,
+        limit: float,
+        confine: bool = True,
+        threads: int = 1,
+        kept: Iterable[str] = (),
     ) -> None:
         self.root, self.python, self.limit, self.confine, self.threads = root, python, limit, confine, threads
+        self._kept = frozenset((*_KEPT, *kept))
         for name in "home", "tmp", "mpl", "pyc", "run":
             (root / name).mkdir(parents=True, exist_ok=True)
         self._slots = threading.BoundedSemaphore(jobs)
@@ -113,9 +121,10 @@ class Children:
         """A child's whole environment: a home of its own, its caches aside, the guard before everything else."""
         path = [str(GUARD)] if self.confine else []
         given = dict(extra or {})
-        path += [given.pop("PYTHONPATH")] if given.get("PYTHONPATH") else []
+        kept = {name: value for name, value in os.environ.items() if name in self._kept}
+        path += [each.pop("PYTHONPATH") for each in (given, kept) if each.get("PYTHONPATH")]
         return {
-            **{name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)},
+            **kept,
             "HOME": str(self.root / "home"),
             "TMPDIR": str(self.root / "tmp"),
             "MPLCONFIGDIR": str(self.root / "mpl"),

@@ -14,7 +14,7 @@ from porter.errors import SurroundingsFailed, WrongUsage
 from porter.target import Target
 
 KINDS = ("auto", "hardware", "emulated", "cpu")
-_FACTS = Path(__file__).resolve().parent / "drivers" / "facts.py"
+_DRIVERS = Path(__file__).resolve().parent / "drivers"
 _PATIENCE = 120  # seconds for an interpreter to import torch and a plugin; a cold disk needs 20
 
 
@@ -39,17 +39,34 @@ class Device:
     profile: str = ""
 
 
-def facts(python: str, plugin: str) -> dict[str, Any]:
+def facts(python: str, target: Target) -> dict[str, Any]:
     """What an interpreter has: see drivers/facts.py.
 
     Raises:
         WrongUsage: it cannot be run, or has no torch.
         SurroundingsFailed: it did not answer.
     """
+    found = _ask(python, "facts.py", target.plugin.module, *target.probe)
+    if not found["torch"]:
+        raise WrongUsage(f"{python} has no torch", found["why"], "Install torch there, or name another --python.")
+    return found
+
+
+def known_to_torch(python: str, name: str) -> dict[str, Any]:
+    """Whether an interpreter's torch has a name for itself: as a device's ``type``, as a ``module`` torch.NAME.
+
+    Raises:
+        WrongUsage: it cannot be run, or has no torch.
+        SurroundingsFailed: it did not answer.
+    """
+    return _ask(python, "names.py", name)
+
+
+def _ask(python: str, driver: str, *words: str) -> dict[str, Any]:
+    """The JSON that a driver prints that runs outside any tree."""
+    command = [python, str(_DRIVERS / driver), *words]
     try:
-        done = subprocess.run(
-            [python, str(_FACTS), plugin], capture_output=True, text=True, check=False, timeout=_PATIENCE
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
     except subprocess.TimeoutExpired as error:
         raise SurroundingsFailed(f"{python} did not import torch within {_PATIENCE} s") from error
     except OSError as error:
@@ -59,9 +76,24 @@ def facts(python: str, plugin: str) -> dict[str, Any]:
     except (IndexError, ValueError) as error:
         end = (done.stderr or done.stdout).strip().splitlines()[-1:]
         raise WrongUsage(f"{python} is not a Python that answers", "".join(end), "--python takes a Python.") from error
-    if not found["torch"]:
-        raise WrongUsage(f"{python} has no torch", found["why"], "Install torch there, or name another --python.")
     return found
+
+
+def card_of(target: Target, profile: str = "") -> emulator.Profile | None:
+    """What is known of a target's card: the one of this profile, or the usual one; None for a device of torch's own.
+
+    Raises:
+        WrongUsage: the profile is not this target's.
+    """
+    if not target.emulated:
+        return None
+    name = profile or target.emulated[0]
+    if name == emulator.GENERIC:
+        return emulator.generic_profile(target.name, target.plugin.module, target.distributed, target.visible_devices)
+    card = emulator.load_profile(name)
+    if card.type != target.name:
+        raise WrongUsage(f"{card.name} is no {target.name}", hint=f"There are: {', '.join(target.emulated)}.")
+    return card
 
 
 def choose(kind: str, target: Target, python: str, *, profile: str = "") -> Device:
@@ -71,7 +103,7 @@ def choose(kind: str, target: Target, python: str, *, profile: str = "") -> Devi
         WrongUsage: the interpreter is none; the profile is not this target's.
         SurroundingsFailed: a device of just this kind is not to be had here.
     """
-    found = facts(python, target.plugin.module)
+    found = facts(python, target)
     where = f"Python {found['python']}, torch {found['torch']}"
     if kind in ("auto", "hardware"):
         if found["available"]:
@@ -83,9 +115,12 @@ def choose(kind: str, target: Target, python: str, *, profile: str = "") -> Devi
             )  # fmt: skip
     if kind == "cpu":
         return Device("cpu", "cpu", f"the cpu ({where})", facts=found)
-    card = emulator.load_profile(profile or target.emulated[0])
-    if card.type != target.name:
-        raise WrongUsage(f"{card.name} is no {target.name}", hint=f"There are: {', '.join(target.emulated)}.")
+    card = card_of(target, profile)
+    if card is None:
+        what = f"{target.name} is a device of torch's own, which nothing can be emulated as"
+        if kind == "emulated":
+            raise WrongUsage(what, hint="Verify it on the card (--device hardware) or on the cpu (--device cpu).")
+        return Device("cpu", "cpu", f"the cpu ({where}); {what}", facts=found)
     cache = emulator.cache_folder()
     try:
         built = emulator.build(Path(python), cache)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from porter.errors import WrongUsage
 
 if TYPE_CHECKING:
+    from porter.target import Target
     from porter.verify.session import Session
 
 LEVELS = ("static", "smoke", "full")
@@ -55,33 +56,33 @@ class Check:
         name: as ``--check`` and a patch's ``Check:`` have it.
         level: from which level on it runs.
         proves: one line.
-        targets: whose trees it is for; empty for all.
+        feature: what of ``features`` in target.yaml a target must have; empty for every target.
     """
 
     name: str
     level: str
     proves: str
     make: Callable[[Session], Finding]
-    targets: tuple[str, ...] = ()
+    feature: str = ""
 
 
 CHECKS: dict[str, Check] = {}
 
 
 def check(
-    level: str, proves: str, *, name: str = "", targets: tuple[str, ...] = ()
+    level: str, proves: str, *, name: str = "", feature: str = ""
 ) -> Callable[[Callable[[Session], Finding]], Callable[[Session], Finding]]:
     """Make a function a check; its name is the check's, dashes for underscores."""
 
     def register(make: Callable[[Session], Finding]) -> Callable[[Session], Finding]:
         called = name or make.__name__.rstrip("_").replace("_", "-")
-        CHECKS[called] = Check(called, level, proves, make, targets)
+        CHECKS[called] = Check(called, level, proves, make, feature)
         return make
 
     return register
 
 
-def select(level: str, names: Sequence[str], target: str) -> list[Check]:
+def select(level: str, names: Sequence[str], target: Target) -> list[Check]:
     """The checks to make, in their order: those of a level, or the named ones.
 
     Raises:
@@ -89,10 +90,10 @@ def select(level: str, names: Sequence[str], target: str) -> list[Check]:
     """
     from porter.verify import checks  # noqa: F401  registers them
 
-    ours = {name: found for name, found in CHECKS.items() if not found.targets or target in found.targets}
+    ours = {name: found for name, found in CHECKS.items() if found.feature in ("", *target.features)}
     for name in names:
         if name not in ours:
-            raise WrongUsage(f"there is no check {name!r} for {target}", hint=f"There are: {', '.join(ours)}.")
+            raise WrongUsage(f"there is no check {name!r} for {target.name}", hint=f"There are: {', '.join(ours)}.")
     if names:
         return [found for name, found in ours.items() if name in names]
     return [found for found in ours.values() if LEVELS.index(found.level) <= LEVELS.index(level)]

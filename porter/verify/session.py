@@ -13,10 +13,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from porter.assets import dataset
+from porter.progress import Progress
 from porter.project import Project
 from porter.target import Target
 from porter.verify.child import Children, Run
+from porter.verify.data import Pictures, pictures
 from porter.verify.device import Device
 from porter.verify.plan import Failed
 
@@ -56,13 +57,24 @@ class Session:
         device: what it is checked on.
         children: starts every program.
         root: this run's own folder.
+        data: the kind of smoke data, see :mod:`porter.verify.data`.
+        progress: hears of a download.
     """
 
     def __init__(
-        self, project: Project, tree: Path, target: Target, device: Device, children: Children, root: Path
+        self,
+        project: Project,
+        tree: Path,
+        target: Target,
+        device: Device,
+        children: Children,
+        root: Path,
+        data: str = "scenes",
+        progress: Progress | None = None,
     ) -> None:
         self.project, self.tree, self.target, self.device = project, tree, target, device
-        self.children, self.root = children, root
+        self.children, self.root, self._data = children, root, data
+        self.progress = progress or Progress()
         self._lock = Lock()
         self._done: dict[str, Future[Any]] = {}
 
@@ -83,9 +95,14 @@ class Session:
         return future.result()
 
     @cached_property
-    def data(self) -> Path:
+    def pictures(self) -> Pictures:
         """The smoke data, made before any check begins."""
-        return dataset.make(self.root / "scenes", dataset.Recipe(images=IMAGES, width=128, height=96)).path
+        return pictures(self._data, IMAGES, self.root / "pictures", self.tree, self.progress)
+
+    @property
+    def data(self) -> Path:
+        """The folder of the smoke data."""
+        return self.pictures.path
 
     # -- programs ------------------------------------------------------------------------------------
 

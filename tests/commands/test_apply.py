@@ -11,7 +11,7 @@ from pathlib import Path
 import git as gitpython
 import pytest
 from sources import MISSING, git, make_index, make_upstream, package_index
-from stacks import CHECKOUT, STEPS, inventory, make_project, porter
+from stacks import CHECKOUT, STEPS, inventory, make_project, needs_root, porter
 
 from porter.commands.apply import apply
 from porter.commands.lock import updated
@@ -502,9 +502,6 @@ def test_no_permission(project: Project, tmp_path: Path, clone: Path) -> None:
     assert limited("apply", "--target", "mlu", clone, cwd=project.root).returncode == 0
 
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away and mount a small disk")
-
-
 @needs_root
 def test_a_clone_that_belongs_to_somebody_else(project: Project, own_home: Path, clone: Path) -> None:
     subprocess.run(["chown", "-R", "65534:65534", clone], check=True)
@@ -515,18 +512,6 @@ def test_a_clone_that_belongs_to_somebody_else(project: Project, own_home: Path,
     # git says how to allow it, and porter asks the same setting
     (own_home / ".gitconfig").write_text(f"[safe]\n\tdirectory = {clone}\n")
     assert porter("apply", "--target", "mlu", clone, cwd=project.root).returncode == 0
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Path:
-    """A file system of 2 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small file system: {mounted.stderr.decode()}")
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
 
 
 @needs_root

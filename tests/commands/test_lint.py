@@ -56,6 +56,7 @@ def test_nothing_to_say(project: Project) -> None:
         (edit(TRAIN, "Check: train", "Check: Train it"), TRAIN, "the name of a check"),
         (edit(TRAIN, "Stack: common", "Stack: mlu"), TRAIN, "its trailer says Stack: mlu"),
         (edit(TRAIN, "The test needs it.\n\n", ""), TRAIN, "why does it exist"),
+        (edit(TRAIN, "The test needs it.", "TODO: why?"), TRAIN, "left to say: TODO: why?"),
         (edit(TRAIN, "The test needs it.", "long " * 20), TRAIN, "characters, more than 80"),
         (edit(TRAIN, "accelerator\n\nThe", "accelerator" + " x" * 40 + "\n\nThe"), TRAIN, "characters, more than 72"),
         (edit(TRAIN, "accelerator\n\nThe", "accelerator.\n\nThe"), TRAIN, "full stop"),

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from stacks import CHECKOUT, porter
+from stacks import CHECKOUT, needs_root, porter
 
 from porter.commands.apply import apply
 from porter.project import Project
@@ -36,10 +36,10 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_whole_tree(tree: Path, temporary: Path) -> None:
     done = verify("--target", "mlu", "--level", "static", tree)
     assert done.returncode == 0, done.stderr
-    first, check, last = done.stdout.splitlines()
+    first, *checks, last = done.stdout.splitlines()
     assert first == f"mlu: {tree}, on no device: nothing is run"
-    assert check.startswith("passed    tree ")
-    assert last.startswith("mlu: 1 passed in ")
+    assert sorted(line.split()[:2] for line in checks) == [["passed", "audit"], ["passed", "tree"]]
+    assert last.startswith("mlu: 2 passed in ")
     assert list(temporary.iterdir()) == []
 
 
@@ -63,7 +63,8 @@ def test_a_changed_tree_fails(tree: Path, tmp_path: Path) -> None:
     assert "failed    tree " in done.stdout and "train.py is changed; train.py:1:" in done.stdout
     assert f"repeat: porter verify --target mlu --check tree --keep {tree}" in done.stdout
     found = json.loads(reports[0].read_text())
-    assert [(check["check"], check["state"]) for check in found["checks"]] == [("tree", "failed")]
+    assert [(check["check"], check["state"]) for check in found["checks"]] == [("tree", "failed"), ("audit", "failed")]
+    assert "train.py:1: not Python" in done.stdout
     assert "train.py is changed" in reports[1].read_text()
 
 
@@ -174,14 +175,10 @@ def ended(pid: int) -> bool:
     return False
 
 
-def test_a_full_disk(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = tmp_path / "small"
-    small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", small], check=True)
-    try:
-        monkeypatch.setenv("TMPDIR", str(small))
-        done = verify("--target", "mlu", "--device", "cpu", "--check", "train", tree)
-        assert done.returncode == 3 and "No space left on device" in done.stderr, done.stderr
-        assert os.listdir(small) == []
-    finally:
-        subprocess.run(["umount", small], check=True)
+@needs_root
+def test_a_full_disk(tree: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (small_disk / "filler").write_bytes(bytes((2 << 20) - (200 << 10)))
+    monkeypatch.setenv("TMPDIR", str(small_disk))
+    done = verify("--target", "mlu", "--device", "cpu", "--check", "train", tree)
+    assert done.returncode == 3 and "No space left on device" in done.stderr, done.stderr
+    assert os.listdir(small_disk) == ["filler"]

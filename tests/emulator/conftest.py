@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 import torch
 
-from porter.emulator import build, environment, load_profile
+from porter.emulator import Profile, build, environment, load_profile
 
 DRIVERS = Path(__file__).with_name("drivers")
-PROFILES = ["mlu370", "bm1684x", "sg2260"]
+PROFILES = ["mlu370", "bm1684x", "sg2260", "ascend910b"]
 NEW_ENOUGH = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 1)
 
 
@@ -67,7 +67,7 @@ def built(cache: Path) -> Path:
 
 def clean_environment() -> dict[str, str]:
     """This process's, without what would change how a device is found; half the threads, so that tests can share."""
-    prefixes = ("PORTER_", "MLU_", "CN_", "TPU_", "CHIP_", "ENABLE_FALLBACK", "PYTHONPATH")
+    prefixes = ("PORTER_", "MLU_", "CN_", "TPU_", "ASCEND_", "CHIP_", "ENABLE_FALLBACK", "PYTHONPATH")
     env = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
     return {**env, "OMP_NUM_THREADS": "1"}
 
@@ -79,9 +79,12 @@ Run = Callable[..., Done]
 def run(built: Path, cache: Path) -> Run:
     """Run ``python ARGUMENTS`` where the card of that profile is emulated; further keywords are environment()'s."""
 
-    def call(profile: str, *arguments: Any, env: dict[str, str] | None = None, cwd: Any = None, **asked: Any) -> Done:
+    def call(
+        profile: str | Profile, *arguments: Any, env: dict[str, str] | None = None, cwd: Any = None, **asked: Any
+    ) -> Done:
         base = {**clean_environment(), **(env or {})}
-        names = environment(load_profile(profile), cache=cache, built=built, base=base, **asked)
+        card = load_profile(profile) if isinstance(profile, str) else profile
+        names = environment(card, cache=cache, built=built, base=base, **asked)
         done = subprocess.run(
             [sys.executable, *map(str, arguments)],
             env={**base, **names},

@@ -18,7 +18,9 @@ def test_the_cards_that_can_be_emulated() -> None:
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_every_limit_and_every_figure_has_a_source(name: str) -> None:
-    data = json.loads(load_profile(name).path.read_text())
+    path = load_profile(name).path
+    assert path is not None
+    data = json.loads(path.read_text())
     facts = [value for value in data.values() if isinstance(value, dict)] + data["limits"]
     assert len(facts) > 5
     assert all(fact["source"].strip() for fact in facts)
@@ -28,6 +30,7 @@ def test_every_limit_and_every_figure_has_a_source(name: str) -> None:
 def test_a_card_has_its_vendors_operators(name: str) -> None:
     profile = load_profile(name)
     assert profile.device.startswith("EMULATED ")
+    assert profile.operators is not None
     assert {"aten::add.out", "aten::silu.out", "aten::_local_scalar_dense"} <= profile.operators
     assert ("aten::silu_backward" in profile.operators) == (name != "bm1684x")
 

@@ -10,7 +10,7 @@ import torch
 from .conftest import Run
 
 pytestmark = pytest.mark.device
-SAY = "print('WHO', plugin.__version__, hasattr(torch, 'mlu') or hasattr(torch, 'tpu'))"
+SAY = "print('WHO', plugin.__version__, any(hasattr(torch, name) for name in ('mlu', 'tpu', 'npu')))"
 
 
 def plugin(root: Path, name: str, folder: str = "") -> Path:
@@ -31,7 +31,10 @@ def test_it_says_so_in_one_line(run: Run) -> None:
     assert done.error.splitlines() == ["torch_mlu: EMULATED MLU370, 2 devices, strict: no card is used"]
 
 
-@pytest.mark.parametrize(("profile", "name", "folder"), [("mlu370", "torch_mlu", ""), ("sg2260", "torch_tpu", "tpu")])
+@pytest.mark.parametrize(
+    ("profile", "name", "folder"),
+    [("mlu370", "torch_mlu", ""), ("sg2260", "torch_tpu", "tpu"), ("ascend910b", "torch_npu", "")],
+)
 def test_an_installed_plugin_wins_and_is_loaded_once(
     run: Run, tmp_path: Path, profile: str, name: str, folder: str
 ) -> None:
@@ -50,10 +53,21 @@ def test_another_project_of_the_name_does_not_count_as_the_plugin(run: Run, tmp_
     assert done.out.splitlines() == ["WHO 2.1.0.post1+emulated True"]
 
 
+def test_the_stand_in_has_what_sophgos_is_told_by(run: Run) -> None:
+    code = (
+        "import importlib.util, os\n"
+        "(folder,) = importlib.util.find_spec('torch_tpu').submodule_search_locations\n"
+        "print(os.path.isdir(os.path.join(folder, 'tpu')))\n"
+        "import torch_tpu.tpu.amp, torch\n"
+        "print(torch_tpu.tpu is torch.tpu)\n"
+    )
+    assert run("sg2260", "-c", code).out.split() == ["True", "True"]
+
+
 def test_the_other_vendors_plugin_is_not_there(run: Run) -> None:
     done = run("mlu370", "-c", "import torch_tpu")
     assert done.status == 1
-    assert done.error.splitlines()[-1].startswith("ImportError: torch_tpu is not emulated here")
+    assert done.error.splitlines()[-1] == "ModuleNotFoundError: No module named 'torch_tpu'"
 
 
 @pytest.mark.parametrize(
@@ -64,6 +78,12 @@ def test_the_vendors_variable_hides_devices(run: Run, env: dict[str, str], count
     code = "import torch, torch_mlu; print(torch.mlu.device_count(), torch.mlu.is_available())"
     done = run("mlu370", "-c", code, env=env, devices=3)
     assert done.out.split() == [str(count), str(count > 0)], done.error
+
+
+def test_ascends_variable_is_read_up_to_the_first_other_character(run: Run) -> None:
+    code = "import torch, torch_npu; print(torch.npu.device_count())"
+    done = run("ascend910b", "-c", code, env={"ASCEND_RT_VISIBLE_DEVICES": "1, 0"})
+    assert done.out.split() == ["1"], done.error
 
 
 def test_a_forked_child_cannot_use_a_device_in_use(run: Run) -> None:

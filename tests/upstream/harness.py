@@ -194,10 +194,11 @@ class Lab:
         return Training(run, newest(cwd / "runs" / "train"))
 
 
-def porter(*args: object, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run porter as a user in the checkout would."""
+def porter(*args: object, env: Mapping[str, str], cwd: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
+    """Run porter as a user in the checkout, or in a copy of its stacks, would."""
     command = [sys.executable, "-m", "porter", *map(str, args)]
-    return subprocess.run(command, cwd=CHECKOUT, env=dict(env), capture_output=True, text=True, check=False)
+    where = {**env, "PYTHONPATH": str(CHECKOUT)}
+    return subprocess.run(command, cwd=cwd, env=where, capture_output=True, text=True, check=False)
 
 
 def own_data(data: Path, cwd: Path) -> Path:

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from .harness import OURS, Tree, newest, own_data
+from .harness import DRIVERS, OURS, Lab, Tree, newest, own_data
 from .jobs import BARE, NB, Shop
 
 
@@ -18,14 +18,16 @@ def free_port() -> int:
         return port
 
 
+LAUNCH = ("-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_addr", "127.0.0.1", "--master_port")
+
+
 @pytest.mark.trees("once")
 def test_two_processes_train_one_model(shop: Shop, tree: Tree) -> None:
     cwd = shop.lab.folder("ddp")
     data = own_data(shop.data, cwd)
-    launch = ("-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_addr", "127.0.0.1")
     words = ("--data", data, "--img", 64, "--device", "cpu", "--workers", 0, "--project", "runs/train")
     script = (OURS / "ranks.py", tree.path, cwd, "--", *BARE, "--epochs", 2, *words)
-    run = shop.lab.run(*launch, "--master_port", free_port(), *script, cwd=cwd)
+    run = shop.lab.run(*LAUNCH, free_port(), *script, cwd=cwd)
     assert run.status == 0, run.story()
     ranks = [json.loads((cwd / f"rank{n}.json").read_text()) for n in range(2)]
     assert ranks[0]["images"] == ranks[1]["images"] == 2 * NB * 2, "a batch of four is shared by two"
@@ -37,3 +39,17 @@ def test_two_processes_train_one_model(shop: Shop, tree: Tree) -> None:
     assert len((folder / "results.csv").read_text().splitlines()) == 3
     assert (folder / "weights" / "best.pt").is_file()
     assert "Using SyncBatchNorm" not in run.text, "torch has it for accelerators only"
+
+
+@pytest.mark.trees("tpu")
+def test_batch_norm_of_plain_operators_is_that_of_the_whole_batch(lab: Lab, tree: Tree) -> None:
+    """torch has no SyncBatchNorm for the cpu to compare with: one process with all pictures is what it stands for."""
+    cwd = lab.folder("syncnorm")
+    script = (DRIVERS / "syncnorm.py", tree.path, cwd)
+    run = lab.run(*LAUNCH, free_port(), *script, cwd=cwd, env={"PYTHONPATH": str(OURS)})
+    assert run.status == 0, run.story()
+    for number in range(2):
+        found = json.loads((cwd / f"rank{number}.json").read_text())
+        assert max(found["errors"].values()) < 1e-5, found["errors"]
+        assert found["batches"] == [1, 1]
+        assert found["class"] and found["copy"], "copies hold torch's own class, for checkpoints"

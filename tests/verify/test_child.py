@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from porter.errors import SurroundingsFailed
-from porter.verify.child import Children, Stopped
+from porter.verify.child import GUARD, Children, Stopped
 
 
 @pytest.fixture
 def children(tmp_path: Path) -> Children:
-    return Children(tmp_path / "root", sys.executable, jobs=2, limit=60)
+    return Children(tmp_path / "root", sys.executable, jobs=2, limit=60, kept=["MLU_VISIBLE_DEVICES", "PYTHONPATH"])
 
 
 def test_outputs_and_status(children: Children, tmp_path: Path) -> None:
@@ -88,10 +88,20 @@ def test_the_callers_settings_are_not_inherited(
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "secret")
     monkeypatch.setenv("MLU_VISIBLE_DEVICES", "1")
-    names = ["WANDB_API_KEY", "MLU_VISIBLE_DEVICES", "HOME"]
+    monkeypatch.setenv("TPU_VISIBLE_DEVICES", "1")  # not this target's
+    names = ["WANDB_API_KEY", "TPU_VISIBLE_DEVICES", "MLU_VISIBLE_DEVICES", "HOME"]
     code = f"import json, os; print(json.dumps([os.environ.get(name) for name in {names}]))"
     run = children.run("-c", code, cwd=tmp_path)
-    assert run.out.strip() == f'[null, "1", "{children.root / "home"}"]'
+    assert run.out.strip() == f'[null, null, "1", "{children.root / "home"}"]'
+
+
+def test_a_vendors_pythonpath_comes_after_the_guard(
+    children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/vendor")
+    code = "import os; print(os.environ['PYTHONPATH'])"
+    guard, *rest = children.run("-c", code, cwd=tmp_path, env={"PYTHONPATH": "/ours"}).out.strip().split(os.pathsep)
+    assert guard == str(GUARD) and rest == ["/ours", "/vendor"]
 
 
 def test_no_byte_code_is_left_beside_the_source(children: Children, tmp_path: Path) -> None:

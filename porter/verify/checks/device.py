@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
+from porter.verify.device import card_of
 from porter.verify.plan import Failed, Finding, NotShown, check
 from porter.verify.session import PER_EPOCH, Session
 
@@ -25,6 +27,9 @@ def ops(session: Session) -> Finding:
         raise Failed(f"{len(missing)} operators have no kernel in {session.device.profile}'s list: {said}")
     if not calls:
         raise Failed("nothing ran on the device")
+    card = card_of(session.target, session.device.profile)
+    if card is None or card.operators is None:
+        raise NotShown(f"{len(calls)} operators ran; no operator list: everything torch has is allowed")
     table = [("operator", "calls", "first used at"), *((name, n, lines[name]) for name, n in sorted(calls.items()))]
     figures = {"operators": dict(calls), "lines": lines}
     return Finding(f"{len(calls)} operators, each in {session.device.profile}'s list", table, figures)
@@ -36,13 +41,8 @@ _COUNTED = {"host_to_device": "uploads", "device_to_host": "downloads", "synchro
 
 @check("smoke", "a training step copies and synchronises no more than the target's budget")
 def transfers(session: Session) -> Finding:
-    steps = _counts(session)["steps"]
-    steady = steps[PER_EPOCH + 2 : 2 * PER_EPOCH - 1]  # of the second epoch; its last is followed by validation
-    if len(steady) < 3:
-        raise Failed(f"{len(steps)} steps were counted, {2 * PER_EPOCH} expected")
-    worst = {
-        name: max(sum(found["count"] for found in step[kind]) for step in steady) for name, kind in _COUNTED.items()
-    }
+    _counts(session)
+    steady, worst = _steady(session.trained().found), per_step(session.trained().found)
     rows: list[tuple[object, ...]] = [("what", "operator", "line", "calls in a step", "bytes")]
     for name, kind in _COUNTED.items():
         for found in sorted(steady[-1][kind], key=lambda found: -int(found["count"])):
@@ -53,6 +53,23 @@ def transfers(session: Session) -> Finding:
             raise Failed(f"{worst[name]} x {name} in a step, the budget is {allowed}: {lines}")
     said = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in worst.items())
     return Finding(f"in a step at most {said}", rows, worst)
+
+
+def per_step(record: Mapping[str, Any]) -> dict[str, int]:
+    """Calls in a steady step at most, by the names of the budget, of a recorded training of two epochs."""
+    steady = _steady(record)
+    return {
+        name: max(sum(found["count"] for found in step[kind]) for step in steady) for name, kind in _COUNTED.items()
+    }
+
+
+def _steady(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The steps of the second epoch that are like each other; its last is followed by validation."""
+    steps: list[dict[str, Any]] = record["steps"]["steps"]
+    steady = steps[PER_EPOCH + 2 : 2 * PER_EPOCH - 1]
+    if len(steady) < 3:
+        raise Failed(f"{len(steps)} steps were counted, {2 * PER_EPOCH} expected")
+    return steady
 
 
 def _counts(session: Session) -> dict[str, Any]:

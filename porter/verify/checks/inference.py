@@ -18,10 +18,11 @@ _PLACES = 2e-3  # hardware: what precision, recall and mAP may differ by
 
 @check("smoke", "a checkpoint written on the device loads where there is neither the device nor its plugin")
 def checkpoint(session: Session) -> Finding:
-    run = session.trained()
+    run, plugin = session.trained(), session.target.plugin.module
     found = {}
     for path in run.last, run.best:
-        found[path.name] = session.driver("checkpoint.py", path, cwd=session.children.folder("load"), device="cpu")
+        cwd = session.children.folder("load")
+        found[path.name] = session.driver("checkpoint.py", path, plugin, cwd=cwd, device="cpu")
         if found[path.name]["devices"] != ["cpu"]:
             raise Failed(f"{path.name} holds tensors of {', '.join(found[path.name]['devices'])}")
         if found[path.name]["modules"]:

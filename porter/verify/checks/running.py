@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from porter.emulator import load_profile
 from porter.verify.checks.training import learned, results
+from porter.verify.device import card_of
 from porter.verify.plan import Failed, Finding, NotShown, check
 from porter.verify.session import DRIVERS, NANO, Session, newest, well
 
@@ -18,8 +18,6 @@ SPEED = {
     "net", "batch_size", "cards", "precision", "DPF_mode", "batch_time_avg", "batch_time_var", "hardware_time_avg",
     "hardware_time_var", "throughput", "date", "device", "dataset",
 }  # fmt: skip
-# Neither of Sophgo's lists has batch_norm_stats and its like, which torch's SyncBatchNorm is made of
-_NO_SYNC_BN = ("tpu",)
 ACCURACY = {"net", "accuracy", "date", "device", "dataset"}
 _PICTURES = {
     "train_batch0.jpg": b"\xff\xd8\xff", "train_batch2.jpg": b"\xff\xd8\xff", "labels.jpg": b"\xff\xd8\xff",
@@ -43,7 +41,8 @@ def amp(session: Session) -> Finding:
             raise NotShown("this torch has no mixed precision on the cpu")
         casts = True
     else:
-        casts = load_profile(session.device.profile or session.target.emulated[0]).casts
+        card = card_of(session.target, session.device.profile)
+        casts = card is None or card.casts
     if half != casts:
         raise Failed(f"convolutions ran in {', '.join(found['dtypes'])}{'' if half else ', none in half precision'}")
     if found["enabled"] and found["saved"] != found["restored"]:
@@ -53,7 +52,7 @@ def amp(session: Session) -> Finding:
     return Finding(f"{len(found['losses'])} finite losses, {', '.join(found['dtypes'])}{plain}; {scaler}")
 
 
-@check("full", "train_fp16.py trains with weights in half precision", targets=("tpu",))
+@check("full", "train_fp16.py trains with weights in half precision", feature="fp16")
 def fp16(session: Session) -> Finding:
     cwd = session.children.folder("fp16")
     words = (*NANO, "--data", session.copy_data(cwd), "--project", "runs", "--epochs", 1)
@@ -134,9 +133,7 @@ def ddp(session: Session) -> Finding:
         raise NotShown("there is one device only")
     cwd = session.children.folder("ddp")
     launch = ("-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_addr", "127.0.0.1")
-    synchronised = session.device.kind != "cpu" and session.target.name not in _NO_SYNC_BN
-    nano = NANO if session.target.name not in _NO_SYNC_BN else [word for word in NANO if word != "--sync-bn"]
-    driver = (DRIVERS / "ranks.py", session.tree, cwd, "--", *nano, "--epochs", 1, "--project", "runs")
+    driver = (DRIVERS / "ranks.py", session.tree, cwd, "--", *NANO, "--epochs", 1, "--project", "runs")
     device = session.device.name if session.device.kind == "cpu" else f"{session.device.name}:0,1"
     words = ("--data", session.copy_data(cwd), "--device", device)
     run = well(session.run(*launch, "--master_port", _free_port(), *driver, *words, cwd=cwd))
@@ -150,7 +147,7 @@ def ddp(session: Session) -> Finding:
     if session.device.kind != "cpu":
         if [rank["device"] for rank in ranks] != [f"{session.device.name}:{number}" for number in range(2)]:
             raise Failed(f"they ran on {' and '.join(rank['device'] for rank in ranks)}")
-        if synchronised and ("Using SyncBatchNorm" not in run.text or ranks[0]["buffers"] != ranks[1]["buffers"]):
+        if "Using SyncBatchNorm" not in run.text or ranks[0]["buffers"] != ranks[1]["buffers"]:
             raise Failed("batch norm was not synchronised", run.tail(), run.shown())
         if ranks[0]["backend"] not in (*session.target.distributed, "gloo"):
             raise Failed(f"the process group is {ranks[0]['backend']}")
@@ -177,7 +174,8 @@ def metrics(session: Session) -> Finding:
     expected = found["batch_size"] / found["batch_time_avg"] * found["cards"]
     if abs(found["throughput"] / expected - 1) > 0.02:
         raise Failed(f"throughput is {found['throughput']}, batch_size / batch_time_avg * cards is {expected:.2f}")
-    if session.target.name == "mlu" and session.device.kind != "cpu" and not found["hardware_time_avg"]:
+    timed = "hardware-time" in session.target.features and session.device.kind != "cpu"
+    if timed and not found["hardware_time_avg"]:
         raise Failed("hardware_time_avg is empty")
     if (run.run.folder / "accuracy.log").exists():
         raise Failed("training wrote the file of val.py")

@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 
 from porter.commands.status import APPLIED, status
+from porter.errors import CheckFailed
+from porter.lifecycle import audit as places
+from porter.lifecycle.audit.place import ALLOWED, ROUTED
 from porter.verify.plan import Failed, Finding, check
 from porter.verify.session import DRIVERS, Session
 
@@ -31,6 +34,20 @@ def tree(session: Session) -> Finding:
         raise Failed("; ".join(wrong))
     lacks = f", without {len(found.missing)} files that its source had not" if found.missing else ""
     return Finding(f"{len(found.patches)} patches as they are locked{lacks}", figures={"head": found.head})
+
+
+@check("static", "every place in the tree's Python that names a device is routed through the accelerator or allowed")
+def audit(session: Session) -> Finding:
+    try:
+        found = places.audit(session.project, session.tree)
+    except CheckFailed as error:
+        raise Failed(error.what) from error
+    if found.failed:
+        lines = found.lines()
+        more = f"; and {len(lines) - 5} more, see porter audit" if len(lines) > 5 else ""
+        raise Failed("; ".join(lines[:5]) + more)
+    counts = {state: sum(place.state == state for place in found.places) for state in (ROUTED, ALLOWED)}
+    return Finding(f"{counts[ROUTED]} places through the accelerator, {counts[ALLOWED]} allowed", figures=counts)
 
 
 @check("smoke", "every module imports, asks no network for anything and installs nothing", name="import")
@@ -81,15 +98,15 @@ def probe(session: Session) -> Finding:
 
 
 def _refusal(session: Session) -> str:
-    """Without the plugin, --device has to end in one line; shown where the plugin is not installed."""
-    target = session.target
-    if session.device.facts.get("plugin"):
+    """Without the plugin, or a device of torch's own, --device has to end in one line; shown where it is not there."""
+    target, facts = session.target, session.device.facts
+    if facts.get("available") if target.plugin.in_tree else facts.get("plugin"):
         return ""
     cwd = session.children.folder("no-plugin")
     run = session.children.run(session.tree / "train.py", "--device", target.name, cwd=cwd)
-    lines = [line for line in run.err.splitlines() if target.plugin.module in line]
+    begin = f"--device {target.name}: "
+    lines = [row for row in run.err.splitlines() if row.startswith(begin) and target.plugin.module in row]
     if run.status == 0 or "Traceback" in run.text or len(lines) != 1:
-        raise Failed(
-            f"without {target.plugin.module}, --device {target.name} does not end in one line", run.tail(), run.shown()
-        )
-    return "; without the plugin it says so"
+        lacking = "a device" if target.plugin.in_tree else target.plugin.module
+        raise Failed(f"without {lacking}, --device {target.name} does not end in one line", run.tail(), run.shown())
+    return f"; without {'a device' if target.plugin.in_tree else 'the plugin'} it says so"

@@ -1,11 +1,11 @@
-"""What a checkpoint holds, in a process that knows no plugin: ``checkpoint.py TREE FILE``; prints JSON."""
+"""What a checkpoint holds, in a process that knows no plugin: ``checkpoint.py TREE FILE PLUGIN``; prints JSON."""
 
 import json
 import sys
 
 from entry import enter
 
-(path,) = enter()
+path, plugin = enter()
 
 import torch
 from models.experimental import attempt_load  # the tree's
@@ -54,7 +54,7 @@ print(
             "devices": sorted(kinds | {t.device.type for t in found}),
             "finite": all(bool(torch.isfinite(t.float()).all()) for t in found if t.numel())
             and bool(torch.isfinite(y).all()),
-            "modules": sorted(m for m in sys.modules if m in ("torch_mlu", "torch_tpu", "porter_emulated")),
+            "modules": sorted(m for m in sys.modules if m in (plugin, "porter_emulated") and m != "torch"),
         }
     )
 )

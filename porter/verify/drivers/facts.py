@@ -1,4 +1,4 @@
-"""What an interpreter has: ``facts.py MODULE``, the name of the vendor's plugin; prints JSON.
+"""What an interpreter has: ``facts.py MODULE PROBE...``, the vendor's plugin and the target's probes; prints JSON.
 
 Runs outside any tree and imports torch at most, since a plugin that does not load must not end it.
 """
@@ -10,7 +10,18 @@ import platform
 import sys
 
 
-def main(plugin):
+def answer(probes, torch):
+    """What the first probe that exists, such as torch.mlu.is_available(), says."""
+    for probe in probes:
+        found = torch
+        for name in probe[: -len("()")].split(".")[1:]:
+            found = getattr(found, name, None)
+        if found is not None:
+            return bool(found())
+    return False
+
+
+def main(plugin, *probes):
     found = {"python": platform.python_version(), "torch": None, "plugin": None, "available": False, "why": ""}
     spec = importlib.util.find_spec(plugin)
     found["plugin"] = os.path.dirname(spec.origin) if spec and spec.origin else None
@@ -24,14 +35,11 @@ def main(plugin):
         try:
             module = importlib.import_module(plugin)
             found["version"] = getattr(module, "__version__", "")
-            kind = plugin.rpartition("_")[2]
-            older = getattr(torch, "is_%s_available" % kind, None)
-            ask = older or getattr(getattr(torch, kind, None), "is_available", None)
-            found["available"] = bool(ask and ask())
+            found["available"] = answer(probes, torch)
             found["why"] = "" if found["available"] else "%s finds no device" % plugin
         except Exception as error:  # whatever a plugin does when its driver is missing: that is the finding
             found["why"] = "%s does not load: %s" % (plugin, error)
     return found
 
 
-print("\n" + json.dumps(main(sys.argv[1])))
+print("\n" + json.dumps(main(*sys.argv[1:])))

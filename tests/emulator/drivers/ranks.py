@@ -28,7 +28,7 @@ layers = [
     torch.nn.Linear(144, 2),
 ]
 model = torch.nn.Sequential(*layers)
-if kind == "mlu":
+if kind not in ("tpu", "cpu"):
     model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
 model = model.to(device)
 options = {"device_ids": [rank], "output_device": rank} if kind != "cpu" else {}

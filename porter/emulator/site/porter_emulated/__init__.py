@@ -1,4 +1,4 @@
-"""A card that is not there: what the shims torch_mlu and torch_tpu are made of.
+"""A card that is not there: what the shim of a vendor's plugin is made of (see ``shim.py``).
 
 This folder runs inside the checked process, which may be any interpreter with torch 2.1 or later: nothing but the
 standard library and torch, Python 3.8.  A shim calls :func:`start` once; the device then goes by the vendor's name.
@@ -6,7 +6,6 @@ standard library and torch, Python 3.8.  A shim calls :func:`start` once; the de
 
 from __future__ import annotations
 
-import os
 import sys
 from types import ModuleType
 from typing import Any
@@ -19,18 +18,12 @@ from porter_emulated.build import BuildFailed
 __all__ = ["BuildFailed", "Device", "start"]
 
 
-def _default_profile(plugin: str) -> str:
-    # Sophgo's plugin takes the chip from CHIP_ARCH
-    chip = os.environ.get("CHIP_ARCH", "sg2260")
-    return {"torch_mlu": "mlu370", "torch_tpu": "bm1684x" if chip == "bm1684x" else "sg2260"}[plugin]
-
-
 class Device:
     """The emulated device of this process: its profile, its settings, and the compiled half of it."""
 
     def __init__(self, plugin: str) -> None:
         try:
-            self.settings = environment.read(_default_profile(plugin))
+            self.settings = environment.read()
             self.profile = profiles.Profile(self.settings.profile)
         except ValueError as error:
             raise ImportError(f"no emulated device: {error}") from error
@@ -38,7 +31,7 @@ class Device:
             # torch has one name for devices of plugins in a process
             raise ImportError(f"{plugin} is not emulated here: {self.profile.plugin} is, as {self.profile.device}")
         self.memory = self.settings.memory or self.profile.memory
-        self.visible = environment.visible(self.settings.devices, self.profile.data["visible"]["variables"])
+        self.visible = environment.visible(self.settings.devices, self.profile.visible, self.profile.spaces)
         self.native: Any = build.load()
 
     @property

@@ -138,7 +138,7 @@ _Base: Any = torch.amp.GradScaler if hasattr(torch.amp, "GradScaler") else _OwnG
 
 
 def of(device: Device) -> dict[str, Any]:
-    """``autocast`` and ``GradScaler`` of this device, as ``torch_mlu.mlu.amp`` and ``torch_tpu.tpu.amp`` have them."""
+    """``autocast`` and ``GradScaler`` of this device, as ``torch_mlu.mlu.amp`` and its like have them."""
     kind = device.profile.type
 
     class autocast(torch.autocast):  # noqa: N801 the plugins' own name

@@ -8,12 +8,11 @@ import sys
 from importlib.machinery import ModuleSpec, PathFinder
 from typing import Callable
 
-SITE = os.path.realpath(os.path.join(os.path.dirname(__file__), os.pardir))
 
-
-def find_real(name: str, is_real: Callable[[ModuleSpec], bool]) -> ModuleSpec | None:
-    """Another module of this name, in any place that Python looks but the emulation's own folder."""
-    elsewhere = [entry for entry in sys.path if os.path.realpath(entry or os.curdir) != SITE]
+def find_real(name: str, own: str, is_real: Callable[[ModuleSpec], bool]) -> ModuleSpec | None:
+    """Another module of this name, in any place that Python looks but ``own``, the folder of the emulation's."""
+    own = os.path.realpath(own)
+    elsewhere = [entry for entry in sys.path if os.path.realpath(entry or os.curdir) != own]
     for finder in sys.meta_path:
         try:
             # the finders of editable installs know the names they have, whatever the path
@@ -21,14 +20,14 @@ def find_real(name: str, is_real: Callable[[ModuleSpec], bool]) -> ModuleSpec | 
             spec = finder.find_spec(name, path)
         except (AttributeError, ImportError):
             continue
-        if spec is not None and spec.loader is not None and not _own(spec) and is_real(spec):
+        if spec is not None and spec.loader is not None and not _inside(spec, own) and is_real(spec):
             return spec
     return None
 
 
-def give_way(name: str, is_real: Callable[[ModuleSpec], bool] = lambda spec: True) -> bool:
-    """Whether a real plugin took the place of the shim ``name``, which calls this while it is imported."""
-    spec = find_real(name, is_real)
+def give_way(name: str, own: str, is_real: Callable[[ModuleSpec], bool]) -> bool:
+    """Whether a real plugin took the place of the shim ``name`` in ``own``, which calls this while it is imported."""
+    spec = find_real(name, own, is_real)
     if spec is None or spec.loader is None:
         return False
     real = importlib.util.module_from_spec(spec)
@@ -43,6 +42,11 @@ def give_way(name: str, is_real: Callable[[ModuleSpec], bool] = lambda spec: Tru
     return True
 
 
+def any_plugin(spec: ModuleSpec) -> bool:
+    """What counts as the plugin where no other project has its name: whatever is found."""
+    return True
+
+
 def has_folder(folder: str) -> Callable[[ModuleSpec], bool]:
     """Tells a plugin from another project of its name: its package holds this folder."""
 
@@ -52,5 +56,5 @@ def has_folder(folder: str) -> Callable[[ModuleSpec], bool]:
     return check
 
 
-def _own(spec: ModuleSpec) -> bool:
-    return spec.origin is not None and os.path.realpath(spec.origin).startswith(SITE + os.sep)
+def _inside(spec: ModuleSpec, folder: str) -> bool:
+    return spec.origin is not None and os.path.realpath(spec.origin).startswith(folder + os.sep)

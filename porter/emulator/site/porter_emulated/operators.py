@@ -34,7 +34,7 @@ def register(device: Device) -> None:
     common = profiles.common()
     torch.utils.backend_registration.rename_privateuse1_backend(device.profile.type)
     device.native.configure(_configuration(device, common))
-    whole = _whole(device.profile.operators) + list(common["composites"]["operators"])
+    whole = _whole(device.profile.operators, common) + list(common["composites"]["operators"])
     device.native.start(sorted({_unqualified(name) for name in whole if _known(name)}))
     if device.profile.data["autocast"]["casts"]:
         for policy in ("lower", "float", "float_dtype", "promote"):
@@ -57,9 +57,10 @@ def _configuration(device: Device, common: dict[str, Any]) -> dict[str, Any]:
         "devices": device.count,
         "memory": device.memory,
         "strict": settings.strict,
-        "falls_back": fallback is not None and os.environ.get(fallback["variable"], "").upper() in ("1", "ON"),
+        "falls_back": bool(fallback["variable"]) and os.environ.get(fallback["variable"], "").upper() in ("1", "ON"),
         "trace": settings.trace,
-        "listed": profile.operators,
+        "listed": profile.operators or [],
+        "everything": profile.everything,
         "synchronising": common["synchronising"]["operators"],
         "widened": common["widened"]["operators"],
         "reached_as": common["reached_as"]["operators"],
@@ -81,13 +82,18 @@ def _instead_of(given: dict[str, Any]) -> dict[str, str]:
     return names
 
 
-def _whole(listed: list[str]) -> list[str]:
+def _whole(listed: list[str] | None, common: dict[str, Any]) -> list[str]:
     """Operators of the list that torch would take apart although the vendor has a kernel for the whole.
+
+    Without a list (None) these are the operators that the host has a kernel for the whole of, or another in its place.
 
     What torch takes them apart into may not be in the list, or round differently: they run whole here as well.  The
     functional form of a structured operator does not need it where the list has the form with ``out``, which it
     becomes; neither do views, which share memory, nor operators that make tensors from nothing.
     """
+    if listed is None:
+        listed = [name for name in sorted(_all_names()) if name.startswith("aten::") and _has(name, "CPU")]
+        listed += common["instead_of"]["always"]
     outs = {name.split(".")[0] for name in listed if "." in name and _is_out(name)}
     return [name for name in listed if _known(name) and _taken_apart(name, outs) and _computes(name)]
 

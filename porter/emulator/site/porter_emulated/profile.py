@@ -30,11 +30,10 @@ class Profile:
             self.device = f"EMULATED {self.data['device']}"
             self.version = f"{self.data['version']}+emulated"
             self.memory: int = self.data["memory"]["bytes"]
+            self.visible: list[str] = self.data["visible"]["variables"]
+            self.spaces: bool = self.data["visible"].get("spaces", True)
             self.limits: list[dict[str, Any]] = self.data["limits"]
-            operators = OPERATORS / self.data["operators"]["file"]
-            if not operators.is_file():
-                operators = path.parent / self.data["operators"]["file"]
-            self.operators = operators.read_text().split()
+            self.operators = _operators(self.data["operators"]["file"], path)
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{name}: not a profile of an emulated device ({type(error).__name__}: {error})"
@@ -42,6 +41,11 @@ class Profile:
         unknown = {limit.get("rule") for limit in self.limits} - set(RULES)
         if unknown:
             raise ValueError(f"{path}: no such rule: {', '.join(map(str, unknown))}")
+
+    @property
+    def everything(self) -> bool:
+        """Whether there is no list of operators, so that nothing counts as missing."""
+        return self.operators is None
 
     def values(self, rule: str, key: str) -> list[str]:
         """What the limits with this rule name under ``key``."""
@@ -55,6 +59,14 @@ class Profile:
 
     def has(self, rule: str) -> bool:
         return any(limit["rule"] == rule for limit in self.limits)
+
+
+def _operators(file: str | None, profile: Path) -> list[str] | None:
+    """The vendor's list: one of ours, or beside a profile from elsewhere; None where nobody has one."""
+    if file is None:
+        return None
+    path = OPERATORS / file
+    return (path if path.is_file() else profile.parent / file).read_text().split()
 
 
 def names() -> list[str]:

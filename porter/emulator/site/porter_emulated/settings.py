@@ -30,14 +30,16 @@ class Settings:
     step: str
 
 
-def read(default_profile: str) -> Settings:
+def read() -> Settings:
     """The settings of this process.
 
     Raises:
         ValueError: one of the variables holds what it cannot.
     """
+    if not _text("PROFILE"):
+        raise ValueError(f"{PREFIX}PROFILE names no card")
     return Settings(
-        profile=_text("PROFILE") or default_profile,
+        profile=_text("PROFILE"),
         strict=_choice("MODE", "strict", "lenient") == "strict",
         devices=_number("DEVICES", 2) or 0,
         memory=_number("MEMORY", None),
@@ -48,14 +50,18 @@ def read(default_profile: str) -> Settings:
     )
 
 
-def visible(available: int, variables: list[str]) -> list[int]:
-    """The devices that the vendor's variable leaves, by their own numbers; the first variable that is set counts."""
+def visible(available: int, variables: list[str], spaces: bool) -> list[int]:
+    """The devices that the vendor's variable leaves, by their own numbers; the first variable that is set counts.
+
+    ``spaces`` is whether the vendor lets spaces stand around a number.
+    """
     for variable in variables:
         text = os.environ.get(variable)
         if text is not None:
             chosen: list[int] = []
             for part in text.split(","):
-                if not part.strip().isdigit() or int(part) >= available or int(part) in chosen:
+                part = part.strip() if spaces else part
+                if not part.isdigit() or int(part) >= available or int(part) in chosen:
                     break  # as with CUDA: what follows an invalid number is not seen
                 chosen.append(int(part))
             return chosen

@@ -36,16 +36,20 @@ class Event:
         """Milliseconds from this event to the other."""
         return self._passed(end_event) / 1e6
 
-    def hardware_time(self, end_event: Event) -> float:
-        """Microseconds that the device was busy between the two; here all of the time between them."""
-        return self._passed(end_event) / 1e3
-
     def _passed(self, end: Event) -> int:
         if not (self.enable_timing and end.enable_timing):
             raise RuntimeError("events without enable_timing=True hold no time")
         if self.time is None or end.time is None:
             raise RuntimeError("both events must be recorded before the time between them is asked for")
         return end.time - self.time
+
+
+class HardwareEvent(Event):
+    """Cambricon's, which tells the time that the device was at work as well."""
+
+    def hardware_time(self, end_event: Event) -> float:
+        """Microseconds that the device was busy between the two; here all of the time between them."""
+        return self._passed(end_event) / 1e3
 
 
 class Stream:
@@ -112,6 +116,7 @@ def of(device: Device) -> dict[str, Any]:
         "stream": StreamContext,
         "StreamContext": StreamContext,
     }
-    if device.profile.data["surface"]["events"]:
-        names.update(Stream=Stream, Event=Event)
+    surface = device.profile.data["surface"]
+    if surface["events"]:
+        names.update(Stream=Stream, Event=HardwareEvent if surface.get("hardware_time") else Event)
     return names

@@ -46,6 +46,7 @@ void configure(const py::dict& given) {
   to.strict = given["strict"].cast<bool>();
   to.falls_back = given["falls_back"].cast<bool>();
   to.trace = given["trace"].cast<bool>();
+  to.everything = given["everything"].cast<bool>();
   for (const auto& name : given["listed"].cast<Names>()) {
     to.listed.insert(name);
   }

@@ -30,6 +30,7 @@ struct Settings {
   bool falls_back = false;  // an operator without a kernel runs on the host
   bool trace = false;       // look up the Python line of every operator, not of its first use only
   std::unordered_set<std::string> listed;                  // operators with a kernel of the vendor's
+  bool everything = false;                                 // there is no list: nothing counts as missing
   std::unordered_map<std::string, Names> reached_as;       // what stands in the list for what torch calls here
   std::unordered_map<std::string, Names> composites;       // run whole, counted as what torch makes of them
   std::unordered_map<std::string, std::string> limits;     // listed, and yet not usable: operator to reason

@@ -1,0 +1,1 @@
+"""How fast a tree trains: figures of runs taken in turn, compared, and kept over commits."""

@@ -1,0 +1,59 @@
+"""``porter prepare``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from porter.cli.shared import FOLDER, MIRROR, UPSTREAM, colour, complete_target, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from porter.commands.prepare import Step
+
+
+@click.command()
+@click.option("--target", required=True, metavar="NAME", shell_complete=complete_target, help="A device family.")
+@click.option("--install", is_flag=True, help="Have pip install what is missing; torch and NumPy stay as they are.")
+@click.option("--torch", is_flag=True, help="With --install: the pinned torch too, where there is none.")
+@click.option("--weights", default="", metavar="NAME", help="Download this checkpoint of upstream's, as yolov5m.pt.")
+@click.option("--release", default="v6.0", show_default=True, help="Of upstream, for the checkpoint: v6.0 or v6.1.")
+@click.option("--data", default="", metavar="NAME|YAML", help="coco128, coco, scenes (drawn here), or a yaml you have.")
+@click.option("--python", metavar="EXE", default=sys.executable, help="The interpreter that is to train.")
+@UPSTREAM
+@MIRROR
+@click.option("--json", "as_json", is_flag=True, help="Say what was done as JSON.")
+@click.argument("tree", metavar="DIR", type=FOLDER)
+def prepare(as_json: bool, mirrors: tuple[str, ...], **asked: object) -> None:
+    """From nothing to the command that trains: make the tree in DIR, see to packages, weights and data.
+
+    Run again it does what is missing and says what is there. Without --install packages are named, not installed.
+    """
+    from porter.commands.prepare import Request
+    from porter.commands.prepare import prepare as run
+    from porter.progress import Terminal
+    from porter.project import Project
+
+    request = Request(**asked, mirrors=mirrors)  # type: ignore[arg-type]  # the options are Request's fields
+    with Terminal() as progress:
+        found = run(Project.find(), request, progress, (lambda step: None) if as_json else _print(progress.say))
+    if as_json:
+        print_json(found.record())
+        return
+    click.echo(f"Then: porter doctor --target {request.target}, and train:")
+    click.echo(f"  {found.train}")
+
+
+def _print(say: Callable[[str], None]) -> Callable[[Step], None]:
+    def show(step: Step) -> None:
+        colours = {"done": "green", "left to you": "yellow"}
+        state = f"{step.state:13}"
+        state = click.style(state, fg=colours.get(step.state)) if colour() else state
+        say(f"{state} {step.name}: {step.said}")
+        for command in step.commands:
+            say(f"{'':13}   {command}")
+
+    return show

@@ -1,0 +1,195 @@
+"""Say whether training can work here: look at the machine, the cards and an interpreter, all at once; then judge."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from porter.doctor import cards as tools
+from porter.doctor import interpreter, machine, program
+from porter.doctor.cards import Cards
+from porter.doctor.interpreter import Interpreter, Plugin
+from porter.doctor.machine import GIB, Machine
+from porter.doctor.traps import PROBLEM, Scene, Trouble, judge
+from porter.errors import SurroundingsFailed, WrongUsage
+from porter.project import Project
+from porter.target import Target, load_all
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found, and what is wrong.
+
+    Attributes:
+        target: the device family asked about; None for the cpu.
+        machine, interpreter: as found.
+        cards: what each vendor's tool that is installed says, and the target's in any case.
+        pinned: the target's requirements, name -> version.
+        troubles: what is wrong, problems first.
+        seconds: how long it took.
+    """
+
+    target: Target | None
+    machine: Machine
+    interpreter: Interpreter
+    cards: tuple[Cards, ...]
+    pinned: Mapping[str, str]
+    troubles: tuple[Trouble, ...]
+    seconds: float
+
+    @property
+    def problems(self) -> list[Trouble]:
+        """Why training cannot work."""
+        return [trouble for trouble in self.troubles if trouble.level == PROBLEM]
+
+    @property
+    def device(self) -> str:
+        """What training would run on, as --device has it."""
+        return self.target.name if self.target else "cpu"
+
+    @property
+    def plugin(self) -> Plugin | None:
+        """The target's plugin."""
+        return self.interpreter.plugins[self.target.name] if self.target else None
+
+    @property
+    def verdict(self) -> str:
+        """The last line."""
+        warnings = len(self.troubles) - len(self.problems)
+        count = f"{_count(len(self.problems), 'problem')}, {_count(warnings, 'warning')}"
+        emulated = "EMULATED " if self.plugin and self.plugin.name.startswith("EMULATED") else ""
+        can = "cannot" if self.problems else "can"
+        return f"training on the {emulated}{self.device} {can} work here ({count}, {self.seconds:.1f} s)"
+
+    def record(self) -> dict[str, Any]:
+        """Everything as plain data, for JSON."""
+        return {
+            "target": self.target.name if self.target else None,
+            "can_train": not self.problems,
+            "machine": asdict(self.machine),
+            "python": asdict(self.interpreter),
+            "cards": [asdict(each) for each in self.cards],
+            "pinned": dict(self.pinned),
+            "troubles": [asdict(trouble) for trouble in self.troubles],
+            "seconds": round(self.seconds, 2),
+        }
+
+    def sections(self) -> dict[str, list[tuple[str, str]]]:
+        """Heading -> rows of name and value, for people."""
+        return {
+            "machine": _machine(self.machine),
+            "python": _python(self.interpreter, self.pinned),
+            **{f"{each.target} driver": _cards(each) for each in self.cards},
+            **{f"{name} plugin": _plugin(each) for name, each in self.interpreter.plugins.items()},
+        }
+
+
+def doctor(project: Project, target: str = "", python: str = sys.executable, folder: Path | None = None) -> Diagnosis:
+    """Look at everything at once.
+
+    Args:
+        target: a device family; empty to look at all, and judge whether training on the cpu can work.
+        python: the interpreter that would train.
+        folder: where the training would write; the current one by default.
+
+    Raises:
+        WrongUsage: no such target, or no such Python.
+    """
+    started = time.monotonic()
+    everyone = load_all(project)
+    wanted = next((each for each in everyone if each.name == target), None)
+    if target and wanted is None:
+        hint = f"There are: {', '.join(each.name for each in everyone)}."
+        raise WrongUsage(f"there is no target {target!r}", hint=hint)
+    shown = [wanted] if wanted else everyone
+    families = [wanted.name] if wanted else list(tools.TOOLS)
+    with ThreadPoolExecutor(2 + len(families)) as pool:
+        try:
+            using = pool.submit(interpreter.examine, python, shown)
+            asking = [pool.submit(tools.look, family) for family in families]
+            looking = pool.submit(machine.look, folder or Path())
+            looked, found, used = [future.result() for future in asking], looking.result(), using.result()
+        except BaseException:
+            program.stop()
+            raise
+    cards = tuple(each for each in looked if each and (each.found or wanted))
+    pinned = pins(project.patches / wanted.name / wanted.requirements) if wanted else {}
+    pip = f"{shlex.quote(python)} -m pip"
+    scene = Scene(found, used, wanted, cards[0] if wanted and cards else None, pinned, pip)
+    return Diagnosis(wanted, found, used, cards, pinned, tuple(judge(scene)), time.monotonic() - started)
+
+
+def pins(path: Path) -> dict[str, str]:
+    """The pinned requirements of a file: name in lower case -> version."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
+    rows = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", text, re.MULTILINE)
+    return {name.lower(): version for name, version in rows}
+
+
+def _machine(found: Machine) -> list[tuple[str, str]]:
+    memory = f"{found.memory / GIB:.1f} GiB, {found.free_memory / GIB:.1f} free" if found.memory else "unknown"
+    rows = [
+        ("system", found.system + (" (a container)" if found.container else "")),
+        ("processor", f"{found.processor}, {_count(found.cores, 'core')}"),
+        ("memory", memory),
+        ("disk", f"{found.disk / GIB:.1f} GiB free in {found.folder}"),
+    ]
+    if found.shared is not None:
+        rows.append(("shared memory", f"{found.shared / GIB:.1f} GiB"))
+    rows.append(("git", found.git.replace("git version ", "") or "missing"))
+    rows.append(("compiler", found.compiler or "missing: no device can be emulated"))
+    return rows
+
+
+def _python(found: Interpreter, pinned: Mapping[str, str]) -> list[tuple[str, str]]:
+    torch = found.torch
+    build = f"CUDA {torch['cuda']}" if torch.get("cuda") else f"ROCm {torch['hip']}" if torch.get("hip") else "CPU"
+    kind = " (a virtual environment)" if found.virtual else ""
+    rows = [("python", f"{found.version}, {found.executable}{kind}")]
+    rows.append(("torch", f"{torch['version']}, {build} build{_differs(pinned, 'torch', torch['version'])}"
+                 if torch["version"] else f"none: {torch['why']}"))  # fmt: skip
+    for name in sorted({"torchvision", "numpy", "pillow", *(n for n in found.packages if n.startswith("opencv"))}):
+        package = found.packages.get(name)
+        rows.append((name, f"{package.version}{_differs(pinned, name, package.version)}" if package else "none"))
+    others = sorted(n for n in pinned if n in found.packages and n not in dict(rows))
+    off = [f"{n} {found.packages[n].version} ({pinned[n]})" for n in others if found.packages[n].version != pinned[n]]
+    if pinned:
+        rows.append(("the rest", f"as pinned, but for {', '.join(off)}" if off else "as pinned"))
+    return rows
+
+
+def _differs(pinned: Mapping[str, str], name: str, version: str) -> str:
+    wanted = pinned.get(name, "")
+    return f" ({wanted} is pinned)" if wanted and version.partition("+")[0] != wanted else ""
+
+
+def _cards(found: Cards) -> list[tuple[str, str]]:
+    rows = [("driver", f"{found.driver} ({found.tool})" if found.driver else found.why or f"unknown ({found.tool})")]
+    for card in found.cards:
+        state = "" if card.state == "ok" else f", {card.state.upper()}"
+        rows.append((f"card {card.index}", f"{card.name}, {card.used} of {card.memory} MiB in use{state}"))
+    return rows
+
+
+def _plugin(found: Plugin) -> list[tuple[str, str]]:
+    if not found.installed:
+        return [("plugin", found.why or "not installed")]
+    rows = [("plugin", f"{found.version or 'installed'}, {found.installed}")]
+    if found.available:
+        rows.append(("devices", f"{found.count} x {found.name}" if found.count else found.name))
+    rows.append(("probe", "a linear layer computes as on the host" if found.computes else found.why))
+    return rows
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

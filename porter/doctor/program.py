@@ -1,0 +1,85 @@
+"""Programs that are asked something: a vendor's tool, a compiler, another Python.  They answer in time, or not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_lock = threading.Lock()
+_living: set[subprocess.Popen[str]] = set()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a program said.
+
+    Attributes:
+        out, err: its outputs.
+        why: how it failed, in words; empty if it ended with status 0.
+    """
+
+    out: str
+    err: str
+    why: str
+
+
+def ask(words: Sequence[str | Path], *, seconds: float, environment: Mapping[str, str] | None = None) -> Answer:
+    """Run a program to its end, or for so many seconds; a program that is not there has nothing to say.
+
+    Args:
+        environment: added to this process's.
+    """
+    try:
+        child = _start(words, environment or {})
+    except OSError as error:
+        return Answer("", "", f"cannot be run: {error.strerror or error}")
+    try:
+        out, err = child.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        _end(child)
+        out, err = child.communicate()
+        return Answer(out, err, f"did not answer within {seconds:g} s")
+    except BaseException:  # Ctrl-C
+        _end(child)
+        child.communicate()
+        raise
+    finally:
+        with _lock:
+            _living.discard(child)
+    return Answer(out, err, _ending(child.returncode))
+
+
+def stop() -> None:
+    """End every program that was asked and has not answered, from another thread: Ctrl-C."""
+    with _lock:
+        for child in _living:
+            _end(child)
+
+
+def _start(words: Sequence[str | Path], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """In a session of its own: with the program all it started ends, and none reads this terminal."""
+    with _lock:
+        child = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            errors="replace", env={**os.environ, **environment}, start_new_session=True,
+        )  # fmt: skip
+        _living.add(child)
+    return child
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def _ending(status: int) -> str:
+    if status < 0:
+        with suppress(ValueError):
+            return f"died of {signal.Signals(-status).name}"
+    return f"ended with status {status}" if status else ""

@@ -1,0 +1,336 @@
+"""A bump on disk: what was decided, and nothing that can be worked out again.
+
+A bump is a function of the patches, the lock, two upstream commits and the decisions of a person, so only the
+decisions are kept: the journal (which bump, which patches to leave out, where it stands) and the resolutions (what
+became of a patch that did not fit, by what it was merged from).  Every step begins by working everything out again
+from them.  So there is no state between two steps that a crash could leave behind: a decision is in its file, whole,
+or it was not taken.
+
+Everything lies in ``.porter/`` beside the patches::
+
+    bump.lock          held by the porter at work
+    bump/journal.json  the open bump; there is one while this file is there
+    bump/tree/         where a person resolves, see :mod:`porter.lifecycle.desk`
+    bump/new/          the new stacks and lock, before they take their place
+    bump/old.json      the old ones, while the new ones do
+    resolutions/       one file each, kept when a bump ends: a second try does not ask again
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from porter import document, signals
+from porter.errors import SurroundingsFailed, WrongUsage
+from porter.lifecycle import rewrite
+from porter.lifecycle.rewrite import Edit
+from porter.lock import Lock
+from porter.objects import Entry
+from porter.project import Project
+
+_CODEC = ("utf-8", "surrogateescape")
+_PATIENCE = 1.0  # seconds to wait for a porter that is about to end
+
+
+@dataclass(frozen=True)
+class Journal:
+    """An open bump.
+
+    Attributes:
+        origin, goal: the upstream commits, from and to.
+        rev: the goal as the person named it.
+        upstream: the only source that they let be asked; empty for the lock's.
+        targets: those to carry first; empty for all at once.
+        inputs: path -> SHA-256 of each file of the stacks and of the lock, as they were when it began.
+        skipped: ids of the patches to leave out.
+        halting: ids of the patches at which to halt although they fit or are resolved.
+        resolved: keys of the resolutions that a person made in this bump.
+        written: what ``inputs`` is once the new stacks are in their place; empty before that is decided.
+    """
+
+    origin: str
+    goal: str
+    rev: str
+    upstream: str
+    targets: tuple[str, ...]
+    inputs: Mapping[str, str]
+    skipped: tuple[str, ...] = ()
+    halting: tuple[str, ...] = ()
+    resolved: tuple[str, ...] = ()
+    written: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What became of a patch that did not fit.
+
+    Attributes:
+        patch: its id when that was decided, for people.
+        subject: its subject, for people.
+        before: path -> the file as it was without the patch, ``None`` where there was none.
+        files: the same paths -> mode and content with it, ``None`` where it deletes the file.
+    """
+
+    patch: str
+    subject: str
+    before: Mapping[str, Entry | None]
+    files: Mapping[str, tuple[str, bytes] | None]
+
+
+class Store:
+    """The folder ``.porter`` of a project."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.folder = project.state
+        self.bump = self.folder / "bump"
+        self.tree = self.bump / "tree"
+        self._new = self.bump / "new"
+        self._old = self.bump / "old.json"
+        self._journal = self.bump / "journal.json"
+        self._resolutions = self.folder / "resolutions"
+
+    @contextmanager
+    def locked(self) -> Iterator[int]:
+        """Keep other porters from this project's bump; the value is the descriptor for ``hold`` (porter.git).
+
+        Raises:
+            SurroundingsFailed: another one is at work, or the folder cannot be written.
+        """
+        path = self.folder / "bump.lock"
+        try:
+            rewrite.make_state(self.project)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise SurroundingsFailed(f"cannot write {self.folder}", error.strerror or str(error)) from error
+        try:
+            _flock(descriptor, self.project.root)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def journal(self) -> Journal | None:
+        """The open bump, or None.
+
+        Raises:
+            WrongUsage: the file is not as porter writes it.
+            SurroundingsFailed: it cannot be read.
+        """
+        read = _load(self._journal)
+        if read is None:
+            return None
+        try:
+            origin, goal, rev, upstream = (str(read[name]) for name in ("origin", "goal", "rev", "upstream"))
+            targets, skipped, halting, resolved = (
+                tuple(map(str, read[name])) for name in ("targets", "skipped", "halting", "resolved")
+            )
+            inputs, written = dict(read["inputs"]), dict(read["written"])
+            return Journal(origin, goal, rev, upstream, targets, inputs, skipped, halting, resolved, written)
+        except (TypeError, ValueError, KeyError) as error:
+            raise _foreign(self._journal) from error
+
+    def write(self, journal: Journal) -> None:
+        """Put the journal down, whole or not at all.
+
+        Raises:
+            SurroundingsFailed: it cannot be written.
+        """
+        try:
+            self.bump.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SurroundingsFailed(f"cannot write {self.bump}", error.strerror or str(error)) from error
+        document.write(self._journal, _dump(asdict(journal)))
+
+    def close(self) -> None:
+        """End the bump: whoever looks sees all of it or nothing.
+
+        Raises:
+            SurroundingsFailed: the folder cannot be written.
+        """
+        gone = self.folder / "bump.dead"
+        try:
+            with signals.held():
+                _remove(gone)  # a porter that was killed here left it
+                if self.bump.exists():
+                    self.bump.rename(gone)
+                _remove(gone)
+        except OSError as error:
+            raise SurroundingsFailed(f"cannot remove {self.bump}", error.strerror or str(error)) from error
+
+    def resolution(self, key: str) -> Resolution | None:
+        """The resolution with a key, or None."""
+        path = self._resolutions / f"{key}.json"
+        read = _load(path)
+        if read is None:
+            return None
+        try:
+            before = {name: Entry(*entry) if entry else None for name, entry in read["before"].items()}
+            files = {name: _file(f) for name, f in read["files"].items()}
+            return Resolution(read["patch"], read["subject"], before, files)
+        except (TypeError, KeyError, ValueError) as error:
+            raise _foreign(path) from error
+
+    def keep(self, key: str, resolution: Resolution) -> None:
+        """Remember a resolution.
+
+        Raises:
+            SurroundingsFailed: it cannot be written.
+        """
+        files = {
+            name: {"mode": found[0], "text": _text(found[1])} if found else None
+            for name, found in resolution.files.items()
+        }
+        before = dict(resolution.before)
+        record = {"patch": resolution.patch, "subject": resolution.subject, "before": before, "files": files}
+        try:
+            self._resolutions.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SurroundingsFailed(f"cannot write {self._resolutions}", error.strerror or str(error)) from error
+        document.write(self._resolutions / f"{key}.json", _dump(record))
+
+    def inputs(self) -> dict[str, str]:
+        """Path -> SHA-256 of every file that a bump replaces or reads: the stacks' and the lock.
+
+        Raises:
+            SurroundingsFailed: one cannot be read.
+        """
+        project = self.project
+        try:
+            paths = [project.lock_path, *(path for path in project.patches.rglob("*") if path.is_file())]
+            return {path.relative_to(project.root).as_posix(): _digest(path.read_bytes()) for path in sorted(paths)}
+        except OSError as error:
+            raise SurroundingsFailed(f"cannot read {project.patches}", error.strerror or str(error)) from error
+
+    def inputs_after(self, edits: Iterable[Edit]) -> dict[str, str]:
+        """What :meth:`inputs` is after these edits."""
+        found = self.inputs()
+        for edit in edits:
+            found.pop(edit.path, None)
+            if edit.after is not None:
+                found[edit.path] = _digest(edit.after)
+        return found
+
+    def stage(self, edits: Iterable[Edit]) -> Project:
+        """A project aside that is as this one will be after the edits.
+
+        Raises:
+            SurroundingsFailed: it cannot be written.
+        """
+        project = self.project
+        try:
+            _remove(self._new)
+            self._new.mkdir(parents=True)
+            shutil.copytree(project.patches, self._new / project.patches.name)
+            shutil.copy2(project.lock_path, self._new)
+            for edit in edits:
+                path = self._new / edit.path
+                if edit.after is None:
+                    path.unlink()
+                else:
+                    path.write_bytes(edit.after)
+        except OSError as error:
+            raise SurroundingsFailed(f"cannot write {self._new}", error.strerror or str(error)) from error
+        return Project(self._new)
+
+    def backup(self, edits: Iterable[Edit]) -> None:
+        """Put what these edits replace aside, for :meth:`restore`.
+
+        Raises:
+            SurroundingsFailed: there is no room.
+        """
+        texts = {edit.path: _text(edit.before) if edit.before is not None else None for edit in edits}
+        document.write(self._old, _dump(texts))
+
+    def restore(self) -> None:
+        """Take the new stacks and lock back, all or none.
+
+        Raises:
+            WrongUsage: a file was edited meanwhile, or the backup is not as porter writes it.
+            SurroundingsFailed: a folder cannot be written.
+        """
+        texts, root = _load(self._old), self.project.root
+        if texts is None:
+            raise _foreign(self._old)
+        try:
+            edits = [
+                Edit(path, _bytes(root / path), text.encode(*_CODEC) if text is not None else None)
+                for path, text in sorted(texts.items())
+            ]
+        except OSError as error:
+            raise SurroundingsFailed(f"cannot read {root}", error.strerror or str(error)) from error
+        rewrite.write(rewrite.Rewrite(self.project, Lock.load(self.project.lock_path), {}, {}, tuple(edits)))
+
+
+def _text(data: bytes) -> str:
+    return data.decode(*_CODEC)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _flock(descriptor: int, root: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise SurroundingsFailed(
+                    f"another porter is moving the stacks of {root}", hint="Wait for it to end, then try again."
+                ) from error
+            time.sleep(0.02)
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _dump(record: Mapping[str, Any]) -> bytes:
+    # what is not UTF-8 in a patch stands here as lone surrogates, which JSON's escapes hold and UTF-8 does not
+    return (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _load(path: Path) -> dict[str, Any] | None:
+    try:
+        read = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
+    except ValueError as error:
+        raise _foreign(path) from error
+    if not isinstance(read, dict):
+        raise _foreign(path)
+    return read
+
+
+def _file(record: Mapping[str, str] | None) -> tuple[str, bytes] | None:
+    return (record["mode"], record["text"].encode(*_CODEC)) if record else None
+
+
+def _foreign(path: Path) -> WrongUsage:
+    return WrongUsage(
+        f"{path} is not as porter writes it",
+        "Another version wrote it, or it was edited.",
+        "Put it back, or remove it; patches/ and upstream.lock are as they were.",
+    )

@@ -1,0 +1,192 @@
+"""Commits written as patches, in the one form that a stack's files have.
+
+git writes them, one process for a whole range (for a long one a process a core), in a repository without any
+configuration or attributes of the user's: the same commits give the same bytes everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from porter import commits, objects
+from porter.errors import CheckFailed, WrongUsage
+from porter.git import Repository, scratch
+from porter.patch import FORMAT, Patch, file_name
+from porter.snapshot import Snapshot
+from porter.stack import Build
+
+# without it each mail begins with its commit's id, which no message can hold: that is where one ends
+_FORM = tuple(option for option in FORMAT if option != "--zero-commit")
+_ZERO = b"0" * 40
+_MANY = 100  # so many commits are worth a git process of their own
+
+
+def render(repository: Repository, base: str, tip: str, stacks: Sequence[str] = ()) -> list[Patch]:
+    """The commits after ``base`` up to ``tip`` as canonical patches, oldest first.
+
+    Each is numbered in its own stack and named after its number and subject.
+
+    Args:
+        stacks: the stack that each commit belongs to; by default what its trailer ``Stack`` says.
+
+    Raises:
+        WrongUsage: a commit is a merge, is empty, or says no stack.
+        CheckFailed: a message or a change is nothing that a patch of porter's can hold.
+    """
+    listed = commits.between(repository, base, tip)
+    names = list(stacks) or [commit.stack for commit in listed]
+    for commit, name in zip(listed, names):
+        if not name:
+            raise WrongUsage(
+                f"commit {commit} does not say which stack it belongs to",
+                hint="Its message needs a last line such as `Stack: common` (git rebase -i, reword).",
+            )
+    titles = [commit.subject for commit in listed]
+    with scratch(borrow=repository) as clean:
+        base = listed[0].parents[0] if listed else base
+        form = written(clean, base, [commit.id for commit in listed], names, titles, {}, [str(c) for c in listed])
+    return [form[commit.id] for commit in listed]
+
+
+def written(
+    repository: Repository,
+    base: str,
+    ids: Sequence[str],
+    stacks: Sequence[str],
+    subjects: Sequence[str],
+    known: Mapping[str, Patch],
+    labels: Sequence[str] = (),
+) -> dict[str, Patch]:
+    """Commit -> its patch, of those commits on ``base`` that are not known yet.
+
+    Args:
+        repository: one without anybody's settings, see :func:`porter.git.scratch`.
+        ids: the commits in order, each the next one's parent.
+        stacks, subjects: the stack and the subject of each.
+        labels: what to call each in a message.
+
+    Raises:
+        WrongUsage: a commit changes nothing.
+        CheckFailed: a message or a change is nothing that a patch of porter's can hold.
+    """
+    places = [n for n, i in enumerate(ids) if i not in known]
+    if not places:
+        return {}
+    first, last = places[0], places[-1]
+    mails = raw(repository, ids[first - 1] if first else base, ids[first : last + 1])
+    names = places_named(stacks, subjects)
+    found = {}
+    for n in range(first, last + 1):
+        label = labels[n] if labels else f"{ids[n][:12]} ({subjects[n]})"
+        if ids[n] not in mails:
+            raise _empty(label)
+        try:
+            found[ids[n]] = Patch.parse(mails[ids[n]], stacks[n], names[n])
+        except CheckFailed as error:
+            what = error.what.partition(": ")[2] or error.what
+            raise CheckFailed(
+                f"{label} is nothing for a patch: {what}", error.why, "Change it: git rebase -i."
+            ) from error
+    return found
+
+
+def canonical(
+    snapshot: Snapshot,
+    builds: Iterable[Build],
+    known: Mapping[str, Patch] | None = None,
+    borrow: Repository | None = None,
+) -> list[list[Patch]]:
+    """The patches of built stacks in canonical form; what the stacks share is rendered once.
+
+    Args:
+        snapshot: what they were built on.
+        known: commit -> its patch in that form, where somebody rendered it already.
+        borrow: a repository that holds the snapshot's base, where the snapshot itself does not.
+
+    Raises:
+        WrongUsage: a patch changes nothing where it is.
+    """
+    builds = list(builds)
+    form: dict[str, Patch] = dict(known or {})
+    if any(built.commit not in form for build in builds for built in build.commits):
+        made = {i: item for build in builds for i, item in build.objects.items()}
+        with scratch(borrow, [snapshot.base] if snapshot.shallow and not borrow else []) as repository:
+            theirs = () if borrow else snapshot.objects.values()
+            repository.write(objects.pack([*theirs, *made.values()], level=0))
+            for build in builds:
+                form.update(_unknown(repository, build, form))
+    return [numbered(form[built.commit] for built in build.commits) for build in builds]
+
+
+def _unknown(repository: Repository, build: Build, form: Mapping[str, Patch]) -> dict[str, Patch]:
+    """Commit -> patch for what of a build has no known form."""
+    places = [n for n, built in enumerate(build.commits) if built.commit not in form]
+    if not places:
+        return {}
+    first, last = places[0], places[-1]
+    chosen = build.commits[first : last + 1]
+    base = build.commits[first - 1].commit if first else build.base
+    mails = raw(repository, base, [built.commit for built in chosen])
+    found = {}
+    for built in chosen:
+        if built.commit not in mails:
+            raise _empty(built.patch.id)
+        data = mails[built.commit]
+        same = data == built.patch.data
+        found[built.commit] = built.patch if same else Patch.parse(data, built.patch.stack, built.patch.name)
+    return found
+
+
+def numbered(patches: Iterable[Patch]) -> list[Patch]:
+    """The patches, each with the name that its place in its stack and its subject give it."""
+    patches = list(patches)
+    names = places_named([patch.stack for patch in patches], [patch.subject for patch in patches])
+    return [patch if patch.name == name else replace(patch, name=name) for patch, name in zip(patches, names)]
+
+
+def places_named(stacks: Sequence[str], subjects: Sequence[str]) -> list[str]:
+    """The file names of patches in order: numbered in each stack, then the subject."""
+    counts: dict[str, int] = {}
+    found = []
+    for stack, subject in zip(stacks, subjects):
+        counts[stack] = counts.get(stack, 0) + 1
+        found.append(file_name(counts[stack], subject))
+    return found
+
+
+def raw(repository: Repository, base: str, ids: Sequence[str]) -> dict[str, bytes]:
+    """Commit -> its patch's bytes, for commits in order on ``base``; an empty commit has none.
+
+    Args:
+        repository: one without anybody's settings.
+    """
+    size = -(-len(ids) // min(os.cpu_count() or 1, max(1, len(ids) // _MANY)))
+    shares = [ids[start : start + size] for start in range(0, len(ids), size or 1)]
+    bases = [base, *(share[-1] for share in shares)]
+    if len(shares) < 2:
+        return _mails(repository, base, ids)
+    from concurrent.futures import ThreadPoolExecutor  # short ranges do without
+
+    with ThreadPoolExecutor(len(shares)) as pool:
+        parts = pool.map(lambda start, share: _mails(repository, start, share), bases, shares)
+        return {commit: data for part in parts for commit, data in part.items()}
+
+
+def _mails(repository: Repository, base: str, ids: Sequence[str]) -> dict[str, bytes]:
+    out = repository.run("format-patch", "--stdout", *_FORM, f"{base}..{ids[-1]}")
+    starts = []
+    at = 0
+    for i in ids:
+        head = b"From %s Mon Sep 17 00:00:00 2001\n" % i.encode()
+        found = 0 if out.startswith(head) else out.find(b"\n" + head, at) + 1
+        if found or out.startswith(head):
+            starts.append((i, found))
+            at = found
+    ends = [start - 1 for _, start in starts[1:]] + [len(out)]  # git puts an empty line between two mails
+    return {i: b"From " + _ZERO + out[start + 45 : end] for (i, start), end in zip(starts, ends)}
+
+
+def _empty(name: str) -> WrongUsage:
+    return WrongUsage(f"{name} changes nothing", hint="Drop it: git rebase -i, and delete its line.")

@@ -1,0 +1,75 @@
+"""The pictures that the checks train on: a part of coco128 where that is to be had, else generated scenes."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from porter.assets import coco128, dataset
+from porter.errors import PorterError, SurroundingsFailed, WrongUsage
+from porter.progress import Progress
+
+KINDS = ("auto", "coco128", "scenes")
+_SCENES = "generated scenes of coco128's layout and classes"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A small data set: ``images/train``, ``images/val``, their labels, ``data.yaml``.
+
+    Attributes:
+        path: its folder.
+        says: one line for people: what it is.
+    """
+
+    path: Path
+    says: str
+
+
+def pictures(kind: str, count: int, folder: Path, tree: Path, progress: Progress) -> Pictures:
+    """``count`` pictures to train on and a quarter as many for validation, put into ``folder``.
+
+    Args:
+        kind: ``coco128``, ``scenes``, or ``auto``: coco128 if it is there or can be downloaded, else scenes.
+        tree: beside which coco128 may be, where v6.0 keeps it.
+
+    Raises:
+        WrongUsage: ``PORTER_DATA`` names a folder without coco128.
+        SurroundingsFailed: coco128 was asked for and is not to be had, or the disk is full.
+    """
+    why = ""
+    if kind != "scenes":
+        try:
+            found = coco128.find(tree) or coco128.download(progress)
+            return _part(found, count, folder)
+        except WrongUsage:
+            raise
+        except PorterError as error:
+            if kind == "coco128":
+                hint = f"`porter data fetch coco128`, or name the folder that holds it in {coco128.VARIABLE}."
+                raise SurroundingsFailed("coco128 is not to be had", str(error), hint) from error
+            why = f" (no coco128: {error.why or error.what})".replace("\n", " ")
+    made = dataset.make(folder, dataset.Recipe(images=count, width=128, height=96))
+    return Pictures(made.path, _SCENES + why)
+
+
+def _part(found: coco128.Found, count: int, folder: Path) -> Pictures:
+    """The first labelled pictures of coco128, copied: v6.0 writes beside what it trains on."""
+    images, labels = found.path / "images" / "train2017", found.path / "labels" / "train2017"
+    labelled = [path for path in sorted(images.iterdir()) if (labels / f"{path.stem}.txt").is_file()]
+    wanted = count + count // 4
+    if len(labelled) < wanted:
+        raise SurroundingsFailed(f"{found.path} has {len(labelled)} labelled pictures, {wanted} are needed")
+    try:
+        for split, chosen in ("train", labelled[:count]), ("val", labelled[count:wanted]):
+            for kind in "images", "labels":
+                (folder / kind / split).mkdir(parents=True)
+            for path in chosen:
+                shutil.copyfile(path, folder / "images" / split / path.name)
+                shutil.copyfile(labels / f"{path.stem}.txt", folder / "labels" / split / f"{path.stem}.txt")
+        text = dataset.data_yaml("", folder, {split: f"images/{split}" for split in ("train", "val")})
+        (folder / "data.yaml").write_text(text)
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot write {folder}", error.strerror or str(error)) from error
+    return Pictures(folder, f"{wanted} pictures of {found.word}")

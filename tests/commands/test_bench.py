@@ -1,0 +1,58 @@
+"""porter bench: what it refuses, and a training that fails.  tests/upstream/test_bench.py measures a real one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from stacks import porter
+
+from porter.commands.apply import apply
+from porter.project import Project
+
+pytestmark = pytest.mark.usefixtures("warm")
+
+
+@pytest.fixture
+def tree(project: Project, tmp_path: Path) -> Path:
+    apply(project, ["mlu"], tmp_path / "tree")
+    return tmp_path / "tree"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--target", "npu", "{tree}"), "there is no target 'npu'"),
+        (("--target", "tpu", "--device", "cpu", "{tree}"), "holds mlu, not tpu"),
+        (("--target", "mlu", "--device", "cpu", "--precision", "fp16", "{tree}"), "has no FP16 training"),
+        (("--target", "mlu", "--device", "cpu", "--against", "cpu", "{tree}"), "this is the cpu already"),
+        (("--target", "mlu", "--device", "cpu", "--against", "nowhere", "{tree}"), "nowhere"),
+        (("--target", "mlu", "--python", "no-python", "{tree}"), "cannot run no-python"),
+        (("--target", "mlu"), "Missing DIR"),
+        (("{tree}",), "Missing --target"),
+        (("--plot", "nowhere"), "cannot read nowhere"),
+    ],
+)
+def test_wrong_usage(tree: Path, words: tuple[str, ...], says: str) -> None:
+    done = porter("bench", *[word.format(tree=tree) for word in words], cwd=Path.cwd())
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert says in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_training_that_fails(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    (tree / "train.py").write_text("raise ValueError('out of luck')\n")
+    done = porter("bench", "--target", "mlu", "--device", "cpu", "--img", "64", "--batch", "1", tree, cwd=Path.cwd())
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    assert "the training on cpu ended with status 1" in done.stderr and "ValueError: out of luck" in done.stderr
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_picture(tmp_path: Path) -> None:
+    file = tmp_path / "trend.jsonl"
+    file.write_text(json.dumps({"commit": "abc", "throughput": 3.0}) + "\n")
+    done = porter("bench", "--plot", file, cwd=Path.cwd())
+    assert (done.returncode, done.stdout) == (0, f"{file}.svg: 1 measurements\n"), done.stderr
+    assert (tmp_path / "trend.jsonl.svg").read_text().startswith("<svg ")

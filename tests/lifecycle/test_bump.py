@@ -1,0 +1,630 @@
+"""porter bump on the history of tests/histories.py: real repositories, real git at the desk."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from histories import STEPS, Line
+from sources import closed_port, git
+from stacks import inventory, porter
+
+from porter.commands.apply import apply
+from porter.commands.lint import lint
+from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.lifecycle import bump
+from porter.lock import GitSource, IndexSource, Lock
+from porter.merge import APPLIES, CONFLICT, MERGED, TAKEN
+from porter.project import Project
+from porter.stack import load_parts
+
+CONFLICTING = "v7.0~10"  # "Change what the patch changes": val.py, line 15
+TWO = "v6.2~1"  # "Add an accelerator of our own": two conflicts in common, and what hangs on them
+SUBJECT = "Validate on any device"
+RESOLVED = "# val line 15, otherwise, on a device\n"
+
+
+@pytest.fixture
+def project(
+    synthetic_line: Line, bump_cache: Path, tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Project:
+    """The stacks for v6.0 in a folder of their own, which is the current one."""
+    shutil.copytree(synthetic_line.project.root, tmp_path / "project", symlinks=True)
+    monkeypatch.setenv("PORTER_CACHE", str(bump_cache))
+    monkeypatch.chdir(tmp_path / "project")
+    return Project(tmp_path / "project")
+
+
+def commit_of(line: Line, rev: str) -> str:
+    return git("rev-parse", f"{rev}^{{commit}}", cwd=line.upstream)
+
+
+def files_of(project: Project) -> dict[str, tuple[int, int, bytes]]:
+    """The project without what porter keeps beside it."""
+    return {
+        name: found for name, found in inventory(project.root).items() if name != "." and not name.startswith(".porter")
+    }
+
+
+def desk_of(project: Project) -> Path:
+    return project.root / ".porter/bump/tree"
+
+
+def resolve(project: Project, file: str = "val.py", line: str = RESOLVED) -> None:
+    """What a person does at the desk: take both changes, tell git."""
+    path = desk_of(project) / file
+    text = path.read_text()
+    before, _, rest = text.partition("<<<<<<< ")
+    path.write_text(before + line + rest.partition(">>>>>>> ")[2].partition("\n")[2])
+    git("add", file, cwd=desk_of(project))
+
+
+def patch_of(found: bump.Bump) -> str:
+    """Where it halted: ``common/0005``."""
+    assert found.halt is not None
+    return found.halt.patch[:11] if found.halt.patch.startswith("common") else found.halt.patch[:8]
+
+
+def outcomes(found: bump.Bump) -> dict[str, str]:
+    return {row.subject: row.outcome for row in found.rows}
+
+
+# -- to the end ------------------------------------------------------------------------------------------
+
+
+def test_to_a_release_without_a_conflict(project: Project, synthetic_line: Line, tmp_path: Path) -> None:
+    before = load_parts(project)
+    found = bump.begin(project, "v6.1")
+    assert found.state == "done"
+    assert outcomes(found) == {
+        "Train on any device": MERGED,
+        "Fix a bug": TAKEN,
+        "Load on the host": MERGED,
+        SUBJECT: APPLIES,
+        "Change what will be removed": APPLIES,
+        "Add utils/accelerator": APPLIES,
+        "Set a hyperparameter": APPLIES,
+        "Train twice": MERGED,
+        "Move the script": APPLIES,
+        "Add the mlu": APPLIES,
+        "Time the MLU": MERGED,
+        "Add the tpu": APPLIES,
+    }
+    assert [row.said for row in found.rows if row.outcome == TAKEN] == [
+        f"{commit_of(synthetic_line, 'v6.1')[:9]} Fix the same bug"
+    ]
+    # the patches: those that are left, numbered anew, with message, author and dates as they were
+    after = load_parts(project)
+    kept = [patch for patch in before["common"] if patch.subject != "Fix a bug"]
+    assert [patch.subject for patch in after["common"]] == [patch.subject for patch in kept]
+    assert [patch.number for patch in after["common"]] == list(range(1, len(kept) + 1))
+    for old, new in zip([*kept, *before["mlu"]], [*after["common"], *after["mlu"]]):
+        assert (new.message, new.author, new.date) == (old.message, old.author, old.date)
+    assert [change.new for change in after["common"][1].changes] == ["utils/dataloaders.py"]
+    assert lint(project) == []
+    # a tree is upstream there with the patches on it
+    apply(project, ["mlu"], tmp_path / "tree")
+    assert git("rev-parse", "v6.1", cwd=tmp_path / "tree") == commit_of(synthetic_line, "v6.1")
+    assert "# datasets line 50\ntime()\n" in (tmp_path / "tree/utils/dataloaders.py").read_text()
+    train = (tmp_path / "tree/train.py").read_text()
+    assert "# train line 40, twice\n# train line 41\n# train line 42\n# train line 43, changed\n" in train
+    assert {name: len(done) for name, done in found.checks.items()} == {"mlu": 1, "tpu": 1}
+    assert sorted(path.name for path in project.state.iterdir()) == [".gitignore", "bump.lock", "rewrite.lock"]
+
+
+def test_the_new_pin(project: Project, synthetic_line: Line) -> None:
+    old = Lock.load(project.lock_path)
+    bump.begin(project, "v6.1")
+    lock = Lock.load(project.lock_path)
+    pin, at = lock.pin, synthetic_line.upstream
+    assert (pin.name, pin.tag, pin.license) == (old.pin.name, "v6.1", "GPL-3.0-only")
+    assert pin.commit == commit_of(synthetic_line, "v6.1")
+    assert pin.tree == git("rev-parse", "v6.1^{tree}", cwd=at)
+    assert pin.stamp == git("show", "-s", "--format=%cd", "--date=raw", "v6.1", cwd=at)
+    rows = [f"{entry.mode} blob {entry.id}\t{path}" for path, entry in pin.files.items()]
+    assert rows == sorted(git("ls-tree", "-r", "v6.1", cwd=at).splitlines(), key=lambda row: row.split("\t")[1])
+    assert lock.sources == old.sources
+    assert set(lock.stacks) == {"mlu", "tpu", "mlu+tpu"}
+
+
+def test_there_and_back_gives_the_same_lock(project: Project) -> None:
+    """From v6.1 back to v6.0: the pin is what the lock said by hand, and the patches are but one the same bytes."""
+    lock, patches = Lock.load(project.lock_path), load_parts(project)
+    bump.begin(project, "v6.1")
+    assert bump.begin(project, "v6.0").state == "done"
+    back = Lock.load(project.lock_path)
+    assert (back.pin.commit, back.pin.tree, back.pin.files) == (lock.pin.commit, lock.pin.tree, lock.pin.files)
+    kept = {patch.subject: patch.data for part in patches.values() for patch in part if patch.subject != "Fix a bug"}
+    now = {patch.subject: patch.data for part in load_parts(project).values() for patch in part}
+    assert now == kept
+
+
+def test_a_commit_without_a_tag(project: Project, synthetic_line: Line, tmp_path: Path) -> None:
+    bump.begin(project, "v6.1~2")
+    pin = Lock.load(project.lock_path).pin
+    commit = commit_of(synthetic_line, "v6.1~2")
+    assert pin.tag == f"v6.0-3-g{commit[:12]}"
+    assert not pin.tagged
+    assert pin.rev == commit
+    apply(project, ["tpu"], tmp_path / "tree")
+    assert git("tag", cwd=tmp_path / "tree") == ""
+    assert git("rev-parse", "master", cwd=tmp_path / "tree") == commit
+
+
+def test_a_package_index_has_the_old_pin_only(project: Project) -> None:
+    from dataclasses import replace
+
+    from porter.commands.lock import updated
+    from porter.lock import Part, Wheel
+
+    lock = Lock.load(project.lock_path)
+    wheel = Wheel("a-wheel==1", "0" * 64, (Part("{path}", (), ("train.py", "val.py")),))
+    replace(lock, sources=(*lock.sources, IndexSource((wheel,)))).write(project.lock_path)
+    updated(project)[1].write(project.lock_path)
+    found = bump.begin(project, "v6.1")
+    assert found.goal is not None
+    assert found.goal.dropped == ("package index (a-wheel==1)",)
+    assert [type(source) for source in Lock.load(project.lock_path).sources] == [GitSource]
+    # and where nothing else is left
+    bump.begin(project, "v6.0")
+    lock = Lock.load(project.lock_path)
+    replace(lock, sources=(IndexSource((wheel,)),)).write(project.lock_path)
+    with pytest.raises(WrongUsage, match="names no git repository"):
+        bump.begin(project, "v6.1", upstream=str(lock.sources[0]).partition(" ")[2])
+
+
+def test_the_pin_itself(project: Project) -> None:
+    before = files_of(project)
+    done = porter("bump", "v6.0", cwd=project.root)
+    assert (done.returncode, done.stdout) == (0, "example/detector v6.0 is the pin already.\n")
+    assert files_of(project) == before
+
+
+def test_only_a_licence_that_changes_is_warned_of(project: Project) -> None:
+    done = porter("bump", "v6.2", "--dry-run", cwd=project.root)
+    assert "licence" not in done.stdout + done.stderr
+    done = porter("bump", "v7.0", "--dry-run", cwd=project.root)
+    assert "warning: the licence changes from GPL-3.0-only to AGPL-3.0-only (LICENSE, by " in done.stderr
+    assert "(Use the AGPL))" in done.stderr
+    bump.begin(project, "v7.0")
+    assert bump.skip(project).state == "done"
+    assert Lock.load(project.lock_path).pin.license == "AGPL-3.0-only"
+
+
+# -- a conflict ------------------------------------------------------------------------------------------
+
+
+def test_a_conflict_stops_and_says_all(project: Project, synthetic_line: Line) -> None:
+    before = files_of(project)
+    done = porter("bump", CONFLICTING, cwd=project.root)
+    assert done.returncode == 1, done.stderr
+    assert f"conflict: common/0004  {SUBJECT}" in done.stdout
+    assert "val.py: both changed the same lines" in done.stdout
+    sides = [line.strip() for line in done.stdout.splitlines() if line.strip().startswith("|")]
+    assert sides == ["| # val line 15, otherwise", "| # val line 15", "| # val line 15, on a device"]
+    assert f"{commit_of(synthetic_line, CONFLICTING)[:9]} 2021-10-11 Change what the patch changes" in done.stdout
+    assert "porter bump --continue" in done.stdout
+    assert files_of(project) == before
+    assert lint(project) == []  # an open bump is in nobody's way
+
+
+def test_the_desk_is_a_cherry_pick_that_stopped(project: Project, synthetic_line: Line) -> None:
+    bump.begin(project, CONFLICTING)
+    desk = desk_of(project)
+    assert git("status", "--porcelain", cwd=desk) == "UU val.py"
+    assert "cherry-picking" in git("status", cwd=desk)
+    stages = [row.split() for row in git("ls-files", "--unmerged", cwd=desk).splitlines()]
+    assert [stage for _, _, stage, _ in stages] == ["1", "2", "3"]
+    texts = [git("cat-file", "blob", blob, cwd=desk) for _, blob, _, _ in stages]
+    assert ["otherwise" in text for text in texts] == [False, True, False]
+    assert ["on a device" in text for text in texts] == [False, False, True]
+    assert git("log", "--format=%s", "-4", "HEAD", cwd=desk).splitlines() == [
+        "Load on the host",
+        "Train on any device",
+        "Change what the patch changes",
+        "Fix the same bug",
+    ]
+    assert git("show", "-s", "--format=%s", "CHERRY_PICK_HEAD", cwd=desk) == SUBJECT
+    assert "||||||| before the patch" in (desk / "val.py").read_text()
+
+
+def test_continue_takes_the_resolution(project: Project, tmp_path: Path) -> None:
+    old = next(patch for patch in load_parts(project)["common"] if patch.subject == SUBJECT)
+    bump.begin(project, CONFLICTING)
+    resolve(project)
+    found = bump.go_on(project)
+    assert found.state == "done"
+    assert outcomes(found)[SUBJECT] == "resolved"
+    new = next(patch for patch in load_parts(project)["common"] if patch.subject == SUBJECT)
+    assert (new.message, new.author, new.date) == (old.message, old.author, old.date)
+    assert [line for line in new.text.splitlines() if line[:1] in "+-"] == [
+        "--- a/val.py",
+        "+++ b/val.py",
+        "-# val line 15, otherwise",
+        "+# val line 15, otherwise, on a device",
+    ]
+    apply(project, ["mlu", "tpu"], tmp_path / "tree")
+    assert lint(project) == []
+
+
+def test_continue_in_another_shell(project: Project, tmp_path: Path) -> None:
+    """From inside the desk, with git's own commit, as somebody who knows cherry-pick would do it."""
+    assert porter("bump", CONFLICTING, cwd=project.root).returncode == 1
+    again = porter("bump", cwd=desk_of(project))
+    assert (again.returncode, again.stderr) == (1, "")
+    assert f"conflict: common/0004  {SUBJECT}" in again.stdout
+    resolve(project)
+    git("-c", "core.editor=true", "cherry-pick", "--continue", cwd=desk_of(project))
+    done = porter("bump", "--continue", cwd=desk_of(project))
+    assert done.returncode == 0, done.stderr
+    assert "upstream.lock pins v6.1-1-g" in done.stdout
+    assert Lock.load(project.lock_path).pin.tag.startswith("v6.1-1-g")
+
+
+def test_the_desk_keeps_its_place_from_patch_to_patch(project: Project) -> None:
+    """Somebody's shell is in it."""
+    assert patch_of(bump.begin(project, TWO)) == "common/0005"
+    inode = desk_of(project).stat().st_ino
+    (desk_of(project) / "notes.txt").write_text("mine\n")
+    assert patch_of(bump.skip(project)) == "common/0006"
+    assert desk_of(project).stat().st_ino == inode
+    assert (desk_of(project) / "notes.txt").read_text() == "mine\n"
+    assert git("status", "--porcelain", cwd=desk_of(project)).splitlines() == [
+        "AA utils/accelerator/__init__.py",
+        "?? notes.txt",
+    ]
+
+
+@pytest.mark.parametrize("state", ["unmerged", "marks", "unstaged", "nothing", "link", "binary"])
+def test_a_resolution_that_is_not_finished_is_refused(project: Project, state: str) -> None:
+    bump.begin(project, CONFLICTING)
+    path = desk_of(project) / "val.py"
+    says = {
+        "unmerged": "1 file is unmerged",
+        "marks": "val.py holds conflict marks still",
+        "unstaged": "1 file is .* changed since git was told",
+        "nothing": "nothing is left of common/0004",
+        "link": "val.py is a link",
+        "binary": "val.py is a binary file",
+    }
+    if state == "marks":
+        git("add", "val.py", cwd=desk_of(project))
+    elif state == "unstaged":
+        resolve(project)
+        path.write_text(path.read_text() + "more\n")
+    elif state == "nothing":
+        git("checkout", "--ours", "val.py", cwd=desk_of(project))
+        git("add", "val.py", cwd=desk_of(project))
+    elif state == "link":
+        path.unlink()
+        path.symlink_to("train.py")
+        git("add", "val.py", cwd=desk_of(project))
+    elif state == "binary":
+        path.write_bytes(b"\0\1")
+        git("add", "val.py", cwd=desk_of(project))
+    before = inventory(project.root / "patches")
+    with pytest.raises(WrongUsage, match=says[state]):
+        bump.go_on(project)
+    assert inventory(project.root / "patches") == before
+    # and it can be mended
+    git("checkout", "-q", "HEAD", "--", "val.py", cwd=desk_of(project))
+    path.write_text(path.read_text().replace("# val line 15, otherwise\n", RESOLVED))
+    git("add", "val.py", cwd=desk_of(project))
+    assert bump.go_on(project).state == "done"
+
+
+def test_files_that_git_does_not_know_are_left_out_and_named(project: Project) -> None:
+    bump.begin(project, CONFLICTING)
+    (desk_of(project) / "val.py.orig").write_text("mergetool's\n")
+    assert "val.py.orig" in porter("bump", cwd=project.root).stdout
+    resolve(project)
+    assert bump.go_on(project).state == "done"
+    assert not any("val.py.orig" in str(patch.changes) for part in load_parts(project).values() for patch in part)
+
+
+def test_a_resolution_may_add_rename_and_delete(project: Project, tmp_path: Path) -> None:
+    bump.begin(project, CONFLICTING)
+    resolve(project)
+    desk = desk_of(project)
+    git("mv", "README.md", "READ.md", cwd=desk)
+    git("rm", "-q", "old.py", cwd=desk)
+    (desk / "new.py").write_text("new\n")
+    git("add", "new.py", cwd=desk)
+    found = bump.go_on(project)
+    assert found.halt is not None  # the next patch changes old.py
+    assert [clash.path for clash in found.halt.files] == ["old.py"]
+    assert git("status", "--porcelain", cwd=desk) == "DU old.py"
+    assert bump.skip(project).state == "done"
+    apply(project, ["mlu"], tmp_path / "tree")
+    assert (tmp_path / "tree/new.py").read_text() == "new\n"
+    assert (tmp_path / "tree/READ.md").is_file()
+    assert not (tmp_path / "tree/old.py").exists()
+
+
+def test_upstream_deleted_the_file(project: Project, synthetic_line: Line) -> None:
+    found = bump.begin(project, "v6.2")
+    assert found.halt is not None
+    (clash,) = found.halt.files
+    assert (clash.path, clash.why) == ("old.py", "upstream has this file no more")
+    assert [step.subject for step in clash.commits] == ["Remove old.py"]
+    # keep it: the patch then adds the file
+    git("add", "old.py", cwd=desk_of(project))
+    assert bump.go_on(project).state == "done"
+    patch = next(p for p in load_parts(project)["common"] if p.subject == "Change what will be removed")
+    assert [(change.kind, change.new) for change in patch.changes] == [("add", "old.py")]
+
+
+def test_skip_leaves_the_patch_out(project: Project) -> None:
+    bump.begin(project, CONFLICTING)
+    found = bump.skip(project)
+    assert found.state == "done"
+    assert outcomes(found)[SUBJECT] == "skipped"
+    assert SUBJECT not in [patch.subject for patch in load_parts(project)["common"]]
+    with pytest.raises(WrongUsage, match="no bump is open"):
+        bump.skip(project)
+
+
+def test_what_a_skipped_patch_takes_with_it(project: Project) -> None:
+    """The patch that adds the accelerators is left out, and so there is nothing for the ones after it."""
+    bump.begin(project, TWO)
+    bump.skip(project)
+    assert bump.skip(project).state == "done"
+    rows = [(patch.stack, patch.subject) for part in load_parts(project).values() for patch in part]
+    assert ("mlu", "Add the mlu") in rows  # a file of its own
+    assert ("common", "Add utils/accelerator") not in rows
+    assert len(rows) == len(STEPS) - 3
+
+
+def test_abort_gives_exactly_the_state_before(project: Project, synthetic_line: Line) -> None:
+    before, repository = files_of(project), inventory(synthetic_line.upstream)
+    bump.begin(project, CONFLICTING)
+    resolve(project)
+    done = porter("bump", "--abort", cwd=project.root)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert files_of(project) == before
+    assert inventory(synthetic_line.upstream) == repository
+    assert not (project.state / "bump").exists()
+    with pytest.raises(WrongUsage, match="no bump is open"):
+        bump.abort(project)
+
+
+# -- decisions -------------------------------------------------------------------------------------------
+
+
+def test_a_second_try_does_not_ask_again(project: Project) -> None:
+    before = files_of(project)
+    assert patch_of(bump.begin(project, TWO)) == "common/0005"
+    git("add", "old.py", cwd=desk_of(project))
+    assert patch_of(bump.go_on(project)) == "common/0006"
+    bump.abort(project)
+    assert files_of(project) == before
+    again = bump.begin(project, TWO)
+    assert patch_of(again) == "common/0006"
+    assert [(row.patch[:11], row.outcome, row.said) for row in again.rows[4:]] == [
+        ("common/0005", "resolved", "as you did before")
+    ]
+    bump.abort(project)
+    # another commit at which the same files meet
+    assert bump.begin(project, "v6.2").state == "done"
+
+
+def test_a_resolution_is_for_the_files_it_was_made_on(
+    project: Project, synthetic_line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a person changed beside the conflict is not put over other files."""
+    bump.begin(project, TWO)
+    git("add", "old.py", cwd=desk_of(project))
+    (desk_of(project) / "train.py").write_text("everything = 'else'\n")
+    git("add", "train.py", cwd=desk_of(project))
+    bump.go_on(project)
+    bump.abort(project)
+    assert patch_of(bump.begin(project, TWO)) != "common/0005"
+    bump.abort(project)
+    # at this commit train.py is another, and upstream has removed old.py just so
+    other = tmp_path / "other"
+    git("clone", "-q", synthetic_line.upstream, other, cwd=tmp_path)
+    git("switch", "-q", "-c", "other", TWO, cwd=other)
+    (other / "train.py").write_text((other / "train.py").read_text() + "# one more line\n")
+    git("commit", "-q", "-a", "-m", "One more line", cwd=other)
+    monkeypatch.setenv("PORTER_CACHE", str(tmp_path / "cache"))
+    assert patch_of(bump.begin(project, git("rev-parse", "HEAD", cwd=other), upstream=str(other))) == "common/0005"
+
+
+def test_redo_goes_back_to_a_patch(project: Project) -> None:
+    bump.begin(project, TWO)
+    bump.skip(project)
+    # one that was skipped
+    assert patch_of(bump.redo(project, "common/5")) == "common/0005"
+    git("add", "old.py", cwd=desk_of(project))
+    assert patch_of(bump.go_on(project)) == "common/0006"
+    # one that was resolved: it lies there as it was
+    assert patch_of(bump.redo(project, "common/5")) == "common/0005"
+    assert git("status", "--porcelain", cwd=desk_of(project)) == "A  old.py"
+    assert patch_of(bump.go_on(project)) == "common/0006"
+    # one that fitted by itself: it lies there as it fits
+    found = bump.redo(project, "common/1")
+    assert found.halt is not None
+    assert (patch_of(found), found.halt.files) == ("common/0001", ())
+    assert git("status", "--porcelain", cwd=desk_of(project)) == "M  train.py"
+    text = (desk_of(project) / "train.py").read_text()
+    (desk_of(project) / "train.py").write_text(text.replace("train line 40, on a device", "train line 40, anywhere"))
+    git("add", "train.py", cwd=desk_of(project))
+    assert patch_of(bump.go_on(project)) == "common/0006"
+    # the patch that changes the same line again does not fit now
+    assert patch_of(bump.skip(project)) == "common/0008"
+
+
+def test_redo_does_not_throw_work_away(project: Project) -> None:
+    bump.begin(project, CONFLICTING)
+    with pytest.raises(WrongUsage, match="has not come to"):
+        bump.redo(project, "mlu/1")
+    (desk_of(project) / "val.py").write_text("half done\n")
+    with pytest.raises(WrongUsage, match="you are at work on common/0004"):
+        bump.redo(project, "common/1")
+    assert (desk_of(project) / "val.py").read_text() == "half done\n"
+
+
+def test_what_does_not_verify_is_not_written(project: Project) -> None:
+    before = files_of(project)
+    bump.begin(project, CONFLICTING)
+    resolve(project, line="def (:\n")
+    with pytest.raises(CheckFailed, match="the new tree of mlu does not verify") as caught:
+        bump.go_on(project)
+    assert "val.py:15" in caught.value.why
+    assert "--redo" in caught.value.hint
+    assert files_of(project) == before
+    bump.redo(project, "common/4")
+    path = desk_of(project) / "val.py"
+    path.write_text(path.read_text().replace("def (:\n", RESOLVED))
+    git("add", "val.py", cwd=desk_of(project))
+    assert bump.go_on(project).state == "done"
+
+
+def test_one_target_first(project: Project) -> None:
+    before = files_of(project)
+    done = porter("bump", "v6.1", "--target", "mlu", cwd=project.root)
+    assert done.returncode == 0, done.stderr
+    assert "Still to be carried: tpu. Nothing is written yet: porter bump --continue" in done.stdout
+    assert "tpu/0001" not in done.stdout
+    assert files_of(project) == before
+    done = porter("bump", "--continue", cwd=project.root)
+    assert done.returncode == 0, done.stderr
+    assert "tpu/0001" in done.stdout
+    assert "mlu/0001" not in done.stdout
+    assert "upstream.lock pins v6.1" in done.stdout
+    assert lint(project) == []
+
+
+def test_an_edit_meanwhile_is_noticed(project: Project) -> None:
+    bump.begin(project, CONFLICTING)
+    resolve(project)
+    path = project.patches / "mlu/series"
+    text = path.read_text()
+    path.write_text(text + "# edited\n")
+    for verb in (bump.go_on, bump.skip, bump.where):
+        with pytest.raises(WrongUsage, match="patches/mlu/series was changed since the bump to"):
+            verb(project)
+    assert path.read_text() == text + "# edited\n"
+    path.write_text(text)
+    assert bump.go_on(project).state == "done"
+
+
+def test_two_at_once(project: Project) -> None:
+    bump.begin(project, CONFLICTING)
+    with pytest.raises(WrongUsage, match=rf"a bump to {CONFLICTING} is open"):
+        bump.begin(project, "v6.1")
+    import fcntl
+
+    with open(project.state / "bump.lock") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = porter("bump", "--skip", cwd=project.root)
+    assert done.returncode == 3
+    assert "another porter is moving the stacks" in done.stderr
+
+
+# -- a dry run -------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_writes_nothing(project: Project) -> None:
+    before = inventory(project.root)
+    done = porter("bump", "v6.1", "--dry-run", cwd=project.root)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "4 merged, 1 taken, 7 applies. Nothing was written." in done.stdout
+    done = porter("bump", TWO, "--dry-run", "--json", cwd=project.root)
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert found["counts"]["conflict"] == 2
+    assert [row["patch"][:11] for row in found["patches"] if row["outcome"] == CONFLICT][:2] == [
+        "common/0005",
+        "common/0006",
+    ]
+    assert inventory(project.root) == before
+
+
+def test_a_dry_run_of_one_target(project: Project) -> None:
+    done = porter("bump", "v6.1", "--dry-run", "--target", "tpu", cwd=project.root)
+    assert "tpu/0001" in done.stdout
+    assert "mlu/0001" not in done.stdout
+
+
+def test_a_dry_run_agrees_with_skipping(project: Project) -> None:
+    """And a second bump, from the new pin, goes on from there."""
+    for rev in (CONFLICTING, "v6.2"):
+        dry = outcomes(bump.preview(project, rev))
+        found = bump.begin(project, rev)
+        really = outcomes(found)
+        while found.halt is not None:
+            found = bump.skip(project)
+            really.update(outcomes(found))
+        assert {subject: "skipped" if word == CONFLICT else word for subject, word in dry.items()} == really
+
+
+# -- wrong usage and surroundings ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["v9.9"], "upstream has no commit v9.9"),
+        (["--target", "npu", "v6.1"], "there is no target 'npu'"),
+        (["v6.1", "--continue"], "REV and --continue do not go together"),
+        (["--skip", "--abort"], "--skip and --abort do not go together"),
+        (["--dry-run"], "go with a REV"),
+        (["--continue"], "no bump is open"),
+        (["--abort"], "no bump is open"),
+        ([], "no bump is open"),
+        (["-x"], "No such option"),
+    ],
+)
+def test_wrong_usage(project: Project, arguments: list[str], says: str) -> None:
+    before = files_of(project)
+    done = porter("bump", *arguments, cwd=project.root)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert files_of(project) == before
+
+
+def test_a_history_that_cannot_be_reached(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before = files_of(project)
+    monkeypatch.setenv("PORTER_CACHE", str(tmp_path / "empty"))
+    done = porter("bump", "v6.1", "--upstream", f"git://127.0.0.1:{closed_port()}/up", cwd=project.root)
+    assert done.returncode == 3
+    assert "no source has the history" in done.stderr
+    assert files_of(project) == before
+    assert not (project.state / "bump").exists()
+
+
+def test_an_open_bump_needs_no_network(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    bump.begin(project, CONFLICTING)
+    resolve(project)
+    monkeypatch.setenv("PORTER_UPSTREAM", f"git://127.0.0.1:{closed_port()}/up")
+    assert bump.go_on(project).state == "done"
+
+
+def test_the_installed_packages_stacks_are_not_moved(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Project, "packaged", property(lambda self: True))
+    for act in (lambda: bump.begin(project, "v6.1"), lambda: bump.abort(project)):
+        with pytest.raises(WrongUsage, match="came with the installed porter"):
+            act()
+
+
+def test_a_folder_that_cannot_be_written(project: Project) -> None:
+    if os.geteuid() == 0:  # root writes anywhere: a file where the folder goes stands in its way just so
+        (project.root / ".porter").write_text("")
+    else:
+        project.root.chmod(0o555)
+    try:
+        with pytest.raises(SurroundingsFailed, match="cannot write"):
+            bump.begin(project, "v6.1")
+    finally:
+        project.root.chmod(0o755)
+
+
+def test_a_journal_of_another_version(project: Project) -> None:
+    bump.begin(project, CONFLICTING)
+    (project.state / "bump/journal.json").write_text('{"goal": 1}')
+    with pytest.raises(WrongUsage, match="not as porter writes it"):
+        bump.go_on(project)

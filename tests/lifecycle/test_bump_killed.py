@@ -1,0 +1,263 @@
+"""A bump that is killed: no patch, no resolution and no byte of the stacks is lost, wherever it happens.
+
+Each run is a real child process that is really killed (SIGKILL, nothing is cleaned up), before its first act on the
+disk, before its second, and so on until it lives to its end.  Python's audit events tell a child what it is about to
+do: to open a file for writing, to rename, to remove, to start a git that writes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from histories import Line
+from sources import git
+from stacks import porter
+
+from porter.errors import WrongUsage
+from porter.lifecycle import bump
+from porter.project import Project
+from porter.stack import load_parts
+
+from .test_bump import CONFLICTING, SUBJECT, desk_of, outcomes, patch_of, resolve
+
+WRITES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir"}
+WRITING_GITS = {"init", "index-pack", "update-ref", "symbolic-ref", "reset", "update-index", "config"}
+Verb = Callable[[Project], object]
+
+
+@pytest.fixture
+def place(tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch, bump_cache: Path) -> Path:
+    monkeypatch.setenv("PORTER_CACHE", str(bump_cache))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return tmp_path
+
+
+def contents(project: Project) -> dict[str, bytes]:
+    """The stacks and the lock."""
+    paths = [project.lock_path, *(path for path in project.patches.rglob("*") if path.is_file())]
+    return {str(path.relative_to(project.root)): path.read_bytes() for path in paths}
+
+
+def copy(project: Project, to: Path) -> Project:
+    shutil.copytree(project.root, to, symlinks=True)
+    return Project(to)
+
+
+def run_killed(verb: Verb, project: Project, number: int) -> bool:
+    """Run a verb in a child that is killed before its act ``number`` on the project; whether it lived."""
+    child = os.fork()
+    if child == 0:
+        try:
+            _count(project.root, number)
+            verb(project)
+            os._exit(0)
+        except BaseException as error:
+            os.write(2, f"{type(error).__name__}: {error}\n".encode())
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return False
+    assert os.WEXITSTATUS(status) == 0
+    return True
+
+
+def _count(root: Path, number: int) -> None:
+    left = number
+    seen: Counter[tuple[str, str]] = Counter()
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal left
+        what = _act(event, arguments, str(root))
+        if what:
+            seen[what] += 1
+            if seen[what] > 2:  # the third file of a folder is as the second
+                return
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+
+    sys.addaudithook(hook)
+
+
+def _act(event: str, arguments: tuple[object, ...], root: str) -> tuple[str, str] | None:
+    """What is about to be written in the project: the event, and the folder or git's verb."""
+    if event == "subprocess.Popen":
+        words = [str(word) for word in arguments[1]]  # type: ignore[attr-defined]
+        verbs = WRITING_GITS & set(words)
+        return ("git", verbs.pop()) if verbs and any(root in word for word in words) else None
+    if event == "open" and not (isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
+        return None
+    if event not in (*WRITES, "open") or not str(arguments[0]).startswith(root):
+        return None
+    folder = os.path.dirname(str(arguments[0]))
+    for whole in ("bump/new", "bump.dead"):  # to copy or remove one of these is an act or two
+        folder = folder.partition(whole)[0]
+    return event, folder
+
+
+def every_kill(verb: Verb, start: Project, place: Path, after: Callable[[Project, int], None]) -> int:
+    """Kill a verb at each of its acts, each time on a fresh copy of a project; how many there are."""
+    number = 0
+    while True:
+        copied = copy(start, place / f"killed-{number}")
+        lived = run_killed(verb, copied, number)
+        after(copied, number)
+        shutil.rmtree(copied.root)
+        if lived:
+            return number
+        number += 1
+
+
+def test_while_it_begins(synthetic_line: Line, place: Path) -> None:
+    start = synthetic_line.project
+    before = contents(start)
+
+    def after(project: Project, number: int) -> None:
+        assert contents(Project.find(project.root)) == before
+        if number % 2 and (project.state / "bump/journal.json").exists():
+            bump.abort(project)
+            assert contents(project) == before
+            return
+        try:
+            found = bump.where(project)  # lays the patch out if that was not done
+        except WrongUsage as error:
+            assert error.what == "no bump is open"
+            found = bump.begin(project, CONFLICTING)
+        assert patch_of(found) == "common/0004"
+        assert git("status", "--porcelain", cwd=desk_of(project)) == "UU val.py"
+        assert "<<<<<<< " in (desk_of(project) / "val.py").read_text()
+
+    assert every_kill(lambda project: bump.begin(project, CONFLICTING), start, place, after) > 15
+
+
+@pytest.fixture
+def resolved(synthetic_line: Line, place: Path) -> Project:
+    """A bump with one conflict, resolved at the desk; what is left is to say --continue."""
+    project = copy(synthetic_line.project, place / "resolved")
+    bump.begin(project, CONFLICTING)
+    resolve(project)
+    return project
+
+
+def test_while_it_continues_and_ends(synthetic_line: Line, resolved: Project, place: Path) -> None:
+    before = contents(synthetic_line.project)
+    done = copy(resolved, place / "done")
+    assert bump.go_on(done).state == "done"
+    goal = contents(done)
+    assert goal != before
+    seen = set()
+
+    def after(project: Project, number: int) -> None:
+        project = Project.find(project.root)  # as every command does; it finishes what began to be written
+        state = contents(project)
+        assert state in (before, goal)
+        is_open = (project.state / "bump/journal.json").exists()
+        seen.add((state == goal, is_open))
+        if number % 3 and is_open:
+            bump.abort(project)
+            assert contents(project) == before
+            assert not (project.state / "bump").exists()
+            if number % 3 == 1:
+                return
+            # the resolution is where it was made or remembered: nobody makes it twice
+            found = bump.begin(project, CONFLICTING)
+            if found.halt is not None:
+                assert not list((project.state / "resolutions").glob("*.json"))
+                return
+            assert outcomes(found)[SUBJECT] == "resolved"
+        elif is_open:
+            bump.go_on(project)
+        assert contents(project) == goal
+        assert not (project.state / "bump").exists()
+
+    assert every_kill(bump.go_on, resolved, place, after) > 25
+    # open with the old stacks, open with the new ones in place, and over
+    assert {(False, True), (True, True), (True, False)} <= seen
+
+
+def test_while_it_aborts(synthetic_line: Line, resolved: Project, place: Path) -> None:
+    before = contents(synthetic_line.project)
+
+    def after(project: Project, number: int) -> None:
+        assert contents(project) == before
+        if (project.state / "bump/journal.json").exists():
+            bump.abort(project)
+        assert contents(project) == before
+        # what is left over is in nobody's way
+        assert patch_of(bump.begin(project, CONFLICTING)) == "common/0004"
+
+    assert every_kill(bump.abort, resolved, place, after) > 3
+
+
+def test_while_it_skips(synthetic_line: Line, place: Path) -> None:
+    start = copy(synthetic_line.project, place / "start")
+    bump.begin(start, "v6.2~1")
+    before = contents(start)
+
+    def after(project: Project, number: int) -> None:
+        assert contents(project) == before
+        found = bump.where(project)
+        if patch_of(found) == "common/0005":
+            found = bump.skip(project)
+        assert patch_of(found) == "common/0006"
+        assert git("status", "--porcelain", cwd=desk_of(project)) == "AA utils/accelerator/__init__.py"
+
+    assert every_kill(bump.skip, start, place, after) > 8
+
+
+def test_git_goes_on_after_porter_died(synthetic_line: Line, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next porter waits for it: they must not write the desk at the same time."""
+    real = shutil.which("git")
+    script = place / "bin/git"
+    script.parent.mkdir()
+    script.write_text(
+        "#!/bin/sh\n"
+        f'case " $* " in *" reset "*) [ -e {place}/shot ] || {{ : >{place}/shot; kill -9 $PPID; sleep 0.5; }};; esac\n'
+        f'exec {real} "$@"\n'
+    )
+    script.chmod(0o755)
+    project = copy(synthetic_line.project, place / "project")
+    path = os.pathsep.join((str(script.parent), os.environ["PATH"]))
+    done = porter("bump", CONFLICTING, cwd=project.root, env={"PATH": path})
+    assert done.returncode == -signal.SIGKILL
+    assert (place / "shot").exists()
+    found = porter("bump", cwd=project.root)
+    assert "conflict: common/0004" in found.stdout, found.stderr
+    assert git("status", "--porcelain", cwd=desk_of(project)) == "UU val.py"
+    assert git("fsck", "--strict", "--no-dangling", cwd=desk_of(project)) == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_and_it_goes_on(
+    resolved: Project, synthetic_line: Line, place: Path, number: signal.Signals
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "porter", "bump", "--continue"],
+        cwd=resolved.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+    )
+    keep = resolved.state / "resolutions"
+    while process.poll() is None and not keep.exists():
+        pass
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert "Traceback" not in errors
+    project = Project.find(resolved.root)
+    if (project.state / "bump/journal.json").exists():
+        assert process.returncode in (130, 128 + number)
+        assert porter("bump", "--continue", cwd=project.root).returncode == 0
+    assert not any(patch.subject == "Fix a bug" for patch in load_parts(project)["common"])

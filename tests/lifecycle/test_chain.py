@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+
+from porter.lifecycle.chain import Chain
+from porter.objects import Entry, blob, trees
+from porter.threeway import Sides, merge
+
+
+def test_a_chain_makes_the_trees_that_its_files_make_and_branches() -> None:
+    one, two = (Entry("100644", blob(data).id) for data in (b"1\n", b"2\n"))
+    chain = Chain("0" * 40, {"a/b": one, "c": one})
+    root = chain.add("common", "A <a@b>", "1700000000 +0000", "One\n", {"a/b": None, "a": two})
+    assert (chain.files, root) == ({"a": two, "c": one}, trees({"a": two, "c": one})[-1].id)
+    other = chain.branch()
+    other.add("mlu", "A <a@b>", "1700000000 +0000", "Two\n", {"a": None})
+    assert (len(chain.ids), len(other.ids), other.stacks) == (1, 2, ["common", "mlu"])
+    assert chain.files == {"a": two, "c": one}
+    assert other.made.keys() > chain.made.keys()
+    with pytest.raises(NotADirectoryError):
+        chain.add("mlu", "A <a@b>", "1700000000 +0000", "Three\n", {"c/d": two})
+
+
+def test_a_merge_that_gives_what_ours_is() -> None:
+    """git does not write a file that it would not change; found by a reordering of commits."""
+    base, ours = b"1\n2\n3\n4\n5\n6\n7\n", b"1\n2 a\n3\n4\n5\n6 b\n7\n"
+    assert merge([Sides(base, ours, b"1\n2\n3\n4\n5\n6 b\n7\n")]) == [(ours, True)]

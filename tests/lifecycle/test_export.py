@@ -1,0 +1,471 @@
+from __future__ import annotations
+
+import random
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sources import FILES, git, make_index, package_index
+from stacks import LONG, MAIN, commit, inventory, message, porter
+
+from porter.commands.apply import apply
+from porter.commands.lint import lint
+from porter.commands.lock import updated
+from porter.errors import CheckFailed, WrongUsage
+from porter.lifecycle.export import Exported, New, Request, export
+from porter.lock import Lock
+from porter.project import Project
+from porter.stack import load_part
+
+from .test_rewrite import state
+from .trees import Change, rewritten
+
+pytestmark = pytest.mark.usefixtures("warm")
+
+
+@pytest.fixture
+def tree(project: Project, tmp_path: Path) -> Path:
+    """A tree for mlu, whose owner has a name."""
+    return fresh(project, tmp_path / "tree", "mlu")
+
+
+def fresh(project: Project, path: Path, *targets: str) -> Path:
+    apply(project, targets, path)
+    for name, value in {"user.name": "Me", "user.email": "me@example.org"}.items():
+        git("config", name, value, cwd=path)
+    return path
+
+
+def edit(tree: Path, name: str, old: str, new: str) -> None:
+    text = (tree / name).read_text()
+    assert text.count(old) == 1
+    (tree / name).write_text(text.replace(old, new))
+
+
+def content(tree: Path) -> str:
+    return git("rev-parse", "HEAD^{tree}", cwd=tree)
+
+
+def again(project: Project, tree: Path, *targets: str) -> None:
+    """What every export leaves: patches that give the tree, nothing to lint, nothing more to export."""
+    assert lint(project) == []
+    other = tree.with_name("other")
+    shutil.rmtree(other, ignore_errors=True)
+    apply(project, targets or ["mlu"], other)
+    assert content(other) == content(tree)
+    before = inventory(project.root)
+    assert export(project, Request(tree)).rewrite.edits == ()
+    assert export(project, Request(other)).rewrite.edits == ()
+    assert inventory(project.root) == before
+
+
+def edited(done: Exported) -> list[str]:
+    return [edit.path for edit in done.rewrite.edits]
+
+
+@pytest.mark.parametrize("targets", [["mlu"], ["tpu"], ["mlu", "tpu"]])
+def test_a_tree_as_apply_makes_it_touches_nothing(project: Project, tmp_path: Path, targets: list[str]) -> None:
+    fresh(project, tmp_path / "tree", *targets)
+    before, tree = inventory(project.root), inventory(tmp_path / "tree")
+    done = export(project, Request(tmp_path / "tree"))
+    assert (done.targets, done.rewrite.edits, done.moved) == (tuple(targets), (), 0)
+    assert export(project, Request(tmp_path / "tree", check=True)).rewrite.edits == ()
+    assert inventory(project.root) == before
+    assert inventory(tmp_path / "tree") == tree
+
+
+def test_an_amended_commit(project: Project, tree: Path) -> None:
+    edit(tree, "utils/long.py", "mlu = 1\n", "mlu = 2\n")
+    git("commit", "-q", "-a", "--amend", "--no-edit", cwd=tree)
+    before = state(project)
+    done = porter("export", "--check", tree, cwd=project.root)
+    assert (done.returncode, "0002-Know-the-MLU" in done.stdout, "porter export" in done.stderr) == (1, True, True)
+    assert state(project) == before
+    assert edited(export(project, Request(tree))) == ["patches/mlu/0002-Know-the-MLU-at-the-top.patch", "upstream.lock"]
+    again(project, tree)
+
+
+def test_a_fixup_of_common_below_the_targets_commits(project: Project, tree: Path) -> None:
+    """tpu's stack, which the tree does not hold, is brought in step as well."""
+    edit(tree, "utils/long.py", "line_30 = 30\n", "new = 1\nline_30 = 30\n")
+    git("commit", "-q", "-a", "--fixup=HEAD~3", cwd=tree)
+    done = export(project, Request(tree))
+    assert edited(done) == [
+        "patches/common/0002-Add-utils-accelerator-a-registry-of-devices.patch",
+        "patches/mlu/0002-Know-the-MLU-at-the-top.patch",
+        "patches/tpu/0002-Know-the-TPU-at-the-bottom.patch",
+        "upstream.lock",
+    ]
+    assert "@@ -48,7 +48,7 @@" in (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").read_text()
+    again(project, tree)
+    # and git's own autosquash makes the same of it
+    git("-c", "sequence.editor=true", "rebase", "-q", "-i", "--autosquash", "master", cwd=tree)
+    assert git("rev-list", "--count", "master..HEAD", cwd=tree) == "5"
+    assert export(project, Request(tree)).rewrite.edits == ()
+
+
+def test_renamed_split_dropped_and_reordered(project: Project, tree: Path) -> None:
+    kept = load_part(project.patches / "common")[1].data
+    git("reset", "-q", "--hard", "HEAD~1", cwd=tree)  # the last is dropped
+    git("commit", "-q", "--amend", "-m", message("Name the MLU", "mlu"), cwd=tree)
+    git("reset", "-q", "--hard", "master", cwd=tree)
+    picks = [git("rev-parse", name, cwd=tree) for name in ("HEAD@{1}~2", "HEAD@{1}~3", "HEAD@{1}")]
+    git("cherry-pick", *picks, cwd=tree)  # two of common's the other way round, its third is dropped
+    write = (tree / "utils/accelerator/more.py", tree / "utils/more.py")
+    for number, path in enumerate(write):
+        path.write_text("more = 1\n")
+        commit(tree, message(f"Split {number}", "mlu"), 1700001000)
+    export(project, Request(tree))
+    assert sorted(state(project)) == [
+        "patches/common/0001-Add-utils-accelerator-a-registry-of-devices.patch",
+        "patches/common/0002-Import-the-accelerator.patch",
+        "patches/common/series",
+        "patches/mlu/0001-Name-the-MLU.patch",
+        "patches/mlu/0002-Split-0.patch",
+        "patches/mlu/0003-Split-1.patch",
+        "patches/mlu/requirements.txt",
+        "patches/mlu/series",
+        "patches/mlu/target.yaml",
+        "patches/tpu/0001-Register-the-TPU.patch",
+        "patches/tpu/0002-Know-the-TPU-at-the-bottom.patch",
+        "patches/tpu/requirements.txt",
+        "patches/tpu/series",
+        "patches/tpu/target.yaml",
+        "upstream.lock",
+    ]
+    assert (project.patches / "common/0001-Add-utils-accelerator-a-registry-of-devices.patch").read_bytes() == kept
+    again(project, tree)
+
+
+def test_commons_commits_among_the_targets_move_before_them(project: Project, tree: Path) -> None:
+    edit(tree, "utils/long.py", "line_30 = 30\n", "line_30 = 'common'\n")
+    commit(tree, message("More for all", "common"), 1700001000)
+    done = export(project, Request(tree))
+    assert done.moved == 3
+    assert (project.patches / "common/0004-More-for-all.patch").exists()
+    again(project, tree)
+
+
+def test_commits_that_cannot_be_put_in_order_are_refused(project: Project, tree: Path) -> None:
+    edit(tree, "utils/long.py", "mlu = 1\n", "mlu = 2\n")
+    commit(tree, message("For all", "common"), 1700001000)
+    before = state(project)
+    with pytest.raises(
+        CheckFailed, match=r"commit \w+ \(For all\), moved to its place in common, does not fit"
+    ) as error:
+        export(project, Request(tree))
+    assert "utils/long.py: both change the same lines" in error.value.why
+    assert "rebase -i --autosquash" in error.value.hint
+    assert state(project) == before
+
+
+def test_a_tree_for_two_targets_exports_both(project: Project, tmp_path: Path) -> None:
+    tree = fresh(project, tmp_path / "tree", "mlu", "tpu")
+    edit(tree, "utils/accelerator/tpu.py", "NAME = 'tpu'\n", "NAME = 'TPU'\n")
+    git("commit", "-q", "-a", "--fixup=HEAD~1", cwd=tree)
+    edit(tree, "utils/long.py", "mlu = 1\n", "mlu = 1\nmore = 1\n")
+    commit(tree, message("More for mlu", "mlu"), 1700001000)
+    edit(tree, "utils/long.py", "line_50 = 'tpu'\n", "line_50 = 'TPU'\n")
+    git("commit", "-q", "-a", "--fixup=HEAD~2", cwd=tree)
+    assert edited(export(project, Request(tree))) == [
+        "patches/mlu/0003-More-for-mlu.patch",
+        "patches/mlu/series",
+        "patches/tpu/0001-Register-the-TPU.patch",
+        "patches/tpu/0002-Know-the-TPU-at-the-bottom.patch",
+        "upstream.lock",
+    ]
+    # tpu's patches are written where they stand in a tree for tpu alone
+    assert "@@ -47,7 +47,7 @@" in (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").read_text()
+    again(project, tree, "mlu", "tpu")
+
+
+def test_what_is_untouched_keeps_author_date_and_message(project: Project, tree: Path) -> None:
+    """A rebase by somebody else gives every commit another id; the patches stay."""
+    before = state(project)
+    git("-c", "user.name=Other", "rebase", "-q", "--force-rebase", "master", cwd=tree)
+    assert git("rev-parse", "HEAD", cwd=tree) != Lock.load(project.lock_path).stacks["mlu"].commit
+    assert export(project, Request(tree)).rewrite.edits == ()
+    assert state(project) == before
+
+
+def test_uncommitted_changes_into_a_patch(project: Project, tree: Path) -> None:
+    edit(tree, "utils/long.py", "line_30 = 30\n", "line_30 = 'common'\n")
+    (tree / "utils/staged.py").write_text("staged = 1\n")
+    git("add", "utils/staged.py", cwd=tree)
+    (tree / "utils/intended.py").write_text("intended = 1\n")
+    git("add", "-N", "utils/intended.py", cwd=tree)
+    (tree / "utils/unknown.py").write_text("unknown = 1\n")
+    head, before = git("rev-parse", "HEAD", cwd=tree), state(project)
+    refused = porter("export", tree, cwd=project.root)
+    assert (refused.returncode, "--into PATCH" in refused.stderr) == (2, True)
+    assert ".M utils/long.py" in refused.stderr
+    for wrong in ({"into": "tpu/1"}, {"into": "common/9"}, {"into": "common/2", "check": True}):
+        with pytest.raises(WrongUsage):
+            export(project, Request(tree, **wrong))  # type: ignore[arg-type]
+    assert (git("rev-parse", "HEAD", cwd=tree), state(project)) == (head, before)
+    done = export(project, Request(tree, into="common/2"))
+    assert done.untracked == ("utils/unknown.py",)
+    assert git("status", "--porcelain", cwd=tree) == "?? utils/unknown.py"
+    assert git("log", "-1", "--format=%s %P", cwd=tree).endswith(f"devices {head}")
+    text = (project.patches / "common/0002-Add-utils-accelerator-a-registry-of-devices.patch").read_text()
+    assert ("+staged = 1\n" in text, "+intended = 1\n" in text, "+line_30 = 'common'\n" in text) == (True, True, True)
+    again(project, tree)
+    with pytest.raises(WrongUsage, match="no changes that are not committed"):
+        export(project, Request(tree, into="common/2"))
+
+
+def test_uncommitted_changes_as_a_new_patch(project: Project, tree: Path, own_home: Path) -> None:
+    edit(tree, "utils/long.py", "line_30 = 30\n", "line_30 = 'common'\n")
+    done = porter("export", tree, "--new", "Say it", "--stack", "common", cwd=project.root)
+    assert done.returncode == 0, done.stderr
+    found = load_part(project.patches / "common")[-1]
+    assert (found.name, found.author) == ("0004-Say-it.patch", "Me <me@example.org>")
+    assert dict(found.trailers) == {"Reason": "TODO", "Upstream": "no", "Check": "TODO", "Stack": "common"}
+    wanting = [finding.what for finding in lint(project)]
+    assert len(wanting) == 3, "what is left to say is complained about"
+    git("reset", "-q", "--soft", "HEAD~1", cwd=tree)
+    new = New("Say it", "common", "It has to be said.", ("Reason: metrics", "Check: train", "Reported-by: Ann"))
+    export(project, Request(tree, new=new, stack="common"))
+    assert load_part(project.patches / "common")[-1].body == (
+        "It has to be said.\n\nReason: metrics\nUpstream: no\nCheck: train\nReported-by: Ann\nStack: common"
+    )
+    again(project, tree)
+    edit(tree, "utils/long.py", "line_31 = 31\n", "line_31 = 'common'\n")
+    for name in ("user.name", "user.email"):
+        git("config", "--unset", name, cwd=tree)
+    with pytest.raises(WrongUsage, match="git does not know who"):
+        export(project, Request(tree, new=new))
+    refused = porter("export", tree, "--new", "Say it", cwd=project.root)
+    assert (refused.returncode, "--stack common" in refused.stderr) == (2, True)
+    refused = porter("export", tree, "--why", "So", cwd=project.root)
+    assert (refused.returncode, "--new" in refused.stderr) == (2, True)
+
+
+def test_commits_that_name_no_stack(project: Project, tree: Path) -> None:
+    edit(tree, "utils/long.py", "line_30 = 30\n", "line_30 = 'common'\n")
+    commit(tree, "Mine\n\nWhy.\n\nReason: speed\nUpstream: no\nCheck: train\n", 1700001000)
+    with pytest.raises(WrongUsage, match=r"\(Mine\) does not say which stack") as error:
+        export(project, Request(tree))
+    assert "--stack" in error.value.hint
+    export(project, Request(tree, stack="common"))
+    body = "Why.\n\nReason: speed\nUpstream: no\nCheck: train\nStack: common"
+    assert load_part(project.patches / "common")[-1].body == body
+    assert lint(project) == []
+    git("commit", "-q", "--amend", "-m", "Mine", cwd=tree)
+    export(project, Request(tree, stack="mlu"))
+    assert load_part(project.patches / "mlu")[-1].body == "Stack: mlu"
+    git("commit", "-q", "--amend", "-m", message("Mine", "npu"), cwd=tree)
+    with pytest.raises(WrongUsage, match="no target 'npu'"):
+        export(project, Request(tree))
+    git("commit", "-q", "--amend", "-m", message("Mine", "tpu"), cwd=tree)
+    with pytest.raises(WrongUsage, match="says Stack: tpu, and the tree is for mlu"):
+        export(project, Request(tree, targets=("mlu",)))
+
+
+def test_kinds_of_fixups(project: Project, tree: Path) -> None:
+    def fix(text: str, line: int) -> None:
+        edit(tree, "utils/long.py", f"line_{line} = {line}\n", f"line_{line} = 'x'\n")
+        commit(tree, text, 1700001000)
+
+    fix("fixup! fixup! Add utils/accelerator: a registry of devices", 30)
+    fix("fixup! Add utils", 31)
+    fix(f"fixup! {git('rev-parse', 'HEAD~5', cwd=tree)[:9]}", 32)
+    fix("squash! Add utils/accelerator: a registry of devices", 33)
+    fix(f"amend! Add utils/accelerator: a registry of devices\n\n{message('Add a registry', 'common')}", 34)
+    fix("fixup! Add a registry", 35)
+    export(project, Request(tree))
+    (found,) = [patch for patch in load_part(project.patches / "common") if patch.subject == "Add a registry"]
+    assert all(f"line_{n} = 'x'" in found.text for n in range(30, 36))
+    again(project, tree)
+    fix("squash! Add a registry\n\nAnd more to say.", 36)
+    with pytest.raises(WrongUsage, match="wants its message joined"):
+        export(project, Request(tree))
+    git("commit", "-q", "--amend", "-m", "fixup! Nothing of that name", cwd=tree)
+    with pytest.raises(WrongUsage, match="mends no commit"):
+        export(project, Request(tree))
+    git("commit", "-q", "--amend", "-m", f"amend! Add a registry\n\n{message('Add it', 'mlu')}", cwd=tree)
+    with pytest.raises(WrongUsage, match="moves a patch from common to mlu"):
+        export(project, Request(tree))
+
+
+def test_trees_that_cannot_be_exported(project: Project, tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(WrongUsage, match="there is no"):
+        export(project, Request(tmp_path / "absent"))
+    git("switch", "-q", "--orphan", "other", cwd=tree)
+    commit(tree, "Other", 1700001000)
+    with pytest.raises(WrongUsage, match=r"is not a tree of example/small at v6\.0"):
+        export(project, Request(tree))
+    git("switch", "-q", "porter/mlu", cwd=tree)
+    git("switch", "-q", "-c", "side", "HEAD~1", cwd=tree)
+    (tree / "side.py").write_text("side = 1\n")
+    commit(tree, message("Aside", "mlu"), 1700001000)
+    git("switch", "-q", "porter/mlu", cwd=tree)
+    git("merge", "-q", "-m", message("Both", "mlu"), "side", cwd=tree)
+    with pytest.raises(WrongUsage, match=r"\(Both\) is a merge"):
+        export(project, Request(tree))
+    git("reset", "-q", "--hard", "HEAD~1", cwd=tree)
+    (tree / "picture.bin").write_bytes(bytes(range(256)))
+    commit(tree, message("Add a picture", "mlu"), 1700001000)
+    with pytest.raises(CheckFailed, match=r"is nothing for a patch: a binary file"):
+        export(project, Request(tree))
+    (tree / "picture.bin").unlink()
+    (tree / "link.py").symlink_to("train.py")
+    git("add", "-A", cwd=tree)
+    git("commit", "-q", "--amend", "--no-edit", cwd=tree)
+    with pytest.raises(CheckFailed, match=r"is nothing for a patch: .*120000"):
+        export(project, Request(tree))
+    git("reset", "-q", "--hard", "HEAD~1", cwd=tree)
+    git("commit", "-q", "--allow-empty", "-m", message("Nothing", "mlu"), cwd=tree)
+    with pytest.raises(WrongUsage, match="changes nothing"):
+        export(project, Request(tree))
+    git("reset", "-q", "--hard", "HEAD~1", cwd=tree)
+    (tree / ".git/MERGE_HEAD").write_text("0" * 40)
+    with pytest.raises(WrongUsage, match="in the middle of a merge"):
+        export(project, Request(tree))
+
+
+def test_a_users_own_clone(project: Project, clone: Path) -> None:
+    """With settings of theirs, and a tree that porter did not make the commits of."""
+    apply(project, ["mlu"], clone)
+    git("config", "core.autocrlf", "true", cwd=clone)
+    git("config", "diff.noprefix", "true", cwd=clone)
+    edit(clone, "utils/long.py", "line_30 = 30\n", "line_30 = 'mlu'\n")
+    export(project, Request(clone, into="mlu/2"))
+    assert b"\r" not in (project.patches / "mlu/0002-Know-the-MLU-at-the-top.patch").read_bytes()
+    again(project, clone)
+    shutil.rmtree(clone / ".git/porter")
+    assert export(project, Request(clone)).targets == ("mlu",)
+    git("reset", "-q", "--hard", "v6.0", cwd=clone)
+    with pytest.raises(WrongUsage, match="does not say which target"):
+        export(project, Request(clone))
+
+
+def test_a_partial_tree(project: Project, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the files of a package index alone, the lock becomes what it is with all of upstream at hand."""
+    lock = Lock.load(project.lock_path)
+    replace(lock, sources=(make_index(tmp_path / "wheels"), *lock.sources)).write(project.lock_path)
+    updated(project)[1].write(project.lock_path)
+    monkeypatch.setenv("PORTER_CACHE", str(tmp_path / "empty"))
+    with package_index(tmp_path / "wheels", tmp_path / "served") as url:
+        monkeypatch.setenv("PIP_INDEX_URL", url)
+        tree = fresh(project, tmp_path / "tree", "mlu")
+    assert not (tree / "LICENSE").exists()
+    assert export(project, Request(tree)).rewrite.edits == ()
+    edit(tree, "utils/long.py", "line_30 = 30\n", "new = 1\nline_30 = 30\n")
+    export(project, Request(tree, into="common/2"))
+    assert export(project, Request(tree)).rewrite.edits == ()
+    assert lint(project) == []
+    written = Lock.load(project.lock_path)
+    assert written.stacks["tpu"].commit != lock.stacks["tpu"].commit
+    monkeypatch.setenv("PORTER_CACHE", str(made / "cache"))
+    assert updated(project)[1] == written
+
+
+def test_killed_between_the_patches_and_the_commit(
+    project: Project, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The patches hold the change, the tree has it uncommitted: the same command again ends it."""
+    edit(tree, "utils/long.py", "line_30 = 30\n", "line_30 = 'mlu'\n")
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("porter.lifecycle.export._Errand._commit", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        export(project, Request(tree, into="mlu/2"))
+    assert git("status", "--porcelain", cwd=tree) == "M utils/long.py"
+    written = state(project)
+    assert export(project, Request(tree, into="mlu/2")).rewrite.edits == ()
+    assert state(project) == written
+    again(project, tree)
+
+
+# -- whatever people do to their commits ------------------------------------------------------------------
+
+PLACES = {"utils/long.py": LONG, "train.py": MAIN, "models/yolo.py": FILES["models/yolo.py"].decode()}
+
+
+def _lines(rng: random.Random, text: str, number: int) -> str:
+    """A text with a few of its lines changed, added or gone."""
+    lines = text.splitlines(keepends=True)
+    for _ in range(rng.randint(1, 3)):
+        place = rng.randrange(len(lines) + 1)
+        lines[place : place + rng.choice([0, 0, 1])] = [f"new_{number} = {rng.random()}\n"] * rng.choice([0, 1, 2])
+    return "".join(lines)
+
+
+def _commits(seed: int) -> list[Change]:
+    """Commits as a person might leave them: any order, with fixups, splits and drops."""
+    rng = random.Random(seed)
+    files: dict[str, str] = {"train.py": FILES["train.py"].decode(), "models/yolo.py": PLACES["models/yolo.py"]}
+    changes = [Change(message("Begin", "common"), {"utils/long.py": LONG, "train.py": MAIN})]
+    files.update(PLACES)
+    subjects = ["Begin"]
+    for number in range(rng.randint(0, 7)):
+        touched: dict[str, str | None] = {}
+        for path in rng.sample(sorted(files), rng.randint(1, min(2, len(files)))):
+            action = rng.random()
+            if action < 0.1 and path not in PLACES:
+                touched[path] = None
+            else:
+                touched[path] = _lines(rng, files[path], number)
+        if rng.random() < 0.3:
+            touched[f"utils/new_{number}.py"] = f"new = {number}\n"
+        touched = {path: text for path, text in touched.items() if text != files.get(path)}
+        if not touched:
+            continue
+        subject = f"Step {number}"
+        if rng.random() < 0.3:
+            text = f"fixup! {rng.choice(subjects)}\n"
+        else:
+            text = message(subject, rng.choice(["common", "mlu"]))
+            subjects.append(subject)
+        changes.append(Change(text, touched))
+        for path, new in touched.items():
+            files.pop(path, None)
+            if new is not None:
+                files[path] = new
+    return changes
+
+
+def test_any_commits_round_trip(made: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    seen: Counter[str] = Counter()
+
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(seed=st.integers(0, 10**6))
+    def check(seed: int) -> None:
+        root = tmp_path_factory.mktemp("any")
+        seen[round_trip(made, root, seed)] += 1
+        shutil.rmtree(root)
+
+    check()
+    assert seen["moved"] >= 1, seen
+    assert seen["straight"] >= 1, seen
+    assert seen["refused"] <= seen["moved"] + seen["straight"], seen
+
+
+def round_trip(made: Path, root: Path, seed: int) -> str:
+    """Export whatever commits, apply what came of it, export both again; how it went."""
+    shutil.copytree(made / "project", root / "project", symlinks=True)
+    project = Project(root / "project")
+    # tpu is another's business here: a stack that fits whatever common does
+    (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").unlink()
+    (project.patches / "tpu/series").write_text("0001-Register-the-TPU.patch\n")
+    updated(project)[1].write(project.lock_path)
+    apply(project, ["mlu"], root / "tree")
+    rewritten(root / "tree", "master", _commits(seed))
+    before = state(project)
+    try:
+        done = export(project, Request(root / "tree"))
+    except CheckFailed as error:
+        # what cannot be moved past what is between is refused as a whole; nothing else may be
+        assert "moved to its place" in error.what or "put in the stacks' order" in error.what, error
+        assert state(project) == before
+        return "refused"
+    complaints = [finding.what for finding in lint(project)]
+    assert not [what for what in complaints if "canonical" in what or "lock" in what or "off" in what or "fit" in what]
+    apply(project, ["mlu"], root / "fresh")
+    assert content(root / "fresh") == content(root / "tree")
+    for tree in ("tree", "fresh"):
+        assert export(project, Request(root / tree)).rewrite.edits == ()
+    return "moved" if done.moved else "straight"

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from porter.errors import CheckFailed
+from porter.lifecycle.fit import Candidate, Judge, best
+from porter.lifecycle.foreign import FileChange, Incoming, parse, read
+from porter.objects import Entry, blob
+
+KNOWN = {"train.py", "utils/general.py"}
+HUNK = b"@@ -1,3 +1,3 @@\n one\n-two\n+zwei\n three\n"
+
+
+def single(text: bytes, strip: int | None = None) -> FileChange:
+    (change,) = parse(text, KNOWN, strip)
+    return change
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"diff --git a/train.py b/train.py\nindex 1234567..89abcde 100644\n--- a/train.py\n+++ b/train.py\n",
+        b"diff --git train.py train.py\n--- train.py\n+++ train.py\n",
+        b"diff -ru yolov5/train.py new/train.py\n--- yolov5/train.py\t2021-10-12\n+++ new/train.py\t2022-01-01\n",
+        b"--- x/y/train.py\n+++ z/y/train.py\n",
+        b"Index: train.py\n====\n--- train.py.orig\n+++ train.py\n",
+    ],
+)
+def test_ways_to_name_a_file(head: bytes) -> None:
+    change = single(head + HUNK)
+    assert (change.kind, change.old, change.new) == ("modify", "train.py", "train.py")
+    assert change.blob == ("1234567" if b"index" in head else "")
+    (piece,) = change.pieces
+    assert (piece.whole, piece.hunk.old, piece.hunk.new) == (
+        True,
+        (b"one\n", b"two\n", b"three\n"),
+        (b"one\n", b"zwei\n", b"three\n"),
+    )
+
+
+def test_added_deleted_renamed_and_what_cannot_be_taken() -> None:
+    text = (
+        b"diff --git a/new.py b/new.py\nnew file mode 100755\nindex 0000000..1234567\n--- /dev/null\n+++ b/new.py\n"
+        b"@@ -0,0 +1,2 @@\n+one\n+two\n\\ No newline at end of file\n"
+        b"diff --git a/train.py b/train.py\ndeleted file mode 100644\n"
+        b"--- a/train.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-one\n"
+        b"diff --git a/utils/general.py b/utils/all.py\nsimilarity index 90%\nrename from utils/general.py\n"
+        b"rename to utils/all.py\n--- a/utils/general.py\n+++ b/utils/all.py\n" + HUNK +
+        b"diff --git a/bus.jpg b/bus.jpg\nindex 1..2\nBinary files a/bus.jpg and b/bus.jpg differ\n"
+        b"diff --git a/link b/link\nnew file mode 120000\n--- /dev/null\n+++ b/link\n@@ -0,0 +1 @@\n+train.py\n"
+        b"diff --git a/a b/b\nsimilarity index 100%\ncopy from a\ncopy to b\n"
+        b"--- a/../../etc/passwd\n+++ b/../../etc/passwd\n" + HUNK
+    )  # fmt: skip
+    found = parse(text, KNOWN)
+    assert [(change.kind, change.old, change.new) for change in found[:3]] == [
+        ("add", "new.py", "new.py"),
+        ("delete", "train.py", "train.py"),
+        ("rename", "utils/general.py", "utils/all.py"),
+    ]
+    assert (found[0].mode, found[0].pieces[0].hunk.new) == ("100755", (b"one\n", b"two"))
+    assert [change.unusable.split(";")[0][:24] for change in found[3:]] == [
+        "it is a binary file",
+        "it is no plain file (mod",
+        "it is a copy of another ",
+        "the path '../../etc/pass",
+    ]
+
+
+def test_hunks_as_they_are_printed_in_a_text() -> None:
+    """The end left out, the blanks of empty lines lost, an empty line before what comes next."""
+    text = (
+        b"--- a/train.py\n+++ b/train.py\n@@ -5,6 +5,7 @@ def f():\n five\n\n seven\n+new\n\n"
+        b"@@ -20,3 +21,3 @@\n twenty\n-old\n+new\n twentytwo\n\n\n"
+    )
+    first, second = single(text).pieces
+    assert (first.whole, first.hunk.old) == (False, (b"five\n", b"\n", b"seven\n"))
+    assert first.hunk.new == (b"five\n", b"\n", b"seven\n", b"new\n")
+    assert first.hunk.at_end is False
+    assert (second.whole, second.hunk.position) == (True, 19)
+
+
+def test_lines_that_look_like_the_next_file() -> None:
+    text = b"--- a/train.py\n+++ b/train.py\n@@ -1,3 +1,2 @@\n one\n--- two\n three\n-- \n2.39\n"
+    (piece,) = single(text).pieces
+    assert piece.hunk.old == (b"one\n", b"-- two\n", b"three\n")
+
+
+def test_no_context_says_nothing_about_the_place() -> None:
+    (piece,) = single(b"--- a/train.py\n+++ b/train.py\n@@ -7,0 +8 @@\n+new\n").pieces
+    assert (piece.hunk.at_start, piece.hunk.at_end, piece.hunk.position) == (False, False, 7)
+
+
+def test_text_without_a_change(tmp_path: Path) -> None:
+    with pytest.raises(CheckFailed, match="no change"):
+        parse(b"Hello\n", KNOWN)
+    with pytest.raises(CheckFailed, match="before any file's name"):
+        parse(HUNK, KNOWN)
+    (tmp_path / "mail").write_text("From: A <a@example.org>\nSubject: Hello\nDate: now\n\nNo diff here.\n")
+    with pytest.raises(CheckFailed, match="there is no diff"):
+        read(tmp_path / "mail", KNOWN)
+
+
+def test_a_mail_in_another_encoding_and_a_file_with_other_line_ends(tmp_path: Path) -> None:
+    (tmp_path / "mail").write_bytes(
+        b"From: =?iso-8859-1?q?Zo=EB?= <z@example.org>\nSubject: =?utf-8?b?5a+S?=\n =?utf-8?b?5q2m?= [x]\n"
+        b"Date: Tue, 14 Nov 2023 22:13:20 -0130\nContent-Type: text/plain; charset=iso-8859-1\n"
+        b"Content-Transfer-Encoding: quoted-printable\n\nWhy=3A Zo=EB\n---\n train.py | 2 +-\n\n"
+        b"diff --git a/train.py b/train.py\n--- a/train.py\n+++ b/train.py\n" + HUNK
+    )
+    (patch,) = read(tmp_path / "mail", KNOWN)
+    assert (patch.subject, patch.author, patch.date) == ("寒武 [x]", "Zoë <z@example.org>", "1700005400 -0130")
+    assert (patch.body, len(patch.changes)) == ("Why: Zoë", 1)
+    (tmp_path / "dos").write_bytes((b"--- a/train.py\n+++ b/train.py\n" + HUNK).replace(b"\n", b"\r\n"))
+    assert read(tmp_path / "dos", KNOWN)[0].changes[0].pieces[0].hunk.old[0] == b"one\n"
+
+
+def test_the_commit_that_fits_best() -> None:
+    texts = {name: blob(data) for name, data in {"old": b"one\ntwo\nthree\n", "new": b"0\n" * 9 + b"one\n"}.items()}
+    contents = {item.id: item.data for item in texts.values()}
+    files = {name: {"train.py": Entry("100644", item.id)} for name, item in texts.items()}
+    change = single(b"diff --git a/train.py b/train.py\n--- a/train.py\n+++ b/train.py\n" + HUNK)
+    judge = Judge([Incoming("x", changes=(change,))], contents.__getitem__)
+    candidates = [Candidate("new", "1" * 40, files["new"]), Candidate("none", "2" * 40, {})]
+    assert best(judge, candidates)[0].name == "new"
+    found, score = best(
+        judge, [*candidates, Candidate("old", "3" * 40, files["old"]), Candidate("older", "4" * 40, files["old"])]
+    )
+    assert (found.name, score.perfect, judge.words(score)) == ("old", True, "1 of 1 hunks fit")
+    assert not judge.score(files["new"]).perfect

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from sources import git
+from stacks import commit, inventory, message, porter
+
+from porter.commands.apply import apply
+from porter.commands.lint import lint
+from porter.errors import CheckFailed, WrongUsage
+from porter.lifecycle.importing import Imported, Request, take
+from porter.progress import Progress
+from porter.project import Project
+from porter.stack import load_part
+
+from .test_rewrite import state
+
+pytestmark = pytest.mark.usefixtures("warm")
+
+GENERAL = "def log(text):\n    print('mlu', text)\n"
+
+
+@pytest.fixture(autouse=True)
+def named(own_home: Path) -> None:
+    """git knows who imports."""
+    (own_home / ".gitconfig").write_text("[user]\n\tname = Me\n\temail = me@example.org\n")
+
+
+@pytest.fixture
+def vendor(made: Path, tmp_path: Path) -> Path:
+    """A vendor's clone of upstream at the pin."""
+    git("clone", "-q", made / "small", tmp_path / "vendor", cwd=tmp_path)
+    git("switch", "-q", "-c", "mine", "v6.0", cwd=tmp_path / "vendor")
+    return tmp_path / "vendor"
+
+
+def diff(vendor: Path, *options: str) -> Path:
+    """What the vendor changed, as a file."""
+    git("add", "-A", cwd=vendor)
+    command = ["git", "-C", str(vendor), "diff", "--cached", *options, "HEAD"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    file = vendor.parent / "vendor.patch"
+    file.write_bytes(done.stdout)
+    return file
+
+
+def accepted(project: Project, source: Path, **options: object) -> tuple[Imported, Path]:
+    """Import, then accept; and the tree that the stack gives then."""
+    before = inventory(project.root)
+    made = take(project, Request(source, "mlu", tree=source.parent / "look", **options))  # type: ignore[arg-type]
+    assert made.exported is None
+    assert inventory(project.root) == before, "nothing changes before it is accepted"
+    done = take(project, Request(source, "mlu", tree=source.parent / "look", accept=True, **options))  # type: ignore[arg-type]
+    assert done.exported is not None
+    apply(project, ["mlu"], source.parent / "fresh")
+    assert git("rev-parse", "HEAD^{tree}", cwd=source.parent / "fresh") == git(
+        "rev-parse", "HEAD^{tree}", cwd=source.parent / "look"
+    )
+    return made, source.parent / "fresh"
+
+
+def test_a_big_diff(project: Project, vendor: Path) -> None:
+    (vendor / "utils/general.py").write_text(GENERAL)
+    (vendor / "utils/mlu.py").write_text("MLU = 1\n")
+    (vendor / "LICENSE").unlink()
+    (vendor / "data/scripts/get.sh").write_text("#!/bin/sh\nexit 1\n")
+    (vendor / "models/yolo.py").chmod(0o755)
+    made, fresh = accepted(project, diff(vendor))
+    assert made.base.startswith("v6.0 (")
+    assert made.rejects == ()
+    assert (fresh / "utils/general.py").read_text() == GENERAL
+    assert (fresh / "utils/mlu.py").read_text() == "MLU = 1\n"
+    assert not (fresh / "LICENSE").exists()
+    # common moved that file; the change follows it
+    assert (fresh / "data/get.sh").read_text() == "#!/bin/sh\nexit 1\n"
+    assert (fresh / "models/yolo.py").stat().st_mode & 0o100
+    (patch,) = load_part(project.patches / "mlu")[2:]
+    assert (patch.author, patch.stack, patch.trailer("Reason")) == ("Me <me@example.org>", "mlu", "TODO")
+    assert {finding.file for finding in lint(project)} == {"patches/mlu/0003-Import-vendor.patch.patch"}
+    with pytest.raises(CheckFailed, match="is new") as error:
+        take(project, Request(made.tree.parent / "vendor.patch", "mlu", tree=made.tree.parent / "again"))
+    assert "already" in error.value.hint
+    assert not (made.tree.parent / "again").exists()
+
+
+def test_one_patch_a_file(project: Project, vendor: Path) -> None:
+    (vendor / "utils/general.py").write_text(GENERAL)
+    (vendor / "utils/mlu.py").write_text("MLU = 1\n")
+    accepted(project, diff(vendor), split=True, stack="common")
+    assert [patch.subject for patch in load_part(project.patches / "common")[3:]] == [
+        "Import vendor.patch: utils/general.py",
+        "Import vendor.patch: utils/mlu.py",
+    ]
+
+
+def test_what_does_not_fit_lies_beside_its_file_with_both_sides(project: Project, vendor: Path) -> None:
+    (vendor / "train.py").write_text("import torch\n\n\ndef main(opt):\n    print('vendor', opt)\n")
+    (vendor / "utils/general.py").write_text(GENERAL)
+    (vendor / "utils/accelerator").mkdir()
+    (vendor / "utils/accelerator/mlu.py").write_text("NAME = 'vendor'\n")
+    (vendor / "data/images/bus.jpg").write_bytes(b"\0other")
+    (project.patches / "mlu/series").write_text("0001-Register-the-MLU.patch\n")
+    (project.patches / "mlu/0002-Know-the-MLU-at-the-top.patch").unlink()
+    assert porter("lock", cwd=project.root).returncode == 0
+    source, tree = diff(vendor), vendor.parent / "look"
+    done = porter("import", source, "--target", "mlu", "--tree", tree, cwd=project.root)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "rejected utils/accelerator/mlu.py: it is to be added, and the stack has another" in done.stdout
+    assert "rejected data/images/bus.jpg: it is a binary file" in done.stdout
+    assert git("log", "-1", "--format=", "--name-only", cwd=tree) == "train.py\nutils/general.py"
+    rejects = git("ls-files", "--others", cwd=tree).split("\n")
+    assert rejects == ["data/images/bus.jpg.rej", "utils/accelerator/mlu.py.rej"]
+    assert "+NAME = 'vendor'" in (tree / "utils/accelerator/mlu.py.rej").read_text()
+    before = state(project)
+    refused = porter("import", source, "--target", "mlu", "--tree", tree, "--accept", cwd=project.root)
+    assert (refused.returncode, "mlu.py.rej" in refused.stderr) == (1, True)
+    refused = porter("import", source, "--target", "mlu", "--tree", tree, cwd=project.root)
+    assert (refused.returncode, "--accept" in refused.stderr) == (2, True)
+    assert state(project) == before
+    # a person works one in by hand, as a fixup, and gives the other up
+    (tree / "utils/accelerator/mlu.py").write_text("NAME = 'mlu, vendor'\n")
+    git("commit", "-q", "-a", "--fixup=HEAD", cwd=tree)
+    for path in rejects:
+        (tree / path).unlink()
+    done = porter("import", source, "--target", "mlu", "--tree", tree, "--accept", cwd=project.root)
+    assert done.returncode == 0, done.stderr
+    assert "NAME = 'mlu, vendor'" in load_part(project.patches / "mlu")[-1].text
+
+
+def test_a_conflict_shows_both_sides(project: Project, vendor: Path) -> None:
+    """mlu's stack and the vendor change the same line of the file that common adds to upstream."""
+    (vendor / "train.py").write_text("import other\nimport torch\n\n\ndef main(opt):\n    print('train', opt)\n")
+    made = take(project, Request(diff(vendor), "mlu", tree=vendor.parent / "look"))
+    assert made.rejects == ("train.py.rej",)
+    text = (made.tree / "train.py.rej").read_text()
+    assert "<<<<<<< the stack\nfrom utils import accelerator\n=======\nimport other\n>>>>>>> the patch" in text
+    assert "+import other" in text
+
+
+def test_mails_keep_what_they_say(project: Project, vendor: Path) -> None:
+    (vendor / "utils/general.py").write_text(GENERAL)
+    commit(vendor, message("Log as the MLU does (寒武纪)", "mlu"), 1700000000)
+    (vendor / "utils/mlu.py").write_text("MLU = 1\n")
+    text = "[vendor] Add the MLU.\n\nIt is there:\n\ndiff - is a word\n\nSigned-off-by: A <a@example.com>\n"
+    commit(vendor, text, 1700000001)
+    (vendor / "utils/general.py").write_text(GENERAL + "# more\n")
+    commit(vendor, "Change it again", 1700000002)
+    file = vendor.parent / "mails"
+    file.write_text(git("format-patch", "--stdout", "v6.0", cwd=vendor) + "\n")
+    accepted(project, file)
+    one, two, three = load_part(project.patches / "mlu")[2:]
+    assert one.message == message("Log as the MLU does (寒武纪)", "mlu")
+    assert (one.author, one.date) == ("Zoë Porter <zoe@example.org>", "1700000000 +0800")
+    assert two.subject == "Add the MLU"
+    assert two.body.startswith("It is there:\n\n  diff - is a word\n\nSigned-off-by: A")
+    assert dict(two.trailers)["Check"] == "TODO"
+    assert b"+# more\n" in three.data
+
+
+def test_a_folder_of_mails_and_a_quilt_series(project: Project, vendor: Path, tmp_path: Path) -> None:
+    (vendor / "utils/general.py").write_text(GENERAL)
+    commit(vendor, message("Log it", "mlu"), 1700000000)
+    (vendor / "utils/general.py").write_text(GENERAL + "# more\n")
+    commit(vendor, message("Log more", "mlu"), 1700000000)
+    git("format-patch", "-q", "-o", tmp_path / "mails", "v6.0", cwd=vendor)
+    made = take(project, Request(tmp_path / "mails", "mlu", tree=tmp_path / "one"))
+    assert [outcome.patch.subject for outcome in made.outcomes] == ["Log it", "Log more"]
+
+    quilt = tmp_path / "debian"
+    (quilt / "patches").mkdir(parents=True)
+    first = git("diff", "--no-prefix", "v6.0", "HEAD~1", cwd=vendor)
+    second = subprocess.run(
+        ["diff", "-ru", "--label", "x/utils/general.py.orig", "--label", "x/utils/general.py", "/dev/stdin",
+         vendor / "utils/general.py"],
+        input=GENERAL.encode(), capture_output=True, check=False,
+    ).stdout.decode()  # fmt: skip
+    (quilt / "patches/log.patch").write_text(f"Description: Log it, quilt\nAuthor: Ann <ann@example.org>\n\n{first}\n")
+    (quilt / "patches/more.patch").write_text(f"More of it.\nAnd why.\n\nIndex: x/utils/general.py\n====\n{second}")
+    (quilt / "patches/series").write_text("# order\nlog.patch -p0\nmore.patch\n")
+    made = take(project, Request(quilt, "mlu", tree=tmp_path / "two"))
+    assert made.rejects == ()
+    assert git("log", "-2", "--format=%s|%an", cwd=made.tree) == "More of it|Me\nLog it, quilt|Ann"
+    assert git("rev-parse", "HEAD^{tree}", cwd=made.tree) == git("rev-parse", "HEAD^{tree}", cwd=tmp_path / "one")
+
+
+def test_a_changed_copy_of_upstream(project: Project, vendor: Path) -> None:
+    fork = vendor.parent / "fork"
+    shutil.copytree(vendor, fork, ignore=shutil.ignore_patterns(".git", "images"))
+    (fork / "utils/general.py").write_bytes(GENERAL.replace("\n", "\r\n").encode())
+    (fork / "utils/mlu.py").write_text("MLU = 1\n")
+    (fork / "LICENSE").unlink()
+    (fork / "weights.pt").write_bytes(b"\0")  # upstream's .gitignore names it
+    (fork / "blob.bin").write_bytes(b"\0")
+    (fork / "link.py").symlink_to("train.py")
+    made = take(project, Request(fork, "mlu", tree=vendor.parent / "look"))
+    assert made.base.startswith("v6.0 (")
+    assert (made.rejects, made.lacking) == (("blob.bin.rej",), ("LICENSE", "data/images/bus.jpg"))
+    assert (
+        git("log", "-1", "--format=%s", "--name-only", cwd=made.tree) == "Import fork\n\nutils/general.py\nutils/mlu.py"
+    )
+    assert (made.tree / "utils/general.py").read_text() == GENERAL
+    assert (made.tree / "LICENSE").exists()
+    with pytest.raises(WrongUsage, match="neither patches nor a copy"):
+        take(project, Request(fork / "utils", "mlu", tree=vendor.parent / "none"))
+
+
+def test_what_it_was_made_for_is_found_in_the_history(project: Project, made: Path, vendor: Path) -> None:
+    """The small upstream has a commit before the pin and one after it, each with another train.py."""
+    older, newer = (git("rev-parse", rev, cwd=made / "small") for rev in ("v6.0~1", "master"))
+    for commit_id in (older, newer):
+        git("switch", "-q", "--detach", commit_id, cwd=vendor)
+        text = (vendor / "train.py").read_text()
+        (vendor / "train.py").write_text(text + "mlu = 1\n")
+        source = diff(vendor)
+        # the ids in the index lines are taken away: the lines alone have to tell
+        kept = [row for row in source.read_text().split("\n") if not row.startswith("index ")]
+        source.write_text("\n".join(kept))
+        found = take(project, Request(source, "mlu", tree=vendor.parent / commit_id[:7]))
+        assert found.base.startswith(f"{commit_id[:12]} ("), found.base
+        assert found.rejects == ("train.py.rej",)
+        named = take(project, Request(source, "mlu", base="v6.0", tree=vendor.parent / f"named-{commit_id[:7]}"))
+        assert named.base.endswith("as you said")
+        git("reset", "-q", "--hard", cwd=vendor)
+
+
+def test_without_the_history_the_pin_is_taken(
+    project: Project, vendor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTER_CACHE", str(tmp_path / "cache"))
+    apply(project, ["mlu"], tmp_path / "filled")
+    git("switch", "-q", "--detach", "origin/master", cwd=vendor)
+    (vendor / "train.py").write_text((vendor / "train.py").read_text() + "mlu = 1\n")
+    source = diff(vendor)
+
+    class Heard(Progress):
+        notes: ClassVar[list[str]] = []
+
+        def note(self, line: str) -> None:
+            self.notes.append(line)
+
+    request = Request(source, "mlu", tree=tmp_path / "look", upstream=str(tmp_path / "absent"))
+    made = take(project, request, Heard())
+    assert made.base.startswith("v6.0 (")
+    assert [line for line in Heard.notes if "history cannot be had" in line]
+    assert made.rejects == ("train.py.rej",)
+
+
+def test_what_cannot_be_imported(project: Project, vendor: Path, tmp_path: Path, own_home: Path) -> None:
+    with pytest.raises(WrongUsage, match="there is no"):
+        take(project, Request(tmp_path / "absent", "mlu"))
+    (tmp_path / "text").write_text("Hello\n")
+    with pytest.raises(CheckFailed, match="there is no diff"):
+        take(project, Request(tmp_path / "text", "mlu"))
+    (vendor / "utils/general.py").write_text(GENERAL)
+    source = diff(vendor)
+    with pytest.raises(WrongUsage, match="cannot go to tpu"):
+        take(project, Request(source, "mlu", stack="tpu"))
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(WrongUsage, match="no import made it"):
+        take(project, Request(source, "mlu", tree=tmp_path / "taken"))
+    (own_home / ".gitconfig").unlink()
+    with pytest.raises(WrongUsage, match="git does not know who"):
+        take(project, Request(source, "mlu", tree=tmp_path / "nobody"))
+    assert not (tmp_path / "nobody").exists()
+    (tmp_path / "out").write_text(source.read_text().replace("utils/general.py", "../general.py"))
+    (own_home / ".gitconfig").write_text("[user]\n\tname = Me\n\temail = me@example.org\n")
+    with pytest.raises(CheckFailed, match="is new"):
+        take(project, Request(tmp_path / "out", "mlu", tree=tmp_path / "escaped"))
