@@ -10,7 +10,6 @@ that whoever gets it knows that nobody is writing any more.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import time
@@ -19,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from porter import signals
+from porter import signals, waiting
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.git import GitFailed
 from porter.objects import Entry
@@ -45,15 +44,7 @@ def locked(tree: Tree) -> Iterator[int]:
     except OSError as error:
         raise SurroundingsFailed(f"cannot write {path.parent}", error.strerror or str(error)) from error
     try:
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise SurroundingsFailed(f"another porter is at work in {tree.path}") from error
-                time.sleep(0.02)
+        waiting.lock(descriptor, _PATIENCE, f"another porter is at work in {tree.path}")
         yield descriptor
     finally:
         os.close(descriptor)

@@ -18,19 +18,17 @@ Everything lies in ``.porter/`` beside the patches::
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from porter import document, signals
+from porter import document, signals, waiting
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.lifecycle import rewrite
 from porter.lifecycle.rewrite import Edit
@@ -114,7 +112,12 @@ class Store:
         except OSError as error:
             raise SurroundingsFailed(f"cannot write {self.folder}", error.strerror or str(error)) from error
         try:
-            _flock(descriptor, self.project.root)
+            waiting.lock(
+                descriptor,
+                _PATIENCE,
+                f"another porter is moving the stacks of {self.project.root}",
+                "Wait for it to end, then try again.",
+            )
             yield descriptor
         finally:
             os.close(descriptor)
@@ -284,20 +287,6 @@ def _bytes(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
-
-
-def _flock(descriptor: int, root: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError as error:
-            if time.monotonic() > deadline:
-                raise SurroundingsFailed(
-                    f"another porter is moving the stacks of {root}", hint="Wait for it to end, then try again."
-                ) from error
-            time.sleep(0.02)
 
 
 def _remove(folder: Path) -> None:

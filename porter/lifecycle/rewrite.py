@@ -10,19 +10,17 @@ touched.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from porter import document, signals
+from porter import document, signals, waiting
 from porter.commands.lock import Surveyor, stacks
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.git import Repository
@@ -268,15 +266,7 @@ def _locked(project: Project) -> Iterator[None]:
     except OSError as error:
         raise SurroundingsFailed(f"cannot write {project.state}", error.strerror or str(error)) from error
     try:
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise SurroundingsFailed(f"another porter is writing the stacks of {project.root}") from error
-                time.sleep(0.02)
+        waiting.lock(descriptor, _PATIENCE, f"another porter is writing the stacks of {project.root}")
         yield
     finally:
         os.close(descriptor)
