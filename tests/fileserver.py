@@ -43,6 +43,7 @@ class Shelf:
         reset: whether a broken connection says so, instead of ending as if all were there.
         length: Content-Length as a function of the true one; ``None`` leaves it out.
         answers: statuses for the next requests, before any file is given: (status, headers).
+        moved: path, query and all -> where it redirects to.
         rate: bytes a second of each connection.
         at_once: the most requests that are served at once; more get 503.
         headers: more headers of an answer with a file.
@@ -60,6 +61,7 @@ class Shelf:
     reset: bool = True
     length: Callable[[int], int | None] = lambda true: true
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    moved: dict[str, str] = field(default_factory=dict)
     rate: float = 0.0
     at_once: int = 1000
     headers: dict[str, str] = field(default_factory=dict)
@@ -87,6 +89,8 @@ class Handler(BaseHTTPRequestHandler):
             special = one.answers.pop(0) if one.answers else None
             one.serving += 1
             one.most = max(one.most, one.serving)
+            if self.path in one.moved:
+                special = 302, {"Location": one.moved[self.path]}
             if one.serving > one.at_once:
                 special = 503, {}
         try:

@@ -222,6 +222,18 @@ def test_a_state_that_makes_no_sense_is_not_believed(tmp_path: Path, spoil: Call
         assert server.sent == len(DATA)
 
 
+def test_a_part_without_its_beginning(tmp_path: Path) -> None:
+    """What is hashed while it comes is never a hole."""
+    with shelf({"/file.bin": DATA}, cut=lambda number, _: 0 if number > 4 else None) as server:
+        fails(SurroundingsFailed, server, tmp_path, left=2)
+        state = tmp_path / "file.bin.part.json"
+        state.write_text(json.dumps({**json.loads(state.read_text()), "have": [[SPAN, 5 * SPAN]]}))
+        with open(tmp_path / "file.bin.part", "r+b") as part:
+            part.write(bytes(SPAN))
+        server.cut, server.rate = (lambda *_: None), 1_000_000
+        right(get(server, tmp_path))
+
+
 def test_a_server_that_falls_silent(tmp_path: Path) -> None:
     with mute_port() as port:
         started = time.monotonic()
@@ -348,8 +360,8 @@ def test_nobody_there(tmp_path: Path) -> None:
 
 def test_redirects_are_followed(tmp_path: Path) -> None:
     with shelf({"/elsewhere": DATA}) as other, shelf({}) as server:
-        server.answers = [(302, {"Location": "/next?token=x"}), (307, {"Location": f"{other.url}/elsewhere"})] * 20
-        right(get(server, tmp_path, parts=1))  # several at once would share out the answers
+        server.moved = {"/file.bin": "/next?token=x", "/next?token=x": f"{other.url}/elsewhere"}
+        right(get(server, tmp_path))
         assert [asked.path for asked in server.log[:2]] == ["/file.bin", "/next?token=x"]
 
 
