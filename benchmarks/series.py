@@ -34,7 +34,7 @@ Only there to be measured.
 
 Reason: speed
 Upstream: no
-Check: none
+Check: train
 Stack: common
 """
 
