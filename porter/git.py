@@ -131,6 +131,26 @@ def run(
     return done.stdout
 
 
+def merge(ours: bytes, base: bytes, theirs: bytes) -> tuple[bytes, int]:
+    """A file that grew from ``base`` in two ways, with both changes in it, and how many conflicts are marked there.
+
+    Raises:
+        GitFailed: git could not merge, binary files for example.
+    """
+    with tempfile.TemporaryDirectory(prefix="porter-merge-") as folder:
+        for name, data in ("ours", ours), ("base", base), ("theirs", theirs):
+            (Path(folder) / name).write_bytes(data)
+        command = ("merge-file", "--quiet", "--diff3", "ours", "base", "theirs")
+        conflicts = 0
+        try:
+            run(*command, cwd=Path(folder))
+        except GitFailed as error:
+            if not 0 < error.status < 128:  # as many conflicts
+                raise
+            conflicts = error.status
+        return (Path(folder) / "ours").read_bytes(), conflicts
+
+
 def follow(
     *args: str,
     line: Callable[[str], None],

@@ -8,7 +8,8 @@ A patch says why it exists: a paragraph for people, then trailers for programs::
 
     Reason: device | environment | safety | metrics | speed
     Upstream: no | the commit or pull request that made it unnecessary
-    Check: the `porter verify` check that fails without it
+    Check: the `porter verify` checks that fail without it
+    Needs: the versions without which they do not, as numpy>=1.24 (left out where it matters everywhere)
     Stack: common, or the name of a target
 
 Its one canonical form is what git writes with :data:`FORMAT`, so that rendering an unchanged stack again

@@ -294,3 +294,22 @@ def package_index(wheels: Path, folder: Path) -> Iterator[str]:
         )
     with serving(functools.partial(Files, directory=str(folder))) as url:
         yield f"{url}/simple/"
+
+
+# -- disks ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def small_file_system(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of so many bytes, as ``2m``.  Root alone can have one; else the test says so."""
+    import pytest
+
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    mounted = subprocess.run(command, capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small file system: {mounted.stderr.decode()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -24,7 +24,7 @@ def with_porter(folder: Path) -> dict[str, str]:
     ("words", "offers"),
     [
         ("porter doc", "doctor"),
-        ("porter train --target ", "mlu tpu"),
+        ("porter train --target ", "mlu npu tpu"),
         ("porter verify --lev", "--level"),
         ("porter verify --level s", "static smoke"),
     ],

@@ -187,8 +187,10 @@ def _read_row(file: BinaryIO) -> _Content:
     places: dict[str, int] = {}
     for key in keys:
         storage = content.storages.get(key) if isinstance(key, str) else None
-        count = int.from_bytes(file.read(8), "little")
-        if storage is None or count != storage.count:
+        count = file.read(8)
+        if len(count) < 8:
+            raise Unreadable("it is cut short")
+        if storage is None or int.from_bytes(count, "little") != storage.count:
             raise Unreadable(f"a tensor's numbers are not those that it names ({key!r})")
         places[storage.key] = file.tell()
         file.seek(storage.size, io.SEEK_CUR)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from porter.cli.shared import FOLDER, colour, complete_target
 
 if TYPE_CHECKING:
+    from porter.commands.necessity import Verdict
+    from porter.commands.verify import Request
     from porter.progress import Terminal
     from porter.verify.report import Outcome
 
@@ -51,6 +54,12 @@ if TYPE_CHECKING:
     help="auto: coco128 if it is there or can be downloaded, else generated scenes.",
 )
 @click.option("--keep", is_flag=True, help="Leave the folder that the checks worked in.")
+@click.option(
+    "--necessity", is_flag=True, help="Leave out each patch in turn: the check that its header names has to fail."
+)
+@click.option(
+    "--patch", "patches", multiple=True, metavar="NAME", help="With --necessity: this patch; may be repeated."
+)
 @click.argument("tree", metavar="[TREE]", type=FOLDER, required=False)
 def verify(
     target: str,
@@ -65,11 +74,15 @@ def verify(
     html_file: Path | None,
     data: str,
     keep: bool,
+    necessity: bool,
+    patches: tuple[str, ...],
     tree: Path | None,
 ) -> None:
     """Prove that TREE trains as on the target's device; without TREE, a tree made aside.
 
     static looks at files alone; smoke trains for seconds; full makes every check. Exit code 1 if one fails.
+
+    With --necessity each patch of the target's stack is left out in turn; exit code 1 if nothing misses one.
     """
     from porter.commands.verify import Request
     from porter.commands.verify import verify as run
@@ -78,6 +91,10 @@ def verify(
     from porter.project import Project
 
     request = Request(target, tree, device, profile, level, checks, python, jobs or 0, timeout, keep, data)
+    if necessity or patches:
+        if tree or checks or html_file or not necessity:
+            raise click.UsageError("--necessity makes its own trees and chooses checks itself; --patch goes with it.")
+        _necessity(request, patches, json_file)
     with Terminal() as progress:
         made = run(Project.find(), request, progress, progress.say, lambda found: _print_outcome(found, progress))
     for file, text in (json_file, made.json()), (html_file, made.html()):
@@ -95,3 +112,31 @@ def _print_outcome(found: Outcome, progress: Terminal) -> None:
         for line in found.log.splitlines():
             progress.say(f"    | {line}")
         progress.say(f"    repeat: {found.repeat}")
+
+
+def _necessity(request: Request, patches: tuple[str, ...], json_file: Path | None) -> NoReturn:
+    from porter.commands.necessity import necessity
+    from porter.document import write
+    from porter.progress import Terminal
+    from porter.project import Project
+
+    with Terminal() as progress:
+        made = necessity(
+            Project.find(), request, patches, progress, progress.say, lambda v: _print_verdict(v, progress)
+        )
+    if json_file:
+        write(json_file, (json.dumps(made.record(), indent=2, ensure_ascii=False) + "\n").encode())
+    click.echo(made.summary)
+    raise SystemExit(1 if made.unnoticed else 0)
+
+
+def _print_verdict(verdict: Verdict, progress: Terminal) -> None:
+    colours = {"noticed": "green", "built on": "green", "unnoticed": "red", "not shown": "yellow"}
+    state = click.style(f"{verdict.state:9}", fg=colours[verdict.state]) if colour() else f"{verdict.state:9}"
+    progress.say(f"{state} {verdict.patch}  ({verdict.seconds:.1f} s)")
+    progress.say(f"          {verdict.said}")
+    if verdict.dependants:
+        how = "needed by" if verdict.state == "built on" else "left out with it:"
+        progress.say(f"          {how} {', '.join(name.partition('-')[0] for name in verdict.dependants)}")
+    if verdict.state == "unnoticed":
+        progress.say(f"    repeat: {verdict.repeat}")

@@ -17,6 +17,7 @@ from porter.snapshot import Snapshot
 from porter.stack import COMMON, SERIES, Build, Builder, Stack, available, load_parts, series
 from porter.target import FILE, Target
 from porter.upstream import obtain
+from porter.verify.plan import known
 
 REASONS = ("device", "environment", "safety", "metrics", "speed")
 _TRAILERS = {
@@ -27,6 +28,12 @@ _TRAILERS = {
     ),
     "Check": (r"[a-z][a-z0-9-]*(, [a-z][a-z0-9-]*)*", "the name of a check"),
     "Stack": (r"[a-z][a-z0-9]*", "the stack's name"),
+}
+_OPTIONAL = {
+    "Needs": (
+        r"[a-z][a-z0-9-]*[<>=!~]=?[\d.]+(, [a-z][a-z0-9-]*[<>=!~]=?[\d.]+)*",
+        "the versions without which nothing misses it, as numpy>=1.24, torch>=1.13",
+    ),
 }
 _CONFLICT = re.compile(rb"(<{7}|>{7}|\|{7})( .*)?\r?\n?|={7}\r?\n?")
 
@@ -126,14 +133,23 @@ def _header(patch: Patch, number: int) -> Iterator[Finding]:
     for line in patch.body.split("\n"):
         for what in _message_line(line):
             yield finding(what)
+    for what in _trailers(patch):
+        yield finding(what)
+
+
+def _trailers(patch: Patch) -> Iterator[str]:
     keys = [key for key, _ in patch.trailers]
-    for key, (pattern, meaning) in _TRAILERS.items():
+    for key, (pattern, meaning) in {**_TRAILERS, **_OPTIONAL}.items():
         if keys.count(key) != 1:
-            yield finding(f"needs one trailer {key}: {meaning}")
+            if key in _TRAILERS or key in keys:
+                yield f"needs one trailer {key}: {meaning}"
         elif not re.fullmatch(pattern, patch.trailer(key)):
-            yield finding(f"{key}: {patch.trailer(key)!r} is not {meaning}")
+            yield f"{key}: {patch.trailer(key)!r} is not {meaning}"
+    for name in patch.trailer("Check").split(", "):
+        if keys.count("Check") == 1 and name not in known():
+            yield f"Check: there is no check {name!r} (`porter verify --help`)"
     if keys.count("Stack") == 1 and patch.trailer("Stack") != patch.stack:
-        yield finding(f"its trailer says Stack: {patch.trailer('Stack')}, it is in {patch.stack}/")
+        yield f"its trailer says Stack: {patch.trailer('Stack')}, it is in {patch.stack}/"
 
 
 def _message_line(line: str) -> Iterator[str]:

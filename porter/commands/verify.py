@@ -8,23 +8,24 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from porter import signals
 from porter.commands.apply import apply
 from porter.commands.status import must_hold
-from porter.errors import PorterError, SurroundingsFailed, WrongUsage
+from porter.errors import SurroundingsFailed, WrongUsage
 from porter.progress import Progress
 from porter.project import Project
 from porter.stack import available
 from porter.target import Target
-from porter.verify import report
-from porter.verify.child import Children, Stopped
+from porter.verify.bench import attempt
+from porter.verify.child import Children
 from porter.verify.device import Device, choose
-from porter.verify.plan import Check, Failed, NotShown, select
+from porter.verify.plan import Check, select
 from porter.verify.report import Outcome, Report
 from porter.verify.session import Session
 
@@ -83,8 +84,7 @@ def verify(
     checks = select(request.level, request.checks, target)
     if request.tree is not None:
         must_hold(project, request.tree, target.name)
-    root = Path(tempfile.mkdtemp(prefix="porter-verify-"))
-    try:
+    with workplace(request, progress) as root:
         tree = request.tree or _make(project, target, root, progress)
         device = _device(request, target, checks)
         begun(f"{target.name}: {tree if request.tree else 'a tree made aside'}, on {device.says}")
@@ -96,6 +96,21 @@ def verify(
             data = session.pictures.says  # made once, before the checks' threads look at it
             begun(f"data: {data}")
         outcomes = _all(session, checks, request, progress, ended)
+    seconds = time.monotonic() - started
+    emulated = device.kind == "emulated"
+    return Report(target.name, str(tree), device.says, data, emulated, request.level, tuple(outcomes), seconds)
+
+
+@contextmanager
+def workplace(request: Request, progress: Progress) -> Iterator[Path]:
+    """An empty folder, removed in the end unless it is to be kept.
+
+    Raises:
+        SurroundingsFailed: the block raised OSError: the disk is full, for example.
+    """
+    root = Path(tempfile.mkdtemp(prefix="porter-verify-"))
+    try:
+        yield root
     except OSError as error:
         raise SurroundingsFailed(f"cannot work in {root}", error.strerror or str(error)) from error
     finally:
@@ -104,9 +119,6 @@ def verify(
                 progress.note(f"kept: {root}")
             else:
                 shutil.rmtree(root, ignore_errors=True)
-    seconds = time.monotonic() - started
-    emulated = device.kind == "emulated"
-    return Report(target.name, str(tree), device.says, data, emulated, request.level, tuple(outcomes), seconds)
 
 
 def _make(project: Project, target: Target, root: Path, progress: Progress) -> Path:
@@ -127,7 +139,7 @@ def _all(
     """Every check's outcome; checks wait for each other's trainings, so each has a thread of its own."""
     pool = ThreadPoolExecutor(max_workers=len(checks), thread_name_prefix="check")
     try:
-        futures = [pool.submit(_one, session, found, request) for found in checks]
+        futures = [pool.submit(attempt, session, found, _repeat(request, session, found)) for found in checks]
         pending: set[Future[Outcome]] = set(futures)
         while pending:
             progress.step("checking", len(checks) - len(pending), len(checks))
@@ -140,25 +152,6 @@ def _all(
         with signals.held():
             session.children.stop()
             pool.shutdown(cancel_futures=True)
-
-
-def _one(session: Session, found: Check, request: Request) -> Outcome:
-    started = time.monotonic()
-    outcome = Outcome(found.name, found.proves, report.PASSED, "", 0.0, repeat=_repeat(request, session, found))
-    try:
-        finding = found.make(session)
-        table = tuple(tuple(row) for row in finding.table)
-        outcome = replace(outcome, said=finding.said, table=table, figures=finding.figures)
-    except NotShown as error:
-        outcome = replace(outcome, state=report.NOT_SHOWN, said=str(error))
-    except Failed as error:
-        outcome = replace(outcome, state=report.FAILED, said=error.why, log=error.log, command=error.command)
-    except Stopped:
-        outcome = replace(outcome, state=report.NOT_SHOWN, said="given up")
-    except (PorterError, OSError):
-        session.children.stop()  # the disk, the interpreter: no other check will fare better
-        raise
-    return replace(outcome, seconds=time.monotonic() - started)
 
 
 def _repeat(request: Request, session: Session, found: Check) -> str:

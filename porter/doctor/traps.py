@@ -95,8 +95,7 @@ def _numpy_of_torch(scene: Scene) -> Iterator[Trouble]:
     why = scene.interpreter.torch.get("numpy", "")
     if not why or "numpy" in scene.interpreter.broken:
         return
-    torch, numpy = scene.interpreter.release("torch"), scene.interpreter.release("numpy")
-    if numpy >= (2,) and torch < (2, 3):
+    if _is_numpy_2(scene):
         text = (
             f"torch {scene.interpreter.torch['version']} cannot use NumPy {scene.interpreter.packages['numpy'].version}"
         )
@@ -110,13 +109,18 @@ def _numpy_of_torch(scene: Scene) -> Iterator[Trouble]:
         )
 
 
+def _is_numpy_2(scene: Scene) -> bool:
+    """Whether NumPy is too new for this torch."""
+    return scene.interpreter.release("numpy") >= (2,) and () < scene.interpreter.release("torch") < (2, 3)
+
+
 def _packages(scene: Scene) -> Iterator[Trouble]:
     missing, broken = [], {}
     for module, why in scene.interpreter.broken.items():
         name = NEEDED.get(module, module)
         if re.search(rf"No module named '{re.escape(module.partition('.')[0])}'", why):
             missing.append(name)
-        else:
+        elif not ("numpy" in why and _is_numpy_2(scene)):  # what was built for NumPy 1: the trap above says it
             broken[name] = why
     if "No module named 'tensorboard'" in scene.interpreter.torch.get("tensorboard", ""):
         missing.append("tensorboard")
@@ -128,7 +132,7 @@ def _packages(scene: Scene) -> Iterator[Trouble]:
             do = f"{scene.pip} uninstall opencv-python; {scene.pip} install {_pinned(scene, name)}"
             yield Trouble("opencv", PROBLEM, f"OpenCV wants the libraries of a desktop: {why}", do)
         else:
-            do = f"{scene.pip} install --force-reinstall {_pinned(scene, name)}"
+            do = f"{scene.pip} install --force-reinstall --no-deps {_pinned(scene, name)}"
             yield Trouble("packages", PROBLEM, f"{name} is installed but does not import: {why}", do)
 
 
@@ -183,7 +187,7 @@ def _namesake(scene: Scene) -> Iterator[Trouble]:
 
 def _cuda_torch(scene: Scene) -> Iterator[Trouble]:
     torch, target = scene.interpreter.torch, scene.target
-    if target is None or not torch.get("cuda"):
+    if target is None or target.plugin.in_tree or not torch.get("cuda"):
         return
     plugin = scene.interpreter.plugins[target.name]
     if plugin.computes or plugin.name.startswith("EMULATED"):
@@ -198,13 +202,13 @@ def _cuda_torch(scene: Scene) -> Iterator[Trouble]:
 
 
 def _plugin_torch(scene: Scene) -> Iterator[Trouble]:
-    """A plugin is compiled against one torch.  Cambricon says which after a plus, Sophgo counts as torch does."""
+    """A plugin is compiled against one torch.  Cambricon says which after a plus, the others count as torch."""
     target = scene.target
     found = target and scene.interpreter.packages.get(target.plugin.module.replace("_", "-"))
     if not target or not found or scene.interpreter.plugins[target.name].foreign:
         return
     wanted = re.search(r"\+.*?torch(\d+(?:\.\d+)+)", found.version)
-    if not wanted and target.name == "tpu":
+    if not wanted and target.name in ("tpu", "npu"):
         wanted = re.match(r"(\d+\.\d+\.\d+)(?:\.post\d+)?(?:\+|$)", found.version)
     torch = scene.interpreter.torch["version"].partition("+")[0]
     if wanted and torch and wanted[1] != torch:

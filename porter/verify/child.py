@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import re
 import shlex
@@ -61,6 +62,12 @@ class Run:
                 return f"died of {signal.Signals(-self.status).name}"
         return f"ended with status {self.status}"
 
+    @property
+    def reason(self) -> str:
+        """The exception that ended it, to be put behind :attr:`ending`; empty if none did."""
+        last = self.tail(1)
+        return f": {last}" if self.status > 0 and re.match(r"[\w.]*(?:Error|Exception|Warning|Exit)\b", last) else ""
+
     def tail(self, lines: int = 25) -> str:
         """The end of what it printed, without what packages say about each other and progress bars' older states."""
         rows = [row.rstrip() for row in _quiet(self.err or self.out).splitlines() if row.strip()]
@@ -106,14 +113,22 @@ class Children:
         self._lock = threading.Lock()
         self._living: set[subprocess.Popen[bytes]] = set()
         self._count = 0
-        self._stopped = False
+        self._stopped = threading.Event()
+        self.runs = self.root / "run"
         self.isolated = confine and self._can_isolate()
+
+    def part(self, name: str) -> Children:
+        """The same, with folders to work in of its own: ``runs`` may be removed when nobody looks at them any more."""
+        part = copy.copy(self)
+        part.runs = self.runs / name
+        part.runs.mkdir()
+        return part
 
     def folder(self, name: str) -> Path:
         """A new empty folder to work in."""
         with self._lock:
             self._count += 1
-            path = self.root / "run" / f"{self._count:03}-{name}"
+            path = self.runs / f"{self._count:03}-{name}"
         path.mkdir()
         return path
 
@@ -157,7 +172,7 @@ class Children:
                     killed = self._wait(child, self.limit if limit is None else limit)
             except OSError as error:
                 raise SurroundingsFailed(f"cannot run {command[0]}", error.strerror or str(error)) from error
-        if self._stopped:
+        if self._stopped.is_set():
             raise Stopped
         return Run(
             command,
@@ -174,7 +189,7 @@ class Children:
     ) -> subprocess.Popen[bytes]:
         prefix = [sys.executable, "-I", "-S", str(_ISOLATE)] if self.isolated else []
         with self._lock:
-            if self._stopped:
+            if self._stopped.is_set():
                 raise Stopped
             child = subprocess.Popen(
                 [*prefix, *command],
@@ -209,7 +224,7 @@ class Children:
     def stop(self) -> None:
         """End every child and start no more."""
         with self._lock:
-            self._stopped = True
+            self._stopped.set()
             living = list(self._living)
         for child in living:
             with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -82,15 +82,20 @@ def check(
     return register
 
 
+def known() -> dict[str, Check]:
+    """Every check by name, in their order."""
+    from porter.verify import checks  # noqa: F401  registers them
+
+    return CHECKS
+
+
 def select(level: str, names: Sequence[str], target: Target) -> list[Check]:
     """The checks to make, in their order: those of a level, or the named ones.
 
     Raises:
         WrongUsage: there is no such check, or not for this target.
     """
-    from porter.verify import checks  # noqa: F401  registers them
-
-    ours = {name: found for name, found in CHECKS.items() if found.feature in ("", *target.features)}
+    ours = {name: found for name, found in known().items() if found.feature in ("", *target.features)}
     for name in names:
         if name not in ours:
             raise WrongUsage(f"there is no check {name!r} for {target.name}", hint=f"There are: {', '.join(ours)}.")

@@ -43,6 +43,11 @@ class Record:
         return self.folder / "weights" / "last.pt"
 
     @property
+    def unstripped(self) -> Path:
+        """A checkpoint with all that a training that goes on needs."""
+        return self.folder / "weights" / "epoch1.pt"
+
+    @property
     def best(self) -> Path:
         """The best checkpoint."""
         return self.folder / "weights" / "best.pt"
@@ -59,6 +64,7 @@ class Session:
         root: this run's own folder.
         data: the kind of smoke data, see :mod:`porter.verify.data`.
         progress: hears of a download.
+        whole: the session of the tree that this one is a variant of, if it is one: what checks begin with is its.
     """
 
     def __init__(
@@ -71,10 +77,11 @@ class Session:
         root: Path,
         data: str = "scenes",
         progress: Progress | None = None,
+        whole: Session | None = None,
     ) -> None:
         self.project, self.tree, self.target, self.device = project, tree, target, device
         self.children, self.root, self._data = children, root, data
-        self.progress = progress or Progress()
+        self.progress, self.whole = progress or Progress(), whole or self
         self._lock = Lock()
         self._done: dict[str, Future[Any]] = {}
 
@@ -97,6 +104,8 @@ class Session:
     @cached_property
     def pictures(self) -> Pictures:
         """The smoke data, made before any check begins."""
+        if self.whole is not self:
+            return self.whole.pictures
         return pictures(self._data, IMAGES, self.root / "pictures", self.tree, self.progress)
 
     @property
@@ -181,9 +190,15 @@ class Session:
         """Two epochs from nothing on a device, recorded."""
         device = device or self.device.name
         found: Record = self.once(
-            f"trained {device}", lambda: self.record(f"recorded-{device}", "--epochs", 2, device=device)
+            f"trained {device}",
+            lambda: self.record(f"recorded-{device}", "--epochs", 2, "--save-period", 1, device=device),
         )
         return found
+
+    @property
+    def weights(self) -> Path:
+        """A checkpoint for checks to begin with, trained on the cpu."""
+        return self.whole.trained("cpu").best
 
     def plain(self) -> Record:
         """An epoch from nothing on the device as a person runs it, with the metric collector's files asked for."""
@@ -191,7 +206,8 @@ class Session:
         def make() -> Record:
             cwd = self.children.folder("train")
             env = {"BENCHMARK_LOG": str(cwd / "benchmark.log"), "AVG_LOG": str(cwd / "accuracy.log")}
-            words = (*NANO, "--epochs", 1, "--data", self.copy_data(cwd), "--project", "runs")
+            (cwd / ".git").mkdir()  # v6.0 asks for updates where it believes to be in a clone
+            words = (*NANO, "--epochs", 1, "--data", self.copy_data(cwd), "--project", "runs", "--optimizer", "SGD")
             run = self.script("train.py", *words, cwd=cwd, env=env)
             return Record(run, newest(cwd / "runs"), {})
 
@@ -208,7 +224,7 @@ def well(run: Run) -> Run:
     if run.forbidden:
         raise Failed(f"it tried: {run.forbidden[0]}", run.tail(), run.shown())
     if run.status != 0:
-        raise Failed(f"it {run.ending}", run.tail(), run.shown())
+        raise Failed(f"it {run.ending}{run.reason}", run.tail(), run.shown())
     if "Traceback (most recent call last)" in run.text:
         raise Failed("something in it died, although it ended with status 0", run.tail(), run.shown())
     return run

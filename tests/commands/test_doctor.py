@@ -100,8 +100,8 @@ def test_plugins_that_break(seeing: Environment, code: str, says: str) -> None:
 
 
 def test_wrong_usage(tmp_path: Path) -> None:
-    done = porter("doctor", "--target", "npu", cwd=CHECKOUT)
-    assert (done.returncode, done.stdout) == (2, "") and "there is no target 'npu'" in done.stderr
+    done = porter("doctor", "--target", "abacus", cwd=CHECKOUT)
+    assert (done.returncode, done.stdout) == (2, "") and "there is no target 'abacus'" in done.stderr
     for exe in "/bin/true", "no-python":
         done = porter("doctor", "--python", exe, cwd=CHECKOUT)
         assert done.returncode == 2 and f"{exe} is not a Python that answers" in done.stderr, done.stderr

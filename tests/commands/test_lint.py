@@ -60,6 +60,8 @@ def test_nothing_to_say(project: Project) -> None:
         (edit(TRAIN, "The test needs it.", "long " * 20), TRAIN, "characters, more than 80"),
         (edit(TRAIN, "accelerator\n\nThe", "accelerator" + " x" * 40 + "\n\nThe"), TRAIN, "characters, more than 72"),
         (edit(TRAIN, "accelerator\n\nThe", "accelerator.\n\nThe"), TRAIN, "full stop"),
+        (edit(TRAIN, "Check: train", "Check: speed"), TRAIN, "there is no check 'speed'"),
+        (edit(TRAIN, "Check: train", "Check: train\nNeeds: a new NumPy"), TRAIN, "is not the versions without which"),
         (edit(TRAIN, "accelerator\n\nThe", "vendor\n\nThe"), TRAIN, "should be named 0001-Import-the-vendor.patch"),
         (rename(TRAIN, "patches/common/0004-Import-the-accelerator.patch"), "", "should be named 0001-Import"),
         (add("patches/mlu/0003-stray.patch", "x"), "patches/mlu/0003-stray.patch", "not in series"),

@@ -33,7 +33,7 @@ HERE = Interpreter(
     },
     {},
     {"version": "2.1.0+cpu", "cuda": "", "hip": "", "folder": "", "why": "", "numpy": "", "tensorboard": ""},
-    {"mlu": GOOD, "tpu": GOOD},
+    {"mlu": GOOD, "tpu": GOOD, "npu": GOOD},
 )
 
 
@@ -73,7 +73,8 @@ def test_nothing_where_all_is_well(target: str) -> None:
 
 def test_numpy_2_under_an_old_torch_and_who_brought_it() -> None:
     packages = {"numpy": Package("2.2.6"), "opencv-python-headless": Package("4.12.0.88")}
-    (trouble,) = found(torch={"numpy": "RuntimeError: Numpy is not available"}, packages=packages)
+    broken = {"pandas": "ValueError: numpy.dtype size changed, may indicate binary incompatibility."}
+    (trouble,) = found(torch={"numpy": "RuntimeError: Numpy is not available"}, packages=packages, broken=broken)
     assert (trouble.trap, trouble.level) == ("numpy-2", "problem")
     assert trouble.what == "torch 2.1.0+cpu cannot use NumPy 2.2.6; opencv-python-headless 4.12.0.88 asks for NumPy 2"
     assert trouble.do == 'pip install "numpy<2" "opencv-python-headless<4.12"'
@@ -84,6 +85,12 @@ def test_what_is_missing_is_installed_as_it_is_pinned() -> None:
     (trouble,) = found(broken=broken, pinned={"pandas": "2.1.4"})
     assert trouble.what == "not installed: opencv-python-headless, pandas"
     assert trouble.do == 'pip install "opencv-python-headless<4.12" pandas==2.1.4'
+
+
+def test_a_package_that_does_not_import() -> None:
+    (trouble,) = found(broken={"pandas": "ValueError: numpy.dtype size changed"}, pinned={"pandas": "2.1.4"})
+    assert trouble.what == "pandas is installed but does not import: ValueError: numpy.dtype size changed"
+    assert trouble.do == "pip install --force-reinstall --no-deps pandas==2.1.4"
 
 
 def test_opencv_with_windows_on_a_machine_without() -> None:
@@ -129,6 +136,8 @@ def test_a_torch_for_cuda() -> None:
     [
         ("tpu", "torch-tpu", "2.1.0.post1", ""),
         ("tpu", "torch-tpu", "2.4.0.post1", "plugin-torch"),
+        ("npu", "torch-npu", "2.1.0.post17", ""),
+        ("npu", "torch-npu", "2.6.0", "plugin-torch"),
         ("mlu", "torch-mlu", "1.24.1+torch2.1.0", ""),
         ("mlu", "torch-mlu", "1.33.1+torch2.11.0", "plugin-torch"),
         ("mlu", "torch-mlu", "1.17.0", ""),  # it does not say for which

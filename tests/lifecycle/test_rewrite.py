@@ -299,18 +299,17 @@ def test_an_edit_after_the_kill_is_not_lost(project: Project, snapshot: Snapshot
 
 def test_a_signal_waits_until_all_is_written(project: Project, snapshot: Snapshot, common: Path) -> None:
     planned = rewrite.plan(project, {COMMON: longer(common)}, snapshot)
-    rewrite.recover(project)  # makes the folder, so that the first file replaced below is a patch
     came = []
-    real = os.replace
+    real = rewrite._place
 
-    def interrupted(*args: object, **options: object) -> None:
+    def interrupted(aside: Path, path: Path, after: str | None) -> None:
         if not came:
             came.append(1)
             signal.raise_signal(signal.SIGINT)
-        real(*args, **options)  # type: ignore[arg-type]
+        real(aside, path, after)
 
     with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(os, "replace", interrupted)
+        patched.setattr(rewrite, "_place", interrupted)
         rewrite.write(planned)
     assert came
     assert all((project.root / e.path).read_bytes() == e.after for e in planned.edits if e.after is not None)

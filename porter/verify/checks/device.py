@@ -51,8 +51,22 @@ def transfers(session: Session) -> Finding:
         if worst[name] > allowed:
             lines = ", ".join(f"{row[2]} ({row[3]})" for row in rows if row[0] == name)
             raise Failed(f"{worst[name]} x {name} in a step, the budget is {allowed}: {lines}")
+    _validation(session)
     said = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in worst.items())
     return Finding(f"in a step at most {said}", rows, worst)
+
+
+# where val.py chooses boxes and compares them with labels
+_BOXES = ("val.py", "utils/general.py", "utils/metrics.py", "utils/nms.py")
+
+
+def _validation(session: Session) -> None:
+    """Boxes are chosen and compared picture by picture: none of that may wait for the device."""
+    pictures = len(list((session.data / "images" / "val").iterdir()))
+    after = session.trained().found["steps"]["steps"][PER_EPOCH]  # the first of the second epoch, counted from the
+    for found in after["synchronisations"]:  # last of the first on: the validation between them is in it
+        if found["line"].startswith(_BOXES) and found["count"] >= pictures:
+            raise Failed(f"validation waits for the device once a picture: {found['line']} ({found['count']})")
 
 
 def per_step(record: Mapping[str, Any]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from porter.verify.checks.training import learned
 from porter.verify.plan import Failed, Finding, check
-from porter.verify.session import DRIVERS, Session, newest
+from porter.verify.session import DRIVERS, Record, Session, newest
 
 Boxes = dict[str, list[list[float]]]  # picture -> class, x, y, width, height (parts of the picture), confidence
 _UNSURE = 1e-5  # confidence from which boxes count: a model after 20 iterations is sure of nothing
@@ -20,26 +20,39 @@ _PLACES = 2e-3  # hardware: what precision, recall and mAP may differ by
 def checkpoint(session: Session) -> Finding:
     run, plugin = session.trained(), session.target.plugin.module
     found = {}
-    for path in run.last, run.best:
+    for path in _checkpoints(session, run):
         cwd = session.children.folder("load")
         found[path.name] = session.driver("checkpoint.py", path, plugin, cwd=cwd, device="cpu")
-        if found[path.name]["devices"] != ["cpu"]:
-            raise Failed(f"{path.name} holds tensors of {', '.join(found[path.name]['devices'])}")
+        devices = found[path.name]["devices"] + (found[path.name]["written"] if path.name != FOREIGN else [])
+        if set(devices) != {"cpu"}:
+            raise Failed(f"{path.name} holds tensors of {', '.join(sorted(set(devices)))}")
         if found[path.name]["modules"]:
             raise Failed(f"loading {path.name} imported {', '.join(found[path.name]['modules'])}")
         if not found[path.name]["finite"]:
             raise Failed(f"{path.name} holds numbers that are not finite")
+        if path.name == FOREIGN and session.device.kind != "cpu" and not found[path.name]["written"]:
+            raise Failed(f"{path.name} holds no tensor of the device: nothing was tried")
     return Finding(f"{found['last.pt']['tensors']} tensors, all of the host", figures=found)
+
+
+FOREIGN = "foreign.pt"
+
+
+def _checkpoints(session: Session, run: Record) -> list[Path]:
+    """What the training left, and what another port, with an old torch, would have."""
+    cwd = session.children.folder("foreign")
+    session.driver("foreign.py", run.best, cwd / FOREIGN, session.device.name, cwd=cwd)
+    return [run.last, run.best, run.unstripped, cwd / FOREIGN]
 
 
 @check("smoke", "val.py on the device gives the cpu's metrics and predictions")
 def val(session: Session) -> Finding:
-    return _validated(session, session.trained("cpu").best, "val")
+    return _validated(session, session.weights, "val")
 
 
 @check("full", "of a model that finds things, val.py on the device gives the cpu's metrics")
 def accuracy(session: Session) -> Finding:
-    run = learned(session)
+    run = learned(session.whole)
     found = _validated(session, run.best, "accuracy", run.run.folder / "scenes")
     if not found.figures["metrics"][2]:
         raise Failed("the model finds nothing")
@@ -102,7 +115,7 @@ def _boxes(session: Session, device: str) -> Boxes:
     """What detect.py finds in the validation pictures."""
     cwd = session.children.folder(f"detect-{device}")
     source = session.data / "images" / "val"
-    words = ["--weights", session.trained("cpu").best, "--source", source, "--img", 96, "--conf-thres", _UNSURE]
+    words = ["--weights", session.weights, "--source", source, "--img", 96, "--conf-thres", _UNSURE]
     words += ["--max-det", 50, "--save-txt", "--save-conf", "--nosave", "--project", "runs"]
     session.script("detect.py", *words, cwd=cwd, device=device)
     return _read(newest(cwd / "runs") / "labels")
@@ -120,7 +133,7 @@ def _read(labels: Path) -> Boxes:
 def safety(session: Session) -> Finding:
     cwd = session.children.folder("safety")
     out = cwd / "hostile.json"
-    run = session.run(DRIVERS / "hostile.py", session.tree, session.trained("cpu").best, cwd=cwd, device="cpu")
+    run = session.run(DRIVERS / "hostile.py", session.tree, session.weights, cwd=cwd, device="cpu")
     if not out.exists():
         raise Failed(f"trying them out {run.ending}", run.tail(), run.shown())
     found = json.loads(out.read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import yaml
 from porter.verify.checks.training import learned, results
 from porter.verify.device import card_of
 from porter.verify.plan import Failed, Finding, NotShown, check
-from porter.verify.session import DRIVERS, NANO, Session, newest, well
+from porter.verify.session import DRIVERS, IMAGES, NANO, Session, newest, well
 
 SPEED = {
     "net", "batch_size", "cards", "precision", "DPF_mode", "batch_time_avg", "batch_time_var", "hardware_time_avg",
@@ -98,7 +99,7 @@ def ema(session: Session) -> Finding:
 
 @check("full", "a run that gets no better stops by itself (--patience)")
 def early_stop(session: Session) -> Finding:
-    run = learned(session)
+    run = learned(session.whole)
     cwd = session.children.folder("early-stop")
     with open(session.tree / "data" / "hyps" / "hyp.scratch.yaml", encoding="utf-8") as file:
         hyp = yaml.safe_load(file)
@@ -133,15 +134,14 @@ def ddp(session: Session) -> Finding:
         raise NotShown("there is one device only")
     cwd = session.children.folder("ddp")
     launch = ("-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_addr", "127.0.0.1")
-    driver = (DRIVERS / "ranks.py", session.tree, cwd, "--", *NANO, "--epochs", 1, "--project", "runs")
+    driver = (DRIVERS / "ranks.py", session.tree, cwd, "--", *NANO, "--epochs", 2, "--project", "runs")
     device = session.device.name if session.device.kind == "cpu" else f"{session.device.name}:0,1"
     words = ("--data", session.copy_data(cwd), "--device", device)
     run = well(session.run(*launch, "--master_port", _free_port(), *driver, *words, cwd=cwd))
     ranks = [json.loads((cwd / f"rank{number}.json").read_text()) for number in range(2)]
     if ranks[0]["before"] != ranks[1]["before"]:
         raise Failed("the two began with different weights")
-    if ranks[0]["seen"] == ranks[1]["seen"]:
-        raise Failed("both saw the same pictures")
+    _shared_out(*(rank["order"] for rank in ranks))
     if ranks[0]["weights"] != ranks[1]["weights"] or ranks[0]["weights"] == ranks[0]["before"]:
         raise Failed("the two ended with different weights, or trained nothing")
     if session.device.kind != "cpu":
@@ -154,6 +154,19 @@ def ddp(session: Session) -> Finding:
     return Finding(
         f"{ranks[0]['images'] + ranks[1]['images']} pictures on two, over {ranks[0]['backend']}; equal weights"
     )
+
+
+def _shared_out(one: list[list[int]], other: list[list[int]]) -> None:
+    """Each epoch's pictures are dealt out to the two, all of them, in another order each time."""
+    if len(one) != 2 or len(other) != 2:
+        raise Failed(f"their pictures were dealt out {len(one)} and {len(other)} times in 2 epochs")
+    for epoch, (mine, theirs) in enumerate(zip(one, other)):
+        if set(mine) & set(theirs):
+            raise Failed(f"in epoch {epoch} both got {len(set(mine) & set(theirs))} of the same pictures")
+        if len({*mine, *theirs}) != IMAGES:
+            raise Failed(f"in epoch {epoch} {IMAGES - len({*mine, *theirs})} pictures were nobody's")
+    if one[0] == one[1]:
+        raise Failed("the second epoch has the order of the first")
 
 
 def _free_port() -> int:
@@ -169,6 +182,9 @@ def metrics(session: Session) -> Finding:
     found = _only(run.run.folder / "benchmark.log")
     if set(found) != SPEED:
         raise Failed(f"benchmark.log has the keys {', '.join(sorted(found))}")
+    for key in "batch_size", "cards", "batch_time_avg", "throughput":
+        if not isinstance(found[key], (int, float)):
+            raise Failed(f"{key} is {found[key]!r}, no number")
     if not 0.002 < found["batch_time_avg"] < 60:
         raise Failed(f"batch_time_avg is {found['batch_time_avg']}, no plausible number of seconds")
     expected = found["batch_size"] / found["batch_time_avg"] * found["cards"]
@@ -177,6 +193,7 @@ def metrics(session: Session) -> Finding:
     timed = "hardware-time" in session.target.features and session.device.kind != "cpu"
     if timed and not found["hardware_time_avg"]:
         raise Failed("hardware_time_avg is empty")
+    _clock(session, run.run.text)
     if (run.run.folder / "accuracy.log").exists():
         raise Failed("training wrote the file of val.py")
     cwd = session.children.folder("accuracy")
@@ -188,6 +205,18 @@ def metrics(session: Session) -> Finding:
     if sorted(p.name for p in cwd.iterdir() if p.suffix in (".log", ".json")) != ["accuracy.log"]:
         raise Failed("val.py wrote a file that it was not asked for")
     return Finding(f"{found['throughput']:.1f} images/s in {found['device']}", figures=found)
+
+
+def _clock(session: Session, said: str) -> None:
+    """Whether the device's memory is shown, and its clock counts its work alone."""
+    if session.device.kind == "cpu":
+        return
+    shown = {float(size) for size in re.findall(r"(?m)^ +0/0 +([\d.e+-]+)G ", said.replace("\r", "\n"))}
+    if not shown - {0.0}:
+        raise Failed("the column gpu_mem shows no memory")
+    found = session.driver("timer.py", session.device.name, cwd=session.children.folder("timer"))
+    if found["seconds"] is not None and found["seconds"] > found["rest"] / 2:
+        raise Failed(f"{found['rest']} s in which the device rests are {found['seconds']:.2f} s of hardware time")
 
 
 def _val_words(session: Session, cwd: Path, weights: Path) -> tuple[object, ...]:

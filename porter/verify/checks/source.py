@@ -50,7 +50,11 @@ def audit(session: Session) -> Finding:
     return Finding(f"{counts[ROUTED]} places through the accelerator, {counts[ALLOWED]} allowed", figures=counts)
 
 
-@check("smoke", "every module imports, asks no network for anything and installs nothing", name="import")
+@check(
+    "smoke",
+    "every module imports without torchvision and setuptools, asks no network for anything, and nothing is installed",
+    name="import",
+)
 def imports(session: Session) -> Finding:
     names = [module(path) for path in modules(session.tree)]
     cwd = session.children.folder("import")
@@ -82,7 +86,7 @@ def module(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-@check("smoke", "the device answers, computes a Linear layer and its gradients, and without its plugin says so")
+@check("smoke", "each card answers, takes pictures, computes a Linear layer and its gradients; no plugin is said so")
 def probe(session: Session) -> Finding:
     name = session.device.name
     found = session.driver("probe.py", name, cwd=session.children.folder("probe"))
@@ -93,8 +97,25 @@ def probe(session: Session) -> Finding:
         raise Failed(f"the results are {found['error']:g} away from the cpu's")
     if session.device.kind == "emulated" and "EMULATED" not in found["names"][0]:
         raise Failed(f"an emulated device calls itself {found['names'][0]}")
+    if session.device.kind == "emulated" and found["seeded"] != 7:
+        raise Failed(f"the device's random numbers begin with {found['seeded']}, not with the seed")
+    for card in session.target.emulated:
+        if session.device.kind == "emulated" and card != session.device.profile:
+            cwd = session.children.folder(f"probe-{card}")
+            session.driver("probe.py", name, cwd=cwd, env={"PORTER_EMULATED_PROFILE": card})
+    _older(session)
     refused = _refusal(session)
     return Finding(f"{found['names'][0]}, {found['count']} in all{refused}", figures=found)
+
+
+def _older(session: Session) -> None:
+    """The vendor's builds of older torches have their functions elsewhere; shown where the device is emulated."""
+    name = session.target.name
+    if session.device.kind != "emulated" or f"torch.is_{name}_available()" not in session.target.probe:
+        return
+    found = session.driver("older.py", name, cwd=session.children.folder("older"))
+    if found["refused"] or found["count"] != found["expected"]:
+        raise Failed(f"with the surface of the vendor's older builds: {found['refused'] or found['count']}")
 
 
 def _refusal(session: Session) -> str:

@@ -11,6 +11,9 @@ import torch
 from models.experimental import attempt_load  # the tree's
 from utils.checkpoint import load_checkpoint
 
+if "__setstate__" in vars(torch.nn.Upsample):  # torch 1.11 to 2.0 did not complete what older torches pickled
+    del torch.nn.Upsample.__setstate__
+
 
 def tensors(x):
     if isinstance(x, torch.Tensor):
@@ -51,7 +54,8 @@ print(
     + json.dumps(
         {
             "tensors": len(found),
-            "devices": sorted(kinds | {t.device.type for t in found}),
+            "devices": sorted({t.device.type for t in found}),
+            "written": sorted(kinds - {"cpu"}),
             "finite": all(bool(torch.isfinite(t.float()).all()) for t in found if t.numel())
             and bool(torch.isfinite(y).all()),
             "modules": sorted(m for m in sys.modules if m in (plugin, "porter_emulated") and m != "torch"),

@@ -143,7 +143,8 @@ def compute(torch, target):
 
 
 what, *rest = sys.argv[1:]
-sys.path.pop(0)  # the folder of this file: nothing in it is to be imported
+# where train.py has its tree (namespace packages look at that, too); nothing beside this file is to be imported
+sys.path[0] = os.path.join(sys.path[0], "a-tree")
 {"packages": packages, "torch": with_torch}[what](rest)
 sys.stdout.flush()
 os._exit(0)  # a driver's threads may outlive the interpreter, and end it by a signal

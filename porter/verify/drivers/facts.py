@@ -10,6 +10,15 @@ import platform
 import sys
 
 
+def packages():
+    # versions of what is installed, by name; empty before Python 3.8
+    try:
+        from importlib import metadata
+    except ImportError:
+        return {}
+    return {str(each.metadata["Name"]).lower(): each.version for each in metadata.distributions()}
+
+
 def answer(probes, torch):
     """What the first probe that exists, such as torch.mlu.is_available(), says."""
     for probe in probes:
@@ -31,6 +40,7 @@ def main(plugin, *probes):
         found["why"] = str(error)
         return found
     found["torch"] = torch.__version__
+    found["packages"] = packages()
     if found["plugin"]:
         try:
             module = importlib.import_module(plugin)

@@ -8,6 +8,7 @@ from entry import enter
 
 import torch
 from utils import accelerator  # the tree's
+from utils.general import init_seeds
 from utils.torch_utils import select_device
 
 device = select_device(name)
@@ -24,6 +25,14 @@ for where in torch.device("cpu"), device:
     results.append([t.detach().cpu() for t in (y, x.grad, net.weight.grad, net.bias.grad)])
     kinds = [t.device.type for t in (y, x.grad, net.weight.grad)]
 acc.synchronize()
+if hasattr(acc, "upload"):  # some cards have no bytes
+    bytes_ = torch.arange(192, dtype=torch.uint8).view(1, 3, 8, 8)
+    assert torch.equal(acc.upload(bytes_, device).cpu(), bytes_.float()), "pictures arrive as something else"
+seeded = None
+if name != "cpu":
+    torch.random._seed_custom_device = lambda seed: None  # before torch 2.1 there was none
+    init_seeds(7)
+    seeded = acc.module.initial_seed()
 print(
     "\n"
     + json.dumps(
@@ -32,6 +41,7 @@ print(
             "count": acc.device_count() if name != "cpu" else 1,
             "error": max(float((a - b).abs().max()) for a, b in zip(*results)),
             "equal": all(torch.equal(a, b) for a, b in zip(*results)),
+            "seeded": seeded,
             "names": acc.describe([0]),
         }
     )

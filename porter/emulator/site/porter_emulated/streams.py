@@ -19,9 +19,10 @@ class Event:
     def __init__(self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False) -> None:
         self.enable_timing = enable_timing
         self.time: int | None = None
+        self.work = 0
 
     def record(self, stream: Any = None) -> None:
-        self.time = time.perf_counter_ns()
+        self.time, self.work = time.perf_counter_ns(), time.process_time_ns()
 
     def wait(self, stream: Any = None) -> None:
         pass
@@ -34,22 +35,25 @@ class Event:
 
     def elapsed_time(self, end_event: Event) -> float:
         """Milliseconds from this event to the other."""
-        return self._passed(end_event) / 1e6
+        return (self._checked(end_event) - self._checked(self)) / 1e6
 
-    def _passed(self, end: Event) -> int:
-        if not (self.enable_timing and end.enable_timing):
+    @staticmethod
+    def _checked(event: Event) -> int:
+        if not event.enable_timing:
             raise RuntimeError("events without enable_timing=True hold no time")
-        if self.time is None or end.time is None:
+        if event.time is None:
             raise RuntimeError("both events must be recorded before the time between them is asked for")
-        return end.time - self.time
+        return event.time
 
 
 class HardwareEvent(Event):
     """Cambricon's, which tells the time that the device was at work as well."""
 
     def hardware_time(self, end_event: Event) -> float:
-        """Microseconds that the device was busy between the two; here all of the time between them."""
-        return self._passed(end_event) / 1e3
+        """Microseconds that the device was busy between the two: here the process, which does the device's work."""
+        self._checked(self)
+        self._checked(end_event)
+        return (end_event.work - self.work) / 1e3
 
 
 class Stream:

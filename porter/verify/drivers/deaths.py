@@ -15,11 +15,11 @@ from entry import enter
 
 (out,) = enter()
 
-import torch  # noqa: E402
-import train  # noqa: E402  (the tree's)
+import torch
+import train  # the tree's
 
 save, deaths = torch.save, []
-FOLDER = Path("runs/train").resolve()
+FOLDER = Path("runs").resolve()
 
 
 def broken(path):

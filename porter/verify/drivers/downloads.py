@@ -4,8 +4,10 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,8 +17,8 @@ from entry import enter
 
 enter()
 
-from utils import downloads as tree_downloads  # noqa: E402  (the tree's)
-from utils.general import check_dataset, download  # noqa: E402
+from utils import downloads as tree_downloads  # the tree's
+from utils.general import check_dataset, download
 
 FILES = {}  # path -> bytes, or (bytes, length that the server claims)
 
@@ -137,4 +139,25 @@ FILES["/cut.zip"] = (FILES["/coco.zip"][:1000], len(FILES["/coco.zip"]))
 tree_downloads.time.sleep = lambda seconds: None  # between tries
 found["cut"] = case(lambda: check_dataset(dict(data, download=f"{url}/cut.zip")))
 found["missing"] = case(lambda: check_dataset(dict(data, download=f"{url}/none.zip")))
+asked = []
+
+
+def refuse(address, *args, **kwargs):
+    asked.append(address)
+    raise tree_downloads.requests.ConnectionError("no network here")
+
+
+get = tree_downloads.requests.get
+tree_downloads.requests.get = refuse
+if hasattr(tree_downloads, "torch"):  # v6.0 asks through torch.hub
+    tree_downloads.torch.hub.download_url_to_file = refuse
+os.system = subprocess.call = refuse
+here = os.getcwd()
+os.chdir(tempfile.mkdtemp(dir=here))
+try:
+    tree_downloads.attempt_download("yolov5n.pt")
+except Exception as e:  # what it does with a network that is not there is not asked here
+    print(e)
+tree_downloads.requests.get = get
+found["weights"] = asked
 print("\n" + json.dumps(found))

@@ -1,0 +1,41 @@
+"""Train, and write down when the optimizer stepped and how: ``schedule.py TREE OUT.json -- ARGUMENTS OF train.py``."""
+
+import json
+
+from entry import enter
+
+(out,) = enter()
+
+import train  # the tree's
+from utils.callbacks import Callbacks
+
+found = {"iterations": [], "steps": [], "kept": []}
+pending, optimizers = [], []
+
+
+class SGD(train.SGD):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        optimizers.append(self)
+
+    def step(self, *args, **kwargs):
+        pending.append([[float(g["lr"]), float(g["momentum"])] for g in self.param_groups])
+        return super().step(*args, **kwargs)
+
+
+def end_of_batch(ni, *rest):
+    found["iterations"].append(ni)
+    for groups in pending:
+        found["steps"].append({"iteration": ni, "groups": groups})
+        gradients = (p.grad for g in optimizers[0].param_groups for p in g["params"])
+        if any(g is not None and bool((g != 0).any()) for g in gradients):
+            found["kept"].append(ni)
+    del pending[:]
+
+
+train.SGD = SGD
+callbacks = Callbacks()
+callbacks.register_action("on_train_batch_end", callback=end_of_batch)
+train.main(train.parse_opt(), callbacks)
+with open(out, "w") as file:
+    json.dump(found, file)
