@@ -1,0 +1,112 @@
+"""Mistakes that a port makes, as patches on the shipped trees, and the check that has to catch each.
+
+A file of ``patches/`` says what the mistake is, then in trailers which tree it is for and which checks catch it,
+and ends with the diff.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from porter import git
+from porter.commands.necessity import bench
+from porter.commands.verify import Request
+from porter.lock import Lock
+from porter.omission import without
+from porter.progress import Progress
+from porter.project import Project
+from porter.stack import Stack
+from porter.upstream import obtain
+from porter.verify.bench import BROKE, Bench, attempt
+from porter.verify.plan import known
+from porter.verify.report import FAILED, PASSED, Outcome
+
+FOLDER = Path(__file__).resolve().parent / "patches"
+_FILE = re.compile(r"Mistake: (?P<mistake>.*?)\nTarget: (?P<target>\w+)\nCheck: (?P<checks>[\w, -]+)\n\ndiff .*", re.S)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One mistake.
+
+    Attributes:
+        name: the file's, without its ending.
+        mistake: in words.
+        target: in whose tree it is made.
+        checks: each has to fail.
+    """
+
+    name: str
+    mistake: str
+    target: str
+    checks: tuple[str, ...]
+    path: Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a mistake under a check, and of the tree without it."""
+
+    mutant: Mutant
+    check: str
+    whole: Outcome
+    found: Outcome
+
+    @property
+    def caught(self) -> bool:
+        """Whether the check tells the two trees apart."""
+        told = self.found.state == FAILED and not self.found.said.startswith(BROKE)
+        return self.whole.state == PASSED and told
+
+
+def load(names: Sequence[str] = ()) -> list[Mutant]:
+    """Every mutant, or those whose names hold one of ``names``.
+
+    Raises:
+        ValueError: a file is malformed.
+    """
+    found = []
+    for path in sorted(FOLDER.glob("*.patch")):
+        match = _FILE.fullmatch(path.read_text(encoding="utf-8"))
+        if match is None:
+            raise ValueError(f"{path} is not as the others are")
+        checks = tuple(match["checks"].split(", "))
+        mutant = Mutant(path.stem, " ".join(match["mistake"].split()), match["target"], checks, path)
+        if not names or any(name in path.stem for name in names):
+            found.append(mutant)
+    return found
+
+
+def hunt(target: str, mutants: Sequence[Mutant], request: Request, progress: Progress) -> Iterator[Result]:
+    """Make each mutant's checks in the shipped tree, once, and in the tree with the mistake."""
+    project = Project.find(Path(__file__).parent)
+    snapshot = obtain(Lock.load(project.lock_path), progress=progress)
+    stack = Stack.load(project, [target])
+    whole = without(snapshot, stack, ())
+    with bench(project, request, snapshot, stack, progress) as made, ThreadPoolExecutor(request.jobs + 1) as pool:
+
+        def one(mutant: Mutant) -> list[Result]:
+            session = made.lay(mutant.name, whole.files, whole.contents)
+            ceiling = {"GIT_CEILING_DIRECTORIES": str(session.tree.parent)}  # no repository above is asked
+            git.run("apply", "--whitespace=nowarn", str(mutant.path), cwd=session.tree, env=ceiling)
+            results = [
+                Result(mutant, name, _whole(made, name), attempt(session, known()[name], "")) for name in mutant.checks
+            ]
+            made.clear(session)
+            return results
+
+        try:
+            for future in as_completed([pool.submit(one, mutant) for mutant in mutants]):
+                yield from future.result()
+        finally:
+            made.whole.children.stop()
+            pool.shutdown(cancel_futures=True)
+
+
+def _whole(made: Bench, name: str) -> Outcome:
+    outcome: Outcome = made.whole.once(f"whole {name}", lambda: attempt(made.whole, known()[name], ""))
+    return outcome

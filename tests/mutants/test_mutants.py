@@ -1,0 +1,58 @@
+"""Seeded mistakes are caught.
+
+Here those are made whose checks take seconds; ``python -m tests.mutants`` makes every one, in minutes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from porter.commands.verify import Request
+from porter.progress import Progress
+from porter.verify.plan import known
+
+from .mutants import FOLDER, Mutant, hunt, load
+
+QUICK = {"boxes", "import", "probe", "train"}
+NEW_ENOUGH = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 1)  # for the emulated device
+
+
+def test_each_says_what_it_is() -> None:
+    mutants = load()
+    assert len(mutants) >= 20
+    assert [mutant.path for mutant in mutants] == sorted(FOLDER.iterdir())
+    assert len({mutant.mistake for mutant in mutants}) == len(mutants)
+    assert {name for mutant in mutants for name in mutant.checks} <= set(known())
+    readme = (FOLDER.parents[2] / "README.md").read_text(encoding="utf-8")
+    assert f"`tests/mutants/` holds {len(mutants)} mistakes" in readme
+    numbers = [mutant.name.partition("-")[0] for mutant in mutants]
+    assert numbers == [f"{number:02}" for number in range(1, len(mutants) + 1)]
+
+
+def quick() -> dict[str, list[Mutant]]:
+    """By target, those that are caught in seconds on what the tests run under."""
+    checks = QUICK if NEW_ENOUGH else QUICK & {"boxes", "import"}  # the others need the device
+    found: dict[str, list[Mutant]] = {}
+    for mutant in load():
+        if set(mutant.checks) <= checks:
+            found.setdefault(mutant.target, []).append(mutant)
+    return found
+
+
+@pytest.mark.parametrize("target", quick())
+def test_caught(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    mutants = quick()[target]
+    request = Request(target, device="emulated" if NEW_ENOUGH else "cpu", jobs=2)
+    results = list(hunt(target, mutants, request, Progress()))
+    assert {result.mutant.name for result in results} == {mutant.name for mutant in mutants}
+    missed = [
+        f"{r.mutant.name}: {r.check} says {r.whole.said!r}, with the mistake {r.found.said!r}"
+        for r in results
+        if not r.caught
+    ]
+    assert not missed, "\n".join(missed)
+    assert list(tmp_path.iterdir()) == [], "something is left behind"
