@@ -17,6 +17,8 @@ from porter.verify.plan import Failed, Finding, check
 from porter.verify.session import DRIVERS, IMAGES, NANO, PER_EPOCH, Session, newest, well
 
 _NOMINAL, _WARM = 64, 1000  # v6.0, train.py: nominal batch size; iterations of warm-up at least
+# the parameter groups: dimensions of their tensors, and whether they decay; norms' weights, weights, biases
+_GROUPS = [[[1], False], [[4], True], [[1], False]]
 _ITERATIONS = 50  # a batch of one picture: more than an epoch, and steps of one, two and three pictures
 
 
@@ -35,6 +37,8 @@ def schedule(session: Session) -> Finding:
         raise Failed(f"--skip saved {', '.join(left)}")
     if found["kept"]:
         raise Failed(f"after the step of iteration {found['kept'][0]} its gradients are still there")
+    if found["groups"] != _GROUPS:
+        raise Failed(f"the optimizer's groups (dimensions, decay) are {found['groups']}, v6.0's {_GROUPS}")
     with open(session.tree / "data" / "hyps" / "hyp.scratch.yaml", encoding="utf-8") as file:
         expected = _steps(yaml.safe_load(file), epochs=3)
     ours = [step["iteration"] for step in found["steps"]]

@@ -9,7 +9,7 @@ from entry import enter
 import train  # the tree's
 from utils.callbacks import Callbacks
 
-found = {"iterations": [], "steps": [], "kept": []}
+found = {"iterations": [], "steps": [], "kept": [], "groups": []}
 pending, optimizers = [], []
 
 
@@ -37,5 +37,7 @@ train.SGD = SGD
 callbacks = Callbacks()
 callbacks.register_action("on_train_batch_end", callback=end_of_batch)
 train.main(train.parse_opt(), callbacks)
+for group in optimizers[0].param_groups:
+    found["groups"].append([sorted({p.dim() for p in group["params"]}), bool(group["weight_decay"])])
 with open(out, "w") as file:
     json.dump(found, file)
