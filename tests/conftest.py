@@ -104,7 +104,9 @@ def synthetic_line(tmp_path_factory: pytest.TempPathFactory) -> Line:
 
 
 @pytest.fixture(scope="session")
-def line(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, synthetic_line: Line) -> Line:
+def line_of_the_session(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, synthetic_line: Line
+) -> Line:
     """upstream's real history with this project's stacks where git can reach it, else the synthetic one; says which."""
     found = real(tmp_path_factory.mktemp("real")) or synthetic_line
     reporter = request.config.pluginmanager.getplugin("terminalreporter")

@@ -2,59 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from histories import Applier, Line
+from histories import Applier, Bench, Line
 from sources import git
 
 from porter import objects
 from porter.history import History
-from porter.merge import APPLIES, CONFLICT, MERGED, OFFSET, TAKEN, Original, Placer, Placing, originals, step
-from porter.objects import Entry
+from porter.merge import APPLIES, CONFLICT, MERGED, OFFSET, TAKEN, Original, Placer, step
 from porter.patch import FORMAT, Patch
-from porter.progress import Progress
-from porter.stack import Contents, Stack
-
-
-class Bench:
-    """A line of history with its stack, its trees by tag or commit, and a placer."""
-
-    def __init__(self, line: Line, cache: Path, target: str = "mlu") -> None:
-        self.line = line
-        self.history = History(line.lock, str(line.upstream), cache, Progress())
-        self.until = self.history.resolve(line.until)
-        pin = line.lock.pin.commit
-        self.steps = self.history.steps(pin, self.until)
-        self.pin = self.history.snapshot(pin)
-        changed = {entry.id: path for s in self.steps for path, entry in s.changes.items() if entry}
-        self.contents = Contents({**self.pin.objects, **self.history.blobs(changed, changed)})
-        self.stack = Stack.load(line.project, [target])
-        self.originals = originals(self.stack.patches, self.pin, self.contents)
-        self.placer = Placer(self.contents)
-
-    def patch(self, subject: str) -> Original:
-        (found,) = (original for original in self.originals if original.patch.subject == subject)
-        return found
-
-    def tree(self, subject: str) -> dict[str, Entry]:
-        """The files of the commit of that subject."""
-        (commit,) = (s.id for s in self.steps if s.subject == subject)
-        return self.history.entries(commit)
-
-    def text(self, entry: Entry | None) -> str:
-        assert entry is not None
-        return self.contents[entry.id].decode()
-
-    def place(self, patch: str, tree: str) -> Placing:
-        return self.placer.place(self.patch(patch), self.tree(tree))
-
-    def with_text(self, tree: dict[str, Entry], path: str, text: str | bytes, mode: str = "100644") -> dict[str, Entry]:
-        data = text.encode() if isinstance(text, str) else text
-        return {**tree, path: Entry(mode, self.contents.add(data))}
+from porter.stack import Contents
 
 
 @pytest.fixture(scope="module")
@@ -177,43 +137,6 @@ def test_all_of_many_trees_is_each_of_them(bench: Bench) -> None:
         assert [p.files for p in brief if p.stands] == [p.files for p in together if p.stands]
 
 
-def agree(bench: Bench, commits: list[str], git_am: Applier) -> set[tuple[int, ...]]:
-    """Run the stack through each commit, leaving out what conflicts, and compare with git; the sets left out."""
-    trees = {commit: bench.history.entries(commit) for commit in commits}
-    blobs = {entry.id: path for tree in trees.values() for path, entry in tree.items()}
-    contents = Contents({**bench.pin.objects, **bench.history.blobs(blobs, blobs)})
-    placer = Placer(contents)
-    outcomes: dict[str, list[str]] = {commit: [] for commit in commits}
-    for original in originals(bench.stack.patches, bench.pin, contents):
-        for (commit, tree), found in zip(trees.items(), placer.place_all(original, list(trees.values()))):
-            outcomes[commit].append(found.outcome)
-            if found.stands:
-                step(tree, found.files)
-    for commit, tree in trees.items():
-        expected = git_am.apply(commit)
-        skipped = tuple(n for n, outcome in enumerate(outcomes[commit]) if outcome == CONFLICT)
-        # git skips as well some of what is there already, where it sees no way to merge it
-        taken = tuple(n for n in expected.skipped if outcomes[commit][n] == TAKEN)
-        assert (commit, objects.trees(tree)[-1].id) == (commit, expected.tree)
-        assert sorted((*skipped, *taken)) == list(expected.skipped)
-    return {tuple(n for n, outcome in enumerate(found) if outcome == CONFLICT) for found in outcomes.values()}
-
-
-def sample(count: int, size: int) -> list[int]:
-    """``count`` places of a line of ``size`` commits, spread evenly, the last one among them."""
-    return sorted({size - 1 - (n * size) // count for n in range(min(count, size))})
-
-
-def test_a_sample_of_the_history_is_what_git_am_makes_of_it(line: Line, tmp_path: Path) -> None:
-    """The real history where it can be had; PORTER_TEST_SAMPLE says how many commits of it."""
-    bench = Bench(line, tmp_path / "cache")
-    places = sample(int(os.environ.get("PORTER_TEST_SAMPLE", "8")), len(bench.steps))
-    commits = [bench.steps[n].id for n in places]
-    files = [line.project.patches / patch.id for patch in bench.stack.patches]
-    git_am = Applier(line, tmp_path, files)
-    agree(bench, commits, git_am)
-
-
 # -- what no line above has: single cases, each against git am -3 ----------------------------------------
 
 
@@ -330,9 +253,7 @@ def test_single_cases_are_what_git_am_makes_of_them(name: str, cases: Path, benc
     theirs, ours = (commit_of(cases, edit, "base") for edit in CASES[name])
     git("format-patch", "-q", "-1", *FORMAT, "-o", tmp_path, theirs, cwd=cases)
     (file,) = tmp_path.glob("*.patch")
-    am = Applier.__new__(Applier)
-    am.clone, am.files = cases, [file]
-    expected = am.apply(ours)
+    expected = Applier.on(cases, [file]).apply(ours)
     history = replace_repository(bench, cases)
     trees = {rev: history.entries(rev) for rev in ("base", theirs, ours)}
     blobs = history.blobs({entry.id for tree in trees.values() for entry in tree.values()})

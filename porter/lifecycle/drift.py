@@ -193,7 +193,7 @@ def drift(
     known = store.read()
     wanted = [n for n, one in enumerate(steps) if one.id not in known]
     if wanted:
-        for found in _look(history, stack, steps, wanted, progress):
+        for found in look(history, stack, steps, wanted, progress):
             known.update(found)
             store.write(known)
     rows = [known[one.id] for one in steps]
@@ -223,10 +223,15 @@ def _track(patch: Patch, number: int, rows: Sequence[Row]) -> Track:
     return Track(patch, "".join(row.letters[number] for row in rows), files)
 
 
-def _look(
+def look(
     history: History, stack: Stack, steps: Sequence[Step], wanted: Sequence[int], progress: Progress
 ) -> Iterator[dict[str, Row]]:
-    """Run the stack through the wanted commits, block by block; each block's outcomes by commit."""
+    """Run a stack through commits, block by block; each block's outcomes by commit.
+
+    Args:
+        steps: the whole line from the pin on.
+        wanted: which of them, as indices in rising order.
+    """
     progress.step("reading upstream's files")
     pin = history.snapshot(history.lock.pin.commit)
     trees = _trees(pin.files, steps, wanted)
@@ -269,18 +274,21 @@ class Store:
     """
 
     def __init__(self, folder: Path, pin: Pin, stack: Stack) -> None:
+        self._count = len(stack.patches)
         chain = hashlib.sha256(f"{_FORM}\n{pin.commit}\n{stack.digest}\n".encode() + git.run("version"))
         self.path = folder / f"{chain.hexdigest()}.json"
 
     def read(self) -> dict[str, Row]:
         """What is known: commit id -> row.  A file that cannot be understood is as good as none."""
         try:
-            rows = json.loads(self.path.read_bytes())
-            paths = rows["paths"]
-            return {
+            kept = json.loads(self.path.read_bytes())
+            paths = kept["paths"]
+            rows = {
                 commit: Row(str(letters), {int(n): str(paths[path]) for n, path in files})
-                for commit, letters, files in rows["commits"]
+                for commit, letters, files in kept["commits"]
             }
+            whole = all(len(row.letters) == self._count and set(row.letters) <= set(LETTERS) for row in rows.values())
+            return rows if whole else {}
         except FileNotFoundError:
             return {}
         except OSError as error:

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+import re
+import struct
+import zlib
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from porter.history import Step
+from porter.lifecycle import heatmap
+from porter.lifecycle.drift import LETTERS, Drift, Track
+from porter.lock import Pin
+from porter.patch import Patch
+
+EVIL = '<script>alert(1)</script> & "quotes" </title> 寒武纪'
+
+
+def patch(number: int, subject: str) -> Patch:
+    return Patch("common", f"{number:04d}-x.patch", subject, "", (), "A <a@b>", "0 +0000", (), b"", 1)
+
+
+@pytest.fixture
+def drift() -> Drift:
+    steps = tuple(
+        Step(f"{n:040x}", f"2022-{1 + n // 10:02d}-01", EVIL if n == 3 else f"Step {n}", {}) for n in range(50)
+    )
+    rows = ["a" * 50, "a" * 10 + "o" * 10 + "m" * 10 + "c" * 15 + "t" * 5, "c" * 50]
+    tracks = tuple(
+        Track(
+            patch(n + 1, EVIL if n else "Plain"),
+            row,
+            {at: "train.py" for at, letter in enumerate(row) if letter == "c"},
+        )
+        for n, row in enumerate(rows)
+    )
+    pin = Pin("example/x", "v6.0", "1" * 40, "2" * 40, "2021-10-11T23:47:18-07:00", "GPL-3.0-only", {})
+    return Drift(pin, "v7.0", steps[-1].id, "mlu", steps, {20: "v6.1", 49: "v7.0"}, tracks, 50)
+
+
+class Page(HTMLParser):
+    """A page read by a real parser: its elements, what each refers to, and its text outside of scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: dict[str, list[str]] = {}
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.setdefault(self.open[-1] if self.open else "", []).append(data)
+
+
+def test_the_page_is_whole_and_needs_nothing_from_elsewhere(drift: Drift) -> None:
+    text = heatmap.to_html(drift)
+    page = Page(text)
+    assert page.open == []
+    assert not {"src", "href", "action"} & {name for _, attributes in page.tags for name in attributes}
+    assert not re.search(r"https?:|@import|url\(", text)
+    assert [tag for tag, _ in page.tags].count("script") == 2
+    assert "prefers-color-scheme:dark" in text
+    assert "width=device-width" in text
+
+
+def test_the_page_holds_every_outcome_and_subject(drift: Drift) -> None:
+    page = Page(heatmap.to_html(drift))
+    data = json.loads(page.text["script"][0])
+    assert [commit[2] for commit in data["commits"]] == [step.subject for step in drift.steps]
+    assert [letters for letters, _ in data["patches"]] == [track.letters for track in drift.tracks]
+    assert data["patches"][1][1] == [[0, ""], [30, "train.py"], [45, ""]]
+    bars = [attributes for tag, attributes in page.tags if tag == "rect"]
+    assert [(bar["class"], bar["x"], bar["width"]) for bar in bars] == [
+        ("a", "0", "50"),
+        ("a", "0", "10"),
+        ("o", "10", "10"),
+        ("m", "20", "10"),
+        ("c", "30", "15"),
+        ("t", "45", "5"),
+        ("c", "0", "50"),
+    ]
+    assert "stands again later" in "".join(page.text["small"])
+
+
+def pixels(data: bytes) -> tuple[list[tuple[int, ...]], list[bytes]]:
+    """Palette and rows of a PNG, by the specification."""
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    chunks, at = {}, 8
+    while at < len(data):
+        size, kind = struct.unpack(">I4s", data[at : at + 8])
+        chunks[kind] = data[at + 8 : at + 8 + size]
+        assert struct.unpack(">I", data[at + 8 + size : at + 12 + size])[0] == zlib.crc32(kind + chunks[kind])
+        at += 12 + size
+    wide, high = struct.unpack(">II", chunks[b"IHDR"][:8])
+    raw = zlib.decompress(chunks[b"IDAT"])
+    assert len(raw) == high * (wide + 1)
+    colours = chunks[b"PLTE"]
+    palette = [tuple(colours[n : n + 3]) for n in range(0, len(colours), 3)]
+    return palette, [raw[n * (wide + 1) + 1 : (n + 1) * (wide + 1)] for n in range(high)]
+
+
+def test_the_picture_has_the_outcomes_in_their_places(drift: Drift) -> None:
+    palette, rows = pixels(heatmap.to_png(drift))
+    shown = {letter: tuple(bytes.fromhex(colour[1:])) for letter, colour in heatmap.COLOURS.items()}
+    assert set(shown) == set(heatmap.SAYS) == set(LETTERS)
+    column = heatmap._WIDE // 50
+    strips = []
+    for row in rows:
+        colours = [palette[value] for value in row]
+        if sum(colour in shown.values() for colour in colours) >= heatmap._WIDE - 20:
+            start = next(n for n, colour in enumerate(colours) if colour in shown.values())
+            middles = [colours[start + at * column + column // 2] for at in range(50)]
+            strip = "".join(next((k for k, v in shown.items() if v == colour), "?") for colour in middles)
+            if not strips or strips[-1] != strip:
+                strips.append(strip)
+    assert strips == [track.letters for track in drift.tracks]
+
+
+def test_nothing_to_show_is_shown_too(drift: Drift) -> None:
+    none = replace(drift, steps=(), tags={}, tracks=tuple(replace(t, letters="", files={}) for t in drift.tracks))
+    Page(heatmap.to_html(none))
+    pixels(heatmap.to_png(none))
+    pixels(heatmap.to_png(replace(none, tracks=())))
+
+
+def test_thousands_of_commits_have_a_pixel_each(drift: Drift) -> None:
+    many = replace(
+        drift, steps=drift.steps * 60, tracks=tuple(replace(t, letters=t.letters * 60) for t in drift.tracks)
+    )
+    _, rows = pixels(heatmap.to_png(many))
+    assert len(rows[0]) > 3000
