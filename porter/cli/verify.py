@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -125,6 +124,8 @@ def _necessity(request: Request, patches: tuple[str, ...], json_file: Path | Non
             Project.find(), request, patches, progress, progress.say, lambda v: _print_verdict(v, progress)
         )
     if json_file:
+        import json
+
         write(json_file, (json.dumps(made.record(), indent=2, ensure_ascii=False) + "\n").encode())
     click.echo(made.summary)
     raise SystemExit(1 if made.unnoticed else 0)
