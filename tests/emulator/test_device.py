@@ -139,6 +139,11 @@ def test_events_tell_milliseconds_and_microseconds(found: dict[str, Any], profil
     if profile == "bm1684x":
         assert found["event"] is None  # the plugin has them on SG2260 only
     else:
-        own = pytest.approx(found["event"]["elapsed"] * 1000) if profile == "mlu370" else None  # Cambricon's alone
-        assert found["event"]["hardware"] == own
+        elapsed, hardware = found["event"]["elapsed"] * 1000, found["event"]["hardware"]
+        if (
+            profile == "mlu370"
+        ):  # Cambricon's alone: what the process worked, by whatever else the machine did meanwhile
+            assert elapsed / 100 < hardware < elapsed * 10
+        else:
+            assert hardware is None
         assert "recorded" in found["event"]["early"]
