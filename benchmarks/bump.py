@@ -67,6 +67,11 @@ class Case:
 
         return run
 
+    def preview(self) -> Callable[[], Cost]:
+        """What is comparable with a rebase: every patch moved, in memory, and told; nothing verified or written."""
+        command = [sys.executable, "-m", "porter", "bump", "--dry-run", "--upstream", str(self.clone), self.goal]
+        return lambda: measure.cost(command, cwd=self.project)
+
     def git(self) -> Callable[[], Cost]:
         """`git rebase --onto` of common with the first target's stack, then of each other target's own."""
         project = Project(self.project)
@@ -144,14 +149,14 @@ def real(folder: Path, source: str) -> Case:
 
 
 def main() -> None:
-    """Print the times of both and the ratio, for each length and for the real stacks."""
+    """Print the times of each and the ratios, for each length and for the real stacks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lengths", type=int, nargs="*", default=[100, 250, 500])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--real", metavar="PATH|URL", help="a repository with upstream's history")
     options = parser.parse_args()
     print(measure.machine())
-    print(f"{'patches':>9}       {'porter bump':34} {'git rebase':34} porter / git")
+    print(f"{'patches':>9}                {'porter bump':34} {'git rebase':34} porter / git")
     cases: list[tuple[str, Callable[[Path], Case]]] = [
         (str(length), lambda folder, length=length: synthetic(folder, length)) for length in options.lengths
     ]
@@ -161,15 +166,16 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             os.environ["PORTER_CACHE"] = str(Path(scratch) / "cache")
             case = make(Path(scratch))
-            subjects = {"porter": case.porter(Path(scratch)), "git": case.git()}
+            subjects = {"porter": case.porter(Path(scratch)), "dry run": case.preview(), "git": case.git()}
             subjects["porter"]()  # fills the cache
             times = measure.in_turn(options.repeats, subjects)
         for n, kind in enumerate(("wall", "cpu")):
-            one, other = ([pair[n] for pair in times[subject]] for subject in ("porter", "git"))
-            ratio = measure.spread(measure.ratios(one, other), "")
-            print(
-                f"{name:>9} {kind:4}  {measure.spread(one, 's'):34} {measure.spread(other, 's'):34} {ratio}", flush=True
-            )
+            other = [pair[n] for pair in times["git"]]
+            for subject in "porter", "dry run":
+                one = [pair[n] for pair in times[subject]]
+                ratio = measure.spread(measure.ratios(one, other), "")
+                spreads = f"{measure.spread(one, 's'):34} {measure.spread(other, 's'):34} {ratio}"
+                print(f"{name:>9} {kind:4}  {subject:8} {spreads}", flush=True)
 
 
 if __name__ == "__main__":

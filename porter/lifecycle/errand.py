@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -256,8 +255,8 @@ class Errand:
         """
         targets = available(staged.patches)
         self.progress.step(f"verifying {', '.join(targets)}")
-        with ThreadPoolExecutor(max(1, len(targets))) as pool:
-            found = list(pool.map(lambda target: _verified(staged, target), targets))
+        # one after the other: what trees have in common is looked at once
+        found = [_verified(staged, target) for target in targets]
         for target, outcomes in zip(targets, found):
             failed = [o for o in outcomes if o.state == verified.FAILED and o.check in _MUST]
             if failed:

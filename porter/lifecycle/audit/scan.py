@@ -6,6 +6,7 @@ import ast
 import io
 import tokenize
 from collections.abc import Mapping
+from functools import lru_cache
 
 from porter.errors import CheckFailed
 from porter.lifecycle.audit.file import File
@@ -22,18 +23,39 @@ def scan(files: Mapping[str, bytes]) -> list[Place]:
     Raises:
         CheckFailed: a file is not Python.
     """
-    parsed: dict[str, tuple[ast.Module, str]] = {}
-    for path, data in sorted(files.items()):
-        try:
-            text = _text(data)
-            parsed[path] = ast.parse(text, path), text
-        except (SyntaxError, UnicodeDecodeError, ValueError) as error:
-            line = getattr(error, "lineno", None) or 1
-            raise CheckFailed(f"{path}:{line}: not Python, so it cannot be looked at", str(error)) from error
-    exports = _Exports({path: tree for path, (tree, _) in parsed.items()})
-    found: list[Place] = []
-    for path, (tree, text) in parsed.items():
-        found += File(path, tree, text, exports).places()
+    exports = _Exports({path: _parsed(path, data)[0] for path, data in sorted(files.items())})
+    return [place for path, data in sorted(files.items()) for place in _places(path, data, exports)]
+
+
+@lru_cache(maxsize=256)
+def _parsed(path: str, data: bytes) -> tuple[ast.Module, str]:
+    """A file as syntax tree and text; kept, since trees for several targets share most of their files."""
+    try:
+        text = _text(data)
+        return ast.parse(text, path), text
+    except (SyntaxError, UnicodeDecodeError, ValueError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise CheckFailed(f"{path}:{line}: not Python, so it cannot be looked at", str(error)) from error
+
+
+# path and content -> the places found, and what they depend on besides: star imports' modules with the names they bring
+_known: dict[tuple[str, bytes], tuple[list[Place], dict[str, dict[str, str]]]] = {}
+
+
+def _places(path: str, data: bytes, exports: _Exports) -> list[Place]:
+    """The places in one file, found anew only if the file, or what its star imports bring, is not as it was."""
+    kept = _known.get((path, data))
+    if kept and all(exports(module) == names for module, names in kept[1].items()):
+        return kept[0]
+    asked: dict[str, dict[str, str]] = {}
+
+    def ask(module: str) -> dict[str, str]:
+        asked[module] = exports(module)
+        return asked[module]
+
+    tree, text = _parsed(path, data)
+    found = File(path, tree, text, ask).places()
+    _known[path, data] = found, asked
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 
 from porter.commands.status import APPLIED, status
@@ -26,14 +27,22 @@ def tree(session: Session) -> Finding:
     wrong += [f"{change.path} is changed" for change in found.changes]
     wrong += [f"it holds no stack for {session.target.name}"] if session.target.name not in found.targets else []
     for path in sorted(session.tree.rglob("*.py")):
-        try:
-            compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
-        except SyntaxError as error:
-            wrong.append(f"{path.relative_to(session.tree)}:{error.lineno}: {error.msg}")
+        complaint = _complaint(path.read_bytes())
+        wrong += [f"{path.relative_to(session.tree)}:{complaint}"] if complaint else []
     if wrong:
         raise Failed("; ".join(wrong))
     lacks = f", without {len(found.missing)} files that its source had not" if found.missing else ""
     return Finding(f"{len(found.patches)} patches as they are locked{lacks}", figures={"head": found.head})
+
+
+@lru_cache(maxsize=256)
+def _complaint(source: bytes) -> str:
+    """Line and reason why a file is no Python; empty if it is."""
+    try:
+        compile(source, "<file>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:  # ValueError: a NUL byte, before Python 3.12
+        return f"{getattr(error, 'lineno', 1)}: {getattr(error, 'msg', error)}"
+    return ""
 
 
 @check("static", "every place in the tree's Python that names a device is routed through the accelerator or allowed")
