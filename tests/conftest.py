@@ -109,7 +109,9 @@ def line_of_the_session(
 ) -> Line:
     """upstream's real history with this project's stacks where git can reach it, else the synthetic one; says which."""
     found = real(tmp_path_factory.mktemp("real")) or synthetic_line
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    if reporter:
+    manager = request.config.pluginmanager
+    reporter, capture = manager.getplugin("terminalreporter"), manager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        reporter.ensure_newline()
         reporter.write_line(f"history: {found.name}, up to {found.until}")
     return found

@@ -82,6 +82,17 @@ def test_what_upstream_made_and_changed_beside_it_is_taken_too(bench: Bench) -> 
     )
 
 
+def test_what_upstream_made_and_moved_elsewhere_is_taken_too(bench: Bench) -> None:
+    """Three-way that is a conflict, of a change with a removal: that the patch can be taken back says otherwise."""
+    tree = bench.tree("Fix the same bug")
+    lines = bench.text(tree["utils/general.py"]).splitlines(keepends=True)
+    moved = "".join([*lines[:14], *lines[27:], *lines[14:27], "the end\n"])
+    tree = bench.with_text(tree, "utils/general.py", moved)
+    assert bench.placer.place(bench.patch("Fix a bug"), tree).outcome == TAKEN
+    without = bench.with_text(tree, "utils/general.py", moved.replace("20, fixed", "20, otherwise"))
+    assert bench.placer.place(bench.patch("Fix a bug"), without).outcome == CONFLICT
+
+
 def test_a_conflict_has_all_sides_and_the_markers(bench: Bench) -> None:
     tree = bench.tree("Change what the patch changes")
     found = bench.placer.place(bench.patch("Validate on any device"), tree)
@@ -201,6 +212,7 @@ CASES = {
         move("a.py", "c.py"),
     ),
     "patch changes the mode": (lambda root: (root / "a.py").chmod(0o755), write("a.py", FIRST)),
+    "patch changes the mode, renamed": (lambda root: (root / "a.py").chmod(0o755), move("a.py", "c.py")),
     "both change the mode": (
         both(write("a.py", LAST), lambda root: (root / "a.py").chmod(0o755)),
         both(write("a.py", NEAR), lambda root: (root / "a.py").chmod(0o755)),
@@ -222,6 +234,20 @@ CASES = {
     "no newline at the end": (write("a.py", TEXT + "end"), write("a.py", FIRST)),
     "no newline at the end of ours": (write("a.py", FIRST), write("a.py", LAST[:-1])),
     "emptied": (write("a.py", NEAR), write("a.py", "")),
+}
+
+
+KINDS = {
+    "patch deletes, changed": "delete/modify",
+    "patch deletes, renamed": "rename/delete",
+    "patch renames, deleted": "rename/delete",
+    "both rename apart": "rename/rename",
+    "patch renames onto a new file": "rename/add",
+    "patch changes the mode, renamed": "no index",
+    "a link in its place": "type",
+    "a folder in its place": "file/folder",
+    "added otherwise": "add/add",
+    "two files, one of them conflicts": "content",
 }
 
 
@@ -268,6 +294,8 @@ def test_single_cases_are_what_git_am_makes_of_them(name: str, cases: Path, benc
     # git finds no way to merge some of what is there already; either way nothing changes
     assert (found.outcome == CONFLICT) == bool(expected.skipped) or found.outcome == TAKEN, found
     assert bool(found.conflicts) == (found.outcome == CONFLICT)
+    if name in KINDS:
+        assert {conflict.kind for conflict in found.conflicts} == {KINDS[name]}
 
 
 def replace_repository(bench: Bench, clone: Path) -> History:
