@@ -72,7 +72,9 @@ class Run:
         """The end of what it printed, without what packages say about each other and progress bars' older states."""
         rows = [row.rstrip() for row in _quiet(self.err or self.out).splitlines() if row.strip()]
         if any("torch.distributed.elastic" in row for row in rows):
-            rows = _first_traceback(rows)  # of the rank that failed first; what torchrun says after it tells nothing
+            # of the rank that failed first, which a signal may have ended; what else torchrun says tells nothing
+            ends = [row.strip() for row in rows if re.match(r"\s*exitcode\s*:", row)]
+            rows = [*ends, *_first_traceback(rows)]
         kept = [row for row, after in zip(rows, [*rows[1:], ""]) if not ("%|" in row and "%|" in after)]
         return "\n".join(kept[-lines:])
 

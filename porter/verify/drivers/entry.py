@@ -1,5 +1,6 @@
 """How a driver gets into a tree: ``driver.py TREE OWN-ARGUMENTS... -- ARGUMENTS-OF-THE-TREE'S-PROGRAM``."""
 
+import os
 import sys
 
 
@@ -10,3 +11,14 @@ def enter(program="train.py"):
     sys.path[0] = tree
     sys.argv = [f"{tree}/{program}", *words[cut + 1 :]]
     return words[:cut]
+
+
+def leave():
+    """End at once, without taking the interpreter down around the autograd engine's threads.
+
+    A thread that is still letting go of the last backward pass, and wants the interpreter meanwhile, is ended by it
+    in a way that C++ answers with SIGABRT.  So it is with gloo's threads.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

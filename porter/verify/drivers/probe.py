@@ -2,7 +2,7 @@
 
 import json
 
-from entry import enter
+from entry import enter, leave
 
 (name,) = enter()
 
@@ -46,3 +46,4 @@ print(
         }
     )
 )
+leave()
