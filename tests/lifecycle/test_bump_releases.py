@@ -54,7 +54,7 @@ def counted(course: Course, stack: str) -> Counter[str]:
 
 
 @pytest.mark.parametrize("release", ["v6.1", "v6.2", "v7.0"])
-@pytest.mark.parametrize("which", ["line", "synthetic_line"])
+@pytest.mark.parametrize("which", ["line_of_the_session", "synthetic_line"])
 def test_a_release(which: str, release: str, bump_cache: Path, request: pytest.FixtureRequest) -> None:
     line: Line = request.getfixturevalue(which)
     history = History(line.lock, str(line.upstream), cache=bump_cache.with_name(f"{line.name}-cache"))
