@@ -270,7 +270,7 @@ class _Errand:
 
         That is the usual answer, and nothing has to be parsed or built for it.
         """
-        if not listed or self.project.packaged:
+        if not listed:
             return False
         files = {part: _files(self.project.patches / part) for part in (COMMON, *available(self.project.patches))}
         sets = {key(names): names for names in combined(set(files) - {COMMON})}

@@ -86,13 +86,8 @@ def plan(
 
     Raises:
         CheckFailed: a stack does not apply with the others as they would be, or would apply at several places.
-        WrongUsage: the files came with an installed package, or there is no such stack.
+        WrongUsage: there is no such stack.
     """
-    if project.packaged:
-        raise WrongUsage(
-            f"the stacks in {project.root} came with the installed porter",
-            hint="Change them in a checkout of porter's repository: run porter inside it.",
-        )
     old_lock, old = Lock.load(project.lock_path), load_parts(project)
     for name in parts:
         if name not in old:
@@ -207,12 +202,18 @@ def write(rewrite: Rewrite) -> None:
     """Give the files their new content: all of them, whatever happens meanwhile, or none.
 
     Raises:
-        WrongUsage: a file was changed since the plan was made; nothing is written.
+        WrongUsage: the files came with an installed package, or one was changed since the plan was made; nothing is
+            written.
         SurroundingsFailed: there is no room, or a folder cannot be written; nothing is written.
     """
     if not rewrite.edits:
         return
     project = rewrite.project
+    if project.packaged:
+        raise WrongUsage(
+            f"the stacks in {project.root} came with the installed porter",
+            hint="Change them in a checkout of porter's repository: run porter inside it.",
+        )
     _check_access(project, rewrite.edits)
     with _locked(project):
         _finish(project)

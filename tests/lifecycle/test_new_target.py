@@ -17,6 +17,7 @@ import torch
 import yaml
 from stacks import CHECKOUT, inventory, porter
 
+from porter import project as projects
 from porter.commands.apply import apply
 from porter.commands.lint import lint
 from porter.errors import WrongUsage
@@ -173,7 +174,7 @@ def test_killed_at_any_moment_it_left_nothing_or_a_stack(project: Project) -> No
 
 def test_the_stacks_of_an_installed_porter_are_not_to_be_changed() -> None:
     with pytest.raises(WrongUsage, match="not yours to add to"):
-        new_target(Project(CHECKOUT / "porter" / "_data"), Request("foo"))
+        new_target(Project(Path(projects.__file__).parent / "_data"), Request("foo"))
 
 
 def test_the_command_writes_yaml_that_others_read_alike(project: Project) -> None:

@@ -205,8 +205,12 @@ def test_what_is_refused(project: Project, snapshot: Snapshot, common: Path, mon
     stray.unlink()
     monkeypatch.setattr("porter.project._PACKAGE", project.root)
     shutil.copytree(project.root, project.root / "_data", ignore=shutil.ignore_patterns("_data"))
+    packaged = Project(project.root / "_data")
+    before = inventory(packaged.root)
+    planned = rewrite.plan(packaged, {COMMON: patches}, snapshot)  # `porter export --check` asks no more
     with pytest.raises(WrongUsage, match="came with the installed porter"):
-        rewrite.plan(Project(project.root / "_data"), {}, snapshot)
+        rewrite.write(planned)
+    assert inventory(packaged.root) == before
 
 
 def test_a_file_changed_between_plan_and_write(project: Project, snapshot: Snapshot, common: Path) -> None:
