@@ -322,9 +322,8 @@ class History:
                 packs = sorted((inbox.path / "objects/pack").iterdir(), key=lambda path: path.suffix == ".idx")
                 for path in packs:  # a pack counts from when its index is there
                     path.rename(own / "objects/pack" / path.name)
-                for ref in ("shallow",):
-                    if (inbox.path / ref).exists():
-                        (inbox.path / ref).rename(own / ref)
+                if (inbox.path / "shallow").exists():
+                    (inbox.path / "shallow").rename(own / "shallow")
                 rows = inbox.text("for-each-ref", "--format=update %(refname) %(objectname)")
                 self.repository.run("update-ref", "--stdin", stdin=f"{rows}\n".encode())
         except OSError as error:

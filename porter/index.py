@@ -12,14 +12,13 @@ import hashlib
 import io
 import os
 import re
-import struct
 import subprocess
 import sys
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from porter.assets.archive import UNREADABLE
 from porter.errors import CheckFailed, SurroundingsFailed
 from porter.lock import Edit, IndexSource, Pin, Wheel
 from porter.objects import Object, blob
@@ -29,17 +28,6 @@ from porter.progress import Progress
 _LARGEST = 32 << 20
 # pip has time-outs and retries of its own, as the user set them; this ends only what hangs all the same.
 _PATIENCE = 900.0
-# What zipfile raises when an archive's bytes make no sense.
-_UNREADABLE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    NotImplementedError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
-)
 
 
 def fetch(source: IndexSource, pin: Pin, folder: Path, progress: Progress) -> dict[str, Object]:
@@ -139,7 +127,7 @@ def _files(wheel: Wheel, data: bytes) -> Iterator[tuple[str, bytes]]:
                     for edit in part.edits:
                         content = apply(edit, content)
                     yield path, content
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise CheckFailed(f"{wheel.requirement} is not a wheel that can be read", str(error)) from error
 
 
