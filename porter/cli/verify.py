@@ -43,8 +43,11 @@ if TYPE_CHECKING:
 @click.option(
     "--timeout", type=click.FloatRange(1), default=300.0, show_default=True, help="Seconds that one program may take."
 )
-@click.option("--json", "json_file", metavar="FILE", type=FOLDER, help="Write the report here, for programs.")
-@click.option("--html", "html_file", metavar="FILE", type=FOLDER, help="Write the report here, for people.")
+@click.option(
+    "--weights", metavar="FILE", type=FOLDER, help="The check detect: show what this checkpoint sees in bus.jpg, too."
+)
+@click.option("--json", "json_file", metavar="FILE", type=FOLDER, help="Write the record here, for `porter report`.")
+@click.option("--html", "html_file", metavar="FILE", type=FOLDER, help="Write the page of `porter report` here.")
 @click.option(
     "--data",
     type=click.Choice(["auto", "coco128", "scenes"]),
@@ -69,6 +72,7 @@ def verify(
     python: str,
     jobs: int | None,
     timeout: float,
+    weights: Path | None,
     json_file: Path | None,
     html_file: Path | None,
     data: str,
@@ -89,16 +93,20 @@ def verify(
     from porter.progress import Terminal
     from porter.project import Project
 
-    request = Request(target, tree, device, profile, level, checks, python, jobs or 0, timeout, keep, data)
+    request = Request(target, tree, device, profile, level, checks, python, jobs or 0, timeout, keep, data, weights)
     if necessity or patches:
-        if tree or checks or html_file or not necessity:
+        if tree or checks or html_file or weights or not necessity:
             raise click.UsageError("--necessity makes its own trees and chooses checks itself; --patch goes with it.")
         _necessity(request, patches, json_file)
+    project = Project.find()
     with Terminal() as progress:
-        made = run(Project.find(), request, progress, progress.say, lambda found: _print_outcome(found, progress))
-    for file, text in (json_file, made.json()), (html_file, made.html()):
-        if file:
-            write(file, text.encode())
+        made = run(project, request, progress, progress.say, lambda found: _print_outcome(found, progress))
+    if json_file:
+        write(json_file, made.json().encode("utf-8", "backslashreplace"))
+    if html_file:
+        from porter.commands.report import page_of
+
+        write(html_file, page_of(project, made.json()).encode("utf-8", "backslashreplace"))
     click.echo(made.summary)
     raise SystemExit(1 if made.failed else 0)
 

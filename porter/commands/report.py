@@ -1,0 +1,49 @@
+"""Make one page of records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from porter.errors import WrongUsage
+from porter.patch import Patch
+from porter.project import Project
+from porter.report import page, records
+from porter.report.records import Record
+from porter.stack import Stack, available
+
+
+def report(project: Project, files: Sequence[Path], targets: Sequence[str] = ()) -> str:
+    """The page of the records in ``files``.
+
+    Args:
+        files: what ``porter verify``, ``bench`` and ``drift`` wrote, in any order.
+        targets: whose patches are listed; by default those that the records are about.
+
+    Raises:
+        WrongUsage: a file is no record, or is damaged; there is no such target.
+        CheckFailed: a stack is malformed.
+        SurroundingsFailed: a file cannot be read.
+    """
+    if not files:
+        raise WrongUsage("no record named", hint="porter verify --json FILE writes one.")
+    return _page(project, [records.load(path) for path in files], targets)
+
+
+def page_of(project: Project, text: str) -> str:
+    """The page of one record that has just been made, as its file would hold it."""
+    return _page(project, [records.of(json.loads(text), Path("this run"))], ())
+
+
+def _page(project: Project, found: Sequence[Record], targets: Sequence[str]) -> str:
+    return page.page(found, _patches(project, targets or _ours(project, page.targets_of(found))))
+
+
+def _ours(project: Project, named: Sequence[str]) -> list[str]:
+    """Those of the targets that there is a stack for here: a record may come from another checkout."""
+    return [name for name in named if name in available(project.patches)]
+
+
+def _patches(project: Project, targets: Sequence[str]) -> tuple[Patch, ...]:
+    return Stack.load(project, targets).patches if targets else ()
