@@ -7,7 +7,7 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import pytest
 from sources import git
 from stacks import CHECKOUT, porter
 
-from porter.cli import cli
+import porter as package
+from porter.cli import cli, main
 from porter.project import Project
 from porter.trace import discreet
 
@@ -46,6 +47,23 @@ def on_a_terminal(*args: object, cwd: Path, **env: str) -> tuple[int, str]:
     return process.wait(300), seen.decode()
 
 
+Said = Callable[..., "tuple[int, str, str]"]
+
+
+@pytest.fixture
+def said(capfd: pytest.CaptureFixture[str]) -> Said:
+    """Exit status and both outputs of ``porter ARGS`` in this process, in the current folder."""
+
+    def run(*args: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main(list(map(str, args)))
+        assert isinstance(left.value.code, int)
+        return (left.value.code, *capfd.readouterr())
+
+    return run
+
+
 # -- quiet and verbose ----------------------------------------------------------------------------------------
 
 
@@ -58,25 +76,23 @@ def test_every_command_can_be_quiet_and_verbose() -> None:
 
 
 @pytest.mark.parametrize("words", [["-q", "apply"], ["apply", "--quiet"]])
-def test_quiet_says_nothing_when_all_is_well(warm: None, project: Project, tmp_path: Path, words: list[str]) -> None:
+def test_quiet_says_nothing_when_all_is_well(warm: None, said: Said, tmp_path: Path, words: list[str]) -> None:
     tree = tmp_path / "tree"
-    done = porter(*words, "--target", "mlu", tree, cwd=project.root)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert said(*words, "--target", "mlu", tree) == (0, "", "")
     for command in (["lint"], ["lock"], ["upstream", "verify"], ["export", tree], ["revert", tree],
                     ["data", "make", "--images", "2", tmp_path / "scenes"]):  # fmt: skip
-        done = porter(*command, "-q", cwd=project.root)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), command
+        assert said(*command, "-q") == (0, "", ""), command
 
 
-def test_quiet_keeps_results_and_errors(warm: None, project: Project, clone: Path) -> None:
-    assert porter("-q", "status", clone, cwd=project.root).stdout == porter("status", clone, cwd=project.root).stdout
-    assert porter("-q", "show", "mlu/1", cwd=project.root).stdout.startswith("# mlu/0001")
-    assert "'npu'" in porter("-q", "apply", "--target", "npu", "x", cwd=project.root).stderr
+def test_quiet_keeps_results_and_errors(warm: None, project: Project, clone: Path, said: Said) -> None:
+    assert said("-q", "status", clone) == said("status", clone)
+    assert said("-q", "show", "mlu/1")[1].startswith("# mlu/0001")
+    assert "'npu'" in said("-q", "apply", "--target", "npu", "x")[2]
     patch = project.patches / "mlu/0001-Register-the-MLU.patch"
     patch.write_text(patch.read_text().replace("Reason: device", "Reason: none"))
-    done = porter("-q", "lint", cwd=project.root)
-    assert (done.returncode, "Reason: 'none'" in done.stdout, done.stderr) == (1, True, "")
-    assert porter("lint", cwd=project.root).stderr.endswith("finding(s)\n")
+    code, out, errors = said("-q", "lint")
+    assert (code, "Reason: 'none'" in out, errors) == (1, True, "")
+    assert said("lint")[2].endswith("finding(s)\n")
 
 
 def test_quiet_has_no_bar_and_no_note(project: Project, tmp_path: Path, made: Path) -> None:
@@ -117,8 +133,8 @@ def test_passwords_are_not_told() -> None:
     assert discreet("mail a@b.c") == "mail a@b.c"
 
 
-def test_both_at_once(tmp_path: Path) -> None:
-    for words in (["-q", "targets", "-v"], ["targets", "-q", "-v"], ["-v", "-q", "targets"]):
+def test_both_at_once() -> None:
+    for words in (["-q", "targets", "-v"], ["targets", "-v", "-q"]):
         done = porter(*words, cwd=CHECKOUT)
         assert (done.returncode, "do not go together" in done.stderr) == (2, True)
 
@@ -128,18 +144,22 @@ def test_both_at_once(tmp_path: Path) -> None:
 
 @pytest.fixture
 def tree(warm: None, project: Project, tmp_path: Path) -> Path:
-    assert porter("apply", "-q", "--target", "mlu", tmp_path / "tree", cwd=project.root).returncode == 0
-    return tmp_path / "tree"
+    return package.apply("mlu", tmp_path / "tree", project=project).path
 
 
-def record(*args: object, cwd: Path, code: int = 0) -> Any:
+@pytest.fixture
+def record(said: Said) -> Callable[..., Any]:
     """What a command prints with --json: one JSON document and nothing else."""
-    done = porter(*args, cwd=cwd)
-    assert done.returncode == code, done.stdout + done.stderr
-    return json.loads(done.stdout)
+
+    def run(*args: object, code: int = 0) -> Any:
+        found = said(*args)
+        assert found[0] == code, found
+        return json.loads(found[1])
+
+    return run
 
 
-def test_every_record_says_what_it_is(tree: Path, project: Project, tmp_path: Path) -> None:
+def test_every_record_says_what_it_is(tree: Path, record: Callable[..., Any], tmp_path: Path) -> None:
     scenes = tmp_path / "scenes"
     for kind, words in (
         ("status", ["status", "--json", tree]),
@@ -157,10 +177,10 @@ def test_every_record_says_what_it_is(tree: Path, project: Project, tmp_path: Pa
         ("audit", ["audit", "--json", "-", tree]),
         ("revert", ["revert", "--json", tree]),
         ("bump", ["bump", "--json", "--dry-run", "v6.0"]),
-    ):  # fmt: skip
-        found = record(*words, cwd=project.root, code=1 if kind == "audit" else 0)
+    ):
+        found = record(*words)
         assert (found["kind"], found["schema"], next(iter(found))) == (kind, 1, "kind"), words
-    assert {(each["kind"], each["schema"]) for each in record("targets", "--json", cwd=project.root)} == {("target", 1)}
+    assert {(each["kind"], each["schema"]) for each in record("targets", "--json")} == {("target", 1)}
 
 
 def test_every_command_that_finds_something_has_a_record() -> None:
@@ -170,21 +190,22 @@ def test_every_command_that_finds_something_has_a_record() -> None:
             assert "--json" in {name for parameter in command.params for name in parameter.opts}, path
 
 
-def test_records_hold_what_was_found(tree: Path, project: Project) -> None:
-    made = record("apply", "--json", "--target", "mlu", tree, cwd=project.root)
+def test_records_hold_what_was_found(tree: Path, project: Project, record: Callable[..., Any]) -> None:
+    made = record("apply", "--json", "--target", "mlu", tree)
     assert (made["how"], made["targets"], made["commit"]) == ("already", ["mlu"], git("rev-parse", "HEAD", cwd=tree))
     assert made["patches"][0]["subject"] == "Import the accelerator"
-    shown = record("show", "mlu/1", "--json", cwd=project.root)
+    shown = record("show", "mlu/1", "--json")
     assert shown["text"] == (project.patches / "mlu" / "0001-Register-the-MLU.patch").read_text()
     assert ["Stack", "mlu"] in shown["trailers"]
     (tree / "train.py").write_text((tree / "train.py").read_text() + "# more\n")
-    changed = record("export", "--check", "--json", "--into", "mlu/2", tree, cwd=project.root, code=1)
+    git("commit", "-q", "-a", "--fixup=HEAD", cwd=tree)
+    changed = record("export", "--check", "--json", tree, code=1)
     assert {"path": "patches/mlu/0002-Know-the-MLU-at-the-top.patch", "change": "changed"} in changed["edits"]
     patch = project.patches / "mlu/0001-Register-the-MLU.patch"
     patch.write_text(patch.read_text().replace("Reason: device", "Reason: none"))
-    (found, *_) = record("lint", "--json", cwd=project.root, code=1)["findings"]
+    (found, *_) = record("lint", "--json", code=1)["findings"]
     assert (found["file"], found["line"]) == ("patches/mlu/0001-Register-the-MLU.patch", 0)
-    assert record("lock", "--check", "--json", cwd=project.root, code=1)["stale"] == ["mlu", "mlu+tpu"]
+    assert record("lock", "--check", "--json", code=1)["stale"] == ["mlu", "mlu+tpu"]
 
 
 def test_a_path_that_is_no_text_is_escaped(warm: None, project: Project, tmp_path: Path) -> None:
@@ -192,18 +213,17 @@ def test_a_path_that_is_no_text_is_escaped(warm: None, project: Project, tmp_pat
     env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     command = [sys.executable, "-m", "porter", "apply", "--json", "--target", "mlu", folder]
     done = subprocess.run(command, cwd=project.root, env=env, capture_output=True, check=True)
-    assert json.loads(done.stdout)["path"].endswith("tr\\udcffee")
+    assert json.loads(done.stdout)["path"].endswith("tr\udcffee")  # as Python holds such a path
 
 
 # -- colour and bars ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", [["status"], ["audit"], ["lint"], ["targets"], ["doctor"], ["--help"]])
-def test_no_colour_without_a_terminal_or_against_ones_will(tree: Path, project: Project, words: list[str]) -> None:
-    command = [*words, tree] if words[0] in ("status", "audit") else words
-    done = porter(*command, cwd=project.root)
-    assert "\x1b" not in done.stdout + done.stderr
-    _, seen = on_a_terminal(*command, cwd=project.root, NO_COLOR="1")
-    assert not [code for code in ("\x1b[1m", "\x1b[2m", "\x1b[3") if code in seen], seen
-    _, seen = on_a_terminal(*command, cwd=project.root)
-    assert ("\x1b[" in seen) == (words[0] in ("status", "audit", "targets", "doctor"))
+def test_no_colour_without_a_terminal_or_against_ones_will(tree: Path, project: Project) -> None:
+    for words, painted in ((["status", tree], True), (["targets"], True), (["lint"], False), (["--help"], False)):
+        done = porter(*words, cwd=project.root)
+        assert "\x1b" not in done.stdout + done.stderr
+        _, seen = on_a_terminal(*words, cwd=project.root, NO_COLOR="1")
+        assert not [code for code in ("\x1b[1m", "\x1b[2m", "\x1b[3") if code in seen], seen
+        _, seen = on_a_terminal(*words, cwd=project.root)
+        assert ("\x1b[1m" in seen or "\x1b[32m" in seen) == painted
