@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from porter.progress import Progress
 
 
-def doctor(target: str = "", *, python: str | None = None, project: AnyProject = None) -> Diagnosis:
+def doctor(
+    target: str = "", *, python: str | None = None, project: AnyProject = None, progress: Progress | None = None
+) -> Diagnosis:
     """Look at the machine, the driver, the cards and an interpreter by using them, and judge; changes nothing.
 
     Args:
@@ -31,7 +33,7 @@ def doctor(target: str = "", *, python: str | None = None, project: AnyProject =
     """
     from porter.commands.doctor import doctor as run
 
-    return run(find(project), target, python or sys.executable)
+    return run(find(project), target, python or sys.executable, progress=progress)
 
 
 def prepare(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.cli.shared import JSON, complete_target, print_json, tell
+from porter.cli.shared import JSON, complete_target, print_json, tell, terminal
 
 if TYPE_CHECKING:
     from porter.commands.doctor import Diagnosis
@@ -31,7 +31,8 @@ def doctor(target: str, python: str, as_json: bool) -> None:
     """
     from porter.api import doctor as run
 
-    found = run(target, python=python)
+    with terminal() as progress:
+        found = run(target, python=python, progress=progress)
     if as_json:
         print_json("doctor", found.record())
     else:

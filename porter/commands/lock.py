@@ -90,7 +90,11 @@ def updated(project: Project, upstream: str | None = None, progress: Progress | 
     lock = Lock.load(project.lock_path)
     parts = load_parts(project)
     surveyor = Surveyor(lock, obtain(lock, upstream, progress=progress))
-    return lock, replace(lock, stacks={stack.key: surveyor.survey(stack) for stack in stacks(parts)})
+    whole, found = stacks(parts), {}
+    for number, stack in enumerate(whole):
+        (progress or Progress()).step("building the stacks", number, len(whole))
+        found[stack.key] = surveyor.survey(stack)
+    return lock, replace(lock, stacks=found)
 
 
 def lock(
