@@ -14,20 +14,14 @@ from porter.progress import Progress
 
 
 @dataclass(frozen=True)
-class Laid:
-    """A data set that is there now.
+class Laid(published.Fetched):
+    """A data set that is there now, and how to train on it.
 
     Attributes:
-        path: its folder.
-        how: ``fetched`` or ``there already``.
-        trust: of each archive, in words, what its digest was held to.
         place: where v6.0 finds it: the folder itself or a link to it; the folder if v6.0 does not find it.
         data: what ``train.py --data`` takes; empty: v6.0's yaml does not find it and it has none of its own.
     """
 
-    path: Path
-    how: str
-    trust: tuple[str, ...]
     place: Path
     data: str
 
