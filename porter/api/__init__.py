@@ -27,7 +27,7 @@ from porter.api.lifecycle import (
     new_target,
 )
 from porter.api.machine import doctor, prepare, train
-from porter.api.proof import audit, bench, necessity, verify
+from porter.api.proof import audit, bench, necessity, report, verify
 from porter.api.stacks import lint, lock, show, targets
 from porter.api.tree import apply, revert, status
 
@@ -51,6 +51,7 @@ __all__ = [
     "necessity",
     "new_target",
     "prepare",
+    "report",
     "revert",
     "show",
     "status",

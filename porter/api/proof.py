@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from porter.api.given import AnyPath, AnyProject, Names, find, names, path
 if TYPE_CHECKING:
     from porter.commands.bench import Result
     from porter.commands.necessity import Necessity, Verdict
+    from porter.commands.report import Recorded
     from porter.lifecycle.audit import Audit
     from porter.progress import Progress
     from porter.verify.report import Outcome, Report
@@ -30,6 +32,7 @@ def verify(
     timeout: float = 300.0,
     keep: bool = False,
     data: str = "auto",
+    weights: AnyPath | None = None,
     begun: Callable[[str], None] = lambda line: None,
     ended: Callable[[Outcome], None] = lambda outcome: None,
     project: AnyProject = None,
@@ -48,6 +51,7 @@ def verify(
         timeout: seconds that one program may take.
         keep: leave the folder that the checks worked in.
         data: ``coco128``, ``scenes`` (drawn here), or ``auto``: coco128 where it can be had.
+        weights: a checkpoint that sees something: the check ``detect`` shows what it sees in v6.0's picture.
         begun: gets the first lines; ``ended``: gets each outcome as it comes.
 
     Returns:
@@ -73,6 +77,7 @@ def verify(
         timeout=timeout,
         keep=keep,
         data=data,
+        weights=path(weights),
     )
     return run(find(project), request, progress or Progress(), begun, ended)
 
@@ -220,3 +225,21 @@ def audit(
     from porter.lifecycle.audit import audit as run
 
     return run(find(project), path(tree), names(targets), baseline, upstream, progress)
+
+
+def report(records: Sequence[AnyPath | Recorded], targets: Names = (), *, project: AnyProject = None) -> str:
+    """One HTML page of what verify, necessity, bench and drift found; it needs no network and runs no script.
+
+    Args:
+        records: what these functions returned, or files that the commands wrote, in any order.
+        targets: whose patches are listed; none: those that the records are about.
+
+    Raises:
+        WrongUsage: a file is no record, or is damaged; there is no such target.
+        CheckFailed: a stack is malformed.
+        SurroundingsFailed: a file cannot be read.
+    """
+    from porter.commands.report import report as run
+
+    given = [Path(each) if isinstance(each, (str, os.PathLike)) else each for each in records]
+    return run(find(project), given, names(targets))

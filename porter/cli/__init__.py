@@ -26,6 +26,7 @@ from porter.cli import (
     drift,
     new_target,
     prepare,
+    report,
     stacks,
     train,
     tree,
@@ -88,6 +89,7 @@ _COMMANDS: dict[str, dict[click.Command, str]] = {
         verify.verify: "Prove that it trains, on a card or an emulated one.",
         bench.bench: "Measure how fast it trains.",
         audit.audit: "Find what in it names a device, ported or not.",
+        report.report: "Make one page of what verify, bench and drift found.",
     },
     "The patches": {
         stacks.targets: "List the device families that there are stacks for.",

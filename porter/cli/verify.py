@@ -37,9 +37,12 @@ if TYPE_CHECKING:
     "--timeout", type=click.FloatRange(1), default=300.0, show_default=True, help="Seconds that one program may take."
 )
 @click.option(
-    "--json", "json_file", metavar="FILE", type=FOLDER, help="Write the report here, for programs; - prints it."
+    "--weights", metavar="FILE", type=FOLDER, help="The check detect: show what this checkpoint sees in bus.jpg, too."
 )
-@click.option("--html", "html_file", metavar="FILE", type=FOLDER, help="Write the report here, for people.")
+@click.option(
+    "--json", "json_file", metavar="FILE", type=FOLDER, help="Write the record here, for `porter report`; - prints it."
+)
+@click.option("--html", "html_file", metavar="FILE", type=FOLDER, help="Write the page of `porter report` here.")
 @click.option(
     "--data",
     type=click.Choice(["auto", "coco128", "scenes"]),
@@ -64,6 +67,7 @@ def verify(
     python: str,
     jobs: int | None,
     timeout: float,
+    weights: Path | None,
     json_file: Path | None,
     html_file: Path | None,
     data: str,
@@ -83,19 +87,20 @@ def verify(
     how: dict[str, Any] = {"device": device, "profile": profile, "python": python, "jobs": jobs or 0}
     how.update(timeout=timeout, keep=keep, data=data)
     if necessity or patches:
-        if tree or checks or html_file or not necessity:
+        if tree or checks or html_file or weights or not necessity:
             raise click.UsageError("--necessity makes its own trees and chooses checks itself; --patch goes with it.")
         _necessity(target, patches, how, json_file)
-    say = json_file != STDOUT  # else the report is all that standard output gets
+    say = json_file != STDOUT  # else the record is all that standard output gets
     with terminal() as progress:
         made = api.verify(
-            target, tree, level=level, checks=checks, **how, progress=progress,
+            target, tree, level=level, checks=checks, **how, weights=weights, progress=progress,
             begun=progress.note if is_quiet() or not say else progress.say,
             ended=lambda found: _print_outcome(found, progress) if say else None,
         )  # fmt: skip
-    for file, text in (json_file, made.json()), (html_file, made.html()):
-        if file:
-            write_out(file, text.encode())
+    if json_file:
+        write_out(json_file, made.json().encode("utf-8", "backslashreplace"))
+    if html_file:
+        write_out(html_file, api.report([made]).encode("utf-8", "backslashreplace"))
     if say:
         click.echo(made.summary)
     raise SystemExit(1 if made.failed else 0)
