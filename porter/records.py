@@ -1,7 +1,7 @@
 """What porter says to programs: one JSON object, which says itself what it is.
 
-Every record has ``kind``, a word for what it is about, and ``schema``, which is raised when a field that was there
-means something else or is gone; fields may be added without that.
+Every record begins with ``kind``, a word for what it is about, ``schema``, and ``porter``, the version that made it.
+``schema`` is raised when a field that was there means something else or is gone; fields may be added without that.
 """
 
 from __future__ import annotations
@@ -13,9 +13,16 @@ from typing import Any
 SCHEMA = 1
 
 
+def heading(kind: str) -> dict[str, Any]:
+    """The fields that a record of this kind begins with."""
+    from porter import __version__
+
+    return {"kind": kind, "schema": SCHEMA, "porter": __version__}
+
+
 def labelled(kind: str, value: Mapping[str, Any]) -> dict[str, Any]:
-    """A record with its kind and schema in front; one that says them itself stays as it is."""
-    return {"kind": kind, "schema": SCHEMA, **value}
+    """A record with its heading; one that has one already stays as it is."""
+    return {**heading(kind), **value}
 
 
 def to_json(value: Any) -> str:
