@@ -24,7 +24,7 @@ from porter.commands.status import must_hold
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.progress import Progress
 from porter.project import Project
-from porter.report.records import heading
+from porter.records import heading
 from porter.stack import available
 from porter.target import Target
 from porter.verify.child import Children

@@ -23,7 +23,7 @@ from porter.omission import without
 from porter.patch import Patch
 from porter.progress import Progress
 from porter.project import Project
-from porter.report.records import heading
+from porter.records import heading
 from porter.snapshot import Snapshot
 from porter.stack import Stack
 from porter.target import Target

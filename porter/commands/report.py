@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 from porter.errors import WrongUsage
 from porter.patch import Patch
@@ -14,11 +15,18 @@ from porter.report.records import Record
 from porter.stack import Stack, available
 
 
-def report(project: Project, files: Sequence[Path], targets: Sequence[str] = ()) -> str:
-    """The page of the records in ``files``.
+class Recorded(Protocol):
+    """What verify, necessity, bench and drift return."""
+
+    def record(self) -> dict[str, Any]:
+        """Itself as plain data."""
+
+
+def report(project: Project, given: Sequence[Path | Recorded], targets: Sequence[str] = ()) -> str:
+    """The page of some records.
 
     Args:
-        files: what ``porter verify``, ``bench`` and ``drift`` wrote, in any order.
+        given: files that ``porter verify``, ``bench`` and ``drift`` wrote, or what they returned, in any order.
         targets: whose patches are listed; by default those that the records are about.
 
     Raises:
@@ -26,14 +34,15 @@ def report(project: Project, files: Sequence[Path], targets: Sequence[str] = ())
         CheckFailed: a stack is malformed.
         SurroundingsFailed: a file cannot be read.
     """
-    if not files:
+    if not given:
         raise WrongUsage("no record named", hint="porter verify --json FILE writes one.")
-    return _page(project, [records.load(path) for path in files], targets)
+    return _page(project, [_record(each) for each in given], targets)
 
 
-def page_of(project: Project, text: str) -> str:
-    """The page of one record that has just been made, as its file would hold it."""
-    return _page(project, [records.of(json.loads(text), Path("this run"))], ())
+def _record(given: Path | Recorded) -> Record:
+    if isinstance(given, Path):
+        return records.load(given)
+    return records.of(json.loads(json.dumps(given.record())), Path("this run"))  # as its file would hold it
 
 
 def _page(project: Project, found: Sequence[Record], targets: Sequence[str]) -> str:

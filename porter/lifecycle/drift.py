@@ -30,7 +30,7 @@ from porter.objects import Entry
 from porter.patch import Patch
 from porter.progress import Progress
 from porter.project import Project
-from porter.report.records import heading
+from porter.records import heading
 from porter.stack import Contents, Stack, available
 
 LETTERS = {"a": APPLIES, "o": OFFSET, "m": MERGED, "c": CONFLICT, "t": TAKEN}

@@ -14,19 +14,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from porter.errors import SurroundingsFailed, WrongUsage
+from porter.records import SCHEMA
 
-SCHEMA = 1  # raised when a field changes its meaning or goes
 KINDS = ("verify", "necessity", "bench", "drift")
 _WRITES = "porter verify --json FILE, porter bench --json > FILE and porter drift --json FILE write records."
 _MOST = 64 << 20  # bytes of a file: a record has a few hundred thousand
-
-
-def heading(kind: str) -> dict[str, Any]:
-    """The fields that a record of this kind begins with."""
-    from porter import __version__
-
-    assert kind in KINDS
-    return {"kind": kind, "schema": SCHEMA, "porter": __version__}
 
 
 @dataclass(frozen=True)

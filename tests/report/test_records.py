@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from porter.errors import WrongUsage
-from porter.report.records import KINDS, SCHEMA, Field, heading, load
+from porter.records import SCHEMA, heading
+from porter.report.records import KINDS, Field, load
 
 from . import made
 
