@@ -1,0 +1,93 @@
+"""docs/tutorial.ipynb, executed on the emulated device, shows what it says; so does the example in docs/emulated.md.
+
+The notebook is kept without outputs: they hold times and paths of one machine, and would say nothing that this test
+does not see anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from porter.lock import Lock
+
+from .pages import ROOT, blocks
+from .shell import environment, type_in
+
+pytestmark = pytest.mark.device
+NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
+# utils_mlu/metric.py of Cambricon's exercise
+BENCHMARK = {"net", "batch_size", "cards", "precision", "DPF_mode", "batch_time_avg", "batch_time_var",
+             "hardware_time_avg", "hardware_time_var", "throughput", "date", "device", "dataset"}  # fmt: skip
+ACCURACY = {"net", "accuracy", "date", "device", "dataset"}
+
+
+@pytest.fixture
+def user(
+    lock: Lock, upstream: Path, built_emulator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    """A new user's environment, in which the device need not be compiled again."""
+    env = environment(tmp_path / "home", lock, upstream)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "emulator").symlink_to(built_emulator.parent)
+    return {**env, "PORTER_CACHE": str(cache)}
+
+
+def test_the_notebook(user: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    for name, value in user.items():
+        monkeypatch.setenv(name, value)  # the kernel's
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    said = ["".join(out.get("text", "") for out in cell.outputs) for cell in cells]
+    assert said[0] == "EMULATED MLU370\n"
+    assert "training on the EMULATED mlu can work here" in said[1]
+    trainings = [text for cell, text in zip(cells, said) if "porter train" in cell.source]
+    assert len(trainings) == 3 and all("EMULATED MLU370" in text for text in trainings)
+    assert "Resuming training from" in trainings[2]
+    results = json.loads(next(text for cell, text in zip(cells, said) if "json.dumps" in cell.source))
+    _check(results)
+    assert any("image/jpeg" in out.get("data", {}) for out in cells[-1].outputs)
+    run = tmp_path / "home" / "porter-tutorial" / "yolov5" / "runs" / "train"
+    assert (run / "first" / "weights" / "best.pt").is_file() and (run / "second" / "results.csv").is_file()
+
+
+def _check(results: dict[str, Any]) -> None:
+    benchmark, accuracy = results["benchmark"], results["accuracy"]
+    assert set(benchmark) == BENCHMARK and set(accuracy) == ACCURACY
+    assert "EMULATED" in benchmark["device"] and "EMULATED" in accuracy["device"]
+    assert (benchmark["net"], benchmark["batch_size"], benchmark["cards"]) == ("yolov5n", 16, 1)
+    assert benchmark["precision"] == "fp32" and benchmark["throughput"] > 0
+    assert 0 < benchmark["hardware_time_avg"] <= benchmark["batch_time_avg"]
+    losses = results["losses"]
+    assert len(losses) == 3 and losses[-1] < losses[0]
+
+
+def test_the_notebook_is_kept_without_outputs() -> None:
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == [] and cell["execution_count"] is None
+        else:
+            assert re.search(r"[\u4e00-\u9fff]", cell["source"]) and re.search(r"[A-Za-z]{3}", cell["source"])
+
+
+def test_the_example_of_the_emulated_device(user: dict[str, str], tmp_path: Path) -> None:
+    (example,) = blocks(ROOT / "docs" / "emulated.md", "python")
+    (tmp_path / "example.py").write_text(example.text, encoding="utf-8")
+    made = ["porter apply --target mlu yolov5", "porter data make --images 8 --size 96x96 --classes 4 scenes"]
+    done = type_in([*made, f"{sys.executable} example.py"], tmp_path, user)
+    assert not done.failed, done.text
+    assert done.text.splitlines()[-1] == "EMULATED MLU370", done.text
