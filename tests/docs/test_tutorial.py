@@ -72,7 +72,8 @@ def _check(results: dict[str, Any]) -> None:
     assert benchmark["precision"] == "fp32" and benchmark["throughput"] > 0
     assert 0 < benchmark["hardware_time_avg"] <= benchmark["batch_time_avg"]
     losses = results["losses"]
-    assert len(losses) == 3 and losses[-1] < losses[0]
+    assert len(losses) == 4 and losses[2] < losses[1] < losses[0]
+    assert losses[3] == losses[2]  # the third epoch once more, in the resumed run
 
 
 def test_the_notebook_is_kept_without_outputs() -> None:
@@ -87,7 +88,7 @@ def test_the_notebook_is_kept_without_outputs() -> None:
 def test_the_example_of_the_emulated_device(user: dict[str, str], tmp_path: Path) -> None:
     (example,) = blocks(ROOT / "docs" / "emulated.md", "python")
     (tmp_path / "example.py").write_text(example.text, encoding="utf-8")
-    made = ["porter apply --target mlu yolov5", "porter data make --images 8 --size 96x96 --classes 4 scenes"]
-    done = type_in([*made, f"{sys.executable} example.py"], tmp_path, user)
+    done = type_in([f"{sys.executable} example.py"], tmp_path, user)
     assert not done.failed, done.text
-    assert done.text.splitlines()[-1] == "EMULATED MLU370", done.text
+    assert "\nEMULATED MLU370 torch.Size([4, 3])\n" in done.text
+    assert "'aten::addmm.out'" in done.text.splitlines()[-1], done.text
