@@ -19,7 +19,6 @@ from porter.lock import Lock
 from .pages import ROOT, blocks
 from .shell import environment, type_in
 
-pytestmark = pytest.mark.device
 NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
 # utils_mlu/metric.py of Cambricon's exercise
 BENCHMARK = {"net", "batch_size", "cards", "precision", "DPF_mode", "batch_time_avg", "batch_time_var",
@@ -39,6 +38,7 @@ def user(
     return {**env, "PORTER_CACHE": str(cache)}
 
 
+@pytest.mark.device
 def test_the_notebook(user: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import nbformat
     from nbclient import NotebookClient
@@ -85,6 +85,7 @@ def test_the_notebook_is_kept_without_outputs() -> None:
             assert re.search(r"[\u4e00-\u9fff]", cell["source"]) and re.search(r"[A-Za-z]{3}", cell["source"])
 
 
+@pytest.mark.device
 def test_the_example_of_the_emulated_device(user: dict[str, str], tmp_path: Path) -> None:
     (example,) = blocks(ROOT / "docs" / "emulated.md", "python")
     (tmp_path / "example.py").write_text(example.text, encoding="utf-8")
