@@ -24,7 +24,7 @@ PAGES = (*READMES, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md
 # Why a block is parsed and not run -> who runs the like of it, and when
 REASONS = {
     "needs a card": "nobody here: the same commands run on emulated devices in verify's checks and in the tutorial",
-    "takes minutes": ".ci/run makes each of these, or its like, in a step of its own",
+    "takes minutes": ".ci/run makes each or its like in a step of its own; tests/upstream/test_bench.py measures",
     "downloads gigabytes": "tests/assets drive the same downloads from servers on the loopback interface",
     "needs GitHub": "tests/lifecycle run the same verbs on upstream's history, where it is not to be had on another",
     "needs several machines": "tests/commands/test_train.py looks at what runs; verify's check ddp runs two processes",
