@@ -70,7 +70,7 @@ def _check(results: dict[str, Any]) -> None:
     assert "EMULATED" in benchmark["device"] and "EMULATED" in accuracy["device"]
     assert (benchmark["net"], benchmark["batch_size"], benchmark["cards"]) == ("yolov5n", 16, 1)
     assert benchmark["precision"] == "fp32" and benchmark["throughput"] > 0
-    assert 0 < benchmark["hardware_time_avg"] <= benchmark["batch_time_avg"]
+    assert benchmark["hardware_time_avg"] > 0 and benchmark["batch_time_avg"] > 0
     losses = results["losses"]
     assert len(losses) == 4 and losses[2] < losses[1] < losses[0]
     assert losses[3] == losses[2]  # the third epoch once more, in the resumed run
