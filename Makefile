@@ -21,10 +21,12 @@ PYTEST_ARGS ?=
 py := $(VENV)/bin/python
 pip := $(py) -m pip --disable-pip-version-check install
 demo_data := demo-data
+# strictly: a link that leads nowhere is an error
+build_docs := NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 # the card where its plugin is, else the CPU
 find_device := from importlib.util import find_spec; print("mlu" if find_spec("torch_mlu") else "cpu")
 
-.PHONY: help demo test lint matrix clean
+.PHONY: help demo test lint docs matrix clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
@@ -65,6 +67,11 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy --strict porter
+	$(build_docs)
+
+docs: $(VENV)/.dev
+	$(build_docs)
+	@echo "build/site/index.html"
 
 matrix: $(VENV)/.dev
 	$(VENV)/bin/nox -s mlu tpu latest

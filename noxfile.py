@@ -23,6 +23,7 @@ from platformdirs import user_cache_path
 
 ROOT = Path(__file__).parent
 TESTS = ("pytest>=8.0", "hypothesis>=6.100")  # what the tests need beside porter and the tree
+NOTEBOOK = ("ipykernel>=6.20", "nbclient>=0.8")  # for docs/tutorial.ipynb, which needs torch 2.1
 LATEST = ("torch==2.13.0",)
 
 nox.needs_version = ">=2024.4.15"
@@ -126,17 +127,18 @@ def latest(session: nox.Session) -> None:
     """Python 3.11, torch 2.13.0, no torchvision, the newest of the rest."""
     with FileLock(f"{session.virtualenv.location}.lock"):
         prepare(session, LATEST, "")
-        session.install(".[train]")
+        session.install(".[train]", *NOTEBOOK)
         run_tests(session, ())
         check(session, "2.13.0", torchvision=False)
 
 
 @nox.session(python=interpreter("3.11"))
 def lint(session: nox.Session) -> None:
-    """ruff and mypy, as `make lint` runs them."""
+    """ruff, mypy and the site, as `make lint` runs them."""
     with FileLock(f"{session.virtualenv.location}.lock"):
         prepare(session, LATEST, "")
         session.install("-e", ".[dev]")
         session.run("ruff", "check", ".")
         session.run("ruff", "format", "--check", ".")
         session.run("mypy", "--strict", "porter")
+        session.run("mkdocs", "build", "--strict", "--quiet")

@@ -1,4 +1,9 @@
-"""Fixtures that more than one test module uses."""
+"""Fixtures that more than one test module uses.
+
+The emulated device is built once a session, for the interpreter that runs the tests.  Under a torch that is too old
+for it, the tests marked ``device`` are deselected, and the one that sees the refusal runs instead (``too_old``).
+Environment: PORTER_TEST_EMULATOR_CACHE, a cache to build in that outlives the session.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,9 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -22,6 +29,34 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # nohup does the same with SIGHUP. A handler, even one that does nothing, is not inherited.
 if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
+
+NEW_ENOUGH = tuple(map(int, version("torch").split(".")[:2])) >= (2, 1)  # for the emulated device
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "device: needs a torch that the device can be built for")
+    config.addinivalue_line("markers", "too_old: needs a torch that is too old for the device")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    other = "too_old" if NEW_ENOUGH else "device"
+    out = [item for item in items if item.get_closest_marker(other)]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if not item.get_closest_marker(other)]
+
+
+@pytest.fixture(scope="session")
+def emulator_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    given = os.environ.get("PORTER_TEST_EMULATOR_CACHE")
+    return Path(given) if given else tmp_path_factory.mktemp("emulator")
+
+
+@pytest.fixture(scope="session")
+def built_emulator(emulator_cache: Path) -> Path:
+    from porter.emulator import build
+
+    return build(Path(sys.executable), emulator_cache)
 
 
 @pytest.fixture

@@ -97,7 +97,18 @@ def test_the_sdist_holds_what_the_tests_need(built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    wanted = {"LICENSE", "README.md", "Makefile", "noxfile.py", "upstream.lock", "tests/test_packaging.py"}
+    wanted = {
+        "LICENSE",
+        "README.md",
+        "README.zh-CN.md",
+        "mkdocs.yml",
+        "docs/index.md",
+        "docs/tutorial.ipynb",
+        "Makefile",
+        "noxfile.py",
+        "upstream.lock",
+        "tests/test_packaging.py",
+    }
     assert wanted <= names
     assert not [name for name in names if "__pycache__" in name or name.startswith(("yolov5/", ".venv"))]
 
@@ -106,7 +117,7 @@ def test_metadata(metadata: email.message.Message) -> None:
     assert metadata["Name"] == "yolov5-porter"
     assert metadata["Requires-Python"] == ">=3.9"
     assert metadata["License-Expression"] == "GPL-3.0-only"
-    assert set(metadata.get_all("Provides-Extra", [])) == {"train", "dev"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {"train", "docs", "dev"}
 
 
 def requirements(metadata: email.message.Message) -> list[Requirement]:

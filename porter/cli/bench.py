@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Images in a batch.")
 @click.option("--workers", type=click.IntRange(0), default=8, show_default=True, help="Processes that load data.")
 @click.option("--data", metavar="YAML", type=FOLDER, help="A data set.  [default: scenes drawn for it]")
-@click.option("--precision", type=click.Choice(["fp32", "amp", "fp16"]), default="fp32", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "amp", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="amp is --pyamp; fp16, in a tree for tpu, is train_fp16.py.",
+)
 @click.option(
     "--against", default="", metavar="cpu|cuda|DIR", help="Measure this device, or this tree, in turn with it."
 )

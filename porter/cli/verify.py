@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     help="A device family of `porter targets`.",
 )
 @device_options
-@click.option("--level", type=click.Choice(["static", "smoke", "full"]), default="smoke", show_default=True)
+@click.option(
+    "--level",
+    type=click.Choice(["static", "smoke", "full"]),
+    default="smoke",
+    show_default=True,
+    help="static looks at files alone, smoke trains for about a minute, full makes every check.",
+)
 @click.option("--check", "checks", multiple=True, metavar="NAME", help="Make this check only; may be repeated.")
 @click.option("--python", metavar="EXE", default=sys.executable, help="Run the tree under this interpreter.")
 @click.option(
@@ -78,7 +84,7 @@ def verify(
 ) -> None:
     """Prove that TREE trains as on the target's device; without TREE, a tree made aside.
 
-    static looks at files alone; smoke trains for seconds; full makes every check. Exit code 1 if one fails.
+    Exit code 1 if a check fails. What cannot be shown on a device is said and is no failure.
 
     With --necessity each patch of the target's stack is left out in turn; exit code 1 if nothing misses one.
     """

@@ -1,9 +1,4 @@
-"""Fixtures of the tests of the emulated device: one build, and real child processes that find the device.
-
-The device is built once a session, for the interpreter that runs the tests.  Under a torch that is too old for it,
-the tests marked ``device`` are deselected, and the one that sees the refusal runs instead (marked ``too_old``).
-Environment: PORTER_TEST_EMULATOR_CACHE, a cache to build in that outlives the session.
-"""
+"""Fixtures of the tests of the emulated device: child processes that find the one that tests/conftest.py builds."""
 
 from __future__ import annotations
 
@@ -17,26 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from porter.emulator import Profile, build, environment, load_profile
+from porter.emulator import Profile, environment, load_profile
 
 DRIVERS = Path(__file__).with_name("drivers")
 PROFILES = ["mlu370", "bm1684x", "sg2260", "ascend910b"]
-NEW_ENOUGH = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 1)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "device: needs a torch that the device can be built for")
-    config.addinivalue_line("markers", "too_old: needs a torch that is too old for the device")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    other = "too_old" if NEW_ENOUGH else "device"
-    out = [item for item in items if item.get_closest_marker(other)]
-    if out:
-        config.hook.pytest_deselected(items=out)
-        items[:] = [item for item in items if not item.get_closest_marker(other)]
 
 
 @dataclass
@@ -55,14 +35,13 @@ class Done:
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    given = os.environ.get("PORTER_TEST_EMULATOR_CACHE")
-    return Path(given) if given else tmp_path_factory.mktemp("emulator")
+def cache(emulator_cache: Path) -> Path:
+    return emulator_cache
 
 
 @pytest.fixture(scope="session")
-def built(cache: Path) -> Path:
-    return build(Path(sys.executable), cache)
+def built(built_emulator: Path) -> Path:
+    return built_emulator
 
 
 def clean_environment() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""How the shipped stacks fare on upstream's later releases: the README's table, where upstream's history can be had."""
+"""How the shipped stacks fare on upstream's later releases: docs/upstream.md's table, where the history can be had."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from porter.lifecycle.replay import Course, Replay
 from porter.merge import CONFLICT, TAKEN
 from porter.stack import COMMON, available, load_parts
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "upstream.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| (\S+) \| (common|mlu|tpu) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", re.MULTILINE)
 # what tests/histories.py's own stacks do there, worked out by hand from its COMMITS
 SYNTHETIC = {
@@ -44,7 +44,7 @@ def expected(line: Line) -> dict[str, dict[str, tuple[int, ...]]]:
     if line.name == "synthetic":
         return SYNTHETIC
     found: dict[str, dict[str, tuple[int, ...]]] = {}
-    for release, stack, *counts in ROW.findall(README):
+    for release, stack, *counts in ROW.findall(PAGE):
         found.setdefault(release, {})[stack] = tuple(map(int, counts))
     return found
 
@@ -71,6 +71,6 @@ def test_a_release(which: str, release: str, bump_cache: Path, request: pytest.F
         assert sum(counts.values()) == sum(left_out.values()) == len(parts[stack])
     wanted = expected(line)[release]
     rows = [f"| {release} | {stack} | {' | '.join(map(str, counts))} |" for stack, counts in found.items()]
-    assert {stack: found[stack] for stack in wanted} == wanted, "README.md should say\n" + "\n".join(rows)
+    assert {stack: found[stack] for stack in wanted} == wanted, "docs/upstream.md should say\n" + "\n".join(rows)
     assert aim.licences.before == "GPL-3.0-only"
     assert aim.licences.changed is (line.name == "synthetic" and release == "v7.0")

@@ -223,7 +223,7 @@ def test_what_became_of_the_baseline(trees: dict[str, Tree], porter_env: Mapping
         f"Of the {len(states)} places in v6.0 that want porting, the tree for `mlu` and `tpu` routes "
         f"{counts['routed']}, has no more use for {counts['gone']} and allows {counts['allowed']}."
     )
-    assert said in " ".join((CHECKOUT / "README.md").read_text(encoding="utf-8").split())
+    assert said in " ".join((CHECKOUT / "docs" / "upstream.md").read_text(encoding="utf-8").split())
 
 
 MUTATIONS = {

@@ -1,0 +1,169 @@
+"""What the pages say in figures is compared with what it is about."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from porter.cli import cli
+from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.lock import Lock
+from porter.project import Project
+from porter.stack import COMMON, available, series
+from porter.target import FEATURES, Target, load_all
+from porter.upstream import extents
+from porter.verify.plan import known
+
+from .pages import PAGES, READMES, ROOT, blocks, prose, spans, tables
+
+DOCS = ROOT / "docs"
+MEASURED = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+
+
+def text(page: Path) -> str:
+    return " ".join(page.read_text(encoding="utf-8").split())
+
+
+def first_column(page: Path, heading: str) -> set[str]:
+    """The words in code type in the first column of the first table under a heading."""
+    part = re.split(rf"^#+ {re.escape(heading)}$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[1]
+    return {word for row in tables(part)[0][1:] for word in re.findall(r"`([^`]+)`", row[0])}
+
+
+def test_every_make_target_is_there() -> None:
+    named = {w for page in PAGES for span in spans(page) for w in re.findall(r"^make ([a-z]+)", span)}
+    named |= {
+        c.split()[1] for page in PAGES for b in blocks(page, "console") for c in b.commands if c.startswith("make ")
+    }
+    assert {"demo", "test", "lint", "matrix", "docs"} <= named
+    for target in named:
+        subprocess.run(["make", "--dry-run", "-C", str(ROOT), target], check=True, capture_output=True)
+
+
+def test_exit_codes() -> None:
+    table = dict(
+        re.findall(r"^\| (\d+) \| ([a-z]+)", (DOCS / "exit-codes.md").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    assert set(table) == {"0", "1", "2", "3", "70", "130", "141"}
+    assert table[str(CheckFailed.exit_code)] == "a"  # a check or a patch failed
+    assert table[str(WrongUsage.exit_code)] == "wrong"
+    assert table[str(SurroundingsFailed.exit_code)] == "the"
+
+
+def test_how_many_files_each_source_has(lock: Lock) -> None:
+    whole, partial = extents(lock)
+    said = text(DOCS / "upstream.md")
+    assert f"the id of each of its {len(whole.files)} files" in said
+    assert f"{len(partial.files)} of the {len(whole.files)} files are had" in said
+
+
+def test_versions_named_are_those_that_are_tested() -> None:
+    nox = (ROOT / "noxfile.py").read_text()
+    found = [pair for page in PAGES for pair in re.findall(r"Python (3\.\d+) (?:with|配) torch ([\d.]+\d)", text(page))]
+    assert len(set(found)) >= 3
+    for python, torch in found:
+        assert f'interpreter("{python}")' in nox
+        assert torch in nox
+    assert (ROOT / "Makefile").read_text().count("torch==2.13.0") == 2
+
+
+def test_how_many_patches_there_are() -> None:
+    """In the tables of both READMEs, and where else a stack's size stands."""
+    sizes = {name: len(series(ROOT / "patches" / name)) for name in (COMMON, *available(ROOT / "patches"))}
+    for page in READMES:
+        said = text(page)
+        for name, size in sizes.items():
+            assert re.search(rf"\b{size}\D{{0,12}}`{name}`", said), f"{page.name}: {name} has {size} patches"
+
+
+def test_how_often_a_step_waits() -> None:
+    waits = {target.name: target.budget["synchronisations"] for target in load_all(Project(ROOT))}
+    assert set(waits) == {"mlu", "tpu", "npu"} and waits["mlu"] == waits["npu"]
+    (measured,) = re.findall(r"^\| synchronisations \| (\d+) \| (\d+) \|$", MEASURED, re.MULTILINE)
+    said = text(READMES[0])
+    assert f"waits for the device {waits['mlu']} time on `mlu` and `npu` and {waits['tpu']} times on `tpu`" in said
+    assert f"a straightforward port to `mlu` waits {measured[0]} times" in said and int(measured[1]) == waits["mlu"]
+
+
+def test_every_check_named_is_one() -> None:
+    for page in READMES:
+        (table,) = (t for t in tables(page.read_text(encoding="utf-8")) if len(t[0]) == 6)
+        named = {name for row in table[1:] for name in re.findall(r"`([a-z0-9-]+)`", row[-1])}
+        assert named <= set(known()) | {"lint"} and {"ddp", "ema", "resume", "schedule"} <= named
+    assert first_column(DOCS / "verify.md", "The checks") == set(known())
+
+
+def test_file_formats() -> None:
+    page = DOCS / "formats.md"
+    fields = {field.name for field in dataclasses.fields(Target)}
+    assert first_column(page, "target.yaml") == fields | {"from", "not"} - {"source", "confused_with"}
+    top = yaml.safe_load((ROOT / "upstream.lock").read_text())
+    assert first_column(page, "upstream.lock") == {*(f"pin.{name}" for name in top["pin"]), "sources", "stacks"}
+    trailers = {"Reason", "Upstream", "Check", "Needs", "Stack"}
+    assert first_column(page, "Patches") == {f"{name}:" for name in trailers}
+    entries = yaml.safe_load((ROOT / "patches" / "audit.yaml").read_text())
+    assert first_column(page, "audit.yaml") >= {key for entry in entries for key in entry}
+    assert all(f"`{feature}`" in page.read_text() for feature in FEATURES)
+
+
+def test_environment_variables_are_porters() -> None:
+    """Each that a page names is read somewhere, and each that is read for users is named."""
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "porter").rglob("*.py"))
+    sources += (ROOT / "noxfile.py").read_text() + "".join(p.read_text() for p in (ROOT / "tests").rglob("*.py"))
+    pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    for name in set(re.findall(r"\bPORTER_[A-Z_]+[A-Z]\b", pages)):
+        assert f'"{name}"' in sources or f"{name.removeprefix('PORTER_EMULATED_')}" in sources, name
+    for name in ("PORTER_CACHE", "PORTER_UPSTREAM", "PORTER_MIRROR", "PORTER_DATA", "PORTER_TIMEOUT", "NO_COLOR"):
+        assert name in pages, name
+
+
+def test_navigation_names_every_page() -> None:
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
+
+    def files(nav: object) -> list[str]:
+        if isinstance(nav, str):
+            return [nav]
+        return [name for part in (nav.values() if isinstance(nav, dict) else nav) for name in files(part)]  # type: ignore[attr-defined]
+
+    listed = files(site["nav"])
+    assert sorted(listed) == sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", prose(page)):
+        if re.match(r"https?:", link):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), f"{page.name}: {link}"
+        if anchor:
+            assert anchor in anchors(target), f"{page.name}: {link}"
+        if page.is_relative_to(DOCS):
+            assert target.is_relative_to(DOCS), f"{page.name}: {link} is not part of the site"
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_help_texts_are_sentences() -> None:
+    """Each command's, and each option's."""
+    for command in every_command(cli):
+        assert command.help and command.help.strip(), command.name
+        for option in command.params:
+            if isinstance(option, click.Option):
+                said = (option.help or "").partition("  [")[0].rstrip()
+                assert said.endswith("."), f"porter {command.name} {option.opts[0]}: {said!r}"
+
+
+def every_command(command: click.Command) -> list[click.Command]:
+    subs = command.commands.values() if isinstance(command, click.Group) else ()
+    return [command, *(found for each in subs for found in every_command(each))]

@@ -1,0 +1,66 @@
+"""README.zh-CN.md is README.md in Chinese: the same sections, commands, tables, figures and links."""
+
+from __future__ import annotations
+
+import re
+
+from .pages import READMES, blocks, prose, tables
+
+ENGLISH, CHINESE = (page.read_text(encoding="utf-8") for page in READMES)
+
+
+def test_the_first_line_leads_to_the_other() -> None:
+    assert "(README.zh-CN.md)" in ENGLISH.splitlines()[0]
+    assert "(README.md)" in CHINESE.splitlines()[0]
+
+
+def test_the_same_headings() -> None:
+    ours, theirs = (re.findall(r"^(#+) ", prose(page), re.MULTILINE) for page in READMES)
+    assert ours == theirs and len(ours) >= 6
+
+
+def test_the_same_blocks() -> None:
+    ours, theirs = ([(b.language, b.title, b.text) for b in blocks(page)] for page in READMES)
+    assert ours == theirs and len(ours) >= 6
+
+
+def test_every_block_under_the_same_heading() -> None:
+    shape = r"^(#+ |```\w)"
+    ours, theirs = (re.findall(shape, text, re.MULTILINE) for text in (ENGLISH, CHINESE))
+    assert ours == theirs
+
+
+def test_the_same_tables() -> None:
+    ours, theirs = tables(ENGLISH), tables(CHINESE)
+    assert [[len(row) for row in table] for table in ours] == [[len(row) for row in table] for table in theirs]
+    assert all(len(set(map(len, table))) == 1 for table in ours)
+    for one, other in zip(ours, theirs):
+        for row, translated in zip(one, other):
+            assert list(map(_figures, row)) == list(map(_figures, translated))
+
+
+def test_the_same_figures() -> None:
+    ours, theirs = (sorted(re.findall(r"\d+(?:[.,]\d+)*", prose(page))) for page in READMES)
+    assert ours == theirs
+
+
+def test_the_same_links_and_code() -> None:
+    for pattern in r"\]\(([^)]+)\)", r"`([^`]+)`":
+        ours, theirs = (
+            sorted(set(re.findall(pattern, prose(page))) - {"README.md", "README.zh-CN.md"}) for page in READMES
+        )
+        assert [x for x in ours if not x.startswith("docs/zh")] == [x for x in theirs if not x.startswith("docs/zh")]
+
+
+def test_it_is_chinese() -> None:
+    """Not a page where somebody left a paragraph in English."""
+    for paragraph in re.split(r"\n\s*\n", prose(READMES[1])):
+        words = re.sub(r"`[^`]*`|\]\([^)]*\)|https?:\S+|^[|#].*$", "", paragraph, flags=re.MULTILINE)
+        latin, han = len(re.findall(r"[A-Za-z]{3,}", words)), len(re.findall(r"[\u4e00-\u9fff]", words))
+        assert not latin > max(12, han), paragraph
+
+
+def _figures(cell: str) -> tuple[list[str], list[str]]:
+    """What of a cell is the same in both languages: figures and code."""
+    plain = re.sub(r"`[^`]*`", "", cell)
+    return sorted(re.findall(r"\d+(?:\.\d+)*", plain)), re.findall(r"`([^`]+)`", cell)
