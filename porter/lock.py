@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Union
 
@@ -185,13 +186,7 @@ class Lock:
             CheckFailed: the pin's files do not make its tree.
             SurroundingsFailed: it cannot be read.
         """
-        top = document.read(path).fields(("pin", "sources", "stacks"))
-        pin = _pin(top["pin"])
-        sources = tuple(_source(value, pin) for value in top["sources"].sequence("a list of sources"))
-        if not sources:
-            top["sources"].fail("at least one source")
-        stacks = {name: _stack(value) for name, value in top["stacks"].mapping("a mapping of stacks").items()}
-        return cls(pin, sources, stacks)
+        return _parsed(document.content(path), path)
 
     def dumps(self) -> str:
         """The file's text: the same lock gives the same bytes."""
@@ -217,6 +212,18 @@ class Lock:
             SurroundingsFailed: the file cannot be written.
         """
         document.write(path, self.dumps().encode())
+
+
+@lru_cache(maxsize=4)
+def _parsed(data: bytes, path: Path) -> Lock:
+    """The lock in ``data``, which ``path`` held.  What one command does in several steps reads it in each."""
+    top = document.parse(data, path).fields(("pin", "sources", "stacks"))
+    pin = _pin(top["pin"])
+    sources = tuple(_source(value, pin) for value in top["sources"].sequence("a list of sources"))
+    if not sources:
+        top["sources"].fail("at least one source")
+    stacks = {name: _stack(value) for name, value in top["stacks"].mapping("a mapping of stacks").items()}
+    return Lock(pin, sources, stacks)
 
 
 def _pin(value: Value) -> Pin:

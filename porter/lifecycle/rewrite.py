@@ -236,6 +236,18 @@ def recover(project: Project) -> None:
         _finish(project)
 
 
+def sweep(project: Project) -> None:
+    """Remove what a porter left that was killed before its new files counted; the next one to write would, too.
+
+    Raises:
+        SurroundingsFailed: another porter does not end.
+    """
+    new = project.state / f"{REWRITE_NAME}.new"
+    if new.exists():
+        with _locked(project):
+            shutil.rmtree(new, ignore_errors=True)
+
+
 def make_state(project: Project) -> None:
     """Make the folder for what porter is in the middle of, which git does not see.
 
