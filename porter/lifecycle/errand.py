@@ -227,7 +227,7 @@ class Errand:
         """
         assert course.common is not None  # nothing waits
         builds = [course.common, *course.builds.values()]
-        forms = canonical(self.goal.snapshot, builds)
+        forms = canonical(self.goal.snapshot, builds, borrow=self.history.repository)
         parts = {COMMON: forms[0]}
         for target, patches in zip(course.builds, forms[1:]):
             parts[target] = [patch for patch in patches if patch.stack == target]
