@@ -18,14 +18,10 @@ from hypothesis import strategies as st
 from sources import git
 from stacks import LONG, message
 
-from porter.commands.apply import apply
-from porter.commands.lint import lint
-from porter.commands.lock import updated
 from porter.lifecycle.export import Request, export
-from porter.project import Project
 from porter.stack import load_parts
 
-from .trees import Change, rewritten
+from .trees import Change, gives_back, rewritten, undisturbed
 
 pytestmark = pytest.mark.usefixtures("warm")
 
@@ -110,13 +106,7 @@ def test_what_a_rebase_leaves_round_trips(made: Path, tmp_path_factory: pytest.T
 
 def round_trip(made: Path, root: Path, rng: random.Random) -> Counter[str]:
     """Rebase a stack at random, export it, apply what came of it, export both again; what was done."""
-    shutil.copytree(made / "project", root / "project", symlinks=True)
-    project, tree = Project(root / "project"), root / "tree"
-    # tpu is another's business here: a stack that fits whatever common does
-    (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").unlink()
-    (project.patches / "tpu/series").write_text("0001-Register-the-TPU.patch\n")
-    updated(project)[1].write(project.lock_path)
-    apply(project, ["mlu"], tree)
+    project, tree = undisturbed(made, root), root / "tree"
     rewritten(tree, "master", changes())
     (root / "split").write_text(SPLIT)
     (root / "edit").write_text(EDIT)
@@ -127,11 +117,5 @@ def round_trip(made: Path, root: Path, rng: random.Random) -> Counter[str]:
     wanted.seen["moved"] += done.moved > 0
     found = {name: [patch.subject for patch in part] for name, part in load_parts(project).items() if name != "tpu"}
     assert found == wanted.subjects
-    complaints = [finding.what for finding in lint(project)]
-    assert not [what for what in complaints if "canonical" in what or "lock" in what or "off" in what or "fit" in what]
-    apply(project, ["mlu"], root / "fresh")
-    heads = [git("rev-parse", "HEAD^{tree}", cwd=root / name) for name in ("tree", "fresh")]
-    assert heads[0] == heads[1]
-    for name in ("tree", "fresh"):
-        assert export(project, Request(root / name)).rewrite.edits == ()
+    gives_back(project, root)
     return wanted.seen
