@@ -60,6 +60,15 @@ class Mails:
         self._files[digest] = mail
         self._memory.put(key, digest)
 
+    def was_in_step(self, seen: str) -> str:
+        """The target whose patches were found to be a tree's commits, by all that this follows from; else empty."""
+        return str(self._memory.get(f"in step {seen}") or "")
+
+    def is_in_step(self, seen: str, target: str) -> None:
+        """Remember that, for :meth:`was_in_step`."""
+        self._memory.put(f"in step {seen}", target)
+        self._memory.save()
+
     def save(self) -> None:
         """Keep what is new for those who come after."""
         self._memory.save()

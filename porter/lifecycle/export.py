@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -123,6 +125,10 @@ class _Errand:
         self.progress.step("reading the commits")
         self._refuse()
         head = self._head()
+        seen = self._seen(head)
+        target = "" if self.work else self.mails.was_in_step(seen)
+        if target and self._is_locked():
+            return self._unchanged((target,))
         listed = commits.between(self.repository, self.extent.base, head)
         targets = self._targets(listed)
         into = self._into(listed, targets)
@@ -130,7 +136,8 @@ class _Errand:
         moved = [item.commit for item in items] != list(listed)
         changes = commits.changes(self.repository, self.extent.base, head)
         if not moved and not self.work and len(targets) == 1 and self._in_step(listed, changes, targets[0]):
-            return Exported(Rewrite(self.project, self.lock, {}, {}, ()), targets, 0, "", self._untracked())
+            self.mails.is_in_step(seen, targets[0])
+            return self._unchanged(targets)
         if moved or len(targets) > 1:
             self.progress.step("putting the commits in order")
         chains = self._chains(items, listed, changes, moved, targets)
@@ -275,15 +282,8 @@ class _Errand:
 
         That is the usual answer, and nothing has to be parsed or built for it.
         """
-        if not listed:
+        if not listed or not self._is_locked():
             return False
-        sets = {key(names): names for names in combined(set(self.files) - {COMMON})}
-        if self.lock.stacks.keys() != sets.keys():
-            return False
-        for name, chosen in sets.items():
-            rows = [(f"{part}/{file}", data) for part in (COMMON, *chosen) for file, data in self.files[part].items()]
-            if self.lock.stacks[name].digest != digest(rows):
-                return False
         mails = self._mails_of(listed, changes)
         if mails is None:
             return False
@@ -292,6 +292,27 @@ class _Errand:
         for commit, name in zip(listed, names):
             found.setdefault(commit.stack, []).append((name, mails.get(commit.id)))
         return all(list(self.files.get(part, {}).items()) == wanted for part, wanted in found.items())
+
+    def _is_locked(self) -> bool:
+        """Whether the files are those of the lock."""
+        sets = {key(names): names for names in combined(set(self.files) - {COMMON})}
+        if self.lock.stacks.keys() != sets.keys():
+            return False
+        for name, chosen in sets.items():
+            rows = [(f"{part}/{file}", data) for part in (COMMON, *chosen) for file, data in self.files[part].items()]
+            if self.lock.stacks[name].digest != digest(rows):
+                return False
+        return True
+
+    def _seen(self, head: str) -> str:
+        """All that decides whether locked files are those of the tree's commits, as a digest."""
+        stacks = sorted((name, stack.digest) for name, stack in self.lock.stacks.items())
+        noted = self.tree.notes.targets if self.tree.notes else ()
+        record = [self.extent.base, head, self.request.targets, noted, self.request.stack, stacks]
+        return hashlib.sha256(json.dumps(record).encode()).hexdigest()
+
+    def _unchanged(self, targets: tuple[str, ...]) -> Exported:
+        return Exported(Rewrite(self.project, self.lock, {}, {}, ()), targets, 0, "", self._untracked())
 
     def _mails_of(
         self, listed: Sequence[Commit], changes: Mapping[str, Mapping[str, Entry | None]]
