@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from stacks import inventory
 
 from porter.errors import SurroundingsFailed
 from porter.verify.child import GUARD, Children, Stopped
@@ -108,6 +110,22 @@ def test_no_byte_code_is_left_beside_the_source(children: Children, tmp_path: Pa
     (tmp_path / "module.py").write_text("x = 1\n")
     assert children.run("-c", "import sys; sys.path.insert(0, '.'); import module", cwd=tmp_path).status == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["module.py", "root"]
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_installed_packages_are_compiled_once_at_most(children: Children, tmp_path: Path, compiled: bool) -> None:
+    """Their own bytecode serves; where an installation came without, the run keeps its own, aside."""
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    (packages / "torch.py").write_text("")
+    if compiled:
+        py_compile.compile(str(packages / "torch.py"))
+    before = inventory(packages)
+    env = {"PYTHONPATH": str(packages)}
+    run = children.run("-c", "import torch; print(torch.__cached__)", cwd=tmp_path, env=env)
+    assert inventory(packages) == before
+    assert run.out.startswith(str(packages if compiled else children.root / "pyc"))
+    assert Path(run.out.strip()).is_file()
 
 
 def test_stop_ends_the_living_and_starts_no_more(children: Children, tmp_path: Path) -> None:

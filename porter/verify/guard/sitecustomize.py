@@ -5,6 +5,7 @@ refused with an OSError, as a machine without network would, and written to the 
 PORTER_GUARD_MARKS names, because v6.0 swallows many errors.
 """
 
+import importlib.util
 import os
 import re
 import sys
@@ -52,4 +53,18 @@ def _hook(event, args):
             _refuse("command " + command)
 
 
+def _use_packages_bytecode():
+    """Read the installed packages' own bytecode, where they have it, and write none.
+
+    PYTHONPYCACHEPREFIX alone, which keeps the tree as it is, has torch compiled anew in every run: seconds.
+    """
+    aside, sys.pycache_prefix = sys.pycache_prefix, None
+    torch = importlib.util.find_spec("torch")
+    if torch and torch.origin and os.path.exists(importlib.util.cache_from_source(torch.origin)):
+        sys.dont_write_bytecode = True
+    else:
+        sys.pycache_prefix = aside
+
+
+_use_packages_bytecode()
 sys.addaudithook(_hook)

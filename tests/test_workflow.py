@@ -1,0 +1,106 @@
+"""GitHub's workflow is true: its steps run, and it proves what ``.ci/run`` proves.
+
+What GitHub itself does (machines, ``uses:``, the cache) has not run here; the shell steps of its job ``verify`` have.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fileserver import shelf
+from sources import closed_port
+
+from porter.assets import dataset
+from porter.project import Project
+from porter.stack import available
+
+ROOT = Path(__file__).resolve().parents[1]
+WORKFLOW: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+VERIFY: dict[str, Any] = WORKFLOW["jobs"]["verify"]
+ROWS: list[dict[str, str]] = VERIFY["strategy"]["matrix"]["include"]
+
+
+def script(name: str, row: dict[str, str]) -> str:
+    """A step's shell script in a row of the matrix, as GitHub would hand it to bash."""
+    (step,) = (step for step in VERIFY["steps"] if step.get("name", "").startswith(name))
+    text = re.sub(r"\$\{\{ matrix\.(\w+) \}\}", lambda found: row.get(found[1], ""), step["run"])
+    assert "${{" not in text
+    return text
+
+
+def test_it_proves_what_ci_run_proves() -> None:
+    ours = (ROOT / ".ci" / "run").read_text()
+    wanted = set()
+    for line in re.findall(r"^ +verify (.*)$", ours, re.MULTILINE):
+        words = dict(re.findall(r"--(\w+) (\S+)", line))
+        torch = {"": "2.13.0", "tpu": "2.1.0", "mlu": "1.9.1"}[
+            "" if "python" not in words else words["python"].split("/")[1]
+        ]
+        wanted.add((words["target"], torch, words.get("level", "smoke"), words["device"], words.get("profile", "")))
+    theirs = {
+        (row["target"], row["torch"], row["level"], row["device"], row.get("more", "").partition("--profile ")[2])
+        for row in ROWS
+    }
+    assert len(wanted) == 7
+    assert wanted <= theirs
+    assert {row["target"] for row in ROWS} == set(available(Project.find(ROOT).patches))
+
+
+def test_what_it_keeps_between_runs_is_what_its_steps_use() -> None:
+    assert WORKFLOW["env"]["PORTER_CACHE"] == "${{ github.workspace }}/.porter-cache"
+    (cache,) = (step for step in VERIFY["steps"] if step.get("uses", "").startswith("actions/cache"))
+    assert cache["with"]["path"] == "${{ env.PORTER_CACHE }}"
+
+
+def test_the_steps_of_verify_run(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From nothing with a mirror at hand; and what the cache keeps is enough without a network.
+
+    Its pictures are scenes here, packed and named as in coco128.zip; and of the checks one is made, for time.
+    """
+    row = next(row for row in ROWS if row["device"] == "cpu")
+    program = tmp_path / "bin" / "porter"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\n[ "$1" = verify ] && set -- "$@" --check probe\nexec "{sys.executable}" -m porter "$@"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PORTER_CACHE", str(tmp_path / ".porter-cache"))
+    with shelf({"/coco128.zip": _coco128(tmp_path / "scenes")}) as one:
+        monkeypatch.setenv("PORTER_MIRROR", one.url)
+        _bash(script("Get upstream", row), tmp_path / "first")
+        assert [asked.path for asked in one.log] == ["/coco128.zip"]
+        assert "coco128 (porter's cache)" in _bash(script("Verify", row), tmp_path / "first")
+        assert {path.name for path in (tmp_path / "first").iterdir()} == {"report.json", "report.html"}
+    monkeypatch.delenv("PORTER_MIRROR")
+    for name in "http_proxy", "https_proxy":
+        monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
+    _bash(script("Get upstream", row), tmp_path / "second")
+
+
+def _coco128(folder: Path) -> bytes:
+    dataset.make(folder, dataset.Recipe(images=128), layout=dataset.LIKE_COCO128)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in sorted(folder.rglob("*2017/*")):
+            name = Path("coco128", path.relative_to(folder))
+            archive.write(path, name.with_suffix(".txt" if path.suffix == ".txt" else ".jpg"))
+    return packed.getvalue()
+
+
+def _bash(text: str, cwd: Path) -> str:
+    cwd.mkdir(exist_ok=True)
+    command = ["bash", "-e", "-o", "pipefail", "-c", text]  # as GitHub runs a step
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
