@@ -3,10 +3,10 @@
     python benchmarks/bump.py [--lengths 100 250 500] [--repeats 5] [--real PATH|URL]
 
 Synthetic: the stacks of series.py on v6.0's files, and an upstream that put three lines at the head of each Python
-file, so that every patch has moved. Real (with --real, a repository that has upstream's history): this project's own
-stacks, carried from the pin to the last commit before the first that does not take them all. porter is timed as a
-command, and does more than git: it writes patches and lock, and verifies a tree of each target; git rebases in a
-clone, common once and each target's own patches on it.
+file, so that every patch has moved and every file is another. Real (with --real, a repository that has upstream's
+history): this project's own stacks, carried from the pin to the last commit before the first that does not take
+them all. porter is timed as a command, and does more than git: it writes patches and lock, and verifies a tree of
+each target; git rebases in a clone, common once and each target's own patches on it.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from porter.objects import Entry
 from porter.project import Project
 from porter.stack import COMMON, available, load_part
 
+MEMORIES = ("audit", "python")  # folders of the cache: what was found in files that were looked at
 SETTINGS = ("-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", f"core.hooksPath={os.devnull}")
 
 
@@ -66,6 +67,34 @@ class Case:
             return took
 
         return run
+
+    def first(self, scratch: Path) -> Callable[[], Cost]:
+        """The whole command where porter never saw that commit: of its files only those that the old trees share.
+
+        What it remembers of the files it looked at is what verifying the old stacks left.
+        """
+        cache, kept = Path(os.environ["PORTER_CACHE"]), scratch / "kept"
+        self._forget(cache)
+        for target in available(Project(self.project).patches):
+            command = f'"{sys.executable}" -m porter verify --level static --target {target} || [ $? = 1 ]'
+            measure.cost(["sh", "-c", command], cwd=self.project)
+        kept.mkdir()
+        for name in MEMORIES:
+            shutil.copytree(cache / name, kept / name)
+        whole = self.porter(scratch)
+
+        def run() -> Cost:
+            self._forget(cache)
+            for name in MEMORIES:
+                shutil.copytree(kept / name, cache / name)
+            return whole()
+
+        return run
+
+    @staticmethod
+    def _forget(cache: Path) -> None:
+        for name in MEMORIES:
+            shutil.rmtree(cache / name, ignore_errors=True)
 
     def preview(self) -> Callable[[], Cost]:
         """What is comparable with a rebase: every patch moved, in memory, and told; nothing verified or written."""
@@ -166,12 +195,17 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             os.environ["PORTER_CACHE"] = str(Path(scratch) / "cache")
             case = make(Path(scratch))
-            subjects = {"porter": case.porter(Path(scratch)), "dry run": case.preview(), "git": case.git()}
-            subjects["porter"]()  # fills the cache
+            case.porter(Path(scratch))()  # fills the cache
+            subjects = {
+                "first": case.first(Path(scratch)),
+                "again": case.porter(Path(scratch)),
+                "dry run": case.preview(),
+                "git": case.git(),
+            }
             times = measure.in_turn(options.repeats, subjects)
         for n, kind in enumerate(("wall", "cpu")):
             other = [pair[n] for pair in times["git"]]
-            for subject in "porter", "dry run":
+            for subject in "first", "again", "dry run":
                 one = [pair[n] for pair in times[subject]]
                 ratio = measure.spread(measure.ratios(one, other), "")
                 spreads = f"{measure.spread(one, 's'):34} {measure.spread(other, 's'):34} {ratio}"

@@ -20,6 +20,7 @@ from pathlib import Path
 import measure
 import series
 
+from porter.cache import Cache
 from porter.lock import Lock
 from porter.patch import FORMAT
 from porter.project import Project
@@ -55,6 +56,11 @@ class Bench:
         if same.returncode:
             raise SystemExit("export did not give the same patches")
         return took
+
+    def first(self) -> measure.Cost:
+        """porter export where git has to write every patch, as nobody knows what it wrote of such commits before."""
+        shutil.rmtree(Cache().folder / "mails", ignore_errors=True)
+        return self.export(_nothing)
 
     def lint(self) -> measure.Cost:
         """porter lint: every patch applied, rendered and compared, the lock worked out again."""
@@ -180,6 +186,7 @@ def main() -> None:
         print(measure.machine())
         subjects: dict[str, Callable[[], measure.Cost]] = {
             "git format-patch": bench.format_patch,
+            "porter export, for the first time": bench.first,
             "porter export, nothing changed": lambda: bench.export(_nothing),
             "porter export, one patch changed": lambda: bench.export(_one),
             "porter export, all patches new": lambda: bench.export(_all),

@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -96,6 +97,24 @@ def aside(destination: Path, lock_name: str = LOCK) -> Iterator[Aside]:
                         folder.rmdir()
             if lock >= 0:
                 os.close(lock)
+
+
+@contextmanager
+def temporary(prefix: str) -> Iterator[Path]:
+    """A folder among the system's temporary ones, gone after the block, whenever a signal comes.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder: Path | None = None
+    try:
+        with signals.held():  # a signal that came while it was made is raised where it is known
+            folder = Path(tempfile.mkdtemp(prefix=prefix))
+        yield folder
+    finally:
+        with signals.held():
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep(destination: Path, lock_name: str = LOCK) -> None:

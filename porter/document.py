@@ -97,8 +97,18 @@ def read(path: Path) -> Value:
         WrongUsage: there is no such file, or it is not YAML.
         SurroundingsFailed: it cannot be read.
     """
+    return parse(content(path), path)
+
+
+def content(path: Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        WrongUsage: there is no such file.
+        SurroundingsFailed: it cannot be read.
+    """
     try:
-        return parse(path.read_bytes(), path)
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise WrongUsage(f"there is no {path}") from error
     except OSError as error:
@@ -131,8 +141,11 @@ def parse(data: bytes, path: Path) -> Value:
     return Value(node, path)
 
 
-def write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Replace a file's content in one step: after a crash it holds the old bytes or the new ones, never a part.
+
+    Args:
+        durable: wait until the disk has it; without that a power cut may leave anything.
 
     Raises:
         SurroundingsFailed: the folder cannot be written to, or the disk is full; the file is as it was.
@@ -145,7 +158,8 @@ def write(path: Path, data: bytes) -> None:
             with open(handle, "wb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(handle)
+                if durable:
+                    os.fsync(handle)
             os.chmod(aside, mode)
             os.replace(aside, path)
             _log.debug("wrote %s, %d bytes", path, len(data))

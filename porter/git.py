@@ -83,7 +83,7 @@ def environment(extra: Mapping[str, str] | None = None, *, user_config: bool = F
     }
     env.update(LC_ALL="C", LANGUAGE="C", GIT_TERMINAL_PROMPT="0", GIT_OPTIONAL_LOCKS="0", GIT_NO_REPLACE_OBJECTS="1")
     if not user_config:
-        env.update(GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_GLOBAL=os.devnull)
+        env.update(GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_GLOBAL=os.devnull, GIT_ATTR_NOSYSTEM="1")
     env.update(extra or {})
     return env
 
@@ -332,6 +332,17 @@ class Repository:
         self.run("index-pack", "--stdin", "--strict", "--fix-thin", stdin=pack)
 
 
+def lend(git_dir: Path, objects: Path) -> None:
+    """Let a repository see a folder of another's objects as its own, without copying them.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    alternates = git_dir / "objects/info/alternates"
+    alternates.parent.mkdir(parents=True, exist_ok=True)
+    alternates.write_bytes(os.fsencode(objects) + b"\n")
+
+
 @contextmanager
 def scratch(borrow: Repository | None = None, shallow: Iterable[str] = ()) -> Iterator[Repository]:
     """A bare repository that is gone after the block, with git's own settings whatever the user's are.
@@ -353,12 +364,12 @@ def scratch(borrow: Repository | None = None, shallow: Iterable[str] = ()) -> It
                 grafts += (theirs / "shallow").read_text().split()
         try:
             # what `git init` makes, without its process
-            for part in ("objects/info", "refs"):
-                (folder / part).mkdir(parents=True)
+            for part in ("objects", "refs"):
+                (folder / part).mkdir()
             (folder / "HEAD").write_text("ref: refs/heads/master\n")
             (folder / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
             if borrow is not None:
-                (folder / "objects/info/alternates").write_bytes(os.fsencode(theirs / "objects") + b"\n")
+                lend(folder, theirs / "objects")
             if grafts:
                 (folder / "shallow").write_text("".join(f"{commit}\n" for commit in grafts))
         except OSError as error:

@@ -21,7 +21,7 @@ from pathlib import Path
 from porter import signals
 from porter.cache import Cache, Damaged
 from porter.errors import CheckFailed, PorterError, SurroundingsFailed, Unreachable, WrongUsage
-from porter.git import GitFailed, Repository
+from porter.git import GitFailed, Repository, lend
 from porter.git import run as run_git
 from porter.lock import GitSource, Lock
 from porter.objects import Entry, Object
@@ -306,8 +306,7 @@ class History:
         if self.repository.path.exists() and not here:
             self.progress.note(f"the history in the cache is damaged and is fetched anew: {why}")
         if here:
-            (inbox.path / "objects/info/alternates").parent.mkdir(exist_ok=True)
-            (inbox.path / "objects/info/alternates").write_text(f"{self.repository.path / 'objects'}\n")
+            lend(inbox.path, self.repository.path / "objects")
 
     def _publish(self, inbox: Repository, folder: Path) -> None:
         """Give what was fetched its place: objects first, refs last."""

@@ -11,7 +11,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
+from textwrap import indent
 from typing import Any, Union
 
 from porter import document
@@ -25,7 +27,12 @@ _HEAD = """\
 # `porter lock` writes the stacks; the pin changes with `porter bump`.
 """
 _ID = "[0-9a-f]{40}"
+_MODE = "100644|100755|120000"
 _DELETED = "deleted"
+_LONG = 100  # a key of more characters is written in another way
+# what YAML takes for text without quotes: with a slash in it, or letters around a dot, it is no number and no word
+_PLAIN_PATH = re.compile(r"\.?[A-Za-z_][\w.-]{0,60}(?:/[\w.-]+){1,4}|[A-Za-z][\w-]{0,60}\.[A-Za-z]\w{0,20}", re.ASCII)
+_PLAIN_ENTRY = re.compile(rf"(?:{_MODE}) {_ID}|(?=.*[a-df])(?!0b){_ID}|{_DELETED}")
 
 
 @dataclass(frozen=True)
@@ -185,30 +192,24 @@ class Lock:
             CheckFailed: the pin's files do not make its tree.
             SurroundingsFailed: it cannot be read.
         """
-        top = document.read(path).fields(("pin", "sources", "stacks"))
-        pin = _pin(top["pin"])
-        sources = tuple(_source(value, pin) for value in top["sources"].sequence("a list of sources"))
-        if not sources:
-            top["sources"].fail("at least one source")
-        stacks = {name: _stack(value) for name, value in top["stacks"].mapping("a mapping of stacks").items()}
-        return cls(pin, sources, stacks)
+        return _parsed(document.content(path), path)
 
     def dumps(self) -> str:
         """The file's text: the same lock gives the same bytes."""
-        parts = {
-            "pin": {
-                "name": self.pin.name,
-                "tag": self.pin.tag,
-                "commit": self.pin.commit,
-                "tree": self.pin.tree,
-                "date": self.pin.date,
-                "license": self.pin.license,
-                "files": {path: " ".join(entry) for path, entry in sorted(self.pin.files.items())},
-            },
-            "sources": [_dump_source(source) for source in self.sources],
-            "stacks": {name: _dump_stack(stack) for name, stack in sorted(self.stacks.items())},
+        pin = {
+            "name": self.pin.name,
+            "tag": self.pin.tag,
+            "commit": self.pin.commit,
+            "tree": self.pin.tree,
+            "date": self.pin.date,
+            "license": self.pin.license,
         }
-        return _HEAD + "".join(f"\n{_yaml({name: part})}" for name, part in parts.items())
+        files = {path: " ".join(entry) for path, entry in sorted(self.pin.files.items())}
+        parts = [_with_files({"pin": pin}, files), _yaml({"sources": [_dump_source(s) for s in self.sources]})]
+        stacks = "".join(indent(_dump_stack(name, stack), "  ") for name, stack in sorted(self.stacks.items()))
+        return _HEAD + "".join(
+            f"\n{part}" for part in (*parts, f"stacks:\n{stacks}" if stacks else _yaml({"stacks": {}}))
+        )
 
     def write(self, path: Path) -> None:
         """Put the lock into a file, whole or not at all.
@@ -219,14 +220,24 @@ class Lock:
         document.write(path, self.dumps().encode())
 
 
+@lru_cache(maxsize=4)
+def _parsed(data: bytes, path: Path) -> Lock:
+    """The lock in ``data``, which ``path`` held.  What one command does in several steps reads it in each."""
+    top = document.parse(data, path).fields(("pin", "sources", "stacks"))
+    pin = _pin(top["pin"])
+    sources = tuple(_source(value, pin) for value in top["sources"].sequence("a list of sources"))
+    if not sources:
+        top["sources"].fail("at least one source")
+    stacks = {name: _stack(value) for name, value in top["stacks"].mapping("a mapping of stacks").items()}
+    return Lock(pin, sources, stacks)
+
+
 def _pin(value: Value) -> Pin:
     fields = value.fields(("name", "tag", "commit", "tree", "date", "license", "files"))
     files = {}
     for path, entry in fields["files"].mapping("a mapping of paths").items():
         _check_path(path, entry)
-        mode, _, blob = entry.text(
-            f"(100644|100755|120000) {_ID}", "a mode and a blob id, as in 100644 e69de29…"
-        ).partition(" ")
+        mode, _, blob = entry.text(f"({_MODE}) {_ID}", "a mode and a blob id, as in 100644 e69de29…").partition(" ")
         files[path] = Entry(mode, blob)
     pin = Pin(
         name=fields["name"].text(),
@@ -347,15 +358,27 @@ def _dump_part(part: Part) -> dict[str, Any]:
     return {"member": part.member, **({"edits": edits} if edits else {}), "files": list(part.files)}
 
 
-def _dump_stack(stack: StackLock) -> dict[str, Any]:
+def _dump_stack(name: str, stack: StackLock) -> str:
     partial = {"partial": {"commit": stack.partial.commit, "tree": stack.partial.tree}} if stack.partial else {}
-    return {
-        "digest": stack.digest,
-        "commit": stack.commit,
-        "tree": stack.tree,
-        **partial,
-        "files": {path: blob or _DELETED for path, blob in sorted(stack.files.items())},
-    }
+    fields = {"digest": stack.digest, "commit": stack.commit, "tree": stack.tree, **partial}
+    return _with_files({name: fields}, {path: blob or _DELETED for path, blob in sorted(stack.files.items())})
+
+
+def _with_files(part: Mapping[str, Mapping[str, Any]], files: Mapping[str, str]) -> str:
+    """A mapping with one mapping in it, whose last field is ``files``.
+
+    Nearly all of a lock are these rows, and nearly all of them need no quotes, which is quickly seen; to let PyYAML
+    see it takes longer than all else that a lock is made of.
+    """
+    if not files:
+        return _yaml({name: {**fields, "files": {}} for name, fields in part.items()})
+    rows = [
+        f"{path}: {entry}\n"
+        if len(path) < _LONG and _PLAIN_PATH.fullmatch(path) and _PLAIN_ENTRY.fullmatch(entry)
+        else _yaml({path: entry})
+        for path, entry in files.items()
+    ]
+    return f"{_yaml(part)}  files:\n" + indent("".join(rows), "    ")
 
 
 def _yaml(part: Any) -> str:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from porter import threeway
 from porter.diff import Change, Mismatch
 from porter.diff import Placed as Moved
-from porter.objects import Entry
+from porter.objects import Entry, step
 from porter.patch import Patch, PatchFailed
 from porter.renames import Renames
 from porter.snapshot import Snapshot
@@ -120,15 +120,6 @@ def originals(patches: Iterable[Patch], snapshot: Snapshot, contents: Contents) 
         step(files, effect(patch, files.get, contents, snapshot.missing).files)
         found.append(Original(patch, before, {path: files[path] for path in paths if path in files}))
     return found
-
-
-def step(files: dict[str, Entry], changes: Mapping[str, Entry | None]) -> None:
-    """Change a tree's files in place."""
-    for path, entry in changes.items():
-        if entry is None:
-            files.pop(path, None)
-        else:
-            files[path] = entry
 
 
 @dataclass

@@ -52,6 +52,15 @@ class Entry(NamedTuple):
     id: str
 
 
+def step(files: dict[str, Entry], changes: Mapping[str, Entry | None]) -> None:
+    """Change a tree's files in place."""
+    for path, entry in changes.items():
+        if entry is None:
+            files.pop(path, None)
+        else:
+            files[path] = entry
+
+
 def blob(data: bytes) -> Object:
     """The blob that holds ``data``."""
     return Object("blob", data)

@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from porter.imports import merge
-from porter.merge import Original, originals, step
-from porter.objects import Entry
+from porter.merge import Original, originals
+from porter.objects import Entry, step
 from porter.patch import Patch
 from porter.snapshot import Snapshot
 from porter.stack import Contents, Stack

@@ -19,7 +19,6 @@ changes no byte.  ``git am`` takes every such file and makes the same tree and m
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
@@ -232,7 +231,6 @@ def _parse(data: bytes, stack: str, name: str) -> Patch:
     head_lines = head.count(b"\n") + 2
     if not head.startswith(b"From ") or not blank:
         raise fail(1, "not a patch as git format-patch writes it")
-    mail = BytesHeaderParser().parsebytes(head.split(b"\n", 1)[-1] + b"\n\n")
     begin = 0 if rest.startswith(b"diff --git ") else rest.find(b"\ndiff --git ") + 1
     if not begin and not rest.startswith(b"diff --git "):
         raise fail(head_lines, "there is no diff in it")
@@ -250,34 +248,51 @@ def _parse(data: bytes, stack: str, name: str) -> Patch:
     except diff.Malformed as error:
         raise fail(diff_line + error.line - 1, error.what) from error
     body = tidy(body)
-    subject, author, date = _header(mail, lambda key, what: fail(_line_of(head, key), what))
+    try:
+        subject, author, date = _fields(head.split(b"\n", 1)[-1])
+    except _Unfit as error:
+        raise fail(_line_of(head, error.key), error.what) from (error.__cause__ or error)
     return Patch(stack, name, subject, body, trailers(body), author, date, changes, data, diff_line)
 
 
-def _header(mail: Message, fail: Callable[[str, str], CheckFailed]) -> tuple[str, str, str]:
-    """Subject, author and date as the commit has them."""
+class _Unfit(Exception):
+    """A header that git am would not keep: its key, and what is wrong with it."""
+
+    def __init__(self, key: str, what: str) -> None:
+        super().__init__(what)
+        self.key, self.what = key, what
+
+
+@lru_cache(maxsize=4096)
+def _fields(head: bytes) -> tuple[str, str, str]:
+    """Subject, author and date as the commit has them.  A patch that is written anew keeps its head.
+
+    Raises:
+        _Unfit: one of them is not as it should be.
+    """
+    mail = BytesHeaderParser().parsebytes(head + b"\n\n")
     for key in ("From", "Date", "Subject"):
         if len(mail.get_all(key, [])) != 1:
-            raise fail(key, f"expected one {key} line")
+            raise _Unfit(key, f"expected one {key} line")
     if str(mail.get("Content-Transfer-Encoding", "8bit")).lower() not in ("7bit", "8bit"):
-        raise fail("Content-Transfer-Encoding", "the text is encoded; porter reads it as it is (8bit)")
+        raise _Unfit("Content-Transfer-Encoding", "the text is encoded; porter reads it as it is (8bit)")
     if mail.get_content_charset("utf-8") not in ("utf-8", "us-ascii"):
-        raise fail("Content-Type", "the text is not UTF-8")
-    subject = _decoded(_unfolded(mail, "Subject"), "Subject", fail)
+        raise _Unfit("Content-Type", "the text is not UTF-8")
+    subject = _decoded(_unfolded(mail, "Subject"), "Subject")
     if not subject.startswith("[PATCH] "):
-        raise fail("Subject", "the subject does not begin with [PATCH]")
+        raise _Unfit("Subject", "the subject does not begin with [PATCH]")
     subject = subject[len("[PATCH] ") :].strip()
     if not subject or re.match(r"\[|re:", subject, re.IGNORECASE):
-        raise fail("Subject", "git am would not keep the subject: it is empty or begins with '[' or 'Re:'")
+        raise _Unfit("Subject", "git am would not keep the subject: it is empty or begins with '[' or 'Re:'")
     name, address = parseaddr(_unfolded(mail, "From"))
-    name = _decoded(name, "From", fail).strip(_CRUD)
+    name = _decoded(name, "From").strip(_CRUD)
     if not name or "@" not in address or re.search(r"[<>\n]", name + address):
-        raise fail("From", "expected 'From: Name <mail>'")
+        raise _Unfit("From", "expected 'From: Name <mail>'")
     if len(name.encode()) > 60:
-        raise fail("From", "git am would not keep a name of more than 60 bytes")
+        raise _Unfit("From", "git am would not keep a name of more than 60 bytes")
     when = parsedate_tz(str(mail["Date"]))
     if when is None or when[9] is None or not re.search(r" [+-]\d{4}$", str(mail["Date"])):
-        raise fail("Date", f"not a date with a zone: {mail['Date']}")
+        raise _Unfit("Date", f"not a date with a zone: {mail['Date']}")
     offset = abs(when[9]) // 60
     zone = f"{'-' if when[9] < 0 else '+'}{offset // 60:02d}{offset % 60:02d}"
     return subject, f"{name} <{address}>", f"{mktime_tz(when)} {zone}"
@@ -287,14 +302,14 @@ def _unfolded(mail: Message, key: str) -> str:
     return re.sub(r"\n[ \t]+", " ", str(mail[key]))
 
 
-def _decoded(raw: str, key: str, fail: Callable[[str, str], CheckFailed]) -> str:
+def _decoded(raw: str, key: str) -> str:
     try:
         text = str(make_header(decode_header(raw))) if "=?" in raw else raw
         text.encode()
     except (HeaderParseError, UnicodeError, LookupError) as error:
-        raise fail(key, f"cannot decode {key}: {error}") from error
+        raise _Unfit(key, f"cannot decode {key}: {error}") from error
     if "\ufffd" in text:
-        raise fail(key, f"{key} holds bytes that are not encoded")
+        raise _Unfit(key, f"{key} holds bytes that are not encoded")
     return re.sub(r"\s+", " ", text).strip()
 
 

@@ -6,13 +6,18 @@ configuration or attributes of the user's: the same commits give the same bytes 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Optional
 
-from porter import commits, objects
+from porter import commits, git, objects
 from porter.errors import CheckFailed, WrongUsage
 from porter.git import Repository, scratch
+from porter.memory import Memory
+from porter.objects import Entry
 from porter.patch import FORMAT, Patch, file_name
 from porter.snapshot import Snapshot
 from porter.stack import Build
@@ -21,6 +26,73 @@ from porter.stack import Build
 _FORM = tuple(option for option in FORMAT if option != "--zero-commit")
 _ZERO = b"0" * 40
 _MANY = 100  # so many commits are worth a git process of their own
+_REMEMBERED = 8000  # mails: those of several long stacks
+
+Sides = tuple[Optional[Entry], Optional[Entry]]  # a file before and after a commit
+
+
+class Mails:
+    """What git wrote of a commit before, where a file at hand still holds it.
+
+    A mail follows from the commit's author, date and message, from the files that it changes, and from git and the
+    settings that it is run with; nothing else of the commit is in it, nor anything of those before it.
+
+    Args:
+        files: what may be one of them.
+    """
+
+    def __init__(self, files: Iterable[bytes]) -> None:
+        depends = [git.run("version"), repr((_FORM, git.SETTINGS)).encode()]
+        self._memory = Memory.shared("mails", depends, most=_REMEMBERED)
+        self._files = {hashlib.sha256(data).hexdigest(): data for data in files}
+
+    def find(self, key: str) -> bytes | None:
+        """The mail of a commit, by its :func:`key_of`; None if it is not known."""
+        return self._files.get(self._memory.get(key) or "")
+
+    def differs(self, key: str) -> bool:
+        """Whether it is known what git writes of a commit, and no file at hand is that."""
+        return self._memory.get(key) is not None and self.find(key) is None
+
+    def keep(self, key: str, mail: bytes) -> None:
+        """Remember a mail that git just wrote."""
+        digest = hashlib.sha256(mail).hexdigest()
+        self._files[digest] = mail
+        self._memory.put(key, digest)
+
+    def was_in_step(self, seen: str) -> str:
+        """The target whose patches were found to be a tree's commits, by all that this follows from; else empty."""
+        return str(self._memory.get(f"in step {seen}") or "")
+
+    def is_in_step(self, seen: str, target: str) -> None:
+        """Remember that, for :meth:`was_in_step`."""
+        self._memory.put(f"in step {seen}", target)
+        self._memory.save()
+
+    def save(self) -> None:
+        """Keep what is new for those who come after."""
+        self._memory.save()
+
+
+def sides(files: Mapping[str, Entry], changes: Mapping[str, Entry | None]) -> dict[str, Sides]:
+    """Path -> the file before and after a commit, of those that it changes.
+
+    Args:
+        files: what is there before it.
+        changes: what it does: path -> entry, None where the file goes.
+    """
+    both = {path: (files.get(path), entry) for path, entry in changes.items()}
+    return {path: (old, new) for path, (old, new) in both.items() if old != new}
+
+
+def key_of(author: str, date: str, message: str, changes: Mapping[str, Sides]) -> str:
+    """All of a commit that its mail follows from, as a digest.
+
+    Args:
+        changes: path -> the file's entry before and after it.
+    """
+    record = [author, date, message, sorted(changes.items())]
+    return hashlib.sha256(json.dumps(record).encode()).hexdigest()
 
 
 def render(repository: Repository, base: str, tip: str, stacks: Sequence[str] = ()) -> list[Patch]:

@@ -8,6 +8,7 @@ both dates, message, tree.  So the ids are the same on every machine, and a stac
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -192,6 +193,10 @@ def load_parts(project: Project) -> dict[str, list[Patch]]:
 
 
 _Effects = dict[tuple[object, ...], "Effect"]
+# Whatever builder made them: a build follows from the files and the patches alone, and what one command does in several
+# steps (plan, apply, look at the result) would build the same stack in each.
+_builds: OrderedDict[tuple[object, ...], Build] = OrderedDict()
+_MOST_BUILDS = 16
 
 
 class Builder:
@@ -204,6 +209,7 @@ class Builder:
 
     def __init__(self, snapshot: Snapshot, like: Builder | None = None) -> None:
         self._snapshot = snapshot
+        self._base = (snapshot.base, snapshot.missing, tuple(snapshot.files.items()))
         self._contents: Contents = like._contents if like else Contents(snapshot.objects)
         self._effects: _Effects = like._effects if like else {}
         tree = Files(snapshot.files)
@@ -219,6 +225,9 @@ class Builder:
             PatchFailed: a patch does not apply.
         """
         keys = [(patch.id, patch.data) for patch in stack.patches]
+        name = (self._base, tuple(keys))
+        if name in _builds:
+            return _builds[name]
         ends = [n for n, patch in enumerate(stack.patches) if n and patch.stack != stack.patches[n - 1].stack]
         ends += [len(keys)] if keys else []
         begun = max((n for n in ends if tuple(keys[:n]) in self._known), default=0)
@@ -246,7 +255,11 @@ class Builder:
                 files[path] = entry
             else:
                 files.pop(path, None)
-        return Build(self._snapshot.base, tuple(commits), state.made, files, touched)
+        build = Build(self._snapshot.base, tuple(commits), state.made, files, touched)
+        _builds[name] = build
+        if len(_builds) > _MOST_BUILDS:
+            _builds.popitem(last=False)
+        return build
 
     def _effect(self, patch: Patch, tree: Files) -> Effect:
         """What a patch does to the files that it names, as they are in the tree."""

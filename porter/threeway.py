@@ -65,9 +65,13 @@ def merge(jobs: Sequence[Sides], ours: str = "ours", theirs: str = "theirs") -> 
     parts = min(cores, max(1, len(needed) // _FEW))
     shares = [needed[part::parts] for part in range(parts)]
     results: dict[int, Merged] = {}
-    with ThreadPoolExecutor(parts) as pool:
-        for share, found in zip(shares, pool.map(lambda share: _batch([jobs[n] for n in share], ours, theirs), shares)):
-            results.update(zip(share, found))
+    if parts == 1:  # most often there is nothing to merge: a thread would cost more
+        results.update(zip(needed, _batch([jobs[n] for n in needed], ours, theirs)))
+    else:
+        with ThreadPoolExecutor(parts) as pool:
+            batches = pool.map(lambda share: _batch([jobs[n] for n in share], ours, theirs), shares)
+            for share, found in zip(shares, batches):
+                results.update(zip(share, found))
     return [results[n] if n in results else _settled(job) for n, job in enumerate(jobs)]
 
 

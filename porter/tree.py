@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from porter import statefile
 from porter.aside import LOCK
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.git import GitFailed, Repository
@@ -132,19 +133,19 @@ class Tree:
     @cached_property
     def notes(self) -> Notes | None:
         """Porter's notes, or None."""
-        read = _load(self.notes_file)
+        read = statefile.load(self.notes_file)
         return _notes(read, self.notes_file) if read is not None else None
 
     @property
     def journal(self) -> Move | None:
         """The switch that a killed run left unfinished, or None."""
-        read = _load(self.journal_file)
+        read = statefile.load(self.journal_file)
         if read is None:
             return None
         try:
             return Move(**{**read, "notes": _notes(read["notes"], self.journal_file)})
         except (TypeError, KeyError) as error:
-            raise _foreign(self.journal_file) from error
+            raise statefile.foreign(self.journal_file) from error
 
     @property
     def unfinished(self) -> str:
@@ -232,9 +233,9 @@ def branch_of(stack: Stack) -> str:
     return f"refs/heads/{stack.branch}"
 
 
-def dump(record: Notes | Move) -> bytes:
+def dump(found: Notes | Move) -> bytes:
     """A record as its file holds it."""
-    return (json.dumps(asdict(record), indent=2, sort_keys=True) + "\n").encode()
+    return (json.dumps(asdict(found), indent=2, sort_keys=True) + "\n").encode()
 
 
 def short(ref: str) -> str:
@@ -320,26 +321,8 @@ def _status(repository: Repository) -> tuple[str, str, tuple[Local, ...]]:
     return head, "" if branch == "(detached)" else f"refs/heads/{branch}", tuple(changes)
 
 
-def _load(path: Path) -> Mapping[str, Any] | None:
-    try:
-        read = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
-    except ValueError as error:
-        raise _foreign(path) from error
-    if not isinstance(read, dict):
-        raise _foreign(path)
-    return read
-
-
 def _notes(read: Mapping[str, Any], path: Path) -> Notes:
     try:
         return Notes(tuple(map(str, read["targets"])), str(read["base"]), str(read["tip"]), str(read["before"]))
     except (TypeError, KeyError) as error:
-        raise _foreign(path) from error
-
-
-def _foreign(path: Path) -> WrongUsage:
-    return WrongUsage(f"{path} is not as porter writes it", hint="Another version wrote it, or it was edited.")
+        raise statefile.foreign(path) from error

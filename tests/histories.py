@@ -20,8 +20,8 @@ from porter import objects
 from porter.commands.lock import updated
 from porter.history import History
 from porter.lock import GitSource, Lock, Pin
-from porter.merge import CONFLICT, TAKEN, Original, Placer, Placing, originals, step
-from porter.objects import Entry
+from porter.merge import CONFLICT, TAKEN, Original, Placer, Placing, originals
+from porter.objects import Entry, step
 from porter.project import Project
 from porter.stack import Contents, Stack
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sources import Upstream, make_index
 
 from porter.errors import CheckFailed, PorterError, WrongUsage
-from porter.lock import Edit, GitSource, IndexSource, Lock, Part, StackLock, Tip, Wheel
+from porter.lock import Edit, GitSource, IndexSource, Lock, Part, StackLock, Tip, Wheel, _with_files, _yaml
 
 OURS = Path(__file__).resolve().parents[1] / "upstream.lock"
 A, B, C = "a" * 40, "0" * 40, "1" * 40
@@ -61,6 +61,26 @@ def test_any_text_of_an_edit_survives(text: str, tmp_path_factory: pytest.TempPa
     path = tmp_path_factory.mktemp("any") / "upstream.lock"
     lock.write(path)
     assert Lock.load(path) == lock
+
+
+words = st.text("abe019._-/ :#'~", min_size=1, max_size=40)
+odd = ("null", "yes", "on", "~", "1", "1.5", ".inf", ".nan", "1e5", "0x1f", "0b1/a", "2021-10-11", "a/" * 70 + "b")
+ids = st.text("0123456789abcdef", min_size=40, max_size=40)
+
+
+@given(
+    files=st.dictionaries(
+        words | st.sampled_from(odd) | st.from_regex(r"\A\.?[a-z_.-]{1,8}(/[a-z0-9_.-]{1,8}){0,3}\Z"),
+        ids
+        | ids.map(lambda i: f"100644 {i}")
+        | st.sampled_from(["deleted", "0" * 40, "1e" + "1" * 38, "0b" + "1" * 38]),
+    )
+)
+@settings(max_examples=80, deadline=None)
+def test_rows_are_written_as_yaml_writes_them(files: dict[str, str]) -> None:
+    """Most are written without it: then not one byte may be another."""
+    fields = {"digest": "a" * 64, "tree": "1" * 40}
+    assert _with_files({"mlu+tpu": fields}, files) == _yaml({"mlu+tpu": {**fields, "files": files}})
 
 
 TRAIN = "29ae43e3bd37940f25e87a8e68e4948b378f4474"

@@ -12,7 +12,8 @@ from sources import git
 
 from porter import objects
 from porter.history import History
-from porter.merge import APPLIES, CONFLICT, MERGED, OFFSET, TAKEN, Original, Placer, step
+from porter.merge import APPLIES, CONFLICT, MERGED, OFFSET, TAKEN, Original, Placer
+from porter.objects import step
 from porter.patch import FORMAT, Patch
 from porter.stack import Contents
 

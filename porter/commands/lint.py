@@ -146,7 +146,8 @@ def _trailers(patch: Patch) -> Iterator[str]:
                 yield f"needs one trailer {key}: {meaning}"
         elif not re.fullmatch(pattern, patch.trailer(key)):
             yield f"{key}: {patch.trailer(key)!r} is not {meaning}"
-    for name in patch.trailer("Check").split(", "):
+    checks = patch.trailer("Check")
+    for name in checks.split(", ") if re.fullmatch(_TRAILERS["Check"][0], checks) else ():
         if keys.count("Check") == 1 and name not in known():
             yield f"Check: there is no check {name!r} (`porter verify --help`)"
     if keys.count("Stack") == 1 and patch.trailer("Stack") != patch.stack:

@@ -84,10 +84,7 @@ def go_on(project: Project, progress: Progress | None = None) -> Bump:
             errand.update(targets=())
         elif errand.is_laid(halted):  # else a porter died before it could lay the patch out
             errand.store.keep(halted.key, errand.desk.take(errand.sheet(course, halted)))
-            errand.update(
-                resolved=(*errand.journal.resolved, halted.key),
-                halting=tuple(i for i in errand.journal.halting if i != halted.patch.id),
-            )
+            errand.decide(halted, resolved=(*errand.journal.resolved, halted.key))
         return errand.advance(len(course.fates))
 
     return _run(project, progress, act)
@@ -105,10 +102,7 @@ def skip(project: Project, progress: Progress | None = None) -> Bump:
         course = errand.replay()
         if course.halted is None:
             raise WrongUsage("no patch waits to be resolved", hint="porter bump --continue")
-        errand.update(
-            skipped=(*errand.journal.skipped, course.halted.patch.id),
-            halting=tuple(i for i in errand.journal.halting if i != course.halted.patch.id),
-        )
+        errand.decide(course.halted, skipped=(*errand.journal.skipped, course.halted.patch.id))
         return errand.advance(len(course.fates))
 
     return _run(project, progress, act)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from porter import objects
 from porter.commits import Commit
 from porter.objects import Entry, Files, Object
+from porter.render import key_of, sides
 
 
 class Chain:
@@ -18,6 +19,7 @@ class Chain:
         made: id -> object: the commits and trees so far.
         ids: the commits' ids, in order.
         stacks, subjects: the stack that each belongs to, and its subject.
+        keys: what each one's patch follows from, see :func:`porter.render.key_of`.
     """
 
     def __init__(self, base: str, files: Mapping[str, Entry]) -> None:
@@ -27,6 +29,7 @@ class Chain:
         self.ids: list[str] = []
         self.stacks: list[str] = []
         self.subjects: list[str] = []
+        self.keys: list[str] = []
         self._tree = Files(files)
         self._tree.write()
 
@@ -35,6 +38,7 @@ class Chain:
         new = Chain(self.tip, {})
         new.files, new.made, new._tree = dict(self.files), dict(self.made), self._tree.copy()
         new.ids, new.stacks, new.subjects = list(self.ids), list(self.stacks), list(self.subjects)
+        new.keys = list(self.keys)
         return new
 
     def add(self, stack: str, author: str, date: str, message: str, changes: Mapping[str, Entry | None]) -> str:
@@ -43,6 +47,7 @@ class Chain:
         Raises:
             NotADirectoryError, IsADirectoryError: a file of the changes stands where another's folder is.
         """
+        self.keys.append(key_of(author, date, message, sides(self.files, changes)))
         self.step(changes)
         root, folders = self._tree.write()
         who = f"{author} {date}"

@@ -233,10 +233,9 @@ class Desk:
 
     def _borrow(self, borrow: Path | None, shallow: tuple[str, ...]) -> None:
         inside = self.path / ".git"
-        alternates, grafts = inside / "objects/info/alternates", inside / "shallow"
+        grafts = inside / "shallow"
         if borrow is not None and borrow.is_dir():
-            alternates.parent.mkdir(parents=True, exist_ok=True)
-            alternates.write_text(f"{borrow}\n")
+            git.lend(inside, borrow)
             with suppress(FileNotFoundError):
                 grafts.unlink()
         elif shallow:

@@ -25,8 +25,8 @@ from porter import document, git
 from porter.errors import SurroundingsFailed
 from porter.history import DEFAULT, History, Step
 from porter.lock import Lock, Pin
-from porter.merge import APPLIES, CONFLICT, MERGED, OFFSET, OUTCOMES, TAKEN, Placer, originals, step
-from porter.objects import Entry
+from porter.merge import APPLIES, CONFLICT, MERGED, OFFSET, OUTCOMES, TAKEN, Placer, originals
+from porter.objects import Entry, step
 from porter.patch import Patch
 from porter.progress import Progress
 from porter.project import Project

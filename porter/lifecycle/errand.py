@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from porter import signals
+from porter.aside import temporary
 from porter.cache import Cache
+from porter.commands.apply import agree, lay
 from porter.commands.verify import Request, verify
 from porter.errors import CheckFailed, WrongUsage
 from porter.history import History
@@ -117,6 +121,10 @@ class Errand:
         self._journal = replace(self.journal, **changes)
         self.store.write(self.journal)
 
+    def decide(self, halted: Fate, **changes: Any) -> None:
+        """Decide what becomes of a patch that waits, so that nothing halts there any more."""
+        self.update(halting=tuple(i for i in self.journal.halting if i != halted.patch.id), **changes)
+
     def replay(self, going_on: bool = False) -> Course:
         """How far the stacks come by what was decided so far."""
         if self._replay is None:
@@ -219,7 +227,7 @@ class Errand:
         """
         assert course.common is not None  # nothing waits
         builds = [course.common, *course.builds.values()]
-        forms = canonical(self.goal.snapshot, builds)
+        forms = canonical(self.goal.snapshot, builds, borrow=self.history.repository)
         parts = {COMMON: forms[0]}
         for target, patches in zip(course.builds, forms[1:]):
             parts[target] = [patch for patch in patches if patch.stack == target]
@@ -255,8 +263,16 @@ class Errand:
         """
         targets = available(staged.patches)
         self.progress.step(f"verifying {', '.join(targets)}")
-        # one after the other: what trees have in common is looked at once
-        found = [_verified(staged, target) for target in targets]
+        with temporary("porter-trees-") as folder:
+            pool = ThreadPoolExecutor(len(targets))
+            try:
+                # made all at once, which is git's work; looked at in turn: what trees share is looked at once
+                with signals.held():  # a pool does not know a thread whose start was cut off
+                    trees = {name: pool.submit(self._lay, staged, name, folder / name) for name in targets}
+                found = [_verified(staged, name, trees[name].result) for name in targets]
+            finally:
+                with signals.held():  # nobody writes there any more when the folder goes
+                    pool.shutdown()
         for target, outcomes in zip(targets, found):
             failed = [o for o in outcomes if o.state == verified.FAILED and o.check in _MUST]
             if failed:
@@ -266,6 +282,19 @@ class Errand:
                     _REDO,
                 )
         return dict(zip(targets, found))
+
+    def _lay(self, staged: Project, target: str, place: Path) -> Path:
+        """A tree of a target as `porter apply` makes it, but for the objects of upstream, which it borrows.
+
+        Raises:
+            CheckFailed: the staged stack does not give what the staged lock says.
+        """
+        lock, stack = Lock.load(staged.lock_path), Stack.load(staged, [target])
+        snapshot = Extent(lock.pin, lock.pin.files).snapshot(self.goal.snapshot.objects)
+        build = stack.build(snapshot)
+        agree(lock, stack, build, partial=False)
+        lay(place, lock, stack, snapshot, build, borrow=self.history.repository.path / "objects")
+        return place
 
     def _bump(self, state: str, course: Course, since: int, **more: Any) -> Bump:
         pin = self.lock.pin
@@ -292,6 +321,6 @@ class Errand:
         return Row(fate.patch.id, fate.patch.subject, fate.outcome, said)
 
 
-def _verified(staged: Project, target: str) -> list[Outcome]:
-    report = verify(staged, Request(target, level="static"), Progress(), lambda line: None, lambda outcome: None)
-    return list(report.outcomes)
+def _verified(staged: Project, target: str, make: Callable[[], Path]) -> list[Outcome]:
+    request = Request(target, level="static")
+    return list(verify(staged, request, Progress(), lambda line: None, lambda outcome: None, make).outcomes)

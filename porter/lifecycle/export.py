@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +23,11 @@ from porter.lifecycle.order import Item, arrange
 from porter.lifecycle.rewrite import Rewrite
 from porter.lock import Lock
 from porter.move import locked
-from porter.objects import Entry
+from porter.objects import Entry, step
 from porter.patch import Patch
 from porter.progress import Progress
 from porter.project import Project
-from porter.render import places_named, raw, render, written
+from porter.render import Mails, key_of, places_named, raw, render, sides, written
 from porter.snapshot import Extent, Snapshot
 from porter.stack import COMMON, Contents, available, combined, digest, key, load_parts, series
 from porter.tree import Tree
@@ -126,20 +129,27 @@ class _Errand:
         self.tree = Tree.open(request.tree)
         self.repository = self.tree.repository
         self.extent = self._extent()
+        self.files = {part: _files(project.patches / part) for part in (COMMON, *available(project.patches))}
+        self.mails = Mails(data for files in self.files.values() for data in files.values())
         self.work = ""  # the commit of what was not committed
 
     def run(self) -> Exported:
         self.progress.step("reading the commits")
         self._refuse()
         head = self._head()
+        seen = self._seen(head)
+        target = "" if self.work else self.mails.was_in_step(seen)
+        if target and self._is_locked():
+            return self._unchanged((target,))
         listed = commits.between(self.repository, self.extent.base, head)
         targets = self._targets(listed)
         into = self._into(listed, targets)
         items = arrange(listed, targets, self.request.stack, {self.work: into} if into else None)
         moved = [item.commit for item in items] != list(listed)
-        if not moved and not self.work and len(targets) == 1 and self._in_step(listed, targets[0]):
-            return Exported(Rewrite(self.project, self.lock, {}, {}, ()), targets, 0, "", self._untracked())
         changes = commits.changes(self.repository, self.extent.base, head)
+        if not moved and not self.work and len(targets) == 1 and self._in_step(listed, changes, targets[0]):
+            self.mails.is_in_step(seen, targets[0])
+            return self._unchanged(targets)
         if moved or len(targets) > 1:
             self.progress.step("putting the commits in order")
         chains = self._chains(items, listed, changes, moved, targets)
@@ -277,28 +287,69 @@ class _Errand:
                 ) from error
         return self.work
 
-    def _in_step(self, listed: Sequence[Commit], target: str) -> bool:
+    def _in_step(
+        self, listed: Sequence[Commit], changes: Mapping[str, Mapping[str, Entry | None]], target: str
+    ) -> bool:
         """Whether the files are, byte for byte, what git writes of the tree's commits, and the lock is theirs.
 
         That is the usual answer, and nothing has to be parsed or built for it.
         """
-        if not listed:
+        if not listed or not self._is_locked():
             return False
-        files = {part: _files(self.project.patches / part) for part in (COMMON, *available(self.project.patches))}
-        sets = {key(names): names for names in combined(set(files) - {COMMON})}
-        if self.lock.stacks.keys() != sets.keys():
+        mails = self._mails_of(listed, changes)
+        if mails is None:
             return False
-        for name, chosen in sets.items():
-            rows = [(f"{part}/{file}", data) for part in (COMMON, *chosen) for file, data in files[part].items()]
-            if self.lock.stacks[name].digest != digest(rows):
-                return False
         names = places_named([commit.stack for commit in listed], [commit.subject for commit in listed])
-        with scratch(borrow=self.repository) as clean:
-            mails = raw(clean, self.extent.base, [commit.id for commit in listed])
         found: dict[str, list[tuple[str, bytes | None]]] = {COMMON: [], target: []}
         for commit, name in zip(listed, names):
             found.setdefault(commit.stack, []).append((name, mails.get(commit.id)))
-        return all(list(files.get(part, {}).items()) == wanted for part, wanted in found.items())
+        return all(list(self.files.get(part, {}).items()) == wanted for part, wanted in found.items())
+
+    def _is_locked(self) -> bool:
+        """Whether the files are those of the lock."""
+        sets = {key(names): names for names in combined(set(self.files) - {COMMON})}
+        if self.lock.stacks.keys() != sets.keys():
+            return False
+        for name, chosen in sets.items():
+            rows = [(f"{part}/{file}", data) for part in (COMMON, *chosen) for file, data in self.files[part].items()]
+            if self.lock.stacks[name].digest != digest(rows):
+                return False
+        return True
+
+    def _seen(self, head: str) -> str:
+        """All that decides whether locked files are those of the tree's commits, as a digest."""
+        stacks = sorted((name, stack.digest) for name, stack in self.lock.stacks.items())
+        noted = self.tree.notes.targets if self.tree.notes else ()
+        record = [self.extent.base, head, self.request.targets, noted, self.request.stack, stacks]
+        return hashlib.sha256(json.dumps(record).encode()).hexdigest()
+
+    def _unchanged(self, targets: tuple[str, ...]) -> Exported:
+        return Exported(Rewrite(self.project, self.lock, {}, {}, ()), targets, 0, "", self._untracked())
+
+    def _mails_of(
+        self, listed: Sequence[Commit], changes: Mapping[str, Mapping[str, Entry | None]]
+    ) -> dict[str, bytes] | None:
+        """Commit -> its mail: what git wrote before is not written again.  None where one is no file's for sure."""
+        keys, files = {}, dict(self.extent.files)
+        for commit in listed:
+            done = changes[commit.id]
+            keys[commit.id] = key_of(commit.author, commit.date, canonical_message(commit), sides(files, done))
+            step(files, done)
+        if any(self.mails.differs(name) for name in keys.values()):
+            return None
+        known = {i: mail for i, name in keys.items() for mail in (self.mails.find(name),) if mail is not None}
+        unknown = [n for n, commit in enumerate(listed) if commit.id not in known]
+        if unknown:
+            first, last = unknown[0], unknown[-1]
+            base = listed[first - 1].id if first else self.extent.base
+            with scratch(borrow=self.repository) as clean:
+                fresh = raw(clean, base, [commit.id for commit in listed[first : last + 1]])
+            for commit in listed[first : last + 1]:
+                if commit.id in fresh and canonical_message(commit) == commit.message:
+                    self.mails.keep(keys[commit.id], fresh[commit.id])
+            self.mails.save()
+            known.update(fresh)
+        return known
 
     # -- the commits --------------------------------------------------------------------------------------
 
@@ -357,7 +408,7 @@ class _Errand:
             )
             name = f"commit {commit}, moved to its place in {item.stack},"
             done = placed(mover.placer, mover.originals[commit.id], trial, name, hint)
-            _step(trial, done)
+            step(trial, done)
             total.update(done)
         self._add(chain, item, total)
         chain.made.update(mover.placer.contents.made)
@@ -372,7 +423,7 @@ class _Errand:
         for commit, patch in zip(listed, patches):
             paths = list(changes[commit.id])
             before = {path: files[path] for path in paths if path in files}
-            _step(files, changes[commit.id])
+            step(files, changes[commit.id])
             originals[commit.id] = Original(patch, before, {path: files[path] for path in paths if path in files})
         sides = (self.extent.files, *(side for one in originals.values() for side in (one.before, one.after)))
         ids = {entry.id for side in sides for entry in side.values()}
@@ -381,12 +432,24 @@ class _Errand:
     def _rendered(self, chains: Mapping[str, Chain]) -> dict[str, Patch]:
         """Commit -> its patch."""
         form: dict[str, Patch] = {}
+        keys: dict[str, str] = {}
+        for chain in chains.values():
+            names = places_named(chain.stacks, chain.subjects)
+            for i, found, stack, name in zip(chain.ids, chain.keys, chain.stacks, names):
+                mail, keys[i] = self.mails.find(found), found
+                if mail is not None and i not in form:
+                    with suppress(CheckFailed):  # it is no patch; written() says so, and of which commit
+                        form[i] = Patch.parse(mail, stack, name)
+        if form.keys() >= keys.keys():
+            return form
         with scratch(borrow=self.repository) as clean:
             made = {i: item for chain in chains.values() for i, item in chain.made.items()}
-            if made:
-                clean.write(objects.pack(made.values(), level=0))
+            clean.write(objects.pack(made.values(), level=0))
             for chain in chains.values():
                 form.update(written(clean, self.extent.base, chain.ids, chain.stacks, chain.subjects, form))
+        for i, found in keys.items():
+            self.mails.keep(found, form[i].data)
+        self.mails.save()
         return form
 
     # -- the result ---------------------------------------------------------------------------------------
@@ -409,7 +472,7 @@ class _Errand:
         """Check that the patches give the very files that the tree has."""
         expected = dict(self.extent.files)
         for commit in listed:
-            _step(expected, changes[commit.id])
+            step(expected, changes[commit.id])
         missing = set(self.extent.missing)
         found = {path: entry for path, entry in planned.builds[key(targets)].files.items() if path not in missing}
         wrong = sorted(path for path in {*expected, *found} if expected.get(path) != found.get(path))
@@ -427,15 +490,6 @@ class _Mover:
 
     originals: Mapping[str, Original]
     placer: Placer
-
-
-def _step(files: dict[str, Entry], changes: Mapping[str, Entry | None]) -> None:
-    """Change a tree's files in place."""
-    for path, entry in changes.items():
-        if entry is None:
-            files.pop(path, None)
-        else:
-            files[path] = entry
 
 
 def _files(folder: Path) -> dict[str, bytes]:

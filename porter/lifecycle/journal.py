@@ -28,14 +28,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from porter import document, signals, waiting
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter import document, signals, statefile, waiting
+from porter.errors import SurroundingsFailed
 from porter.lifecycle import rewrite
 from porter.lifecycle.rewrite import Edit
 from porter.lock import Lock
 from porter.objects import Entry
 from porter.project import Project
 
+_HINT = "Put it back, or remove it; patches/ and upstream.lock are as they were."
 _CODEC = ("utf-8", "surrogateescape")
 _PATIENCE = 1.0  # seconds to wait for a porter that is about to end
 
@@ -129,7 +130,7 @@ class Store:
             WrongUsage: the file is not as porter writes it.
             SurroundingsFailed: it cannot be read.
         """
-        read = _load(self._journal)
+        read = statefile.load(self._journal, _HINT)
         if read is None:
             return None
         try:
@@ -140,7 +141,7 @@ class Store:
             inputs, written = dict(read["inputs"]), dict(read["written"])
             return Journal(origin, goal, rev, upstream, targets, inputs, skipped, halting, resolved, written)
         except (TypeError, ValueError, KeyError) as error:
-            raise _foreign(self._journal) from error
+            raise statefile.foreign(self._journal, _HINT) from error
 
     def write(self, journal: Journal) -> None:
         """Put the journal down, whole or not at all.
@@ -167,13 +168,14 @@ class Store:
                 if self.bump.exists():
                     self.bump.rename(gone)
                 _remove(gone)
+                rewrite.sweep(self.project)
         except OSError as error:
             raise SurroundingsFailed(f"cannot remove {self.bump}", error.strerror or str(error)) from error
 
     def resolution(self, key: str) -> Resolution | None:
         """The resolution with a key, or None."""
         path = self._resolutions / f"{key}.json"
-        read = _load(path)
+        read = statefile.load(path, _HINT)
         if read is None:
             return None
         try:
@@ -181,7 +183,7 @@ class Store:
             files = {name: _file(f) for name, f in read["files"].items()}
             return Resolution(read["patch"], read["subject"], before, files)
         except (TypeError, KeyError, ValueError) as error:
-            raise _foreign(path) from error
+            raise statefile.foreign(path, _HINT) from error
 
     def keep(self, key: str, resolution: Resolution) -> None:
         """Remember a resolution.
@@ -194,12 +196,12 @@ class Store:
             for name, found in resolution.files.items()
         }
         before = dict(resolution.before)
-        record = {"patch": resolution.patch, "subject": resolution.subject, "before": before, "files": files}
+        made = {"patch": resolution.patch, "subject": resolution.subject, "before": before, "files": files}
         try:
             self._resolutions.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SurroundingsFailed(f"cannot write {self._resolutions}", error.strerror or str(error)) from error
-        document.write(self._resolutions / f"{key}.json", _dump(record))
+        document.write(self._resolutions / f"{key}.json", _dump(made))
 
     def inputs(self) -> dict[str, str]:
         """Path -> SHA-256 of every file that a bump replaces or reads: the stacks' and the lock.
@@ -229,18 +231,20 @@ class Store:
         Raises:
             SurroundingsFailed: it cannot be written.
         """
-        project = self.project
+        project, edited = self.project, {edit.path: edit.after for edit in edits}
+
+        def replaced(folder: str, names: list[str]) -> list[str]:
+            inside = Path(folder).relative_to(project.root)
+            return [name for name in names if (inside / name).as_posix() in edited]
+
         try:
             _remove(self._new)
             self._new.mkdir(parents=True)
-            shutil.copytree(project.patches, self._new / project.patches.name)
+            shutil.copytree(project.patches, self._new / project.patches.name, ignore=replaced)
             shutil.copy2(project.lock_path, self._new)
-            for edit in edits:
-                path = self._new / edit.path
-                if edit.after is None:
-                    path.unlink()
-                else:
-                    path.write_bytes(edit.after)
+            for path, data in edited.items():
+                if data is not None:
+                    (self._new / path).write_bytes(data)
         except OSError as error:
             raise SurroundingsFailed(f"cannot write {self._new}", error.strerror or str(error)) from error
         return Project(self._new)
@@ -261,9 +265,9 @@ class Store:
             WrongUsage: a file was edited meanwhile, or the backup is not as porter writes it.
             SurroundingsFailed: a folder cannot be written.
         """
-        texts, root = _load(self._old), self.project.root
+        texts, root = statefile.load(self._old, _HINT), self.project.root
         if texts is None:
-            raise _foreign(self._old)
+            raise statefile.foreign(self._old, _HINT)
         try:
             edits = [
                 Edit(path, _bytes(root / path), text.encode(*_CODEC) if text is not None else None)
@@ -294,32 +298,10 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _dump(record: Mapping[str, Any]) -> bytes:
+def _dump(found: Mapping[str, Any]) -> bytes:
     # what is not UTF-8 in a patch stands here as lone surrogates, which JSON's escapes hold and UTF-8 does not
-    return (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
+    return (json.dumps(found, indent=1, sort_keys=True) + "\n").encode()
 
 
-def _load(path: Path) -> dict[str, Any] | None:
-    try:
-        read = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
-    except ValueError as error:
-        raise _foreign(path) from error
-    if not isinstance(read, dict):
-        raise _foreign(path)
-    return read
-
-
-def _file(record: Mapping[str, str] | None) -> tuple[str, bytes] | None:
-    return (record["mode"], record["text"].encode(*_CODEC)) if record else None
-
-
-def _foreign(path: Path) -> WrongUsage:
-    return WrongUsage(
-        f"{path} is not as porter writes it",
-        "Another version wrote it, or it was edited.",
-        "Put it back, or remove it; patches/ and upstream.lock are as they were.",
-    )
+def _file(found: Mapping[str, str] | None) -> tuple[str, bytes] | None:
+    return (found["mode"], found["text"].encode(*_CODEC)) if found else None

@@ -15,8 +15,8 @@ from typing import Protocol
 from porter import objects, threeway
 from porter.diff import lines
 from porter.lifecycle.journal import Resolution
-from porter.merge import CONFLICT, MERGED, TAKEN, Conflict, Original, Placer, Placing, originals, step
-from porter.objects import Entry, Files, Object
+from porter.merge import CONFLICT, MERGED, TAKEN, Conflict, Original, Placer, Placing, originals
+from porter.objects import Entry, Files, Object, step
 from porter.patch import Patch
 from porter.progress import Progress
 from porter.snapshot import Snapshot

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -237,6 +237,18 @@ def recover(project: Project) -> None:
         _finish(project)
 
 
+def sweep(project: Project) -> None:
+    """Remove what a porter left that was killed before its new files counted; the next one to write would, too.
+
+    Raises:
+        SurroundingsFailed: another porter does not end.
+    """
+    new = project.state / f"{REWRITE_NAME}.new"
+    if new.exists():
+        with _locked(project):
+            shutil.rmtree(new, ignore_errors=True)
+
+
 def make_state(project: Project) -> None:
     """Make the folder for what porter is in the middle of, which git does not see.
 
@@ -250,7 +262,8 @@ def make_state(project: Project) -> None:
 
 
 def _check_access(project: Project, edits: Sequence[Edit]) -> None:
-    for folder in sorted({(project.root / edit.path).resolve().parent for edit in edits} | {project.root}):
+    folders = {path.parent for path in _resolved(project.root / edit.path for edit in edits)}
+    for folder in sorted(folders | {project.root}):
         if not os.access(folder, os.W_OK | os.X_OK):
             raise SurroundingsFailed(f"cannot write {folder}", "permission denied, or the disk is read-only")
 
@@ -320,9 +333,10 @@ def _finish(project: Project) -> None:
             f"Save your edit elsewhere and put the file back (git checkout), or remove {folder} to stay in between.",
         )
     try:
-        for number, (path, _, after) in enumerate(rows):
+        places = _resolved(path for path, _, _ in rows)
+        for number, (path, (_, _, after)) in enumerate(zip(places, rows)):
             _place(folder / str(number), path, after)
-        for parent in {path.resolve().parent for path, _, _ in rows}:
+        for parent in {path.parent for path in places}:
             _sync(parent)
         (folder / _JOURNAL).unlink()
         folder.rmdir()
@@ -334,9 +348,22 @@ def _finish(project: Project) -> None:
         ) from error
 
 
+def _resolved(paths: Iterable[Path]) -> list[Path]:
+    """Paths without links in them, so that a link stays a link: the file it leads to is meant."""
+    parents: dict[Path, Path] = {}
+    found = []
+    for path in paths:
+        if path.is_symlink():
+            found.append(path.resolve())
+            continue
+        if path.parent not in parents:
+            parents[path.parent] = path.parent.resolve()
+        found.append(parents[path.parent] / path.name)
+    return found
+
+
 def _place(aside: Path, path: Path, after: str | None) -> None:
     """One step of the journal, which may have been taken before."""
-    path = path.resolve()  # a link stays a link
     if after is None:
         with suppress(FileNotFoundError):
             path.unlink()

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from porter.errors import SurroundingsFailed
@@ -120,7 +121,6 @@ class Children:
         self._count = 0
         self._stopped = threading.Event()
         self.runs = self.root / "run"
-        self.isolated = confine and self._can_isolate()
 
     def part(self, name: str) -> Children:
         """The same, with folders to work in of its own: ``runs`` may be removed when nobody looks at them any more."""
@@ -194,7 +194,7 @@ class Children:
     def _start(
         self, command: tuple[str, ...], cwd: Path, env: dict[str, str], out: int, err: int
     ) -> subprocess.Popen[bytes]:
-        prefix = [sys.executable, "-I", "-S", str(_ISOLATE)] if self.isolated else []
+        prefix = [sys.executable, "-I", "-S", str(_ISOLATE)] if self.confine and _can_isolate() else []
         with self._lock:
             if self._stopped.is_set():
                 raise Stopped
@@ -237,14 +237,17 @@ class Children:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, signal.SIGKILL)
 
-    def _can_isolate(self) -> bool:
-        done = subprocess.run(
-            [sys.executable, "-I", "-S", str(_ISOLATE), sys.executable, "-I", "-S", "-c", ""],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=False,
-        )
-        return done.returncode == 0
+
+@lru_cache(maxsize=1)
+def _can_isolate() -> bool:
+    """Whether this system lets a child be kept from the network; asked when the first child is started."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(_ISOLATE), sys.executable, "-I", "-S", "-c", ""],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    return done.returncode == 0
 
 
 def _first_traceback(rows: list[str]) -> list[str]:

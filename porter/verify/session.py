@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from porter.progress import Progress
 from porter.project import Project
 from porter.target import Target
 from porter.verify.child import Children, Run
-from porter.verify.data import Pictures, pictures
 from porter.verify.device import Device
 from porter.verify.plan import Failed
+
+if TYPE_CHECKING:
+    from porter.verify.data import Pictures
 
 DRIVERS = Path(__file__).resolve().parent / "drivers"
 IMAGES, BATCH = 40, 4  # of the smoke data; a batch
@@ -108,6 +110,8 @@ class Session:
         """The smoke data, made before any check begins."""
         if self.whole is not self:
             return self.whole.pictures
+        from porter.verify.data import pictures  # brings all that downloads; nothing static needs it
+
         return pictures(self._data, IMAGES, self.root / "pictures", self.tree, self.progress)
 
     @property

@@ -22,7 +22,7 @@ from porter.project import Project
 from porter.stack import load_part
 
 from .test_rewrite import state
-from .trees import Change, rewritten
+from .trees import Change, gives_back, rewritten, undisturbed
 
 pytestmark = pytest.mark.usefixtures("warm")
 
@@ -446,13 +446,7 @@ def test_any_commits_round_trip(made: Path, tmp_path_factory: pytest.TempPathFac
 
 def round_trip(made: Path, root: Path, seed: int) -> str:
     """Export whatever commits, apply what came of it, export both again; how it went."""
-    shutil.copytree(made / "project", root / "project", symlinks=True)
-    project = Project(root / "project")
-    # tpu is another's business here: a stack that fits whatever common does
-    (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").unlink()
-    (project.patches / "tpu/series").write_text("0001-Register-the-TPU.patch\n")
-    updated(project)[1].write(project.lock_path)
-    apply(project, ["mlu"], root / "tree")
+    project = undisturbed(made, root)
     rewritten(root / "tree", "master", _commits(seed))
     before = state(project)
     try:
@@ -462,10 +456,5 @@ def round_trip(made: Path, root: Path, seed: int) -> str:
         assert "moved to its place" in error.what or "put in the stacks' order" in error.what, error
         assert state(project) == before
         return "refused"
-    complaints = [finding.what for finding in lint(project)]
-    assert not [what for what in complaints if "canonical" in what or "lock" in what or "off" in what or "fit" in what]
-    apply(project, ["mlu"], root / "fresh")
-    assert content(root / "fresh") == content(root / "tree")
-    for tree in ("tree", "fresh"):
-        assert export(project, Request(root / tree)).rewrite.edits == ()
+    gives_back(project, root)
     return "moved" if done.moved else "straight"

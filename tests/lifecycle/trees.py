@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sources import git
+
+from porter.commands.apply import apply
+from porter.commands.lint import lint
+from porter.commands.lock import updated
+from porter.lifecycle.export import Request, export
+from porter.project import Project
 
 WHO = "Zoë Porter <zoe@example.org>"
 
@@ -37,3 +44,25 @@ def rewritten(tree: Path, base: str, changes: Sequence[Change]) -> None:
     command = ["git", "-C", str(tree), "fast-import", "--quiet", "--force"]
     subprocess.run(command, input="".join(rows).encode(), check=True)
     git("reset", "-q", "--hard", cwd=tree)
+
+
+def undisturbed(made: Path, root: Path) -> Project:
+    """A project whose tpu is another's business: its stack fits whatever common does.  There is a tree for mlu."""
+    shutil.copytree(made / "project", root / "project", symlinks=True)
+    project = Project(root / "project")
+    (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").unlink()
+    (project.patches / "tpu/series").write_text("0001-Register-the-TPU.patch\n")
+    updated(project)[1].write(project.lock_path)
+    apply(project, ["mlu"], root / "tree")
+    return project
+
+
+def gives_back(project: Project, root: Path) -> None:
+    """That an exported project is in order, gives the tree that it came from, and is what either tree exports."""
+    complaints = [finding.what for finding in lint(project)]
+    assert not [what for what in complaints if "canonical" in what or "lock" in what or "off" in what or "fit" in what]
+    apply(project, ["mlu"], root / "fresh")
+    trees = (root / "tree", root / "fresh")
+    assert len({git("rev-parse", "HEAD^{tree}", cwd=tree) for tree in trees}) == 1
+    for tree in trees:
+        assert export(project, Request(tree)).rewrite.edits == ()

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from porter.stack import available, combined
+
 from .harness import CHECKOUT, Lab, Tree, porter
 
+STACKS = ["+".join(targets) for targets in combined(available(CHECKOUT / "patches"))]
 SEED = Path(__file__).parents[1] / "lifecycle" / "data" / "mlu-seed.diff"
 
 
@@ -27,9 +30,15 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
     return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
-def test_export_after_apply_changes_no_byte(tree: Tree, project: Path, porter_env: dict[str, str]) -> None:
+@pytest.mark.parametrize("name", STACKS)
+def test_export_after_apply_changes_no_byte(name: str, lab: Lab, project: Path, porter_env: dict[str, str]) -> None:
+    """Of every target that there is, and of every set of them that a tree can hold."""
+    targets = [word for target in name.split("+") for word in ("--target", target)]
+    tree = lab.folder("export") / "tree"
+    done = porter("apply", *targets, tree, cwd=project, env=porter_env)
+    assert done.returncode == 0, done.stderr
     before = contents(project)
-    done = porter("export", tree.path, cwd=project, env=porter_env)
+    done = porter("export", tree, cwd=project, env=porter_env)
     assert (done.returncode, "No file was touched" in done.stdout) == (0, True), done.stdout + done.stderr
     assert contents(project) == before
 

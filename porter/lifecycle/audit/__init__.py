@@ -15,7 +15,7 @@ from porter.git import Repository
 from porter.lifecycle.audit import allowed
 from porter.lifecycle.audit.report import Audit, compare
 from porter.lifecycle.audit.rules import ACCELERATOR_FOLDER
-from porter.lifecycle.audit.scan import scan
+from porter.lifecycle.audit.scan import remembered, scan
 from porter.lock import Lock
 from porter.objects import Entry, Object
 from porter.progress import Progress
@@ -65,7 +65,7 @@ def audit(
         assert snapshot is not None
         files = _blobs(snapshot.files, snapshot.objects)
     if tree is None and not targets:
-        return Audit("upstream at the pin", None, (), tuple(scan(files)), upstream=True)
+        return Audit("upstream at the pin", None, (), tuple(scan(files, remembered())), upstream=True)
     found = _of(files, name, tree, entries, available(project.patches))
     lacking = sorted(set(targets) - set(found.targets))
     if lacking:
@@ -77,7 +77,7 @@ def audit(
 def _of(
     files: Mapping[str, bytes], name: str, tree: Path | None, entries: Iterable[allowed.Entry], known: Iterable[str]
 ) -> Audit:
-    places = scan(files)
+    places = scan(files, remembered())
     held = tuple(target for target in known if f"{ACCELERATOR_FOLDER}{target}.py" in files)
     if f"{ACCELERATOR_FOLDER}__init__.py" not in files:
         return Audit(name, tree, (), tuple(places))
@@ -86,7 +86,7 @@ def _of(
 
 
 def _beside(found: Audit, snapshot: Snapshot) -> Audit:
-    upstream = scan(_blobs(snapshot.files, snapshot.objects))
+    upstream = scan(_blobs(snapshot.files, snapshot.objects), remembered())
     compared = compare(found.places, upstream)
     return Audit(found.name, found.root, found.targets, found.places, found.stale, compared)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from porter.lifecycle.audit import meanings, slots
@@ -61,17 +61,16 @@ class File:
         self.path, self.tree, self.text = path, tree, text
         self.scopes = scopes(tree, package(path), exports)
         self.lines = text.split("\n")
-        self.parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+        self.children, self.parents = _family(tree)
         self.found: dict[tuple[int, str], Place] = {}
         self._whats: dict[tuple[int, str], list[str]] = {}
         self._on_device: dict[ast.AST, bool] = {}
 
     def places(self) -> list[Place]:
         self._walk(self.tree, self.scopes[self.tree])
-        codes = _codes(self.text) if self.found else {}
+        code = _coder(self.text, self.lines, {place.line for place in self.found.values()})
         finished = [
-            replace(place, code=codes[place.line], what=", ".join(self._whats[key]))
-            for key, place in self.found.items()
+            replace(place, code=code(place.line), what=", ".join(self._whats[key])) for key, place in self.found.items()
         ]
         return sorted(finished, key=lambda place: (place.line, place.column, place.rule))
 
@@ -79,22 +78,25 @@ class File:
         inner = self.scopes.get(node, scope)
         around = set(_outside(node)) if inner is not scope else set()
         self._look(node, scope)
-        for child in ast.iter_child_nodes(node):
+        for child in self.children[node]:
             self._walk(child, scope if child in around else inner)
 
     # -- what a node is ------------------------------------------------------------------------------
 
     def _look(self, node: ast.AST, scope: Scope) -> None:
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            self._import(node, scope)
-        elif isinstance(node, ast.Call):
-            self._call(node, scope)
-        elif isinstance(node, (ast.Attribute, ast.Name)):
+        # by far the most are names and constants, and none of these has a slot
+        if isinstance(node, (ast.Attribute, ast.Name)):
             self._name(node, scope)
+            return
+        if isinstance(node, ast.Constant):
+            self._constant(node, scope)
+            return
+        if isinstance(node, ast.Call):
+            self._call(node, scope)
         elif isinstance(node, ast.Compare):
             self._compare(node, scope)
-        elif isinstance(node, ast.Constant):
-            self._constant(node, scope)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            self._import(node, scope)
         for slot in slots.devices(node, scope):
             self._slot(slot, node, scope)
         for place, default in slots.defaults(node):
@@ -410,8 +412,33 @@ def _outside(node: ast.AST) -> list[ast.AST]:
     return []
 
 
-def _codes(text: str) -> dict[int, str]:
-    """Line number -> the line without its comment, blanks made single."""
-    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    comments = {token.start[0]: token.start[1] for token in tokens if token.type == tokenize.COMMENT}
-    return {number: " ".join(line[: comments.get(number)].split()) for number, line in enumerate(text.split("\n"), 1)}
+def _family(tree: ast.Module) -> tuple[dict[ast.AST, list[ast.AST]], dict[ast.AST, ast.AST]]:
+    """Each node's children, in their order, and each child's parent.
+
+    What has no fields (``ast.Load()``, ``ast.Add()``, ``ast.Pass()``) is left out: it is one object for the whole
+    file, and says nothing about a device.
+    """
+    children: dict[ast.AST, list[ast.AST]] = {}
+    parents: dict[ast.AST, ast.AST] = {}
+    left: list[ast.AST] = [tree]
+    for node in left:  # which grows meanwhile
+        own: list[ast.AST] = []
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, list):
+                own += [item for item in value if isinstance(item, ast.AST) and item._fields]
+            elif isinstance(value, ast.AST) and value._fields:
+                own.append(value)
+        children[node] = own
+        parents.update(dict.fromkeys(own, node))
+        left += own
+    return children, parents
+
+
+def _coder(text: str, lines: Sequence[str], wanted: Iterable[int]) -> Callable[[int], str]:
+    """Gives a line by its number, of those that are wanted: without its comment, blanks made single."""
+    comments: dict[int, int] = {}
+    if any("#" in lines[number - 1] for number in wanted):  # else there is no comment to find
+        tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+        comments = {token.start[0]: token.start[1] for token in tokens if token.type == tokenize.COMMENT}
+    return lambda number: " ".join(lines[number - 1][: comments.get(number)].split())

@@ -1,0 +1,175 @@
+"""What a bump does to what is around it: the folders beside its desk, and stacks that shall go together."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from histories import Line
+from sources import git
+from stacks import CHECKOUT, commit, export, inventory, message, porter
+from stacks import replace as put
+
+from porter.commands.lint import lint
+from porter.commands.lock import updated
+from porter.errors import CheckFailed
+from porter.lifecycle import bump
+from porter.lock import GitSource, Lock
+from porter.project import Project
+
+from .test_bump import CONFLICTING, desk_of, files_of, resolve
+from .test_bump_killed import copy, run_killed
+
+# beside the patches: the desk and all that belongs to one bump, and what outlives it
+OF_THE_BUMP = {"bump", "bump.dead"}
+OUTLIVING = {".gitignore", "bump.lock", "rewrite.lock", "resolutions"}
+# of one step that was cut off, taken up by the next porter that runs
+OF_A_STEP = {"rewrite", "rewrite.new"}
+
+
+@pytest.fixture
+def project(
+    synthetic_line: Line, bump_cache: Path, tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Project:
+    """The stacks for v6.0 in a folder of their own; temporary files have one, too."""
+    shutil.copytree(synthetic_line.project.root, tmp_path / "project", symlinks=True)
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("PORTER_CACHE", str(bump_cache))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return Project(tmp_path / "project")
+
+
+def strays(project: Project) -> set[str]:
+    """What is neither a stack's, nor the lock, nor a thing that porter is known to keep beside them."""
+    own = {path for part in project.patches.iterdir() if part.is_dir() for path in part.iterdir()}
+    kept = {project.lock_path, *(path for path in own if path.suffix == ".patch" or path.name in PART_FILES)}
+    found = {path for path in project.root.rglob("*") if path.is_file()} - kept
+    names = OF_THE_BUMP | OUTLIVING | OF_A_STEP
+    inside = {path for path in found if path.parts[len(project.root.parts)] == ".porter"}
+    known = {path for path in inside if path.parts[len(project.root.parts) + 1] in names}
+    return {str(path.relative_to(project.root)) for path in found - known}
+
+
+PART_FILES = ("series", "target.yaml", "requirements.txt")
+
+
+def temporary(project: Project) -> list[str]:
+    place = project.root.parent / "tmp"
+    return sorted(str(path.relative_to(place)) for path in place.rglob("*"))
+
+
+def test_nothing_is_left_beside_the_desk(project: Project) -> None:
+    cache = Path(os.environ["PORTER_CACHE"])
+
+    def clean(open_: bool) -> None:
+        assert strays(project) == set()
+        assert {path.name for path in project.state.iterdir()} <= OUTLIVING | (OF_THE_BUMP if open_ else set())
+        assert temporary(project) == []
+        assert [path for path in cache.iterdir() if path.name.startswith("aside-")] == []
+
+    bump.begin(project, CONFLICTING)
+    clean(open_=True)
+    bump.abort(project)
+    clean(open_=False)
+    bump.begin(project, CONFLICTING)
+    resolve(project)
+    assert bump.go_on(project).state == "done"
+    clean(open_=False)
+    bump.preview(project, "v6.0")
+    clean(open_=False)
+
+
+@pytest.mark.parametrize("act", [bump.go_on, bump.abort])
+def test_a_kill_leaves_nothing_beside_the_desk(
+    project: Project, tmp_path: Path, act: Callable[[Project], object]
+) -> None:
+    """Whatever lies in ``.porter`` then is the bump's own, and gone with it."""
+    bump.begin(project, CONFLICTING)
+    resolve(project)
+    number, lived = 0, False
+    while not lived:
+        copied = copy(project, tmp_path / f"killed-{number}")
+        lived = run_killed(act, copied, number)
+        assert strays(copied) == set()
+        copied = Project.find(copied.root)
+        if (copied.state / "bump/journal.json").exists():
+            bump.abort(copied)
+        else:
+            bump.begin(copied, "v6.2" if Lock.load(copied.lock_path).pin.tag != "v6.0" else CONFLICTING)
+            bump.abort(copied)
+        assert {path.name for path in copied.state.iterdir()} <= OUTLIVING
+        assert strays(copied) == set()
+        shutil.rmtree(copied.root)
+        number += 3
+    assert number > 6
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_no_temporary_file(project: Project, number: signal.Signals) -> None:
+    """It comes while git makes the trees that are going to be verified."""
+    bump.begin(project, CONFLICTING)
+    resolve(project)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "porter", "bump", "--continue"],
+        cwd=project.root,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+    )
+    place = project.root.parent / "tmp"
+    while process.poll() is None and not any("trees" in path.name for path in place.iterdir()):
+        pass
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert "Traceback" not in errors
+    assert process.returncode in (0, 130, 128 + number), errors
+    assert temporary(project) == []
+    assert strays(project) == set()
+
+
+def test_stacks_that_go_together_no_more(
+    project: Project, synthetic_line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Upstream takes out what was between mlu's lines and tpu's: each fits alone, and not on the other."""
+    work, upstream = tmp_path / "work", tmp_path / "other"
+    git("clone", "-q", synthetic_line.upstream, upstream, cwd=tmp_path)
+    git("switch", "-q", "-c", "other", "v6.0", cwd=upstream)
+    text = (upstream / "utils/datasets.py").read_text().splitlines(keepends=True)
+    (upstream / "utils/datasets.py").write_text("".join(text[:51] + text[56:]))
+    commit(upstream, "Take out what was between", 1634200000)
+    git("clone", "-q", upstream, work, cwd=tmp_path)
+    git("switch", "-q", "-c", "stack", "v6.0", cwd=work)
+    git("am", "-q", *sorted((project.patches / "common").glob("*.patch")), cwd=work)
+    git("tag", "common", cwd=work)
+    git("am", "-q", *sorted((project.patches / "tpu").glob("*.patch")), cwd=work)
+    put("utils/datasets.py", "datasets line 57\n", "datasets line 57\ntpu()\n")(work)
+    commit(work, message("Time the TPU", "tpu"), 1700009000)
+    export(work, "common", project.patches / "tpu")
+    lock = Lock.load(project.lock_path)
+    replace(lock, sources=(GitSource(str(upstream)),)).write(project.lock_path)
+    updated(project)[1].write(project.lock_path)
+    assert lint(project) == []
+    monkeypatch.setenv("PORTER_CACHE", str(tmp_path / "cache"))
+    before = files_of(project)
+    with pytest.raises(CheckFailed, match=r"in a tree for mlu\+tpu, tpu/0002-\S+ does not apply to utils/datasets\.py"):
+        bump.begin(project, git("rev-parse", "HEAD", cwd=upstream))
+    assert files_of(project) == before
+    done = porter("bump", "--continue", cwd=project.root)
+    assert done.returncode == 1
+    assert "in a tree for mlu+tpu, tpu/0002-Time-the-TPU.patch does not apply to utils/datasets.py" in done.stderr
+    assert "porter bump --redo PATCH goes back to a patch, --abort gives the bump up" in done.stderr
+    assert files_of(project) == before
+    # it can be mended: tpu's patch with context that mlu's change leaves alone
+    assert bump.redo(project, "tpu/2").halt is not None
+    assert inventory(desk_of(project)) != {}
+    bump.abort(project)
+    assert files_of(project) == before
