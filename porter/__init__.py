@@ -1,3 +1,124 @@
-"""porter: hardware ports of ultralytics/yolov5 v6.0, kept as ordered stacks of small patches."""
+"""porter: hardware ports of ultralytics/yolov5 v6.0, kept as ordered stacks of small patches.
+
+The commands of the command line are functions here, under the same names: see :mod:`porter.api`.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from porter.api import (
+        apply,
+        audit,
+        bench,
+        bump,
+        bump_abort,
+        bump_continue,
+        bump_redo,
+        bump_skip,
+        bump_status,
+        data,
+        doctor,
+        drift,
+        export,
+        import_,
+        lint,
+        lock,
+        necessity,
+        new_target,
+        prepare,
+        report,
+        revert,
+        show,
+        status,
+        targets,
+        train,
+        upstream,
+        verify,
+        weights,
+    )
+    from porter.errors import CheckFailed, PorterError, SurroundingsFailed, WrongUsage
+    from porter.progress import Progress
+    from porter.project import Project
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "CheckFailed",
+    "PorterError",
+    "Progress",
+    "Project",
+    "SurroundingsFailed",
+    "WrongUsage",
+    "apply",
+    "audit",
+    "bench",
+    "bump",
+    "bump_abort",
+    "bump_continue",
+    "bump_redo",
+    "bump_skip",
+    "bump_status",
+    "data",
+    "doctor",
+    "drift",
+    "export",
+    "import_",
+    "lint",
+    "lock",
+    "necessity",
+    "new_target",
+    "prepare",
+    "report",
+    "revert",
+    "show",
+    "status",
+    "targets",
+    "train",
+    "upstream",
+    "verify",
+    "weights",
+]
+_ELSEWHERE = {
+    "CheckFailed": "porter.errors",
+    "PorterError": "porter.errors",
+    "Progress": "porter.progress",
+    "Project": "porter.project",
+    "SurroundingsFailed": "porter.errors",
+    "WrongUsage": "porter.errors",
+}
+
+
+if not TYPE_CHECKING:  # a type checker knows all names, and may complain about others
+
+    def __getattr__(name: str) -> Any:
+        """Import what is asked for when it is: `import porter` alone costs nothing."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(_ELSEWHERE.get(name, "porter.api")), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """This package.  Some of its modules are called like a command: porter/verify/, porter/lock.py, …
+
+    The import system makes each module that it loads an attribute of its package.  For these names it may not: then
+    ``porter.verify`` would be the function or the module, whichever came first.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import secrets
 import shutil
@@ -19,6 +20,7 @@ from pathlib import Path
 from porter import signals
 from porter.errors import SurroundingsFailed
 
+_log = logging.getLogger(__name__)
 LOCK = ".git/porter/lock"  # it moves with the folder and is the tree's own lock from then on
 _DEAD = ".dead"
 
@@ -48,6 +50,7 @@ class Aside:
         """
         try:
             os.rename(self.path, self.destination)
+            _log.debug("made %s, under the name %s first", self.destination, self.path.name)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise Taken from error

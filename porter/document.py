@@ -8,6 +8,7 @@ nodes, each scalar is text, and the reader asks each value for what it should be
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import tempfile
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from porter.errors import SurroundingsFailed, WrongUsage
+
+_log = logging.getLogger(__name__)
 
 
 class Value:
@@ -145,6 +148,7 @@ def write(path: Path, data: bytes) -> None:
                 os.fsync(handle)
             os.chmod(aside, mode)
             os.replace(aside, path)
+            _log.debug("wrote %s, %d bytes", path, len(data))
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(aside)

@@ -9,6 +9,7 @@ proxies, credentials), with ``user_config=True``.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import selectors
@@ -23,6 +24,9 @@ from typing import IO
 
 from porter.errors import CheckFailed, SurroundingsFailed
 from porter.objects import Object
+from porter.trace import Timed
+
+_log = logging.getLogger(__name__)
 
 # Settings that decide what git writes.  They are given on the command line, which no file can override.
 SETTINGS = {
@@ -110,6 +114,7 @@ def run(
         SurroundingsFailed: git is not installed.
     """
     command = ["git", *_settings(), *args]
+    told = Timed(_log, ("git", *args))
     try:
         done = subprocess.run(
             command,
@@ -126,6 +131,7 @@ def run(
         if cwd is not None and not Path(cwd).is_dir():
             raise SurroundingsFailed(f"{cwd} is not a folder") from error
         raise SurroundingsFailed("git is not installed", hint="Install git 2.25 or newer.") from error
+    told.ended(done.returncode)
     if done.returncode not in status:
         raise GitFailed(args, done.returncode, done.stderr.decode(errors="replace"))
     return done.stdout
@@ -171,6 +177,7 @@ def follow(
         GitFailed: the exit status is not 0.
         SurroundingsFailed: git is not installed, or said nothing for ``silence`` seconds.
     """
+    told = Timed(_log, ("git", *args))
     try:
         process = subprocess.Popen(
             ["git", *_settings(), *args],
@@ -192,6 +199,7 @@ def follow(
         except BaseException:
             _end(process)
             raise
+    told.ended(process.returncode)
     if process.returncode:
         raise GitFailed(args, process.returncode, "\n".join(said))
 

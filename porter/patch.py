@@ -28,6 +28,7 @@ from email.parser import BytesHeaderParser
 from email.utils import mktime_tz, parseaddr, parsedate_tz
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from porter import diff
 from porter.errors import CheckFailed, SurroundingsFailed
@@ -134,6 +135,21 @@ class Patch:
     def number(self) -> int:
         """Its number by its file name; 0 if that has none."""
         return int(self.name[:4]) if NAME.fullmatch(self.name) else 0
+
+    def record(self) -> dict[str, Any]:
+        """As plain data, for JSON; its own bytes are in the file."""
+        return {
+            "id": self.id,
+            "stack": self.stack,
+            "number": self.number,
+            "subject": self.subject,
+            "body": self.body,
+            "trailers": [list(trailer) for trailer in self.trailers],
+            "author": self.author,
+            "date": self.date,
+            "files": [{"change": change.kind, "old": change.old, "new": change.new} for change in self.changes],
+            "text": self.data.decode("utf-8", "replace"),
+        }
 
     @property
     def message(self) -> str:

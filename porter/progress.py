@@ -28,9 +28,13 @@ class Terminal(Progress):
     """Notes on standard error, one line each; there also a bar, if standard error is a terminal.
 
     A context manager: the bar is gone when the block ends, however it ends.
+
+    Args:
+        quiet: neither; only what :meth:`say` is told.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._bars: Bars | None = None
         self._task: TaskID | None = None
         self._what = self._unit = ""
@@ -47,6 +51,8 @@ class Terminal(Progress):
 
     def note(self, line: str) -> None:
         """Print ``line``, above the bar if there is one."""
+        if self._quiet:
+            return
         if self._bars is not None:
             self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
             return
@@ -72,7 +78,7 @@ class Terminal(Progress):
     def _move(self, what: str, done: int, total: int | None, unit: str) -> None:
         import sys
 
-        if not sys.stderr.isatty():
+        if self._quiet or not sys.stderr.isatty():
             return
         if self._bars is not None and unit != self._unit:
             self._bars.stop()

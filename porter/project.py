@@ -40,6 +40,18 @@ class Project:
         """Whether these files came with the installed package, so that nobody should edit them."""
         return self.root == _PACKAGE / "_data"
 
+    def must_be_a_checkout(self) -> None:
+        """Refuse to change files that came with the installed package.
+
+        Raises:
+            WrongUsage: they did.
+        """
+        if self.packaged:
+            raise WrongUsage(
+                f"the stacks in {self.root} came with the installed porter",
+                hint="Change them in a checkout of porter's repository: run porter inside it.",
+            )
+
     @classmethod
     def find(cls, start: Path | None = None) -> Project:
         """The project that ``start`` (by default the current folder) is in, else the installed package's.

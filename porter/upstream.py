@@ -7,6 +7,7 @@ gives wrong bytes stops the run, because somebody should look at it.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ from porter.lock import GitSource, IndexSource, Lock
 from porter.objects import Object
 from porter.progress import Progress
 from porter.snapshot import Extent, Snapshot, extents, of_index
+from porter.trace import discreet
 
 VARIABLE = "PORTER_UPSTREAM"
+_log = logging.getLogger(__name__)
 
 
 def obtain(
@@ -93,6 +96,7 @@ class _Errand:
         try:
             had = cached(self.lock, self.cache)
             if had is not None and self._is_enough(had):
+                _log.info("%d files of the pin are in the cache %s", len(had.files), self.cache.folder)
                 return had
         except Damaged:
             pass  # looked at again, and said, where the cache may be changed
@@ -122,6 +126,7 @@ class _Errand:
         from porter import remote
 
         assert self.upstream is not None
+        _log.info("asking %s, which was named", discreet(self.upstream))
         return self.whole, remote.read(self.upstream, self.whole, self.cache, self.progress)
 
     def _ask_in_turn(self, had: Snapshot | None) -> tuple[Extent, dict[str, Object] | None]:
@@ -130,6 +135,7 @@ class _Errand:
 
         failed = []
         for source in self.lock.sources:
+            _log.info("asking %s", discreet(source))
             try:
                 if isinstance(source, GitSource):
                     answer = self.whole, remote.read(source.url, self.whole, self.cache, self.progress)
@@ -139,6 +145,7 @@ class _Errand:
                     continue
             except (SurroundingsFailed, WrongUsage) as error:
                 failed.append(f"{source}: {_line(error)}")
+                _log.info("it does not answer with the pin: %s", _line(error))
                 continue
             self._say(failed, answer[0])
             return answer

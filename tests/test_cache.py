@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from sources import FILES, Upstream, git
 
-from porter import upstream
+import porter
 from porter.cache import Cache, Damaged
 from porter.errors import SurroundingsFailed
 from porter.objects import blob
 from porter.progress import Progress
 from porter.snapshot import Extent, extents
+from porter.upstream import cached, fetch, obtain, verify
 
 
 class Notes(Progress):
@@ -46,7 +47,7 @@ def overwrite(path: Path, data: bytes) -> None:
 
 def child(code: str, **env: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", textwrap.dedent(code)]
-    env = {**os.environ, "PYTHONPATH": str(Path(upstream.__file__).parents[1]), **env}
+    env = {**os.environ, "PYTHONPATH": str(Path(porter.__file__).parents[1]), **env}
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
@@ -69,18 +70,18 @@ def test_an_empty_cache_has_nothing_and_makes_nothing(own_home: Path) -> None:
 
 
 def test_what_is_kept_survives_git_gc(small: Upstream) -> None:
-    upstream.obtain(small.lock)
+    obtain(small.lock)
     cache = Cache()
     git("gc", "--prune=now", "--aggressive", "-q", cwd=cache.repository.path)
     git("prune", "--expire=now", cwd=cache.repository.path)
-    snapshot = upstream.cached(small.lock, cache)
+    snapshot = cached(small.lock, cache)
     assert snapshot is not None
     assert len(snapshot.objects) == len(Extent(small.pin, small.pin.files).ids)
     assert git("fsck", "--full", "--strict", cwd=cache.repository.path) == ""
 
 
 def test_it_is_a_repository_that_git_understands(small: Upstream) -> None:
-    upstream.obtain(small.lock)
+    obtain(small.lock)
     path = Cache().repository.path
     assert git("show", f"{small.pin.commit}:train.py", cwd=path).encode() == FILES["train.py"].strip()
     assert git("rev-list", "--all", cwd=path) == small.pin.commit
@@ -89,17 +90,17 @@ def test_it_is_a_repository_that_git_understands(small: Upstream) -> None:
 
 def test_every_flipped_byte_of_the_pack_is_noticed_or_harmless(small: Upstream) -> None:
     """One byte at a time: what comes out is the pin's, or ``Damaged`` is raised; never anything else."""
-    upstream.obtain(small.lock)
+    obtain(small.lock)
     cache = Cache()
     pack = only_pack(cache)
     whole = pack.read_bytes()
-    right = upstream.cached(small.lock, cache)
+    right = cached(small.lock, cache)
     assert right is not None
     noticed = 0
     for at in range(12, len(whole) - 20, max(1, len(whole) // 60)):
         overwrite(pack, whole[:at] + bytes([whole[at] ^ 0x41]) + whole[at + 1 :])
         try:
-            found = upstream.cached(small.lock, cache)
+            found = cached(small.lock, cache)
         except Damaged:
             noticed += 1
         else:
@@ -124,36 +125,36 @@ def test_every_flipped_byte_of_the_pack_is_noticed_or_harmless(small: Upstream) 
     ],
 )
 def test_a_damaged_cache_is_made_anew(damage: object, small: Upstream) -> None:
-    right = upstream.obtain(small.lock)
+    right = obtain(small.lock)
     assert callable(damage)
     damage(Cache().repository.path)
-    assert upstream.obtain(small.lock) == right
-    assert upstream.verify(small.lock) == (len(right.objects), [])
+    assert obtain(small.lock) == right
+    assert verify(small.lock) == (len(right.objects), [])
     assert sorted(os.listdir(Cache().folder)) == ["lock", "upstream.git"]
 
 
 def test_a_damaged_cache_is_not_used_when_nobody_can_be_asked(small: Upstream) -> None:
-    upstream.obtain(small.lock)
+    obtain(small.lock)
     only_pack(Cache()).unlink()
-    for ask in (upstream.obtain, upstream.fetch):
+    for ask in (obtain, fetch):
         with pytest.raises(SurroundingsFailed, match="no source has"):
             ask(small.locked("/nowhere/at/all"))
 
 
 def test_another_commit_under_our_ref_is_damage(small: Upstream) -> None:
-    upstream.obtain(small.lock)
+    obtain(small.lock)
     cache = Cache()
     other = git("commit-tree", small.pin.tree, "-m", "other", cwd=cache.repository.path)
     git("update-ref", extents(small.lock)[0].ref, other, cwd=cache.repository.path)
     with pytest.raises(Damaged, match=f"expected {small.pin.commit}\nfound    {other}"):
-        upstream.cached(small.lock, cache)
+        cached(small.lock, cache)
 
 
 def test_a_damaged_cache_is_said_in_one_line(small: Upstream) -> None:
-    upstream.obtain(small.lock)
+    obtain(small.lock)
     only_pack(Cache()).unlink()
     heard = Notes()
-    upstream.obtain(small.lock, progress=heard)
+    obtain(small.lock, progress=heard)
     assert len(heard.notes) == 1
     assert "damaged" in heard.notes[0]
 
@@ -164,9 +165,7 @@ def test_a_porter_that_waits_says_so_and_then_uses_what_the_other_one_had(small:
     got = []
     cache = Cache()
     with cache.locked(Progress()):
-        second = threading.Thread(
-            target=lambda: got.append(upstream.obtain(small.locked("/nowhere/at/all"), progress=heard))
-        )
+        second = threading.Thread(target=lambda: got.append(obtain(small.locked("/nowhere/at/all"), progress=heard)))
         second.start()
         deadline = time.monotonic() + 20
         while not heard.notes and time.monotonic() < deadline:
@@ -187,15 +186,15 @@ def test_many_at_once(small: Upstream, tmp_path: Path) -> None:
     code = """
         import sys
         from pathlib import Path
-        from porter import upstream
+        from porter.upstream import obtain
         from porter.lock import Lock
-        print(upstream.obtain(Lock.load(Path(sys.argv[1]))).base)
+        print(obtain(Lock.load(Path(sys.argv[1]))).base)
     """
-    env = {**os.environ, "PYTHONPATH": str(Path(upstream.__file__).parents[1])}
+    env = {**os.environ, "PYTHONPATH": str(Path(porter.__file__).parents[1])}
     command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "upstream.lock")]
     running = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(6)]
     assert [p.communicate(timeout=60)[0].strip() for p in running] == [small.pin.commit] * 6
-    assert upstream.verify(small.lock)[1] == []
+    assert verify(small.lock)[1] == []
 
 
 def test_a_killed_porter_leaves_nothing_half_written(small: Upstream, tmp_path: Path) -> None:
@@ -204,7 +203,8 @@ def test_a_killed_porter_leaves_nothing_half_written(small: Upstream, tmp_path: 
     code = """
         import os, sys
         from pathlib import Path
-        from porter import git, upstream
+        from porter import git
+        from porter.upstream import obtain
         from porter.lock import Lock
         left, real = int(sys.argv[2]), git.subprocess.run
         def run(*args, **kwargs):
@@ -214,7 +214,7 @@ def test_a_killed_porter_leaves_nothing_half_written(small: Upstream, tmp_path: 
                 os.kill(os.getpid(), 9)
             return real(*args, **kwargs)
         git.subprocess.run = run
-        upstream.obtain(Lock.load(Path(sys.argv[1])))
+        obtain(Lock.load(Path(sys.argv[1])))
     """
     deaths = 0
     for calls in range(20):
@@ -222,7 +222,7 @@ def test_a_killed_porter_leaves_nothing_half_written(small: Upstream, tmp_path: 
         command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "upstream.lock"), str(calls)]
         env = {
             **os.environ,
-            "PYTHONPATH": str(Path(upstream.__file__).parents[1]),
+            "PYTHONPATH": str(Path(porter.__file__).parents[1]),
             "PORTER_CACHE": str(cache.folder),
         }
         done = subprocess.run(command, env=env, capture_output=True, check=False)
@@ -230,17 +230,17 @@ def test_a_killed_porter_leaves_nothing_half_written(small: Upstream, tmp_path: 
             break
         assert done.returncode == -9
         deaths += 1
-        assert upstream.cached(small.lock, cache) is None
-        upstream.obtain(small.lock, cache=cache.folder)
+        assert cached(small.lock, cache) is None
+        obtain(small.lock, cache=cache.folder)
         assert sorted(os.listdir(cache.folder)) == ["lock", "upstream.git"]
-        assert upstream.verify(small.lock, cache.folder)[1] == []
+        assert verify(small.lock, cache.folder)[1] == []
     assert deaths >= 5
 
 
 def test_a_folder_that_cannot_be_made(small: Upstream, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SurroundingsFailed, match=r"cannot (write to|read) the cache") as caught:
-        upstream.obtain(small.lock, cache=tmp_path / "file/cache")
+        obtain(small.lock, cache=tmp_path / "file/cache")
     assert "PORTER_CACHE" in caught.value.hint
 
 
@@ -254,7 +254,8 @@ def test_no_permission(small: Upstream, tmp_path: Path) -> None:
         import os
         from pathlib import Path
         import filelock, platformdirs, yaml, subprocess
-        from porter import git, remote, upstream
+        from porter import git, remote
+        from porter.upstream import obtain
         from porter.errors import SurroundingsFailed
         from porter.lock import Lock
         lock = Lock.load(Path({str(tmp_path / "upstream.lock")!r}))
@@ -263,7 +264,7 @@ def test_no_permission(small: Upstream, tmp_path: Path) -> None:
             os.setegid(65534)
             os.seteuid(65534)
         try:
-            upstream.obtain(lock, cache=Path({str(locked)!r}) / "cache")
+            obtain(lock, cache=Path({str(locked)!r}) / "cache")
         except SurroundingsFailed as error:
             print(error)
     """
@@ -279,27 +280,27 @@ def test_a_disk_that_is_full(small: Upstream, tmp_path: Path) -> None:
     code = f"""
         import resource
         from pathlib import Path
-        from porter import upstream
+        from porter.upstream import obtain
         from porter.errors import SurroundingsFailed
         from porter.lock import Lock
         lock = Lock.load(Path({str(tmp_path / "upstream.lock")!r}))
         resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
         try:
-            upstream.obtain(lock)
+            obtain(lock)
         except SurroundingsFailed as error:
             print(error)
     """
     done = child(code)
     assert "cannot write to the cache" in done.stdout, done.stderr
-    assert upstream.cached(small.lock, Cache()) is None
+    assert cached(small.lock, Cache()) is None
     assert os.listdir(Cache().folder) == ["lock"]
-    assert upstream.obtain(small.lock).base == small.pin.commit
+    assert obtain(small.lock).base == small.pin.commit
 
 
 def test_a_broken_repository_loses_nothing_when_the_new_one_cannot_be_stored(small: Upstream) -> None:
-    right = upstream.obtain(small.lock)
+    right = obtain(small.lock)
     cache = Cache()
     ref = extents(small.lock)[0].ref
     with pytest.raises(SurroundingsFailed, match="cannot write to the cache"), cache.locked(Progress()):
         cache.keep(ref, "0" * 39 + "1", [blob(b"not the commit")], shallow=False)
-    assert upstream.cached(small.lock, cache) == right
+    assert cached(small.lock, cache) == right

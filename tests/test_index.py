@@ -20,11 +20,13 @@ from sources import (
     sha256,
 )
 
-from porter import index, upstream
+from porter import index
 from porter.errors import CheckFailed, SurroundingsFailed
 from porter.lock import Edit, IndexSource, Part, Wheel
 from porter.objects import blob
 from porter.progress import Progress
+from porter.upstream import fetch as fetch_upstream
+from porter.upstream import obtain, verify
 
 pytestmark = pytest.mark.usefixtures("own_home")
 
@@ -219,11 +221,11 @@ def test_a_partial_snapshot_has_one_id_everywhere(
 ) -> None:
     heard = Heard()
     lock = small.locked(f"http://127.0.0.1:{closed_port()}/small.git", served)
-    first = upstream.obtain(lock, cache=tmp_path / "one", progress=heard)
+    first = obtain(lock, cache=tmp_path / "one", progress=heard)
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     monkeypatch.setenv("USER", "somebody-else")
     time.tzset()
-    second = upstream.obtain(lock, cache=tmp_path / "two")
+    second = obtain(lock, cache=tmp_path / "two")
     monkeypatch.undo()
     time.tzset()
     assert first == second
@@ -245,22 +247,22 @@ def test_a_partial_snapshot_is_kept_and_later_made_whole(
     small: Upstream, served: IndexSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nowhere = small.locked(f"http://127.0.0.1:{closed_port()}/small.git", served)
-    partial = upstream.obtain(nowhere)
+    partial = obtain(nowhere)
     monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{closed_port()}/simple/")
     reachable = small.locked(str(small.path), served)
-    assert upstream.obtain(reachable) == partial  # asks nobody
+    assert obtain(reachable) == partial  # asks nobody
     heard = Heard()
-    assert upstream.fetch(nowhere, progress=heard) == partial  # asks in vain, says so, keeps what it has
+    assert fetch_upstream(nowhere, progress=heard) == partial  # asks in vain, says so, keeps what it has
     assert len(heard.notes) == 1
-    assert upstream.verify(nowhere) == (len(partial.objects), [])
-    whole = upstream.fetch(reachable)
+    assert verify(nowhere) == (len(partial.objects), [])
+    whole = fetch_upstream(reachable)
     assert not whole.partial
     assert whole.base == small.pin.commit
-    assert upstream.obtain(nowhere) == whole
-    assert upstream.verify(nowhere)[1] == []
+    assert obtain(nowhere) == whole
+    assert verify(nowhere)[1] == []
 
 
 def test_a_named_source_makes_a_partial_snapshot_whole(small: Upstream, served: IndexSource) -> None:
     lock = small.locked(served)
-    assert upstream.obtain(lock).partial
-    assert upstream.obtain(lock, upstream=str(small.path)).base == small.pin.commit
+    assert obtain(lock).partial
+    assert obtain(lock, upstream=str(small.path)).base == small.pin.commit

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import email.message
 import email.parser
+import importlib.metadata
 import os
 import re
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import zipfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from porter import __version__
+from porter.lock import Lock
 from porter.stack import available
+from porter.upstream import obtain
 
 ROOT = Path(__file__).resolve().parents[1]
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
@@ -64,6 +67,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wheel(built: Path) -> Path:
     (found,) = built.glob("*.whl")
     return found
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
+    """Name and bytes of everything in a wheel, its list of digests included."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
 
 
 @pytest.fixture(scope="module")
@@ -146,23 +155,159 @@ def test_one_environment_proves_tpu_and_npu() -> None:
     assert one == other
 
 
-def test_an_installed_porter_works_outside_a_checkout(wheel: Path, tmp_path: Path) -> None:
-    venv, home = tmp_path / "venv", tmp_path / "home"
-    home.mkdir()
-    run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=home)
-    run(*PIP, "--python", venv / "bin" / "python", "install", "--no-deps", wheel, cwd=home)
-    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    site = Path(run(venv / "bin" / "python", "-c", code, cwd=home).strip())
-    # its dependencies are this environment's, behind the new one's own packages
-    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+def test_a_wheel_of_the_checkout_is_the_same(built: Path, wheel: Path, tmp_path: Path) -> None:
+    hatchling = [sys.executable, "-m", "hatchling", "build", "-d", tmp_path]
+    run(*hatchling, "-t", "wheel", cwd=ROOT, PYTHONPATH=str(built.parent / "hatchling"))
+    (other,) = tmp_path.glob("*.whl")
+    assert contents(other) == contents(wheel)
+    assert "porter/py.typed" in contents(wheel)
 
-    def porter(*args: str) -> str:
-        return run(venv / "bin" / "porter", *args, cwd=home, HOME=str(home), PYTHONPATH="")
 
-    found = run(venv / "bin" / "python", "-c", "import porter; print(porter.__file__)", cwd=home, PYTHONPATH="")
-    assert site in Path(found.strip()).parents
-    assert __version__ in porter("--version")
+# -- installed ------------------------------------------------------------------------------------------
+
+
+class Installed:
+    """A virtual environment with the wheel in it.
+
+    Args:
+        behind: folders of packages that it has beside its own, behind them.
+    """
+
+    def __init__(self, folder: Path, *behind: Path) -> None:
+        self.home = folder / "home"
+        self.python = folder / "venv" / "bin" / "python"
+        self.home.mkdir()
+        run(sys.executable, "-m", "venv", "--without-pip", folder / "venv", cwd=folder)
+        code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+        self.site = Path(run(self.python, "-c", code, cwd=folder).strip())
+        (self.site / "behind.pth").write_text("".join(f"{path}\n" for path in behind))
+
+    def pip(self, *args: object) -> str:
+        return run(*PIP, "--python", self.python, *args, cwd=self.home)
+
+    def porter(self, *args: object, code: int = 0, **env: str) -> str:
+        """Both outputs of a command, run in an empty home by somebody with no setting."""
+        kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
+        words = [str(self.python.with_name("porter")), *map(str, args)]
+        environment = {**kept, "HOME": str(self.home), "PYTHONPATH": "", **env}
+        done = subprocess.run(words, cwd=self.home, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == code, f"porter {args}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, metadata: email.message.Message, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """An environment that was empty, outside any checkout, with the wheel and what it needs from the index.
+
+    Torch is left out, for it is gigabytes: nothing in porter's own process needs it.
+    """
+    made = Installed(tmp_path_factory.mktemp("installed"))
+    needed = [r for r in requirements(metadata) if r.name != "torch" and "extra" not in str(r.marker)]
+    made.pip("install", wheel, "--no-deps")
+    made.pip("install", *needed)
+    obtain(Lock.load(ROOT / "upstream.lock"), cache=made.home / "cache")  # with the user's way to reach a source
+    return made
+
+
+def test_an_installed_porter_works_outside_a_checkout(installed: Installed) -> None:
+    home, cache = installed.home, str(installed.home / "cache")
+    code = "import porter; print(porter.__file__); print(len(porter.targets()))"
+    file, count = run(installed.python, "-c", code, cwd=home, PYTHONPATH="").split()
+    assert installed.site in Path(file).parents and count == str(len(available(ROOT / "patches")))
+    assert run(installed.python, "-m", "porter", "--version", cwd=home, PYTHONPATH="") == f"porter {__version__}\n"
     for target in available(ROOT / "patches"):
-        assert target in porter("targets")
-    porter("data", "make", "--images", "2", "data")
+        assert target in installed.porter("targets")
+    for words in (
+        ["apply", "--target", "mlu", "tree"],
+        ["status", "tree"],
+        ["audit", "tree"],
+        ["train", "--target", "mlu", "--dry-run", "tree"],
+        ["export", "--check", "tree"],
+        ["revert", "tree"],
+        ["show", "common/1"],
+        ["lock", "--check"],
+        ["upstream", "show"],
+        ["upstream", "verify"],
+        ["verify", "--target", "tpu", "--level", "static"],
+        ["data", "make", "--images", "2", "data"],
+        ["data", "check", "data/data.yaml"],
+        ["doctor", "--python", sys.executable],
+        ["completion", "zsh"],
+    ):
+        installed.porter(*words, PORTER_CACHE=cache)
     assert (home / "data" / "data.yaml").is_file()
+
+
+def test_an_installed_porter_refuses_what_changes_a_checkout(installed: Installed) -> None:
+    before = {path: path.read_bytes() for path in installed.site.glob("porter/_data/**/*") if path.is_file()}
+    cache = str(installed.home / "cache")
+    installed.porter("apply", "--target", "mlu", "changed", PORTER_CACHE=cache)
+    for words in (["lock"], ["export", "changed"], ["bump", "v6.1"], ["bump", "--continue"], ["new-target", "xyz"]):
+        said = installed.porter(*words, code=2, PORTER_CACHE=cache)
+        assert "came with the installed porter" in said and "run porter inside it" in said, said
+    assert {path: path.read_bytes() for path in before} == before
+
+
+# -- beside a vendor's packages -----------------------------------------------------------------------------
+
+
+def closure(names: Iterable[str]) -> dict[str, importlib.metadata.Distribution]:
+    """The distributions of this environment that the named ones are made of, by their name."""
+    found: dict[str, importlib.metadata.Distribution] = {}
+    left = [(canonicalize_name(name), "") for name in names]
+    while left:
+        name, extra = left.pop()
+        if name in found:
+            continue
+        try:
+            found[name] = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        for line in found[name].requires or []:
+            wanted = Requirement(line)
+            if wanted.marker is None or wanted.marker.evaluate({"extra": extra}):
+                left += [(canonicalize_name(wanted.name), each) for each in ("", *wanted.extras)]
+    return found
+
+
+def only(found: Mapping[str, importlib.metadata.Distribution], folder: Path) -> Path:
+    """A folder that shows these distributions and nothing else of this environment."""
+    folder.mkdir()
+    for distribution in found.values():
+        for name in {file.parts[0] for file in distribution.files or []} - {"..", "__pycache__"}:
+            source = Path(str(distribution.locate_file(name)))
+            if source.exists() and not (folder / name).is_symlink():
+                (folder / name).symlink_to(source)
+    return folder
+
+
+def vendors() -> list[str]:
+    """What a vendor's machine has: the requirements that pin this environment's torch, else torch and NumPy."""
+    here = importlib.metadata.version("torch").partition("+")[0]
+    for target in available(ROOT / "patches"):
+        lines = (ROOT / "patches" / target / "requirements.txt").read_text().splitlines()
+        pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+        if f"torch=={here}" in map(str, pins):
+            return [pin.name for pin in pins]
+    return ["torch", "numpy"]
+
+
+def test_pip_leaves_a_vendors_environment_as_it_was(wheel: Path, tmp_path: Path) -> None:
+    """The wheel and all that it needs, from the index, beside this environment's torch, NumPy and what is pinned.
+
+    In nox's sessions that is Cambricon's environment (Python 3.9, torch 1.9.1) and Sophgo's (3.10, 2.1.0).  What was
+    there lies outside the environment that pip writes to: pip would lay another version before it.
+    """
+    theirs = closure(vendors())
+    assert {"torch", "numpy"} <= set(theirs) and "unidiff" not in theirs
+    seed = Installed(tmp_path, only(theirs, tmp_path / "vendor"))
+    versions = "import torch, numpy; print(torch.__version__, torch.__file__, numpy.__version__, numpy.__file__)"
+    before = run(seed.python, "-c", versions, cwd=seed.home, PYTHONPATH="")
+    assert str(tmp_path / "vendor") in before
+    seed.pip("install", wheel)
+    came = {canonicalize_name(d.metadata["Name"]) for d in importlib.metadata.distributions(path=[str(seed.site)])}
+    assert {"yolov5-porter", "unidiff", "gitpython"} <= came
+    assert not came & set(theirs), f"pip replaced {came & set(theirs)}"
+    assert run(seed.python, "-c", versions, cwd=seed.home, PYTHONPATH="") == before
+    assert __version__ in seed.porter("--version")
+    assert seed.porter("targets") and seed.porter("data", "make", "--images", "2", "data")

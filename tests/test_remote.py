@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sources import FILES, GitServer, Upstream, closed_port, git, git_server, mute_port, serving
 
-from porter import upstream
 from porter.cache import Cache
 from porter.errors import CheckFailed, PorterError, SurroundingsFailed, WrongUsage
 from porter.lock import Pin
 from porter.objects import Object, blob, parse_tree
 from porter.progress import Progress
+from porter.upstream import cached, obtain
 
 pytestmark = pytest.mark.usefixtures("own_home")
 
@@ -26,18 +26,18 @@ def overwrite(path: Path, data: bytes) -> None:
 
 def obtained(small: Upstream, where: object, progress: Progress | None = None) -> None:
     """The whole pin comes from ``where`` and is in the cache afterwards."""
-    snapshot = upstream.obtain(small.lock, str(where), progress=progress)
+    snapshot = obtain(small.lock, str(where), progress=progress)
     assert snapshot.base == small.pin.commit
     assert snapshot.files == small.pin.files
     assert {path: snapshot.objects[entry.id].data for path, entry in snapshot.files.items()} == FILES
     assert (snapshot.partial, snapshot.shallow) == (False, True)
-    assert upstream.cached(small.lock, Cache()) == snapshot
+    assert cached(small.lock, Cache()) == snapshot
 
 
 def failed(small: Upstream, where: object) -> PorterError:
     """Nothing comes from ``where``, and nothing is left of the attempt."""
     with pytest.raises(PorterError) as caught:
-        upstream.obtain(small.lock, str(where))
+        obtain(small.lock, str(where))
     assert not Cache().repository.path.exists()
     assert not list(Cache().folder.glob("aside-*"))
     return caught.value
@@ -318,7 +318,7 @@ def test_a_time_out_that_is_no_number(small: Upstream, monkeypatch: pytest.Monke
     for text in ("soon", "0", "-1", "inf", "nan"):
         monkeypatch.setenv("PORTER_TIMEOUT", text)
         with pytest.raises(WrongUsage, match="PORTER_TIMEOUT should be a number of seconds"):
-            upstream.obtain(small.lock, "http://127.0.0.1:9/x")
+            obtain(small.lock, "http://127.0.0.1:9/x")
 
 
 # -- the user's own git configuration ---------------------------------------------------------------------

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from sources import FILES, Upstream, closed_port, git, make_index, make_wheel, package_index, sha256
 
-from porter import upstream
 from porter.cache import Cache
 from porter.errors import CheckFailed, SurroundingsFailed
 from porter.lock import IndexSource, Part, Wheel
 from porter.objects import Entry
 from porter.progress import Progress
 from porter.snapshot import Extent, extents
+from porter.upstream import cached, fetch, obtain, verify
 
 NOBODY = f"http://127.0.0.1:{closed_port()}"
 
@@ -48,7 +48,7 @@ def test_sources_are_asked_in_order_and_each_failure_is_a_line(small: Upstream, 
     lock = small.locked(
         f"{NOBODY}/a.git", str(tmp_path / "absent"), str(tmp_path / "empty"), str(small.path), f"{NOBODY}/z"
     )
-    assert upstream.obtain(lock, progress=heard).base == small.pin.commit
+    assert obtain(lock, progress=heard).base == small.pin.commit
     assert len(heard.notes) == 3
     assert heard.notes[0].startswith(f"git {NOBODY}/a.git: unable to access")
     assert "there is no" in heard.notes[1]
@@ -57,7 +57,7 @@ def test_sources_are_asked_in_order_and_each_failure_is_a_line(small: Upstream, 
 
 def test_the_first_that_answers_is_enough(small: Upstream) -> None:
     heard = Heard()
-    upstream.obtain(small.locked(str(small.path), f"{NOBODY}/z"), progress=heard)
+    obtain(small.locked(str(small.path), f"{NOBODY}/z"), progress=heard)
     assert heard.notes == []
 
 
@@ -66,13 +66,13 @@ def test_if_all_fail_all_are_named(small: Upstream, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("PIP_RETRIES", "0")
     lock = small.locked(f"{NOBODY}/a.git", make_index(tmp_path / "wheels"))
     with pytest.raises(SurroundingsFailed) as caught:
-        upstream.obtain(lock)
+        obtain(lock)
     assert caught.value.what == "no source has example/small v6.0"
     first, second = caught.value.why.splitlines()
     assert first.startswith(f"git {NOBODY}/a.git: ")
     assert second.startswith("package index (small-wheel==6.0.0, other-wheel==1.0): pip cannot download")
     assert "--upstream" in caught.value.hint
-    assert upstream.cached(lock, Cache()) is None
+    assert cached(lock, Cache()) is None
 
 
 def test_wrong_bytes_stop_although_another_source_is_left(small: Upstream, tmp_path: Path) -> None:
@@ -81,40 +81,40 @@ def test_wrong_bytes_stop_although_another_source_is_left(small: Upstream, tmp_p
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(CheckFailed, match=r"train\.py is not what it should be"):
-        upstream.obtain(small.locked(str(small.path), str(tmp_path / "good")))
-    assert upstream.cached(small.lock, Cache()) is None
+        obtain(small.locked(str(small.path), str(tmp_path / "good")))
+    assert cached(small.lock, Cache()) is None
 
 
 def test_a_named_source_is_the_only_one(small: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SurroundingsFailed, match="cannot fetch from"):
-        upstream.obtain(small.lock, f"{NOBODY}/a.git")
+        obtain(small.lock, f"{NOBODY}/a.git")
     monkeypatch.setenv("PORTER_UPSTREAM", f"{NOBODY}/b.git")
     with pytest.raises(SurroundingsFailed, match=r"b\.git"):
-        upstream.obtain(small.lock)
-    assert upstream.obtain(small.lock, str(small.path)).base == small.pin.commit
+        obtain(small.lock)
+    assert obtain(small.lock, str(small.path)).base == small.pin.commit
 
 
 def test_a_warm_cache_costs_one_git_and_asks_nobody(small: Upstream, git_calls: Path) -> None:
-    first = upstream.obtain(small.lock)
+    first = obtain(small.lock)
     git_calls.write_text("")
     shutil.rmtree(small.path)
-    assert upstream.obtain(small.lock) == first
-    assert upstream.obtain(small.lock, f"{NOBODY}/named") == first
-    assert upstream.fetch(small.lock) == first
+    assert obtain(small.lock) == first
+    assert obtain(small.lock, f"{NOBODY}/named") == first
+    assert fetch(small.lock) == first
     assert [line.split()[-3:] for line in git_calls.read_text().splitlines()] == [
         ["cat-file", "--batch", "--buffer"]
     ] * 3
 
 
 def test_fetch_asks_a_named_source_even_with_a_warm_cache(small: Upstream) -> None:
-    first = upstream.obtain(small.lock)
+    first = obtain(small.lock)
     with pytest.raises(SurroundingsFailed):
-        upstream.fetch(small.lock, f"{NOBODY}/named")
-    assert upstream.fetch(small.lock, str(small.path)) == first
+        fetch(small.lock, f"{NOBODY}/named")
+    assert fetch(small.lock, str(small.path)) == first
 
 
 def test_a_snapshot_holds_everything_a_commit_on_it_needs(small: Upstream) -> None:
-    snapshot = upstream.obtain(small.lock)
+    snapshot = obtain(small.lock)
     assert set(snapshot.objects) == set(Extent(small.pin, small.pin.files).ids)
     assert all(o.id == i for i, o in snapshot.objects.items())
     assert snapshot.objects[snapshot.base].data.startswith(b"tree " + small.pin.tree.encode())
@@ -122,22 +122,22 @@ def test_a_snapshot_holds_everything_a_commit_on_it_needs(small: Upstream) -> No
 
 
 def test_two_pins_share_a_cache(small: Upstream) -> None:
-    first = upstream.obtain(small.lock)
+    first = obtain(small.lock)
     later = git("rev-parse", "master", cwd=small.path)
     files = {**small.pin.files, "train.py": Entry("100644", git("rev-parse", "master:train.py", cwd=small.path))}
     tree = git("rev-parse", "master^{tree}", cwd=small.path)
     second_lock = replace(small.lock, pin=replace(small.pin, commit=later, tree=tree, files=files))
-    second = upstream.obtain(second_lock)
+    second = obtain(second_lock)
     assert (first.base, second.base) == (small.pin.commit, later)
     shutil.rmtree(small.path)
-    assert upstream.obtain(small.lock) == first
-    assert upstream.obtain(second_lock) == second
+    assert obtain(small.lock) == first
+    assert obtain(second_lock) == second
     git("gc", "-q", "--prune=now", cwd=Cache().repository.path)
-    assert upstream.verify(small.lock)[1] == upstream.verify(second_lock)[1] == []
+    assert verify(small.lock)[1] == verify(second_lock)[1] == []
 
 
 def test_verify_names_every_wrong_object(small: Upstream) -> None:
-    upstream.obtain(small.lock)
+    obtain(small.lock)
     store = Cache().repository.path
     pack = next(store.glob("objects/pack/*.pack"))
     shutil.move(pack, store / "away.pack")
@@ -147,13 +147,13 @@ def test_verify_names_every_wrong_object(small: Upstream) -> None:
     with open(store / "away.pack", "rb") as stream:
         subprocess.run(["git", f"--git-dir={store}", "unpack-objects", "-q"], stdin=stream, check=True)
     right = len(Extent(small.pin, small.pin.files).ids)
-    assert upstream.verify(small.lock) == (right, [])
+    assert verify(small.lock) == (right, [])
     blobs = {path: small.pin.files[path].id for path in ("train.py", "README.md", "LICENSE")}
     at = {path: store / "objects" / i[:2] / i[2:] for path, i in blobs.items()}
     at["train.py"].chmod(0o644)
     shutil.copy(at["LICENSE"], at["train.py"])
     at["README.md"].unlink()
-    count, wrong = upstream.verify(small.lock)
+    count, wrong = verify(small.lock)
     assert count == right - 2
     assert {(f.name, f.expected) for f in wrong} == {("train.py", blobs["train.py"]), ("README.md", blobs["README.md"])}
     found = {f.name: f.found for f in wrong}
@@ -163,7 +163,7 @@ def test_verify_names_every_wrong_object(small: Upstream) -> None:
 
 def test_verify_of_an_empty_cache(small: Upstream) -> None:
     with pytest.raises(CheckFailed, match=r"holds nothing of example/small v6\.0"):
-        upstream.verify(small.lock)
+        verify(small.lock)
 
 
 def test_an_index_with_everything_but_the_commit_is_still_not_the_pin(
@@ -174,11 +174,11 @@ def test_an_index_with_everything_but_the_commit_is_still_not_the_pin(
     source = IndexSource((Wheel("all==1", sha256(wheel), (Part("all/{path}", (), tuple(FILES)),)),))
     with package_index(tmp_path / "wheels", tmp_path / "index") as url:
         monkeypatch.setenv("PIP_INDEX_URL", url)
-        snapshot = upstream.obtain(small.locked(source))
+        snapshot = obtain(small.locked(source))
     assert snapshot.base != small.pin.commit
     assert (snapshot.missing, snapshot.partial) == ((), True)
-    assert upstream.obtain(small.locked(source)) == snapshot
-    assert upstream.fetch(small.locked(str(small.path), source)).base == small.pin.commit
+    assert obtain(small.locked(source)) == snapshot
+    assert fetch(small.locked(str(small.path), source)).base == small.pin.commit
 
 
 def test_extents_are_the_whole_and_what_an_index_has(small: Upstream, tmp_path: Path) -> None:

@@ -64,8 +64,9 @@ class Checkpoint:
     devices: dict[str, int] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
-        return {**vars(self), "path": str(self.path)}
+        """For programs.  Its kind is called ``content`` there: ``kind`` is what kind of record that is."""
+        fields = {name: value for name, value in vars(self).items() if name != "kind"}
+        return {**fields, "path": str(self.path), "content": self.kind}
 
 
 def inspect(path: Path) -> Checkpoint:

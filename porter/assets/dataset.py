@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from porter import signals
 from porter.aside import Taken, aside
@@ -96,6 +97,10 @@ class DataSet:
     def yaml(self) -> Path:
         """What ``train.py --data`` takes."""
         return self.path / YAML
+
+    def record(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        return {"path": str(self.path), "yaml": str(self.yaml), "images": self.images, "objects": self.objects}
 
 
 def make(dest: Path, recipe: Recipe, progress: Progress | None = None, layout: Layout = OWN) -> DataSet:

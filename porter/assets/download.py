@@ -7,10 +7,13 @@ the work of one.
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
 from porter.assets.digests import Digest, Digests
@@ -22,6 +25,7 @@ from porter.patience import Patience
 from porter.progress import Progress
 
 VARIABLE = "PORTER_MIRROR"
+_log = logging.getLogger(__name__)
 PARTS = 4  # connections at once
 _COPY = 4 << 20  # bytes of a local file copied at a time
 
@@ -41,6 +45,12 @@ class Downloaded:
     sha256: str
     source: str
     trust: str
+
+    def record(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        how = "fetched" if self.source else "there already"
+        fields = {"how": how, "sha256": self.sha256, "source": self.source, "trust": self.trust}
+        return {"path": str(self.path), **fields}
 
 
 @dataclass(frozen=True)
@@ -131,6 +141,7 @@ class _Fetch:
         failures: list[tuple[str, str]] = []
         wrong: PorterError | None = None
         for source in sources:
+            _log.info("%s: trying %s", self.wanted.name, shown(source))
             try:
                 return self._from(source)
             except Refused as error:
@@ -150,6 +161,7 @@ class _Fetch:
 
     def _from(self, source: str) -> Downloaded:
         self.progress.transfer(f"downloading {self.wanted.name}", 0, None)
+        started, had = time.monotonic(), self.partial.covered
         follower = Follower(self.partial)
         try:
             if _is_url(source):
@@ -159,6 +171,8 @@ class _Fetch:
             sha256 = follower.digest()
         finally:
             follower.stop()
+        took, came = time.monotonic() - started, self.partial.covered - had
+        _log.debug("%s came in %.3f s; %s was there; sha256 %s", amount(came), took, amount(had), sha256)
         trust = self._judge(sha256, source)
         self.partial.finish()
         return Downloaded(self.partial.destination, sha256, shown(source), trust)

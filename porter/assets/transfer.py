@@ -8,6 +8,7 @@ was asked and what came; nothing here decides whether the bytes are the right on
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from porter.patience import Patience, pause
 _FIRST = 16 << 20  # bytes asked for before the size is known
 _LEAST, _MOST = 16 << 20, 256 << 20  # bytes of one request after that
 
+_log = logging.getLogger(__name__)
 Report = Callable[[int, "int | None"], None]
 
 
@@ -68,7 +70,8 @@ class Transfer:
                         with client.get(self.url) as answer:
                             self._all(answer)
                 return
-            except (_NoRanges, NoSuchRange):
+            except (_NoRanges, NoSuchRange) as error:
+                _log.info("the whole file at once: %s", error)
                 ranges = False
             except _Changed as change:
                 self.partial.discard()
@@ -146,6 +149,7 @@ class Transfer:
             self._report(self.partial.covered, self.partial.size)
 
     def _sleep(self, seconds: float, reason: Cut) -> None:
+        _log.info("%s; again in %.1f s", reason, seconds)
         if time.monotonic() + seconds > self.deadline:
             raise Refused(str(reason)) from reason
         time.sleep(seconds)

@@ -26,6 +26,7 @@ from porter.cli import (
     drift,
     new_target,
     prepare,
+    report,
     stacks,
     train,
     tree,
@@ -33,7 +34,7 @@ from porter.cli import (
     verify,
     weights,
 )
-from porter.cli.shared import CONTEXT, colour
+from porter.cli.shared import CONTEXT, colour, loudness
 from porter.errors import PorterError
 
 _UNFORESEEN = 70  # EX_SOFTWARE of sysexits.h: none of the four that porter's users can act on
@@ -44,7 +45,15 @@ class _ReaderLeft(Exception):
 
 
 class _Group(click.Group):
-    """A group that keeps click from making a closed pipe exit code 1, which is a failed check here."""
+    """A group that lists its commands by what they are for.
+
+    It also keeps click from making a closed pipe exit code 1, which is a failed check here.
+    """
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading, commands in _COMMANDS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(command.name or "", says) for command, says in commands.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -60,45 +69,54 @@ def cli() -> None:
 
     \b
     porter apply --target mlu ./yolov5    make a ported tree, or port your own clone
-    porter status ./yolov5                what is in it
-    porter revert ./yolov5                back to pristine upstream
     porter verify --target mlu            prove that it trains, on the card or an emulated one
-    porter audit ./yolov5                 what in it names a device, and whether that is ported
-    porter doctor --target mlu            what training would trip over here, and what to do
     porter prepare --target mlu ./yolov5  tree, packages, weights, data, and the command that trains
-    porter train --target mlu ./yolov5    train.py on the card, or on several
-    porter export ./yolov5                the tree's commits become the patches again
 
     Exit codes: 0 done, 1 a check or a patch failed, 2 wrong usage, 3 the surroundings failed (network,
     disk, permissions, a missing program), 70 a bug in porter.
     """
 
 
-for _command in (
-    tree.apply,
-    tree.status,
-    tree.revert,
-    verify.verify,
-    audit.audit,
-    doctor.doctor,
-    prepare.prepare,
-    train.train,
-    bench.bench,
-    change.export,
-    change.take,
-    drift.drift,
-    stacks.targets,
-    stacks.show,
-    stacks.lint,
-    stacks.lock,
-    bump.bump,
-    new_target.new_target,
-    upstream.upstream,
-    data.data,
-    weights.weights,
-    completion.completion,
-):
-    cli.add_command(_command)
+_COMMANDS: dict[str, dict[click.Command, str]] = {
+    "A tree": {
+        tree.apply: "Make a ported tree, or port your own clone.",
+        tree.status: "What is in it: the pin, patches, your commits.",
+        tree.revert: "Back to pristine upstream.",
+        prepare.prepare: "Tree, packages, weights, data, and what to type.",
+        train.train: "Run its train.py on the card, or on several.",
+    },
+    "Proof": {
+        verify.verify: "Prove that it trains, on a card or an emulated one.",
+        bench.bench: "Measure how fast it trains.",
+        audit.audit: "Find what in it names a device, ported or not.",
+        report.report: "Make one page of what verify, bench and drift found.",
+    },
+    "The patches": {
+        stacks.targets: "List the device families that there are stacks for.",
+        stacks.show: "Print a patch.",
+        stacks.lint: "Check them: headers, order, form, that all apply.",
+        stacks.lock: "Write what they make of the pin into the lock.",
+        change.export: "Make them what a tree's commits are.",
+        change.take: "Turn somebody else's changes into patches.",
+        new_target.new_target: "Make a stack for another device family.",
+    },
+    "Upstream": {
+        upstream.upstream: "Get, show or check the pinned upstream.",
+        bump.bump: "Rebase every stack onto another upstream commit.",
+        drift.drift: "Show how far each patch carries after the pin.",
+    },
+    "Machine and data": {
+        doctor.doctor: "Say whether training can work here, and what to do.",
+        data.data: "Fetch, draw or check a data set.",
+        weights.weights: "Fetch a checkpoint, or look into one.",
+        completion.completion: "Print the script that makes a shell complete porter.",
+    },
+}
+for _group in _COMMANDS.values():
+    for _command, _says in _group.items():
+        _command.short_help = _says
+        cli.add_command(_command)
+loudness(cli)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from porter.cli.shared import FOLDER, UPSTREAM, colour
+from porter.cli.shared import FOLDER, STDOUT, UPSTREAM, colour, tell, terminal, write_out
 
 _COLOURS = {"not ported": "red", "routed": "green", "gone": "green"}
 
@@ -16,8 +16,12 @@ _COLOURS = {"not ported": "red", "routed": "green", "gone": "green"}
 @click.option("--baseline", is_flag=True, help="Compare with upstream at the pin; alone, list upstream's places.")
 @click.option("--all", "every", is_flag=True, help="Print every place, not only those that are not ported.")
 @click.option("--rules", is_flag=True, help="Say what each rule is about, why, and what to do, and look at nothing.")
-@click.option("--json", "json_file", metavar="FILE", type=FOLDER, help="Write every place here, for programs.")
-@click.option("--sarif", "sarif_file", metavar="FILE", type=FOLDER, help="Write a SARIF 2.1.0 log here, for reviews.")
+@click.option(
+    "--json", "json_file", metavar="FILE", type=FOLDER, help="Write every place here, for programs; - prints it."
+)
+@click.option(
+    "--sarif", "sarif_file", metavar="FILE", type=FOLDER, help="Write a SARIF 2.1.0 log here, for reviews; - prints it."
+)
 @UPSTREAM
 @click.argument("tree", metavar="[TREE]", type=FOLDER, required=False)
 def audit(
@@ -38,21 +42,19 @@ def audit(
     if rules:
         _print_rules()
         return
-    from porter.document import write
-    from porter.lifecycle.audit import audit as run
-    from porter.progress import Terminal
-    from porter.project import Project
+    from porter.api import audit as run
 
-    with Terminal() as progress:
-        found = run(Project.find(), tree, targets, baseline, upstream, progress)
+    with terminal() as progress:
+        found = run(tree, targets, baseline=baseline, upstream=upstream, progress=progress)
     for file, text in (json_file, found.json()), (sarif_file, found.sarif()):
         if file:
-            write(file, text.encode())
-    for line in found.lines(every):
-        click.echo(_painted(line))
-    click.echo(found.summary)
+            write_out(file, text.encode())
+    if STDOUT not in (json_file, sarif_file):
+        for line in found.lines(every):
+            click.echo(_painted(line))
+        click.echo(found.summary)
     if found.failed:
-        click.echo(
+        tell(
             "Route each through the accelerator (`porter audit --rules`), or allow it in patches/audit.yaml, "
             "saying why.",
             err=True,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from porter.cli.shared import FOLDER, complete_target, print_json
+from porter.cli.shared import FOLDER, JSON, complete_target, device, print_json, tell, terminal
 
 if TYPE_CHECKING:
     from porter.commands.bench import Result
@@ -16,14 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--target", default="", metavar="NAME", shell_complete=complete_target, help="A device family.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "hardware", "emulated", "cpu"]),
-    default="auto",
-    show_default=True,
-    help="auto: the card if there is one, else an emulated one, else the cpu.",
-)
-@click.option("--profile", metavar="CARD", default="", help="The card to emulate, such as sg2260.")
+@device
 @click.option("--iters", type=click.IntRange(1), default=100, show_default=True, help="Iterations that count, a run.")
 @click.option("--warm-up", type=click.IntRange(0), default=10, show_default=True, help="Iterations before, left out.")
 @click.option("--runs", type=click.IntRange(1), default=3, show_default=True, help="How often each is measured.")
@@ -43,41 +36,44 @@ if TYPE_CHECKING:
     "--against", default="", metavar="cpu|cuda|DIR", help="Measure this device, or this tree, in turn with it."
 )
 @click.option("--python", metavar="EXE", default=sys.executable, help="Train with this interpreter.")
-@click.option("--threads", type=click.IntRange(1), help="Of torch, on the host.  [default: a core each]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--threads", type=click.IntRange(0), default=0, help="Of torch, on the host.  [default: a core each]")
+@JSON
 @click.option("--trend", metavar="FILE", type=FOLDER, help="Append the figures to this file, a JSON object a line.")
 @click.option("--plot", metavar="FILE", type=FOLDER, help="Measure nothing: draw such a file, as FILE.svg.")
 @click.argument("tree", metavar="[DIR]", type=FOLDER, required=False)
-def bench(as_json: bool, trend: Path | None, plot: Path | None, threads: int | None, **asked: object) -> None:
+def bench(
+    target: str,
+    tree: Path | None,
+    as_json: bool,
+    trend: Path | None,
+    plot: Path | None,
+    threads: int,
+    **asked: Any,
+) -> None:
     """Measure how fast the tree in DIR trains on the target.
 
     Each run is a process of its own that trains from nothing; the times are those of the tree's metric collector. What
     it is compared with is measured in turn with it, and the ratio is taken round by round.
     """
-    from porter.commands.bench import Request
-    from porter.commands.bench import bench as run
-    from porter.progress import Terminal
-    from porter.project import Project
+    from porter.api import bench as run
 
     if plot:
         _plot(plot)
         return
-    for name, shown in ("target", "--target NAME"), ("tree", "DIR"):
-        if not asked[name]:
-            raise click.UsageError(f"Missing {shown}.")
-    request = Request(**asked, threads=threads or 0)  # type: ignore[arg-type]  # the options are Request's fields
-    with Terminal() as progress:
-        found = run(Project.find(), request, progress, progress.note)
+    if not target or tree is None:
+        raise click.UsageError(f"Missing {'DIR' if target else '--target NAME'}.")
+    with terminal() as progress:
+        found = run(target, tree, **asked, threads=threads, begun=progress.note, progress=progress)
     if trend:
         from porter.bench.trend import append, entry
 
         append(trend, entry(found))
     if as_json:
-        print_json(found.record())
+        print_json("bench", found.record())
     else:
         _print(found)
     if trend:
-        click.echo(f"Next: porter bench --plot {trend}", err=as_json)
+        tell(f"Next: porter bench --plot {trend}", err=as_json)
 
 
 def _print(found: Result) -> None:
@@ -102,4 +98,4 @@ def _plot(file: Path) -> None:
     entries = read(file)
     picture = file.with_name(file.name + ".svg")
     write(picture, draw(entries).encode())
-    click.echo(f"{picture}: {len(entries)} measurements")
+    tell(f"{picture}: {len(entries)} measurements")

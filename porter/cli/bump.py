@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.cli.shared import UPSTREAM, print_json
+from porter.cli.shared import JSON, UPSTREAM, colour, print_json, tell, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ _MOST_COMMITS = 4
 @click.option("--skip", is_flag=True, help="Leave the patch that does not fit out, and go on.")
 @click.option("--redo", metavar="PATCH", help="Go back to a patch, named as `porter show` takes it, and stop there.")
 @click.option("--abort", is_flag=True, help="Give the bump up; all is as it was before.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def bump(
     rev: str | None,
     targets: Sequence[str],
@@ -65,31 +65,31 @@ def bump(
     upstream has taken are dropped. patches/ and upstream.lock change at the end, all at once. Without any argument:
     say where the bump stands.
     """
+    from porter import api
     from porter.errors import WrongUsage
-    from porter.lifecycle import bump as verbs
-    from porter.progress import Terminal
-    from porter.project import Project
 
     given = [name for name, is_given in _given(rev, go_on, skip, redo, abort) if is_given]
     if len(given) > 1:
         raise WrongUsage(f"{' and '.join(given)} do not go together", hint="porter bump --help")
     if (targets or upstream or dry_run) and not rev:
         raise WrongUsage("--target, --upstream and --dry-run go with a REV", hint="porter bump --help")
-    project = Project.find()
     if abort:
-        journal = verbs.abort(project)
-        click.echo(f"The bump to {journal.rev} is given up; patches/ and upstream.lock are as they were before it.")
+        journal = api.bump_abort()
+        if as_json:
+            print_json("bump", {"state": "aborted", "rev": journal.rev, "to": {"commit": journal.goal}})
+            return
+        tell(f"The bump to {journal.rev} is given up; patches/ and upstream.lock are as they were before it.")
         return
-    with Terminal() as progress:
+    with terminal() as progress:
         if rev:
-            act = verbs.preview if dry_run else verbs.begin
-            found = act(project, rev, targets, upstream, progress)
+            found = api.bump(rev, targets, dry_run=dry_run, upstream=upstream, progress=progress)
         elif redo is not None:
-            found = verbs.redo(project, redo, progress)
+            found = api.bump_redo(redo, progress=progress)
         else:
-            found = (verbs.go_on if go_on else verbs.skip if skip else verbs.where)(project, progress)
+            act = api.bump_continue if go_on else api.bump_skip if skip else api.bump_status
+            found = act(progress=progress)
     if as_json:
-        print_json(found.record())
+        print_json("bump", found.record())
     else:
         _print(found, fresh=bool(rev))
     raise SystemExit(1 if found.conflicts or found.failed else 0)
@@ -142,12 +142,8 @@ def _print_goal(found: Bump) -> None:
 def _warn_licence(found: Bump) -> None:
     assert found.goal is not None
     if found.goal.licences.changed:
-        word = click.style("warning:", fg="yellow", bold=True) if _colour_err() else "warning:"
+        word = click.style("warning:", fg="yellow", bold=True) if colour(sys.stderr) else "warning:"
         click.echo(f"{word} {found.goal.licences}", err=True)
-
-
-def _colour_err() -> bool:
-    return sys.stderr.isatty() and "NO_COLOR" not in os.environ
 
 
 def _counts(found: Bump) -> str:
@@ -164,7 +160,7 @@ def _print_done(found: Bump) -> None:
         click.echo(f"{click.style('failed', fg='red')}, {name}: {outcome.check}: {outcome.said}")
     click.echo(f"{_counts(found)}. {found.files} files written; upstream.lock pins {goal.pin.tag}.")
     _warn_licence(found)
-    click.echo("Next: porter lint, porter verify, then commit patches/ and upstream.lock")
+    tell("Next: porter lint, porter verify, then commit patches/ and upstream.lock")
 
 
 def _print_halt(halt: Halt, tag: str) -> None:
@@ -188,14 +184,14 @@ def _print_clash(clash: Clash, tag: str) -> None:
 
 def _print_region(region: Region, tag: str) -> None:
     click.echo(f"  {tag}, line {region.first} to {region.last}")
-    for side, rows, colour in (
+    for side, rows, paint in (
         (f"{tag} has", region.ours, "yellow"),
         ("before the patch", region.base, "white"),
         ("the patch has", region.theirs, "cyan"),
     ):
         click.echo(f"    {side}:" if rows else f"    {side}: nothing")
         for line in rows[:_MOST_LINES]:
-            click.secho(f"      | {line.decode(errors='replace').rstrip()}", fg=colour)
+            click.secho(f"      | {line.decode(errors='replace').rstrip()}", fg=paint)
         if len(rows) > _MOST_LINES:
             click.echo(f"      | … {len(rows) - _MOST_LINES} more lines")
     _print_commits(region.commits)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from porter.cli.shared import FOLDER, UPSTREAM
+from porter.cli.shared import FOLDER, JSON, UPSTREAM, print_json, tell, terminal
 
 if TYPE_CHECKING:
     from porter.lifecycle.export import Exported
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--trailer", "trailers", multiple=True, metavar="TEXT", help="With --new: such as 'Reason: device'; repeatable."
 )
+@JSON
 @click.argument("tree", metavar="[TREE]", type=FOLDER, default=".")
 def export(
     targets: Sequence[str],
@@ -37,6 +38,7 @@ def export(
     subject: str,
     why: str,
     trailers: Sequence[str],
+    as_json: bool,
     tree: Path,
 ) -> None:
     """Make the patches what the commits in TREE are, one patch a commit.
@@ -45,51 +47,43 @@ def export(
     fixups and puts common's commits first. Patches of untouched commits keep every byte. Other targets' patches
     are brought in step, or nothing is written. The lock follows.
     """
-    from porter.errors import WrongUsage
-    from porter.lifecycle.export import New, Request
-    from porter.lifecycle.export import export as run
-    from porter.progress import Terminal
-    from porter.project import Project
+    from porter.api import export as run
 
-    new = None
-    if subject:
-        if not stack:
-            raise WrongUsage("--new does not say which stack the patch is for", hint="Add --stack common, for example.")
-        new = New(subject, stack, why, tuple(trailers))
-    elif why or trailers:
-        raise WrongUsage("--why and --trailer describe a new patch", hint="Name it: --new 'SUBJECT' --stack STACK.")
-    with Terminal() as progress:
-        request = Request(tree, tuple(targets), stack, into, new, check)
-        done = run(Project.find(), request, progress)
-    _print_exported(done, check, tree)
+    with terminal() as progress:
+        done = run(
+            tree, targets, check=check, stack=stack, into=into, new=subject, why=why, trailers=trailers,
+            progress=progress,
+        )  # fmt: skip
+    if as_json:
+        print_json("export", done.record())
+    else:
+        _print_exported(done, check, tree)
+    raise SystemExit(1 if check and done.rewrite.edits else 0)
 
 
 def _print_exported(done: Exported, check: bool, tree: Path) -> None:
     for path in done.untracked[:10]:
-        click.echo(f"not in any patch, as git does not know it: {path}", err=True)
+        tell(f"not in any patch, as git does not know it: {path}", err=True)
     if len(done.untracked) > 10:
-        click.echo(f"and {len(done.untracked) - 10} more files that git does not know", err=True)
+        tell(f"and {len(done.untracked) - 10} more files that git does not know", err=True)
     name = "+".join(done.targets)
     if not done.rewrite.edits:
-        click.echo(f"The stacks are what {tree} gives for {name}. No file was touched.")
+        tell(f"The stacks are what {tree} gives for {name}. No file was touched.")
     elif check:
         print_edits(done.rewrite)
-        click.echo(f"The stacks are not what {tree} gives for {name}; `porter export {tree}` writes them.", err=True)
-        raise SystemExit(1)
+        tell(f"The stacks are not what {tree} gives for {name}; `porter export {tree}` writes them.", err=True)
     else:
         print_edits(done.rewrite)
-        click.echo("Next: porter lint")
+        tell("Next: porter lint")
     if done.committed:
-        click.echo(f"{tree}: what was not committed is commit {done.committed[:12]} now")
+        tell(f"{tree}: what was not committed is commit {done.committed[:12]} now")
 
 
 def print_edits(rewrite: Rewrite) -> None:
     """A line for each file that changes."""
     for edit in rewrite.edits:
-        word, colour = ("new", "green") if edit.before is None else ("changed", "yellow")
-        if edit.after is None:
-            word, colour = "gone", "red"
-        click.echo(f"  {click.style(f'{word:8}', fg=colour)} {edit.path}")
+        colour = {"new": "green", "changed": "yellow", "gone": "red"}[edit.change]
+        click.echo(f"  {click.style(f'{edit.change:8}', fg=colour)} {edit.path}")
 
 
 @click.command(name="import")
@@ -100,27 +94,26 @@ def print_edits(rewrite: Rewrite) -> None:
 @click.option("--split", is_flag=True, help="One patch a file, of a diff or a copy that has no message.")
 @click.option("--accept", is_flag=True, help="Put what came of it, as the tree has it, into the stacks.")
 @UPSTREAM
+@JSON
 @click.argument("source", metavar="SOURCE", type=FOLDER)
-def take(
-    target: str, stack: str, base: str, tree: Path | None, split: bool, accept: bool, upstream: str | None, source: Path
-) -> None:
+def take(as_json: bool, source: Path, target: str, **options: Any) -> None:
     """Turn somebody else's changes into patches: what fits is committed in a tree, the rest lies beside its files.
 
     SOURCE is a diff, mails of git format-patch, a folder with a quilt series or patch files, or a changed copy of
     upstream's folder. Nothing in the stacks changes before --accept. Exit code 1 if something did not fit.
     """
-    from porter.lifecycle.importing import Request
-    from porter.lifecycle.importing import take as run
-    from porter.progress import Terminal
-    from porter.project import Project
+    from porter.api import import_ as run
 
-    request = Request(source, target, stack, base, tree, split, accept, upstream)
-    with Terminal() as progress:
-        done = run(Project.find(), request, progress)
-    _print_imported(done, request.place)
+    with terminal() as progress:
+        done = run(source, target, **options, progress=progress)
+    if as_json:
+        print_json("import", done.record())
+    else:
+        _print_imported(done)
+    raise SystemExit(1 if done.rejects and not done.exported else 0)
 
 
-def _print_imported(done: Imported, tree: Path) -> None:
+def _print_imported(done: Imported) -> None:
     from collections import Counter
     from shlex import quote
 
@@ -137,12 +130,10 @@ def _print_imported(done: Imported, tree: Path) -> None:
         click.echo(f"not taken for deleted: {len(done.lacking)} files of upstream that the copy lacks")
     if done.exported:
         print_edits(done.exported.rewrite)
-        click.echo("Next: porter lint, which says what is left to say in the messages")
+        tell("Next: porter lint, which says what is left to say in the messages")
         return
-    click.echo(f"{tree}: a tree with the stack and what fits of it")
+    click.echo(f"{done.tree}: a tree with the stack and what fits of it")
     if done.rejects:
         click.echo("what does not fit, with both sides: " + ", ".join(done.rejects), err=True)
     again = "and remove the .rej files, " if done.rejects else ""
-    click.echo(f"Next: look at it (git -C {quote(str(tree))} log -p), {again}then the same command with --accept")
-    if done.rejects:
-        raise SystemExit(1)
+    tell(f"Next: look at it (git -C {quote(str(done.tree))} log -p), {again}then the same command with --accept")

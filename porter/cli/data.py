@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.cli.shared import FOLDER, MIRROR, print_json
+from porter.cli.shared import FOLDER, JSON, MIRROR, is_quiet, print_json, tell, terminal
 
 if TYPE_CHECKING:
     from porter.assets.review import Review
+    from porter.commands.data import Laid
 
 _SHOWN = 100  # findings, on a terminal
 
@@ -38,22 +39,23 @@ def _size(context: click.Context, option: click.Parameter, value: str) -> tuple[
     "--size", callback=_size, metavar="WxH", default="160x120", show_default=True, help="Of each picture, in pixels."
 )
 @click.option("--classes", default=80, show_default=True, help="How many of the 80 classes occur.")
+@JSON
 @click.argument("folder", metavar="DEST", type=FOLDER)
-def make(like: str, images: int, seed: int, size: tuple[int, int], classes: int, folder: Path) -> None:
+def make(like: str, images: int, seed: int, size: tuple[int, int], classes: int, as_json: bool, folder: Path) -> None:
     """Draw labelled scenes that a YOLOv5 can learn, in its own layout, into the new folder DEST.
 
     A class is one of 8 shapes in one of 10 colours.
     """
-    from porter.assets.dataset import Recipe
-    from porter.assets.dataset import make as run
-    from porter.progress import Terminal
+    from porter.api.data import make as run
 
-    recipe = Recipe(images, seed, *size, classes)
-    with Terminal() as progress:
-        made = run(folder, recipe, progress)
+    with terminal() as progress:
+        made = run(folder, images=images, seed=seed, size=size, classes=classes, progress=progress)
+    if as_json:
+        print_json("data", made.record())
+        return
     parts = (f"{made.images[split]} pictures with {made.objects[split]} objects in {split}" for split in made.images)
-    click.echo(f"{folder}: {', '.join(parts)}")
-    click.echo(f"Next, in a tree: python train.py --data {made.yaml} --img {max(size)} --weights '' --cfg yolov5n.yaml")
+    tell(f"{folder}: {', '.join(parts)}")
+    tell(f"Next, in a tree: python train.py --data {made.yaml} --img {max(size)} --weights '' --cfg yolov5n.yaml")
 
 
 @data.command()
@@ -65,7 +67,7 @@ def make(like: str, images: int, seed: int, size: tuple[int, int], classes: int,
 )
 @MIRROR
 @click.option("--link", is_flag=True, help="With --dest: link the data set to where the yaml of v6.0 looks, too.")
-@click.option("--json", "as_json", is_flag=True, help="Say what was done as JSON.")
+@JSON
 @click.argument("name", type=click.Choice(["coco128", "coco"]))
 def fetch(dest: Path | None, mirrors: tuple[str, ...], link: bool, as_json: bool, name: str) -> None:
     """Download a data set and lay it out as v6.0 expects it: coco128 (7 MB) or coco (20 GB, twice that on disk).
@@ -73,32 +75,30 @@ def fetch(dest: Path | None, mirrors: tuple[str, ...], link: bool, as_json: bool
     Run it in a tree or beside one. What was downloaded when it is interrupted is gone on with. The digest of a first
     download is kept, and later ones are held to it. PORTER_MIRROR names mirrors for every download.
     """
-    from porter.assets import published
-    from porter.assets.dataset import YAML
-    from porter.progress import Terminal
+    from porter.api.data import fetch as run
 
-    usual = published.default_folder(Path.cwd())
-    with Terminal() as progress:
-        made = published.obtain(published.SETS[name], dest or usual, progress, mirrors=mirrors)
-    place = published.link(made.path, usual) if link else made.path
-    found_by_v6 = place == usual / name
-    argument = f"{name}.yaml" if found_by_v6 else str(made.path / YAML)
+    with terminal() as progress:
+        made = run(name, dest, mirrors=mirrors, link=link, progress=progress)
     if as_json:
-        print_json({"path": str(made.path), "how": made.how, "trust": list(made.trust), "data": argument})
-        return
+        print_json("data", made.record())
+    elif not is_quiet():
+        _print_laid(made, name)
+
+
+def _print_laid(made: Laid, name: str) -> None:
     click.echo(f"{made.path}: {name}, {made.how}")
     for line in made.trust:
         click.echo(f"  {line}")
-    if place != made.path:
-        click.echo(f"{place} leads there")
-    if not found_by_v6 and not (made.path / YAML).is_file():
+    if made.place != made.path:
+        click.echo(f"{made.place} leads there")
+    if made.data:
+        click.echo(f"Next, in a tree: python train.py --data {made.data} --weights yolov5s.pt")
+    else:
         click.echo(f"Next: porter data fetch {name} --dest '{made.path.parent}' --link, so that v6.0 finds it")
-        return
-    click.echo(f"Next, in a tree: python train.py --data {argument} --weights yolov5s.pt")
 
 
 @data.command()
-@click.option("--json", "as_json", is_flag=True, help="Say everything that was found as JSON.")
+@JSON
 @click.option("--sheet", metavar="FILE", type=FOLDER, help="Draw up to 16 pictures with their boxes (.jpg or .png).")
 @click.argument("file", metavar="DATA.yaml", type=FOLDER)
 def check(as_json: bool, sheet: Path | None, file: Path) -> None:
@@ -106,18 +106,17 @@ def check(as_json: bool, sheet: Path | None, file: Path) -> None:
 
     Exit code 1 if anything has to be mended.
     """
-    from porter.assets.review import review
-    from porter.progress import Terminal
+    from porter.api.data import check as run
 
-    with Terminal() as progress:
-        found = review(file, progress)
+    with terminal() as progress:
+        found = run(file, progress=progress)
     if sheet:
         from porter.assets.sheet import draw
 
         drawn = draw(sheet, found.boxes, found.names)
-        click.echo(f"{sheet}: {drawn} pictures", err=as_json)
+        tell(f"{sheet}: {drawn} pictures", err=as_json)
     if as_json:
-        print_json(found.as_json())
+        print_json("data-check", found.as_json())
     else:
         _print_review(found)
     raise SystemExit(1 if found.problems else 0)

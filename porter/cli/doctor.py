@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.cli.shared import complete_target, print_json
+from porter.cli.shared import JSON, complete_target, print_json, tell, terminal
 
 if TYPE_CHECKING:
     from porter.commands.doctor import Diagnosis
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     help="A device family of `porter targets`; without it, the cpu.",
 )
 @click.option("--python", metavar="EXE", default=sys.executable, help="The interpreter that is to train.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def doctor(target: str, python: str, as_json: bool) -> None:
     """Say whether training can work here, and what to do where it cannot.
 
     Looks at the machine, the driver, the cards, the interpreter and its packages by using them; changes nothing. Exit
     code 1 if training on the target, or without one on the cpu, could not work.
     """
-    from porter.commands.doctor import doctor as run
-    from porter.project import Project
+    from porter.api import doctor as run
 
-    found = run(Project.find(), target, python)
+    with terminal() as progress:
+        found = run(target, python=python, progress=progress)
     if as_json:
-        print_json(found.record())
+        print_json("doctor", found.record())
     else:
         _print(found)
     raise SystemExit(1 if found.problems else 0)
@@ -54,6 +54,6 @@ def _print(found: Diagnosis) -> None:
     click.secho(found.verdict, fg="red" if found.problems else "green")
     if found.problems and found.target:
         name = found.target.name
-        click.echo(f"Without a card: porter verify --target {name} proves a tree on an emulated one.")
+        tell(f"Without a card: porter verify --target {name} proves a tree on an emulated one.")
     elif found.problems == []:
-        click.echo(f"Next: porter prepare --target {found.target.name if found.target else 'mlu'} ./yolov5")
+        tell(f"Next: porter prepare --target {found.target.name if found.target else 'mlu'} ./yolov5")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.cli.shared import FOLDER, UPSTREAM, colour
+from porter.cli.shared import FOLDER, STDOUT, UPSTREAM, colour, terminal, write_out
 
 if TYPE_CHECKING:
     from porter.lifecycle.drift import Drift, Track
@@ -35,7 +35,9 @@ _MOST = 6  # ranges shown of a patch
 @UPSTREAM
 @click.option("--html", "html_file", metavar="FILE", type=FOLDER, help="Write the heat map as a page of its own.")
 @click.option("--png", "png_file", metavar="FILE", type=FOLDER, help="Write the heat map as a picture.")
-@click.option("--json", "json_file", metavar="FILE", type=FOLDER, help="Write the outcomes for programs.")
+@click.option(
+    "--json", "json_file", metavar="FILE", type=FOLDER, help="Write the outcomes for programs; - prints them."
+)
 def drift(
     rev: str,
     targets: Sequence[str],
@@ -49,23 +51,21 @@ def drift(
     Each commit is a fresh start: the series is applied to it as `git am -3` does it, and a patch that conflicts is left
     out. What was found once is kept in the cache. Files are written whole or not at all.
     """
-    from porter.document import write
+    from porter.api import drift as run
     from porter.lifecycle import heatmap
-    from porter.lifecycle.drift import drift as run
-    from porter.progress import Terminal
-    from porter.project import Project
 
-    with Terminal() as progress:
-        found = run(Project.find(), targets, rev, upstream, progress)
-    _print(found)
+    with terminal() as progress:
+        found = run(targets, rev, upstream=upstream, progress=progress)
+    if json_file != STDOUT:
+        _print(found)
     if html_file:
-        write(html_file, heatmap.to_html(found).encode())
+        write_out(html_file, heatmap.to_html(found).encode())
     if png_file:
-        write(png_file, heatmap.to_png(found))
+        write_out(png_file, heatmap.to_png(found))
     if json_file:
         import json
 
-        write(json_file, (json.dumps(found.record(), indent=1, ensure_ascii=False) + "\n").encode())
+        write_out(json_file, (json.dumps(found.record(), indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def _print(found: Drift) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from porter.cli.shared import UPSTREAM
+from porter.cli.shared import JSON, UPSTREAM, is_quiet, print_json, terminal
 
 if TYPE_CHECKING:
     from porter.lifecycle.new_target import Made
@@ -43,22 +43,23 @@ def _document(context: click.Context, option: click.Parameter, values: tuple[str
 )
 @click.option("--like", default="", metavar="TARGET", help="Take its requirements.txt.  [default: the newest torch's]")
 @UPSTREAM
+@JSON
 @click.argument("name")
-def new_target(name: str, upstream: str | None, **options: Any) -> None:
+def new_target(name: str, as_json: bool, **options: Any) -> None:
     """Make patches/NAME, a stack for another device family, and bring the lock in step.
 
     NAME is the device's type as its plugin for PyTorch registers it (PrivateUse1), or a type that torch has
     itself (xpu, mps). The stack is a target.yaml and one generated patch; it applies, lints and verifies on an
     emulated device at once. Options that may be repeated go by their order.
     """
-    from porter.lifecycle.new_target import Request
-    from porter.lifecycle.new_target import new_target as run
-    from porter.progress import Terminal
-    from porter.project import Project
+    from porter.api import new_target as run
 
-    with Terminal() as progress:
-        made = run(Project.find(), Request(name, **options), upstream, progress)
-    _print(made)
+    with terminal() as progress:
+        made = run(name, **options, progress=progress)
+    if as_json:
+        print_json("new-target", made.record())
+    elif not is_quiet():
+        _print(made)
 
 
 def _print(made: Made) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from porter.cli.shared import FOLDER, MIRROR, UPSTREAM, colour, complete_target, print_json
+from porter.cli.shared import FOLDER, JSON, MIRROR, UPSTREAM, colour, complete_target, is_quiet, print_json, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,26 +26,26 @@ if TYPE_CHECKING:
 @click.option("--python", metavar="EXE", default=sys.executable, help="The interpreter that is to train.")
 @UPSTREAM
 @MIRROR
-@click.option("--json", "as_json", is_flag=True, help="Say what was done as JSON.")
+@JSON
 @click.argument("tree", metavar="DIR", type=FOLDER)
-def prepare(as_json: bool, mirrors: tuple[str, ...], **asked: object) -> None:
+def prepare(target: str, as_json: bool, tree: Path, **asked: Any) -> None:
     """From nothing to the command that trains: make the tree in DIR, see to packages, weights and data.
 
     Run again it does what is missing and says what is there. Without --install packages are named, not installed.
     """
-    from porter.commands.prepare import Request
-    from porter.commands.prepare import prepare as run
-    from porter.progress import Terminal
-    from porter.project import Project
+    from porter.api import prepare as run
 
-    request = Request(**asked, mirrors=mirrors)  # type: ignore[arg-type]  # the options are Request's fields
-    with Terminal() as progress:
-        found = run(Project.find(), request, progress, (lambda step: None) if as_json else _print(progress.say))
+    silent = as_json or is_quiet()
+    with terminal() as progress:
+        ended = (lambda step: None) if silent else _print(progress.say)
+        found = run(target, tree, **asked, ended=ended, progress=progress)
     if as_json:
-        print_json(found.record())
-        return
-    click.echo(f"Then: porter doctor --target {request.target}, and train:")
-    click.echo(f"  {found.train}")
+        print_json("prepare", found.record())
+    elif is_quiet():
+        click.echo(found.train)
+    else:
+        click.echo(f"Then: porter doctor --target {target}, and train:")
+        click.echo(f"  {found.train}")
 
 
 def _print(say: Callable[[str], None]) -> Callable[[Step], None]:

@@ -1,13 +1,17 @@
-"""What the commands share: options, the type of a folder, how results are printed."""
+"""What the commands share: options, the type of a folder, how results are printed, how much is said beside them."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from porter.progress import Terminal
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 UPSTREAM = click.option(
@@ -23,7 +27,26 @@ MIRROR = click.option(
     help="Try this place first: a folder that holds the file by its name, or a pattern with {url} or {name} in it."
     " May be repeated; the first comes first.",
 )
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 FOLDER = click.Path(path_type=Path, readable=False)  # what cannot be read is no wrong usage
+STDOUT = Path("-")  # as a FILE
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_LOUDNESS = "porter.loudness"
+_QUIET, _VERBOSE = "--quiet", "--verbose"
+
+
+def device(command: _Command) -> _Command:
+    """The options that say which device: ``--device`` and ``--profile``."""
+    profile = click.option("--profile", metavar="CARD", default="", help="The card to emulate, such as sg2260.")
+    which = click.option(
+        "--device",
+        type=click.Choice(["auto", "hardware", "emulated", "cpu"]),
+        default="auto",
+        show_default=True,
+        help="auto: the card if there is one, else an emulated one, else the cpu.",
+    )
+    return which(profile(command))
 
 
 def complete_target(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -38,13 +61,76 @@ def complete_target(context: click.Context, parameter: click.Parameter, incomple
         return []
 
 
-def colour() -> bool:
-    """Whether standard output may be coloured."""
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+# -- how much is said ---------------------------------------------------------------------------------
 
 
-def print_json(value: Any) -> None:
-    """Print plain data as one JSON document."""
-    import json
+def loudness(command: click.Command) -> None:
+    """Give a command, and each in its group, ``--quiet`` and ``--verbose``; they may stand before it or after it."""
+    for short, name, help_ in (
+        ("-q", _QUIET, "Print only results and errors."),
+        ("-v", _VERBOSE, "Say on standard error what is run, asked and written."),
+    ):
+        option = click.Option([short, name], is_flag=True, expose_value=False, callback=_choose, help=help_)
+        command.params.append(option)
+    for inner in command.commands.values() if isinstance(command, click.Group) else ():
+        loudness(inner)
 
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+def _choose(context: click.Context, parameter: click.Parameter, is_given: bool) -> None:
+    if not is_given or not parameter.name:
+        return
+    wanted = f"--{parameter.name}"
+    if context.meta.setdefault(_LOUDNESS, wanted) != wanted:  # a context shares it with those around it
+        raise click.UsageError(f"{_QUIET} and {_VERBOSE} do not go together.")
+    if wanted == _VERBOSE:
+        from porter.trace import listen
+
+        context.find_root().call_on_close(listen())
+
+
+def is_quiet() -> bool:
+    """Whether only results and errors are to be printed."""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.meta.get(_LOUDNESS) == _QUIET
+
+
+def tell(line: str, err: bool = False) -> None:
+    """Print what goes with a result and was not asked for by itself: what was done, the next step."""
+    if not is_quiet():
+        click.echo(line, err=err)
+
+
+def terminal() -> Terminal:
+    """What long steps report to."""
+    from porter.progress import Terminal
+
+    return Terminal(is_quiet())
+
+
+# -- results --------------------------------------------------------------------------------------------
+
+
+def colour(stream: Any = None) -> bool:
+    """Whether standard output, or another stream, may be coloured."""
+    return (stream or sys.stdout).isatty() and "NO_COLOR" not in os.environ
+
+
+def print_json(kind: str, value: Mapping[str, Any]) -> None:
+    """Print a record as one JSON document.  One that says its kind and schema itself is printed as it is."""
+    from porter.records import labelled, to_json
+
+    click.echo(to_json(labelled(kind, value)), nl=False)
+
+
+def write_out(file: Path, data: bytes) -> None:
+    """Write a report into a file, whole or not at all; ``-`` is standard output.
+
+    Raises:
+        SurroundingsFailed: it cannot be written.
+    """
+    from porter.document import write
+
+    if file == STDOUT:
+        click.echo(data, nl=False)
+    else:
+        write(file, data)

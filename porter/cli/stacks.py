@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import click
 
-from porter.cli.shared import UPSTREAM, colour, print_json
+from porter.cli.shared import JSON, UPSTREAM, colour, print_json, tell, terminal
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def targets(as_json: bool) -> None:
     """List the device families that there are stacks for."""
-    from porter.project import Project
-    from porter.target import load_all
+    from porter.api import targets as run
+    from porter.records import labelled, to_json
 
-    found = load_all(Project.find())
+    found = run()
     if as_json:
-        print_json([target.record() for target in found])
+        click.echo(to_json([labelled("target", target.record()) for target in found]), nl=False)
         return
     for target in found:
         click.echo(f"{click.style(target.name, bold=True)}  {target.title['en']}")
@@ -31,13 +31,16 @@ def targets(as_json: bool) -> None:
 
 
 @click.command()
+@JSON
 @click.argument("name", metavar="PATCH")
-def show(name: str) -> None:
+def show(as_json: bool, name: str) -> None:
     """Print a patch: by number (3), stack and number (common/3), or the beginning of its name."""
-    from porter.commands.show import find
-    from porter.project import Project
+    from porter.api import show as run
 
-    patch = find(Project.find(), name)
+    patch = run(name)
+    if as_json:
+        print_json("patch", patch.record())
+        return
     click.secho(f"# {patch.id}", fg="yellow")
     click.echo(patch.data if not colour() else _coloured(patch.data))
 
@@ -52,45 +55,45 @@ def _coloured(data: bytes) -> bytes:
 
 @click.command()
 @UPSTREAM
-def lint(upstream: str | None) -> None:
+@JSON
+def lint(upstream: str | None, as_json: bool) -> None:
     """Check the patches: headers, order, names, whitespace, canonical form, that all apply, the lock.
 
     Exit code 1 if there is anything to say.
     """
-    from porter.commands.lint import lint as run
-    from porter.progress import Terminal
-    from porter.project import Project
+    from porter.api import lint as run
 
-    with Terminal() as progress:
-        findings = run(Project.find(), upstream, progress)
-    for finding in findings:
-        click.echo(str(finding))
+    with terminal() as progress:
+        findings = run(upstream=upstream, progress=progress)
+    if as_json:
+        print_json("lint", {"findings": [vars(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            click.echo(str(finding))
     if findings:
-        click.echo(f"{len(findings)} finding(s)", err=True)
+        tell(f"{len(findings)} finding(s)", err=True)
         raise SystemExit(1)
-    click.echo("The stacks are as they should be.")
+    if not as_json:
+        tell("The stacks are as they should be.")
 
 
 @click.command()
 @UPSTREAM
 @click.option("--check", is_flag=True, help="Write nothing; exit code 1 if the lock is not in step.")
-def lock(upstream: str | None, check: bool) -> None:
+@JSON
+def lock(upstream: str | None, check: bool, as_json: bool) -> None:
     """Write into upstream.lock what each stack makes of the pin."""
-    from porter.commands.lock import updated
-    from porter.progress import Terminal
-    from porter.project import Project
+    from porter.api import lock as run
 
-    project = Project.find()
-    with Terminal() as progress:
-        before, after = updated(project, upstream, progress)
-    stale = sorted(
-        name for name in {*before.stacks, *after.stacks} if before.stacks.get(name) != after.stacks.get(name)
-    )
-    if not stale:
-        click.echo("upstream.lock is in step with the patches.")
-    elif check:
-        click.echo(f"upstream.lock is not in step with the patches: {', '.join(stale)}. Run `porter lock`.", err=True)
-        raise SystemExit(1)
+    with terminal() as progress:
+        found = run(check=check, upstream=upstream, progress=progress)
+    names = ", ".join(found.stale)
+    if as_json:
+        print_json("lock", found.record())
+    elif not found.stale:
+        tell("upstream.lock is in step with the patches.")
+    elif found.written:
+        tell(f"upstream.lock: wrote {names}")
     else:
-        after.write(project.lock_path)
-        click.echo(f"upstream.lock: wrote {', '.join(stale)}")
+        click.echo(f"upstream.lock is not in step with the patches: {names}. Run `porter lock`.", err=True)
+    raise SystemExit(1 if found.stale and check else 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from porter.cli.shared import FOLDER, complete_target
+from porter.cli.shared import FOLDER, complete_target, tell
 
 
 @click.command()
@@ -46,15 +46,13 @@ def train(
     porter train --target mlu ./yolov5 -- --data coco128.yaml --weights yolov5s.pt --epochs 3
     porter train --target mlu --cards 4 ./yolov5 -- --data coco.yaml --cfg yolov5m.yaml --weights '' --batch 112
     """
-    from porter.commands.train import Request, launch
-    from porter.project import Project
+    from porter.api import train as run
 
-    request = Request(target, tree, arguments, cards, nodes, node_rank, master, python)
-    found = launch(Project.find(), request)
+    found = run(target, tree, arguments, cards=cards, nodes=nodes, node_rank=node_rank, master=master, python=python)
     if dry_run:
         click.echo(found.shown)
         return
-    click.echo(f"+ {found.shown}", err=True)
+    tell(f"+ {found.shown}", err=True)
     sys.stdout.flush()
     sys.stderr.flush()
     found.go()

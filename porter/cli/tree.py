@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.cli.shared import FOLDER, UPSTREAM, complete_target, print_json
+from porter.cli.shared import FOLDER, JSON, UPSTREAM, complete_target, is_quiet, print_json, tell, terminal
 
 if TYPE_CHECKING:
     from porter.commands.apply import Applied
@@ -26,20 +26,22 @@ if TYPE_CHECKING:
 )
 @UPSTREAM
 @click.option("--check", is_flag=True, help="Say whether every patch applies, and write nothing.")
+@JSON
 @click.argument("folder", metavar="DIR", type=FOLDER)
-def apply(targets: Sequence[str], upstream: str | None, check: bool, folder: Path) -> None:
+def apply(targets: Sequence[str], upstream: str | None, check: bool, as_json: bool, folder: Path) -> None:
     """Make DIR a tree of upstream with the stack of one or more targets.
 
     If there is no DIR it is made. If DIR is your own clean clone at the pin, the stack goes on a new branch
     in it and your branch stays as it is. If DIR holds the same stack already, nothing is touched.
     """
-    from porter.commands.apply import apply as run
-    from porter.progress import Terminal
-    from porter.project import Project
+    from porter.api import apply as run
 
-    with Terminal() as progress:
-        done = run(Project.find(), targets, folder, upstream, check, progress)
-    _print_applied(done, folder)
+    with terminal() as progress:
+        done = run(targets, folder, upstream=upstream, check=check, progress=progress)
+    if as_json:
+        print_json("apply", done.record())
+    elif not is_quiet():
+        _print_applied(done, folder)
 
 
 def _print_applied(done: Applied, folder: Path) -> None:
@@ -70,16 +72,15 @@ def _print_applied(done: Applied, folder: Path) -> None:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 @click.argument("folder", metavar="[DIR]", type=FOLDER, default=".")
 def status(as_json: bool, folder: Path) -> None:
     """Say what the tree in DIR holds: the pin, each patch, your commits and changes on top."""
-    from porter.commands.status import status as run
-    from porter.project import Project
+    from porter.api import status as run
 
-    found = run(Project.find(), folder)
+    found = run(folder)
     if as_json:
-        print_json(found.record())
+        print_json("status", found.record())
     else:
         _print_status(found)
 
@@ -111,19 +112,21 @@ def _print_status(found: Status) -> None:
 
 
 @click.command()
+@JSON
 @click.argument("folder", metavar="DIR", type=FOLDER)
-def revert(folder: Path) -> None:
+def revert(as_json: bool, folder: Path) -> None:
     """Bring the tree in DIR back to upstream: your branch, or master in a tree that porter made.
 
     Refused if you have commits or changes on the stack; nothing of yours is ever lost.
     """
-    from porter.commands.revert import revert as run
-    from porter.project import Project
+    from porter.api import revert as run
     from porter.tree import short
 
-    done = run(Project.find(), folder)
-    if not done.done:
-        click.echo(f"{folder} is upstream as it is ({short(done.head)}). Nothing was touched.")
+    done = run(folder)
+    if as_json:
+        print_json("revert", done.record())
+    elif not done.done:
+        tell(f"{folder} is upstream as it is ({short(done.head)}). Nothing was touched.")
     else:
         moved = "" if done.pristine else ", which has moved since the stack was applied"
-        click.echo(f"{folder}: back at {short(done.head)}{moved}; the stack's branch is gone")
+        tell(f"{folder}: back at {short(done.head)}{moved}; the stack's branch is gone")

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-from porter.cli.shared import UPSTREAM, print_json
-
-if TYPE_CHECKING:
-    from porter.lock import Lock
-    from porter.project import Project
+from porter.cli.shared import JSON, UPSTREAM, print_json, tell, terminal
 
 
 @click.group()
@@ -20,34 +14,35 @@ def upstream() -> None:
 
 @upstream.command()
 @UPSTREAM
-def fetch(upstream: str | None) -> None:
+@JSON
+def fetch(upstream: str | None, as_json: bool) -> None:
     """Get upstream at the pin into the cache, checked object by object.
 
     What the cache has is kept. If a package index gave only a part of the files, the rest is asked for again.
     PORTER_CACHE names another folder for the cache, PORTER_TIMEOUT the seconds of silence (60) after which a
     git server is given up.
     """
-    from porter.progress import Terminal
-    from porter.project import Project
-    from porter.upstream import fetch as run
+    from porter.api.upstream import fetch as run
 
-    lock = _load_lock(Project.find())
-    with Terminal() as progress:
-        snapshot = run(lock, upstream, progress=progress)
-    count = f"{len(snapshot.files)} of {len(lock.pin.files)}" if snapshot.partial else f"all {len(snapshot.files)}"
-    click.echo(f"{lock.pin.name} {lock.pin.tag} ({lock.pin.commit[:12]}): {count} files are in the cache")
+    with terminal() as progress:
+        found = run(upstream, progress=progress)
+    if as_json:
+        print_json("upstream", found.record())
+        return
+    pin, held = found.pin, found.cache
+    count = f"{held.files} of {len(pin.files)}" if held.missing else f"all {held.files}"
+    tell(f"{pin.name} {pin.tag} ({pin.commit[:12]}): {count} files are in the cache")
 
 
 @upstream.command(name="show")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def show_upstream(as_json: bool) -> None:
     """Say what is pinned, under which licence, where it is had and what the cache holds of it."""
-    from porter.commands.upstream import describe
-    from porter.project import Project
+    from porter.api.upstream import show as run
 
-    found = describe(_load_lock(Project.find()))
+    found = run()
     if as_json:
-        print_json(found.record())
+        print_json("upstream", found.record())
         return
     pin, cache = found.pin, found.cache
     click.echo(f"{click.style(f'{pin.name} {pin.tag}', bold=True)}  {pin.date[:10]}, {len(pin.files)} files")
@@ -64,27 +59,23 @@ def show_upstream(as_json: bool) -> None:
 
 
 @upstream.command(name="verify")
-def verify_upstream() -> None:
+@JSON
+def verify_upstream(as_json: bool) -> None:
     """Hash everything that the cache holds of the pin again.
 
     Exit code 1 if something is not what upstream.lock says, or if there is nothing.
     """
-    from porter.project import Project
-    from porter.upstream import verify as run
+    from porter.api.upstream import verify as run
 
-    lock = _load_lock(Project.find())
-    right, wrong = run(lock)
-    for finding in wrong:
-        click.echo(f"{finding.name}: expected {finding.expected}, found {finding.found}")
-    if wrong:
-        click.echo(
-            f"{len(wrong)} of {right + len(wrong)} objects are wrong; `porter upstream fetch` replaces them.", err=True
-        )
+    found = run()
+    if as_json:
+        print_json("upstream-check", found.record())
+    else:
+        for finding in found.wrong:
+            click.echo(f"{finding.name}: expected {finding.expected}, found {finding.found}")
+    if found.wrong:
+        count = f"{len(found.wrong)} of {found.right + len(found.wrong)}"
+        tell(f"{count} objects are wrong; `porter upstream fetch` replaces them.", err=True)
         raise SystemExit(1)
-    click.echo(f"{lock.pin.name} {lock.pin.tag}: {right} objects, each with the id that upstream.lock says")
-
-
-def _load_lock(project: Project) -> Lock:
-    from porter.lock import Lock
-
-    return Lock.load(project.lock_path)
+    if not as_json:
+        tell(f"{found.pin.name} {found.pin.tag}: {found.right} objects, each with the id that upstream.lock says")

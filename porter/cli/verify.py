@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from porter.cli.shared import FOLDER, colour, complete_target
+from porter.cli.shared import FOLDER, STDOUT, colour, complete_target, is_quiet, terminal, write_out
+from porter.cli.shared import device as device_options
 
 if TYPE_CHECKING:
     from porter.commands.necessity import Verdict
-    from porter.commands.verify import Request
     from porter.progress import Terminal
     from porter.verify.report import Outcome
 
@@ -26,14 +26,7 @@ if TYPE_CHECKING:
     shell_complete=complete_target,
     help="A device family of `porter targets`.",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "hardware", "emulated", "cpu"]),
-    default="auto",
-    show_default=True,
-    help="auto: the card if there is one, else an emulated one, else the cpu.",
-)
-@click.option("--profile", metavar="CARD", default="", help="The card to emulate, such as sg2260.")
+@device_options
 @click.option(
     "--level",
     type=click.Choice(["static", "smoke", "full"]),
@@ -49,8 +42,13 @@ if TYPE_CHECKING:
 @click.option(
     "--timeout", type=click.FloatRange(1), default=300.0, show_default=True, help="Seconds that one program may take."
 )
-@click.option("--json", "json_file", metavar="FILE", type=FOLDER, help="Write the report here, for programs.")
-@click.option("--html", "html_file", metavar="FILE", type=FOLDER, help="Write the report here, for people.")
+@click.option(
+    "--weights", metavar="FILE", type=FOLDER, help="The check detect: show what this checkpoint sees in bus.jpg, too."
+)
+@click.option(
+    "--json", "json_file", metavar="FILE", type=FOLDER, help="Write the record here, for `porter report`; - prints it."
+)
+@click.option("--html", "html_file", metavar="FILE", type=FOLDER, help="Write the page of `porter report` here.")
 @click.option(
     "--data",
     type=click.Choice(["auto", "coco128", "scenes"]),
@@ -75,6 +73,7 @@ def verify(
     python: str,
     jobs: int | None,
     timeout: float,
+    weights: Path | None,
     json_file: Path | None,
     html_file: Path | None,
     data: str,
@@ -89,27 +88,33 @@ def verify(
 
     With --necessity each patch of the target's stack is left out in turn; exit code 1 if nothing misses one.
     """
-    from porter.commands.verify import Request
-    from porter.commands.verify import verify as run
-    from porter.document import write
-    from porter.progress import Terminal
-    from porter.project import Project
+    from porter import api
 
-    request = Request(target, tree, device, profile, level, checks, python, jobs or 0, timeout, keep, data)
+    how: dict[str, Any] = {"device": device, "profile": profile, "python": python, "jobs": jobs or 0}
+    how.update(timeout=timeout, keep=keep, data=data)
     if necessity or patches:
-        if tree or checks or html_file or not necessity:
+        if tree or checks or html_file or weights or not necessity:
             raise click.UsageError("--necessity makes its own trees and chooses checks itself; --patch goes with it.")
-        _necessity(request, patches, json_file)
-    with Terminal() as progress:
-        made = run(Project.find(), request, progress, progress.say, lambda found: _print_outcome(found, progress))
-    for file, text in (json_file, made.json()), (html_file, made.html()):
-        if file:
-            write(file, text.encode())
-    click.echo(made.summary)
+        _necessity(target, patches, how, json_file)
+    say = json_file != STDOUT  # else the record is all that standard output gets
+    with terminal() as progress:
+        made = api.verify(
+            target, tree, level=level, checks=checks, **how, weights=weights, progress=progress,
+            begun=progress.note if is_quiet() or not say else progress.say,
+            ended=lambda found: _print_outcome(found, progress) if say else None,
+        )  # fmt: skip
+    if json_file:
+        write_out(json_file, made.json().encode("utf-8", "backslashreplace"))
+    if html_file:
+        write_out(html_file, api.report([made]).encode("utf-8", "backslashreplace"))
+    if say:
+        click.echo(made.summary)
     raise SystemExit(1 if made.failed else 0)
 
 
 def _print_outcome(found: Outcome, progress: Terminal) -> None:
+    if is_quiet() and found.state == "passed":
+        return
     colours = {"passed": "green", "failed": "red", "not shown": "yellow"}
     state = click.style(f"{found.state:9}", fg=colours[found.state]) if colour() else f"{found.state:9}"
     progress.say(f"{state} {found.check:12} {found.said}  ({found.seconds:.1f} s)")
@@ -119,25 +124,27 @@ def _print_outcome(found: Outcome, progress: Terminal) -> None:
         progress.say(f"    repeat: {found.repeat}")
 
 
-def _necessity(request: Request, patches: tuple[str, ...], json_file: Path | None) -> NoReturn:
-    from porter.commands.necessity import necessity
-    from porter.document import write
-    from porter.progress import Terminal
-    from porter.project import Project
+def _necessity(target: str, patches: tuple[str, ...], how: dict[str, Any], json_file: Path | None) -> NoReturn:
+    from porter import api
 
-    with Terminal() as progress:
-        made = necessity(
-            Project.find(), request, patches, progress, progress.say, lambda v: _print_verdict(v, progress)
-        )
+    say = json_file != STDOUT
+    with terminal() as progress:
+        made = api.necessity(
+            target, patches, **how, progress=progress, begun=progress.note if is_quiet() or not say else progress.say,
+            ended=lambda verdict: _print_verdict(verdict, progress) if say else None,
+        )  # fmt: skip
     if json_file:
         import json
 
-        write(json_file, (json.dumps(made.record(), indent=2, ensure_ascii=False) + "\n").encode())
-    click.echo(made.summary)
+        write_out(json_file, (json.dumps(made.record(), indent=2, ensure_ascii=False) + "\n").encode())
+    if say:
+        click.echo(made.summary)
     raise SystemExit(1 if made.unnoticed else 0)
 
 
 def _print_verdict(verdict: Verdict, progress: Terminal) -> None:
+    if is_quiet() and verdict.state in ("noticed", "built on"):
+        return
     colours = {"noticed": "green", "built on": "green", "unnoticed": "red", "not shown": "yellow"}
     state = click.style(f"{verdict.state:9}", fg=colours[verdict.state]) if colour() else f"{verdict.state:9}"
     progress.say(f"{state} {verdict.patch}  ({verdict.seconds:.1f} s)")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.cli.shared import FOLDER, MIRROR, print_json
+from porter.cli.shared import FOLDER, JSON, MIRROR, print_json, tell, terminal
 
 if TYPE_CHECKING:
     from porter.assets.checkpoint import Checkpoint
@@ -22,7 +22,7 @@ def weights() -> None:
 @click.option("--release", default="v6.0", show_default=True, help="Of upstream: v6.0 or v6.1.")
 @click.option("--dest", metavar="DIR", type=FOLDER, default=".", help="Where to put it.  [default: the current folder]")
 @MIRROR
-@click.option("--json", "as_json", is_flag=True, help="Say what was done as JSON.")
+@JSON
 @click.argument("name", metavar="yolov5s.pt")
 def fetch(release: str, dest: Path, mirrors: tuple[str, ...], as_json: bool, name: str) -> None:
     """Download a checkpoint of upstream's: yolov5 n, s, m, l or x, for 1280 pixels with a 6, as yolov5m6.pt.
@@ -30,33 +30,31 @@ def fetch(release: str, dest: Path, mirrors: tuple[str, ...], as_json: bool, nam
     What was downloaded when it is interrupted is gone on with. The digest of a first download is kept, and later ones
     are held to it. PORTER_MIRROR names mirrors for every download.
     """
-    from porter.assets.weights import obtain
-    from porter.progress import Terminal
+    from porter.api.weights import fetch as run
 
-    with Terminal() as progress:
-        made = obtain(name, dest, progress, release=release, mirrors=mirrors)
-    how = "fetched" if made.source else "there already"
+    with terminal() as progress:
+        made = run(name, dest, release=release, mirrors=mirrors, progress=progress)
+    found = made.record()
     if as_json:
-        fields = {"how": how, "sha256": made.sha256, "source": made.source, "trust": made.trust}
-        print_json({"path": str(made.path), **fields})
+        print_json("weights", found)
         return
-    click.echo(f"{made.path}: {how}\n  {made.trust}")
-    click.echo(f"Next, in a tree: python train.py --weights {made.path} --data coco128.yaml")
+    tell(f"{made.path}: {found['how']}\n  {made.trust}")
+    tell(f"Next, in a tree: python train.py --weights {made.path} --data coco128.yaml")
 
 
 @weights.command()
-@click.option("--json", "as_json", is_flag=True, help="Say everything as JSON.")
+@JSON
 @click.argument("file", metavar="FILE", type=FOLDER)
 def inspect(as_json: bool, file: Path) -> None:
     """Say what a checkpoint is; nothing in it is run, and torch is not needed.
 
     A file that would run something is refused by the name of what it would run. Exit code 1 then.
     """
-    from porter.assets.checkpoint import inspect as run
+    from porter.api.weights import inspect as run
 
     found = run(file)
     if as_json:
-        print_json(found.as_json())
+        print_json("checkpoint", found.as_json())
     else:
         for name, text in _lines(found):
             click.echo(f"{name:12}{text}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from porter import git, objects, signals
 from porter.aside import Aside, Taken, aside
@@ -52,6 +53,30 @@ class Applied:
     build: Build
     missing: tuple[str, ...] = ()
     before: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        patches = [
+            {
+                "stack": built.patch.stack,
+                "number": built.patch.number,
+                "name": built.patch.name,
+                "subject": built.patch.subject,
+                "commit": built.commit,
+            }
+            for built in self.build.commits
+        ]
+        return {
+            "how": self.how,
+            "path": str(self.path),
+            "targets": list(self.stack.targets),
+            "branch": self.stack.branch,
+            "base": self.build.base,
+            "commit": self.build.tip,
+            "patches": patches,
+            "missing": list(self.missing),
+            "before": short(self.before) if self.before else "",
+        }
 
 
 def apply(

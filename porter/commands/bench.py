@@ -24,6 +24,7 @@ from porter.commands.status import must_hold
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.progress import Progress
 from porter.project import Project
+from porter.records import heading
 from porter.stack import available
 from porter.target import Target
 from porter.verify.child import Children
@@ -140,6 +141,7 @@ class Result:
         ratio = self.ratio
         summary = {"median": statistics.median(ratio), "min": min(ratio), "max": max(ratio)} if ratio else None
         return {
+            **heading("bench"),
             **how,
             "iters": asked.iters,
             "warm_up": asked.warm_up,

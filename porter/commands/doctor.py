@@ -19,6 +19,7 @@ from porter.doctor.interpreter import Interpreter, Plugin
 from porter.doctor.machine import GIB, Machine
 from porter.doctor.traps import PROBLEM, Scene, Trouble, judge
 from porter.errors import SurroundingsFailed, WrongUsage
+from porter.progress import Progress
 from porter.project import Project
 from porter.target import Target, load_all
 
@@ -91,7 +92,13 @@ class Diagnosis:
         }
 
 
-def doctor(project: Project, target: str = "", python: str = sys.executable, folder: Path | None = None) -> Diagnosis:
+def doctor(
+    project: Project,
+    target: str = "",
+    python: str = sys.executable,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> Diagnosis:
     """Look at everything at once.
 
     Args:
@@ -103,6 +110,7 @@ def doctor(project: Project, target: str = "", python: str = sys.executable, fol
         WrongUsage: no such target, or no such Python.
     """
     started = time.monotonic()
+    (progress or Progress()).step("looking at the machine, the cards and the interpreter")
     everyone = load_all(project)
     wanted = next((each for each in everyone if each.name == target), None)
     if target and wanted is None:

@@ -67,7 +67,8 @@ def lint(project: Project, upstream: str | None = None, progress: Progress | Non
     snapshot = obtain(lock, upstream, progress=progress)
     surveyor, whole = Surveyor(lock, snapshot), stacks(load_parts(project))
     known: dict[str, Build] = {}
-    for stack in whole:
+    for number, stack in enumerate(whole):
+        (progress or Progress()).step("building the stacks", number, len(whole))
         try:
             build = known[stack.key] = surveyor.build(stack)
         except PatchFailed as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from porter.lock import Lock, StackLock, Tip
 from porter.patch import Patch, PatchFailed
@@ -12,6 +13,18 @@ from porter.project import Project
 from porter.snapshot import Snapshot, extents
 from porter.stack import COMMON, Build, Builder, Stack, combined, load_parts
 from porter.upstream import obtain
+
+
+@dataclass(frozen=True)
+class Locked:
+    """What :func:`lock` found: the stacks that the lock did not describe as they are; whether it does by now."""
+
+    stale: tuple[str, ...]
+    written: bool
+
+    def record(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        return {"stale": list(self.stale), "written": self.written}
 
 
 class Surveyor:
@@ -77,4 +90,28 @@ def updated(project: Project, upstream: str | None = None, progress: Progress | 
     lock = Lock.load(project.lock_path)
     parts = load_parts(project)
     surveyor = Surveyor(lock, obtain(lock, upstream, progress=progress))
-    return lock, replace(lock, stacks={stack.key: surveyor.survey(stack) for stack in stacks(parts)})
+    whole, found = stacks(parts), {}
+    for number, stack in enumerate(whole):
+        (progress or Progress()).step("building the stacks", number, len(whole))
+        found[stack.key] = surveyor.survey(stack)
+    return lock, replace(lock, stacks=found)
+
+
+def lock(
+    project: Project, upstream: str | None = None, check: bool = False, progress: Progress | None = None
+) -> Locked:
+    """Bring the lock in step with the patches, or only look whether it is.
+
+    Raises:
+        CheckFailed: as :func:`updated`.
+        WrongUsage: the lock came with the installed package.
+        SurroundingsFailed: upstream cannot be had, or the lock cannot be written.
+    """
+    if not check:
+        project.must_be_a_checkout()
+    before, after = updated(project, upstream, progress)
+    names = sorted({*before.stacks, *after.stacks})
+    stale = tuple(name for name in names if before.stacks.get(name) != after.stacks.get(name))
+    if stale and not check:
+        after.write(project.lock_path)
+    return Locked(stale, written=bool(stale) and not check)

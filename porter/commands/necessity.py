@@ -23,6 +23,7 @@ from porter.omission import without
 from porter.patch import Patch
 from porter.progress import Progress
 from porter.project import Project
+from porter.records import heading
 from porter.snapshot import Snapshot
 from porter.stack import Stack
 from porter.target import Target
@@ -88,7 +89,7 @@ class Necessity:
 
     def record(self) -> dict[str, Any]:
         """The same as plain data, for JSON."""
-        return {**asdict(self), "verdicts": [asdict(verdict) for verdict in self.verdicts]}
+        return {**heading("necessity"), **asdict(self), "verdicts": [asdict(verdict) for verdict in self.verdicts]}
 
 
 def necessity(

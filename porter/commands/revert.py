@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from porter.errors import WrongUsage
 from porter.lock import Lock
@@ -21,6 +22,10 @@ class Reverted:
     done: bool
     head: str
     pristine: bool
+
+    def record(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        return {"path": str(self.path), "done": self.done, "head": short(self.head), "pristine": self.pristine}
 
 
 def revert(project: Project, path: Path) -> Reverted:

@@ -1,14 +1,18 @@
-"""What is known of upstream and what of it is at hand: the lock's pin and sources, the cache's content."""
+"""What is known of upstream and what of it is at hand: the lock's pin and sources, the cache's content; get more."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from porter.cache import Cache, Damaged
 from porter.lock import Lock, Pin
-from porter.upstream import cached
+from porter.progress import Progress
+from porter.project import Project
+from porter.upstream import Finding, cached
+from porter.upstream import fetch as obtain
+from porter.upstream import verify as hash_again
 
 
 @dataclass(frozen=True)
@@ -83,3 +87,31 @@ def describe(lock: Lock, cache: Path | None = None) -> Upstream:
         why=why,
     )
     return Upstream(lock.pin, tuple(str(source) for source in lock.sources), held)
+
+
+def fetch(project: Project, upstream: str | None = None, progress: Progress | None = None) -> Upstream:
+    """Get the pin into the cache, see :func:`porter.upstream.fetch`; then look at what there is."""
+    lock = Lock.load(project.lock_path)
+    obtain(lock, upstream, progress=progress)
+    return describe(lock)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What hashing the cache again gave: how many objects are right, and those that are not."""
+
+    pin: Pin
+    right: int
+    wrong: tuple[Finding, ...]
+
+    def record(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        pin = {"name": self.pin.name, "tag": self.pin.tag, "commit": self.pin.commit}
+        return {"pin": pin, "right": self.right, "wrong": [asdict(finding) for finding in self.wrong]}
+
+
+def verify(project: Project) -> Checked:
+    """Hash what the cache holds, see :func:`porter.upstream.verify`."""
+    lock = Lock.load(project.lock_path)
+    right, wrong = hash_again(lock)
+    return Checked(lock.pin, right, tuple(wrong))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from porter import signals
+from porter.assets.checkpoint import inspect
 from porter.commands.apply import apply
 from porter.commands.status import must_hold
 from porter.errors import SurroundingsFailed, WrongUsage
@@ -48,6 +49,7 @@ class Request:
         timeout: seconds that one may take.
         keep: leave the working folder.
         data: what to train on, see :mod:`porter.verify.data`.
+        weights: a checkpoint that sees something, for the check ``detect``; None for none.
     """
 
     target: str
@@ -61,6 +63,7 @@ class Request:
     timeout: float = TIMEOUT
     keep: bool = False
     data: str = "auto"
+    weights: Path | None = None
 
 
 def verify(
@@ -84,13 +87,17 @@ def verify(
     checks = select(request.level, request.checks, target)
     if request.tree is not None:
         must_hold(project, request.tree, target.name)
+    if request.weights is not None and not inspect(request.weights).classes:
+        hint = f"porter weights inspect {request.weights} says what it is."
+        raise WrongUsage(f"{request.weights} is no YOLOv5 checkpoint", hint=hint)
     with workplace(request, progress) as root:
         tree = request.tree or _make(project, target, root, progress)
         device = _device(request, target, checks)
         begun(f"{target.name}: {tree if request.tree else 'a tree made aside'}, on {device.says}")
         jobs = request.jobs or min(4, os.cpu_count() or 1)
         children = Children(root, request.python, jobs, request.timeout, kept=target.inherited)
-        session = Session(project, tree.absolute(), target, device, children, root, request.data, progress)
+        model = request.weights.absolute() if request.weights else None
+        session = Session(project, tree.absolute(), target, device, children, root, request.data, progress, model=model)
         data = "none: nothing is run"
         if any(found.level != "static" for found in checks):
             data = session.pictures.says  # made once, before the checks' threads look at it
@@ -161,5 +168,6 @@ def _repeat(request: Request, session: Session, found: Check) -> str:
     words += ["--profile", request.profile] if request.profile else []
     words += ["--data", request.data] if request.data != "auto" else []
     words += ["--python", request.python] if request.python != sys.executable else []
+    words += ["--weights", str(request.weights)] if request.weights and found.name == "detect" else []
     words += ["--keep", *([str(request.tree)] if request.tree else [])]
     return shlex.join(words)

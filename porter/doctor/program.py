@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -11,6 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from porter.trace import Timed
+
+_log = logging.getLogger(__name__)
 _lock = threading.Lock()
 _living: set[subprocess.Popen[str]] = set()
 
@@ -35,6 +39,7 @@ def ask(words: Sequence[str | Path], *, seconds: float, environment: Mapping[str
     Args:
         environment: added to this process's.
     """
+    told = Timed(_log, words)
     try:
         child = _start(words, environment or {})
     except OSError as error:
@@ -44,6 +49,7 @@ def ask(words: Sequence[str | Path], *, seconds: float, environment: Mapping[str
     except subprocess.TimeoutExpired:
         _end(child)
         out, err = child.communicate()
+        told.ended("killed")
         return Answer(out, err, f"did not answer within {seconds:g} s")
     except BaseException:  # Ctrl-C
         _end(child)
@@ -52,6 +58,7 @@ def ask(words: Sequence[str | Path], *, seconds: float, environment: Mapping[str
     finally:
         with _lock:
             _living.discard(child)
+    told.ended(child.returncode)
     return Answer(out, err, _ending(child.returncode))
 
 

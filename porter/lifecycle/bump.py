@@ -224,11 +224,7 @@ def _check_inputs(store: Store, journal: Journal) -> None:
 
 
 def _store(project: Project) -> Store:
-    if project.packaged:
-        raise WrongUsage(
-            f"the stacks in {project.root} came with the installed porter",
-            hint="Move them in a checkout of porter's repository: run porter inside it.",
-        )
+    project.must_be_a_checkout()
     return Store(project)
 
 

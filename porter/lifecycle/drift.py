@@ -30,6 +30,7 @@ from porter.objects import Entry
 from porter.patch import Patch
 from porter.progress import Progress
 from porter.project import Project
+from porter.records import heading
 from porter.stack import Contents, Stack, available
 
 LETTERS = {"a": APPLIES, "o": OFFSET, "m": MERGED, "c": CONFLICT, "t": TAKEN}
@@ -128,6 +129,7 @@ class Drift:
     def record(self) -> dict[str, Any]:
         """The same as plain data, for JSON."""
         return {
+            **heading("drift"),
             "upstream": self.pin.name,
             "pin": {"tag": self.pin.tag, "commit": self.pin.commit},
             "to": {"rev": self.rev, "commit": self.until},

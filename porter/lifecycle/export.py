@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from porter import commits, objects
 from porter.commands.show import find
@@ -90,6 +90,16 @@ class Exported:
     committed: str
     untracked: tuple[str, ...]
 
+    def record(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        return {
+            "targets": list(self.targets),
+            "edits": [{"path": edit.path, "change": edit.change} for edit in self.rewrite.edits],
+            "moved": self.moved,
+            "committed": self.committed,
+            "untracked": list(self.untracked),
+        }
+
 
 def export(project: Project, request: Request, progress: Progress | None = None) -> Exported:
     """Make the stacks what the tree's commits are.
@@ -100,6 +110,8 @@ def export(project: Project, request: Request, progress: Progress | None = None)
         WrongUsage: the tree is in no state to be exported.
         SurroundingsFailed: the tree cannot be read, or the project not be written.
     """
+    if not request.check:
+        project.must_be_a_checkout()
     return _Errand(project, request, progress or Progress()).run()
 
 

@@ -102,7 +102,6 @@ def _rgb(colour: str) -> tuple[int, int, int]:
 def to_html(drift: Drift) -> str:
     """The picture as a page: nothing from elsewhere, light and dark, a commit's subject under the pointer."""
     title = f"porter drift: {drift.stack}, {drift.pin.tag}..{drift.rev}"
-    legend = "".join(f'<li><i class="{letter}"></i>{html.escape(says)}</li>' for letter, says in SAYS.items())
     commits = [[one.id[:10], one.date, one.subject, drift.tags.get(n, "")] for n, one in enumerate(drift.steps)]
     patches = [[track.letters, _runs(track)] for track in drift.tracks]
     data = json.dumps(
@@ -113,23 +112,31 @@ def to_html(drift: Drift) -> str:
 <title>{html.escape(title)}</title>
 <style>{_STYLE}</style></head><body>
 <h1>{html.escape(title)}</h1>
-<p>{html.escape(_sentence(drift))}</p>
-<ul class="legend">{legend}</ul>
-<div id="map">
-{_tags(drift)}
-{"".join(_strip(n, track, drift) for n, track in enumerate(drift.tracks))}
-{_dates(drift)}
-</div>
+<p>{html.escape(sentence(drift))}</p>
+{picture(drift)}
 <div id="tip" role="status" hidden></div>
 <h2>Where each patch breaks</h2>
-{_table(drift)}
+{table(drift)}
 <script id="data" type="application/json">{data}</script>
 <script>{_SCRIPT}</script>
 </body></html>
 """
 
 
-def _sentence(drift: Drift) -> str:
+def picture(drift: Drift) -> str:
+    """The legend and the map, for a page that has :data:`MAP_STYLE`."""
+    legend = "".join(f'<li><i class="{letter}"></i>{html.escape(says)}</li>' for letter, says in SAYS.items())
+    strips = "".join(_strip(n, track, drift) for n, track in enumerate(drift.tracks))
+    return f"""<ul class="legend">{legend}</ul>
+<div class="map">
+{_tags(drift)}
+{strips}
+{_dates(drift)}
+</div>"""
+
+
+def sentence(drift: Drift) -> str:
+    """What the map shows, in words."""
     return (
         f"{len(drift.tracks)} patches at {len(drift.steps)} commits of {drift.pin.name}. Each commit is a fresh start: "
         "the series is applied to it as git am -3 does it, and a patch that conflicts is left out. "
@@ -197,10 +204,11 @@ def _range(first: int, last: int, drift: Drift) -> str:
     return f"{one.id[:10]} ({one.date}) to {two.id[:10]} ({two.date}), {last - first + 1} commits"
 
 
-def _table(drift: Drift) -> str:
+def table(drift: Drift) -> str:
+    """Patch by patch, at how many commits it stands and where it first conflicts."""
     rows = "".join(_table_row(track, drift) for track in drift.tracks)
     head = "<tr><th>patch</th><th>stands at</th><th>first conflict</th></tr>"
-    return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+    return f'<table class="plain"><thead>{head}</thead><tbody>{rows}</tbody></table>'
 
 
 def _table_row(track: Track, drift: Drift) -> str:
@@ -222,12 +230,9 @@ def _again(letters: Sequence[str] | str) -> bool:
     return bool(text[text.find("c") :].strip("c")) if "c" in text else False
 
 
-_STYLE = (
+# of the map alone; --ink, --paper, --faint and --line are the page's colours
+MAP_STYLE = (
     """
-:root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--faint:#57606a;--line:#d8dee4}
-@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--paper:#0d1117;--faint:#9198a1;--line:#30363d}}
-body{font:15px/1.5 system-ui,sans-serif;max-width:90em;margin:1.5em auto;padding:0 1em;color:var(--ink);
-background:var(--paper)}h1{font-size:1.4em}h2{font-size:1.1em;margin-top:2em}
 .legend{display:flex;flex-wrap:wrap;gap:.3em 1.4em;list-style:none;padding:0}
 .legend i{display:inline-block;width:1em;height:1em;margin-right:.4em;vertical-align:-.15em;border-radius:2px}
 .row{display:grid;grid-template-columns:21em 1fr 3em;gap:0 .8em;align-items:center;margin:2px 0}
@@ -236,16 +241,26 @@ background:var(--paper)}h1{font-size:1.4em}h2{font-size:1.1em;margin-top:2em}
 .row svg{display:block;width:100%;height:18px;touch-action:pan-y;shape-rendering:crispEdges}
 .axis div{position:relative;height:1.4em;font-size:.8em}.axis b{position:absolute;transform:translateX(-50%);
 font-weight:600}.dates b{transform:none;font-weight:400;color:var(--faint)}
+@media(max-width:45em){.row{grid-template-columns:1fr 2.4em;gap:0 .5em;margin:5px 0}
+.row span{grid-column:1/-1}.axis span{display:none}}
+"""
+    + "".join(f".{letter}{{fill:{colour};background:{colour}}}" for letter, colour in COLOURS.items())
+).replace("\n", "")
+
+_STYLE = (
+    """
+:root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--faint:#57606a;--line:#d8dee4}
+@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--paper:#0d1117;--faint:#9198a1;--line:#30363d}}
+body{font:15px/1.5 system-ui,sans-serif;max-width:90em;margin:1.5em auto;padding:0 1em;color:var(--ink);
+background:var(--paper)}h1{font-size:1.4em}h2{font-size:1.1em;margin-top:2em}
 #tip{position:fixed;z-index:2;max-width:min(30em,90vw);padding:.5em .7em;border:1px solid var(--line);border-radius:6px;
 background:var(--paper);color:var(--ink);font-size:.87em;pointer-events:none;box-shadow:0 2px 10px #0004}
 #tip code{color:var(--faint)}table{border-collapse:collapse;width:100%;font-size:.93em}td,th{text-align:left;
 vertical-align:top;padding:.3em .6em;border-bottom:1px solid var(--line)}code{font-family:ui-monospace,monospace}
-small{display:block;color:var(--faint)}
-@media(max-width:45em){body{padding:0 .6em}.row{grid-template-columns:1fr 2.4em;gap:0 .5em;margin:5px 0}
-.row span{grid-column:1/-1}.axis span{display:none}td,th{padding:.3em .3em}}
-"""
-    + "".join(f".{letter}{{fill:{colour};background:{colour}}}" for letter, colour in COLOURS.items())
-).replace("\n", "")
+small{display:block;color:var(--faint)}@media(max-width:45em){body{padding:0 .6em}td,th{padding:.3em .3em}}
+""".replace("\n", "")
+    + MAP_STYLE
+)
 
 _SCRIPT = """
 const data = JSON.parse(document.getElementById("data").textContent), tip = document.getElementById("tip");
@@ -267,7 +282,7 @@ function show(event) {
   tip.style.top = (below + tip.offsetHeight > innerHeight ? event.clientY - tip.offsetHeight - 12 : below) + "px";
 }
 for (const kind of ["pointermove", "pointerdown"]) document.addEventListener(kind, show);
-document.getElementById("map").addEventListener("pointerleave", () => { tip.hidden = true; });
+document.querySelector(".map").addEventListener("pointerleave", () => { tip.hidden = true; });
 // the pointer says more than the titles, which are for browsers without scripts
 document.querySelectorAll("svg title").forEach((title) => title.remove());
 """

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from porter import objects, signals
 from porter.aside import Taken, aside
@@ -87,6 +88,24 @@ class Imported:
     rejects: tuple[str, ...] = ()
     lacking: tuple[str, ...] = ()
     exported: Exported | None = None
+
+    def record(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        return {
+            "tree": str(self.tree),
+            "base": self.base,
+            "patches": [
+                {
+                    "patch": outcome.patch.subject or outcome.patch.name,
+                    "hunks": dict(outcome.hunks),
+                    "rejects": [{"path": reject.path, "why": reject.why} for reject in outcome.rejects],
+                }
+                for outcome in self.outcomes
+            ],
+            "rejects": list(self.rejects),
+            "lacking": list(self.lacking),
+            "exported": self.exported.record() if self.exported else None,
+        }
 
 
 def take(project: Project, request: Request, progress: Progress | None = None) -> Imported:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
@@ -81,6 +82,16 @@ class Made:
     stacks: tuple[str, ...]
     unsaid: tuple[str, ...]
 
+    def record(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        return {
+            "target": self.target.name,
+            "folder": str(self.folder),
+            "patch": self.patch.id,
+            "stacks": list(self.stacks),
+            "unsaid": list(self.unsaid),
+        }
+
 
 def new_target(
     project: Project, request: Request, upstream: str | None = None, progress: Progress | None = None
@@ -93,9 +104,7 @@ def new_target(
         CheckFailed: the other stacks are not in order.
         SurroundingsFailed: upstream cannot be had, or a file not be written.
     """
-    if project.packaged:
-        hint = "Run it inside a checkout of porter's repository."
-        raise WrongUsage("the stacks came with the installed porter and are not yours to add to", hint=hint)
+    project.must_be_a_checkout()
     draft = _draft(project, request)
     with tempfile.TemporaryDirectory(prefix="porter-new-target-") as name:
         staged = Project(Path(name))

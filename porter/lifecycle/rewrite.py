@@ -46,6 +46,11 @@ class Edit:
     before: bytes | None
     after: bytes | None
 
+    @property
+    def change(self) -> str:
+        """In a word: ``new``, ``changed`` or ``gone``."""
+        return "new" if self.before is None else "gone" if self.after is None else "changed"
+
 
 @dataclass(frozen=True)
 class Rewrite:
@@ -209,11 +214,7 @@ def write(rewrite: Rewrite) -> None:
     if not rewrite.edits:
         return
     project = rewrite.project
-    if project.packaged:
-        raise WrongUsage(
-            f"the stacks in {project.root} came with the installed porter",
-            hint="Change them in a checkout of porter's repository: run porter inside it.",
-        )
+    project.must_be_a_checkout()
     _check_access(project, rewrite.edits)
     with _locked(project):
         _finish(project)

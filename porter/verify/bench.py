@@ -81,12 +81,18 @@ def attempt(session: Session, check: Check, repeat: str) -> Outcome:
     outcome = Outcome(check.name, check.proves, report.PASSED, "", 0.0, repeat=repeat)
     try:
         finding = check.make(session)
-        table = tuple(tuple(row) for row in finding.table)
-        outcome = replace(outcome, said=finding.said, table=table, figures=finding.figures)
+        outcome = replace(outcome, said=finding.said, figures=finding.figures)
     except NotShown as error:
-        outcome = replace(outcome, state=report.NOT_SHOWN, said=str(error))
+        outcome = replace(outcome, state=report.NOT_SHOWN, said=str(error), figures=error.figures)
     except Failed as error:
-        outcome = replace(outcome, state=report.FAILED, said=error.why, log=error.log, command=error.command)
+        outcome = replace(
+            outcome,
+            state=report.FAILED,
+            said=error.why,
+            log=error.log,
+            command=error.command,
+            figures=error.figures,
+        )
     except Stopped:
         outcome = replace(outcome, state=report.NOT_SHOWN, said="given up")
     except (PorterError, OSError):

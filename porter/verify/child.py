@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import os
 import re
 import shlex
@@ -16,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from porter.errors import SurroundingsFailed
+from porter.trace import Timed
 
+_log = logging.getLogger(__name__)
 GUARD = Path(__file__).resolve().parent / "guard"
 _ISOLATE = GUARD / "isolate.py"
 # where programs are: all that a child gets of the caller's environment beside what its target names
@@ -169,9 +172,11 @@ class Children:
             log = self.folder("log")
             marks = log / "forbidden"
             try:
+                told = Timed(_log, command)
                 with open(log / "out", "wb") as out, open(log / "err", "wb") as err:
                     child = self._start(command, cwd, self.environment(marks, env), out.fileno(), err.fileno())
                     killed = self._wait(child, self.limit if limit is None else limit)
+                told.ended(child.returncode)
             except OSError as error:
                 raise SurroundingsFailed(f"cannot run {command[0]}", error.strerror or str(error)) from error
         if self._stopped.is_set():

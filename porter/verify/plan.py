@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,15 +23,33 @@ class Failed(Exception):
         why: what, in a line.
         log: the end of what the program printed.
         command: what was run.
+
+    Attributes:
+        figures: for the report, see :func:`showing`.
     """
 
     def __init__(self, why: str, log: str = "", command: str = "") -> None:
         super().__init__(why)
         self.why, self.log, self.command = why, log, command
+        self.figures: dict[str, Any] = {}
 
 
 class NotShown(Exception):
     """A check cannot be made on this device; the message says why."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.figures: dict[str, Any] = {}
+
+
+@contextmanager
+def showing(figures: Mapping[str, Any]) -> Iterator[None]:
+    """What is in the block may fail: the report is to show these figures all the same."""
+    try:
+        yield
+    except (Failed, NotShown) as error:
+        error.figures = {**figures, **error.figures}
+        raise
 
 
 @dataclass(frozen=True)
@@ -39,12 +58,10 @@ class Finding:
 
     Attributes:
         said: one line.
-        table: its rows for the report, if it made any; the first is the heading.
-        figures: for programs.
+        figures: for programs, the report's page among them; plain data.
     """
 
     said: str
-    table: Sequence[Sequence[object]] = ()
     figures: dict[str, Any] = field(default_factory=dict)
 
 

@@ -64,6 +64,7 @@ class Session:
         root: this run's own folder.
         data: the kind of smoke data, see :mod:`porter.verify.data`.
         progress: hears of a download.
+        model: a checkpoint that sees something, if the person named one.
         whole: the session of the tree that this one is a variant of, if it is one: what checks begin with is its.
     """
 
@@ -78,10 +79,11 @@ class Session:
         data: str = "scenes",
         progress: Progress | None = None,
         whole: Session | None = None,
+        model: Path | None = None,
     ) -> None:
         self.project, self.tree, self.target, self.device = project, tree, target, device
         self.children, self.root, self._data = children, root, data
-        self.progress, self.whole = progress or Progress(), whole or self
+        self.progress, self.whole, self.model = progress or Progress(), whole or self, model
         self._lock = Lock()
         self._done: dict[str, Future[Any]] = {}
 

@@ -79,6 +79,7 @@ def test_a_stack(stacks: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     done = necessity("--json", report)
     assert done.returncode == 1, done.stdout + done.stderr
     found = json.loads(report.read_text())
+    assert (found["kind"], found["schema"]) == ("necessity", 1)
     states = {verdict["patch"].partition("-")[0]: verdict for verdict in found["verdicts"]}
     assert {name: verdict["state"] for name, verdict in states.items()} == {
         "common/0001": "not shown",
@@ -123,6 +124,7 @@ def test_a_condition_that_is_not_met(stacks: Project) -> None:
         (("--patch", "tpu/1"), "is not in the stack of mlu"),
         (("--check", "import"), "--necessity makes its own trees"),
         (("tree",), "--necessity makes its own trees"),
+        (("--weights", "x.pt"), "--necessity makes its own trees"),
     ],
 )
 def test_wrong_usage(stacks: Project, words: tuple[str, ...], says: str) -> None:

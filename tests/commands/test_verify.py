@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from stacks import CHECKOUT, needs_root, porter
 
 from porter.commands.apply import apply
@@ -76,13 +77,16 @@ def test_a_changed_tree_fails(tree: Path, tmp_path: Path) -> None:
         (("--target", "mlu", "--check", "fp16"), "there is no check 'fp16' for mlu"),
         (("--target", "mlu", "--level", "static", "nowhere"), "nowhere"),
         (("--target", "mlu", "--level", "static", "."), "no git repository"),
+        (("--target", "mlu", "--level", "static", "--weights", "nowhere.pt"), "there is no nowhere.pt"),
+        (("--target", "mlu", "--level", "static", "--weights", "{plain}"), "plain.pt is no YOLOv5 checkpoint"),
         (("--target", "mlu", "--python", "no-python"), "cannot run no-python"),
         (("--target", "mlu", "--python", "/bin/true"), "/bin/true is not a Python that answers"),
         ((), "Missing option '--target'"),
     ],
 )
-def test_wrong_usage(words: tuple[str, ...], says: str, temporary: Path) -> None:
-    done = verify(*words)
+def test_wrong_usage(words: tuple[str, ...], says: str, temporary: Path, tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "plain.pt")
+    done = verify(*(word.format(plain=tmp_path / "plain.pt") for word in words))
     assert done.returncode == 2 and says in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and list(temporary.iterdir()) == []
 

@@ -173,7 +173,7 @@ def test_killed_at_any_moment_it_left_nothing_or_a_stack(project: Project) -> No
 
 
 def test_the_stacks_of_an_installed_porter_are_not_to_be_changed() -> None:
-    with pytest.raises(WrongUsage, match="not yours to add to"):
+    with pytest.raises(WrongUsage, match="came with the installed porter"):
         new_target(Project(Path(projects.__file__).parent / "_data"), Request("foo"))
 
 

@@ -24,6 +24,7 @@ def test_two_trees_in_turn(lab: Lab, tree: Tree, porter_env: dict[str, str]) -> 
     done = porter("bench", "--target", target, *HOW, *words, tree.path, env=porter_env)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
+    assert (found["kind"], found["schema"]) == ("bench", 1)
     assert (found["emulated"], found["batch"], found["precision"]) == (False, 2, "fp32")
     ours, theirs = found["subjects"]
     assert ours["commit"] == theirs["commit"] and Path(theirs["tree"]) == other

@@ -14,7 +14,7 @@ from porter.target import Target
 from porter.verify.bench import BROKE, attempt
 from porter.verify.child import Children, Stopped
 from porter.verify.device import Device
-from porter.verify.plan import Check, Failed, Finding, NotShown
+from porter.verify.plan import Check, Failed, Finding, NotShown, showing
 from porter.verify.report import FAILED, NOT_SHOWN, PASSED
 from porter.verify.session import Session
 
@@ -48,8 +48,17 @@ def test_how_it_ends(session: Session, error: Exception, state: str, said: str) 
 
 
 def test_it_passes(session: Session) -> None:
-    outcome = attempt(session, Check("x", "full", "that x", lambda _: Finding("3 of 3", [("a",), (1,)])), "")
-    assert (outcome.state, outcome.said, outcome.table) == (PASSED, "3 of 3", (("a",), (1,)))
+    outcome = attempt(session, Check("x", "full", "that x", lambda _: Finding("3 of 3", {"a": 1})), "")
+    assert (outcome.state, outcome.said, outcome.figures) == (PASSED, "3 of 3", {"a": 1})
+
+
+@pytest.mark.parametrize("error", [Failed("too slow"), NotShown("no device")])
+def test_a_check_that_does_not_pass_has_figures_too(session: Session, error: Exception) -> None:
+    def make(session: Session) -> Finding:
+        with showing({"losses": [1.0], "more": 2}):
+            raise error
+
+    assert attempt(session, Check("x", "full", "that x", make), "").figures == {"losses": [1.0], "more": 2}
 
 
 def test_surroundings_that_fail_end_everything(session: Session, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from porter.lifecycle.audit.allowed import FILE, Stale
 from porter.lifecycle.audit.place import ALLOWED, ROUTED, UNPORTED, Place
 from porter.lifecycle.audit.rules import RULES
 from porter.project import PATCHES_NAME
+from porter.records import labelled, to_json
 
 GONE = "gone"
 STALE = "stale-allowance"
@@ -136,7 +137,7 @@ class Audit:
                 "was": [{**asdict(place), "state": state, "reason": ""} for place, state in self.compared.was],
                 "new": [asdict(place) for place in self.compared.new],
             }
-        return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+        return to_json(labelled("audit", record))
 
     def sarif(self) -> str:
         """For code review tools: a SARIF 2.1.0 log.  A routed place passes, an allowed one is suppressed."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from porter.verify.device import card_of
-from porter.verify.plan import Failed, Finding, NotShown, check
+from porter.verify.plan import Failed, Finding, NotShown, check, showing
 from porter.verify.session import PER_EPOCH, Session
 
 
@@ -22,17 +22,25 @@ def ops(session: Session) -> Finding:
             lines.setdefault(name, found["line"])
         for found in (*step["refused"], *step["fallen_back"]):
             missing.setdefault(found["operator"], found["line"])
-    if missing:
-        said = ", ".join(f"{name} ({line})" for name, line in list(missing.items())[:3])
-        raise Failed(f"{len(missing)} operators have no kernel in {session.device.profile}'s list: {said}")
-    if not calls:
-        raise Failed("nothing ran on the device")
     card = card_of(session.target, session.device.profile)
-    if card is None or card.operators is None:
-        raise NotShown(f"{len(calls)} operators ran; no operator list: everything torch has is allowed")
-    table = [("operator", "calls", "first used at"), *((name, n, lines[name]) for name, n in sorted(calls.items()))]
-    figures = {"operators": dict(calls), "lines": lines}
-    return Finding(f"{len(calls)} operators, each in {session.device.profile}'s list", table, figures)
+    listed = card.operators if card else None
+    figures = {
+        "operators": {name: {"calls": count, "line": lines[name]} for name, count in sorted(calls.items())},
+        "missing": missing,
+        "outside": sorted(set(calls) - listed) if listed is not None else [],
+        "listed": None if listed is None else len(listed),
+        "list": card.data["operators"]["source"] if card else "",
+        "profile": session.device.profile,
+    }
+    with showing(figures):
+        if missing:
+            said = ", ".join(f"{name} ({line})" for name, line in list(missing.items())[:3])
+            raise Failed(f"{len(missing)} operators have no kernel in {session.device.profile}'s list: {said}")
+        if not calls:
+            raise Failed("nothing ran on the device")
+        if listed is None:
+            raise NotShown(f"{len(calls)} operators ran; no operator list: everything torch has is allowed")
+    return Finding(f"{len(calls)} operators, each in {session.device.profile}'s list", figures)
 
 
 # what the emulated device counts, and the names of the budget in target.yaml
@@ -43,17 +51,30 @@ _COUNTED = {"host_to_device": "uploads", "device_to_host": "downloads", "synchro
 def transfers(session: Session) -> Finding:
     _counts(session)
     steady, worst = _steady(session.trained().found), per_step(session.trained().found)
-    rows: list[tuple[object, ...]] = [("what", "operator", "line", "calls in a step", "bytes")]
-    for name, kind in _COUNTED.items():
-        for found in sorted(steady[-1][kind], key=lambda found: -int(found["count"])):
-            rows.append((name, found["operator"], found["line"], found["count"], found.get("bytes", "")))
-    for name, allowed in session.target.budget.items():
-        if worst[name] > allowed:
-            lines = ", ".join(f"{row[2]} ({row[3]})" for row in rows if row[0] == name)
-            raise Failed(f"{worst[name]} x {name} in a step, the budget is {allowed}: {lines}")
-    _validation(session)
+    rows = [
+        {"kind": name, **{key: found[key] for key in ("operator", "line", "count", "bytes") if key in found}}
+        for name, kind in _COUNTED.items()
+        for found in sorted(steady[-1][kind], key=lambda found: -int(found["count"]))
+    ]
+    steps = {name: [_calls(step[kind]) for step in _steps(session)] for name, kind in _COUNTED.items()}
+    figures = {"most": worst, "budget": dict(session.target.budget), "steps": steps, "lines": rows}
+    with showing(figures):
+        for name, allowed in session.target.budget.items():
+            if worst[name] > allowed:
+                lines = ", ".join(f"{row['line']} ({row['count']})" for row in rows if row["kind"] == name)
+                raise Failed(f"{worst[name]} x {name} in a step, the budget is {allowed}: {lines}")
+        _validation(session)
     said = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in worst.items())
-    return Finding(f"in a step at most {said}", rows, worst)
+    return Finding(f"in a step at most {said}", figures)
+
+
+def _steps(session: Session) -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = session.trained().found["steps"]["steps"]
+    return steps
+
+
+def _calls(entries: Sequence[Mapping[str, Any]]) -> int:
+    return sum(int(found["count"]) for found in entries)
 
 
 # where val.py chooses boxes and compares them with labels
@@ -72,9 +93,7 @@ def _validation(session: Session) -> None:
 def per_step(record: Mapping[str, Any]) -> dict[str, int]:
     """Calls in a steady step at most, by the names of the budget, of a recorded training of two epochs."""
     steady = _steady(record)
-    return {
-        name: max(sum(found["count"] for found in step[kind]) for step in steady) for name, kind in _COUNTED.items()
-    }
+    return {name: max(_calls(step[kind]) for step in steady) for name, kind in _COUNTED.items()}
 
 
 def _steady(record: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -6,11 +6,12 @@ import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from porter.assets import dataset
-from porter.verify.plan import Failed, Finding, NotShown, check
+from porter.verify.plan import Failed, Finding, NotShown, check, showing
 from porter.verify.session import NANO, PER_EPOCH, Record, Session, newest
 
 # Hardware sums in another order and multiplies float32 in less precision than the cpu: losses of the first
@@ -37,11 +38,34 @@ def parity(session: Session) -> Finding:
     ours, cpu = session.trained(), session.trained("cpu")
     if ours.found["devices"] != [session.device.name]:
         raise Failed(f"the loss was computed on {', '.join(ours.found['devices'])}, not on {session.device.name}")
-    return _same(session, ours, cpu)
+    figures = {"losses": list(LOSSES), "device": _curve(ours), "cpu": _curve(cpu)}
+    with showing(figures):
+        return Finding(_same(session, ours, cpu), figures)
 
 
-def _same(session: Session, ours: Record, other: Record) -> Finding:
-    """Whether two runs computed the same: bit for bit where no hardware is in it."""
+LOSSES = ("all", "box", "obj", "cls")  # what drivers/record.py writes of an iteration
+
+
+def _curve(run: Record) -> dict[str, Any]:
+    """A recorded training for the report: its losses per iteration, its metrics per epoch."""
+    return {"losses": run.found["losses"], "epochs": epochs(results(run.folder))}
+
+
+def epochs(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    """What the report draws of results.csv."""
+    return [
+        {
+            "epoch": int(row["epoch"]),
+            "loss": _sum(row),
+            "mAP50": row["metrics/mAP_0.5"],
+            "mAP": row["metrics/mAP_0.5:0.95"],
+        }
+        for row in rows
+    ]
+
+
+def _same(session: Session, ours: Record, other: Record) -> str:
+    """In words, that two runs computed the same: bit for bit where no hardware is in it."""
     a, b = ours.found["losses"], other.found["losses"]
     if len(a) != len(b):
         raise Failed(f"{len(a)} iterations here, {len(b)} on the cpu")
@@ -52,11 +76,11 @@ def _same(session: Session, ours: Record, other: Record) -> Finding:
         elif mine != theirs:
             raise Failed(f"iteration {number}: losses {mine} here, {theirs} on the cpu")
     if session.device.kind == "hardware":
-        return Finding(f"the first {_FIRST} of {len(a)} iterations agree with the cpu's to {_CLOSE:g}")
+        return f"the first {_FIRST} of {len(a)} iterations agree with the cpu's to {_CLOSE:g}"
     for what in "weights", "ema":
         if ours.found[what] != other.found[what]:
             raise Failed(f"the losses agree, the {what} after {len(a)} iterations do not")
-    return Finding(f"{len(a)} iterations: losses, weights and their average are the cpu's, bit for bit")
+    return f"{len(a)} iterations: losses, weights and their average are the cpu's, bit for bit"
 
 
 @check("full", "training starts from a checkpoint")
@@ -140,11 +164,12 @@ def learns(session: Session) -> Finding:
     rows = results(run.folder)
     first, last = _sum(rows[0]), _sum(rows[-1])
     best = max(row["metrics/mAP_0.5"] for row in rows)
-    if last >= first * 0.8:
-        raise Failed(f"the loss was {first:.4f} in the first epoch and is {last:.4f} in the last")
-    if best < ENOUGH:
-        raise Failed(f"mAP@0.5 reached {best:.3f}, not {ENOUGH}")
-    figures = {"first": first, "last": last, "mAP": best}
+    figures = {"first": first, "last": last, "mAP": best, "asked": ENOUGH, "epochs": epochs(rows)}
+    with showing(figures):
+        if last >= first * 0.8:
+            raise Failed(f"the loss was {first:.4f} in the first epoch and is {last:.4f} in the last")
+        if best < ENOUGH:
+            raise Failed(f"mAP@0.5 reached {best:.3f}, not {ENOUGH}")
     return Finding(f"loss {first:.4f} -> {last:.4f}, mAP@0.5 {best:.3f} ({ENOUGH} is asked)", figures=figures)
 
 

@@ -1,0 +1,279 @@
+"""Change the stacks, and carry them to another upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from porter.api.given import AnyPath, AnyProject, Names, find, names, path
+
+if TYPE_CHECKING:
+    from porter.lifecycle.drift import Drift
+    from porter.lifecycle.export import Exported, New
+    from porter.lifecycle.importing import Imported
+    from porter.lifecycle.journal import Journal
+    from porter.lifecycle.new_target import Made
+    from porter.lifecycle.report import Bump
+    from porter.progress import Progress
+
+
+def export(
+    tree: AnyPath = ".",
+    targets: Names = (),
+    *,
+    check: bool = False,
+    stack: str = "",
+    into: str = "",
+    new: str = "",
+    why: str = "",
+    trailers: Sequence[str] = (),
+    project: AnyProject = None,
+    progress: Progress | None = None,
+) -> Exported:
+    """Make the patches what the commits in ``tree`` are, one patch a commit; all files are written or none.
+
+    Args:
+        targets: whose stacks the tree holds, if it does not say itself.
+        check: write nothing; ``rewrite.edits`` of the result says what would change.
+        stack: where commits without a line ``Stack: NAME`` belong.
+        into: fold what is not committed into this patch.
+        new: make what is not committed a patch of ``stack`` with this subject; ``why``: the paragraph that says why
+            the patch exists; ``trailers``: such as ``Reason: device``.
+
+    Raises:
+        CheckFailed: commits cannot be put in the stacks' order, a change is nothing for a patch, or another target's
+            stack does not fit any more.  Nothing was written.
+        WrongUsage: the tree is in no state to be exported, or the stacks came with the installed package.
+        SurroundingsFailed: the tree cannot be read, or the project not be written.
+    """
+    from porter.lifecycle.export import Request
+    from porter.lifecycle.export import export as run
+
+    request = Request(Path(tree), names(targets), stack, into, _new(new, stack, why, trailers), check)
+    return run(find(project), request, progress)
+
+
+def _new(subject: str, stack: str, why: str, trailers: Sequence[str]) -> New | None:
+    from porter.errors import WrongUsage
+    from porter.lifecycle.export import New
+
+    if subject and not stack:
+        raise WrongUsage("--new does not say which stack the patch is for", hint="Add --stack common, for example.")
+    if not subject and (why or trailers):
+        raise WrongUsage("--why and --trailer describe a new patch", hint="Name it: --new 'SUBJECT' --stack STACK.")
+    return New(subject, stack, why, tuple(trailers)) if subject else None
+
+
+def import_(
+    source: AnyPath,
+    target: str,
+    *,
+    stack: str = "",
+    base: str = "",
+    tree: AnyPath | None = None,
+    split: bool = False,
+    accept: bool = False,
+    upstream: str | None = None,
+    project: AnyProject = None,
+    progress: Progress | None = None,
+) -> Imported:
+    """Turn somebody else's changes into commits of a tree: what fits is committed, the rest lies beside its files.
+
+    Args:
+        source: a diff, mails of git format-patch, a folder of patches, or a changed copy of upstream's folder.
+        target: the device family whose stack it is for.
+        stack: the stack that the patches go to: ``common``, or the target's own (by default).
+        base: the upstream commit that it was made for; found by default.
+        tree: where the tree to look at goes.  None: ``import-SOURCE`` in the current folder.
+        split: one patch a file, of a diff or a copy that has no message.
+        accept: put what came of it, as the tree has it, into the stacks.
+
+    Returns:
+        the tree, what became of each patch, and ``rejects``: the files that hold what did not fit.
+
+    Raises:
+        CheckFailed: nothing of it fits; or it is to be accepted, and rejects are left.
+        WrongUsage: there is no such source, or the tree's folder is taken.
+        SurroundingsFailed: upstream cannot be had, or the tree cannot be written.
+    """
+    from porter.lifecycle.importing import Request, take
+
+    request = Request(Path(source), target, stack, base, path(tree), split, accept, upstream)
+    return take(find(project), request, progress)
+
+
+def bump(
+    rev: str,
+    targets: Names = (),
+    *,
+    dry_run: bool = False,
+    upstream: str | None = None,
+    project: AnyProject = None,
+    progress: Progress | None = None,
+) -> Bump:
+    """Rebase every stack onto another upstream commit, as far as it goes by itself.
+
+    Args:
+        rev: a tag, a branch or a commit id.
+        targets: carry ``common`` and these first, and pause before the others.
+        dry_run: say how each patch would fare, and write nothing.
+
+    Returns:
+        what became of each patch; ``state`` is ``halted`` where a person is needed, and ``halt`` says where.
+
+    Raises:
+        WrongUsage: a bump is open, there is no such commit or target, or the stacks came with the installed package.
+        CheckFailed: the stacks are not in order, or what came out does not verify.
+        SurroundingsFailed: upstream cannot be had, or a folder cannot be written.
+    """
+    from porter.lifecycle import bump as verbs
+
+    act = verbs.preview if dry_run else verbs.begin
+    return act(find(project), rev, names(targets), upstream, progress)
+
+
+def bump_status(*, project: AnyProject = None, progress: Progress | None = None) -> Bump:
+    """Where the open bump stands.
+
+    Raises:
+        WrongUsage: no bump is open.
+    """
+    from porter.lifecycle import bump as verbs
+
+    return verbs.where(find(project), progress)
+
+
+def bump_continue(*, project: AnyProject = None, progress: Progress | None = None) -> Bump:
+    """Take the patch as resolved in the folder that was named, and go on.
+
+    Raises:
+        WrongUsage: no bump is open, or the patch is not resolved.
+        CheckFailed, SurroundingsFailed: as :func:`bump`.
+    """
+    from porter.lifecycle import bump as verbs
+
+    return verbs.go_on(find(project), progress)
+
+
+def bump_skip(*, project: AnyProject = None, progress: Progress | None = None) -> Bump:
+    """Leave the patch that does not fit out, and go on.
+
+    Raises:
+        WrongUsage: no bump is open, or none of its patches waits.
+        CheckFailed, SurroundingsFailed: as :func:`bump`.
+    """
+    from porter.lifecycle import bump as verbs
+
+    return verbs.skip(find(project), progress)
+
+
+def bump_redo(patch: str, *, project: AnyProject = None, progress: Progress | None = None) -> Bump:
+    """Go back to a patch, named as :func:`show` takes it, and stop there.
+
+    Raises:
+        WrongUsage: no bump is open, there is no such patch, or another one is half resolved.
+        CheckFailed, SurroundingsFailed: as :func:`bump`.
+    """
+    from porter.lifecycle import bump as verbs
+
+    return verbs.redo(find(project), patch, progress)
+
+
+def bump_abort(*, project: AnyProject = None) -> Journal:
+    """Give the open bump up: all is as it was before it.  Returns what it was.
+
+    Raises:
+        WrongUsage: no bump is open, or a file was edited since the new stacks were written.
+        SurroundingsFailed: a folder cannot be written.
+    """
+    from porter.lifecycle import bump as verbs
+
+    return verbs.abort(find(project))
+
+
+def drift(
+    targets: Names = (),
+    rev: str = "HEAD",
+    *,
+    upstream: str | None = None,
+    project: AnyProject = None,
+    progress: Progress | None = None,
+) -> Drift:
+    """How far each patch carries across upstream's commits after the pin.
+
+    Args:
+        targets: whose patches; none: every target's.
+        rev: the last commit: a tag, a branch, an id; ``HEAD``: the end of upstream's default branch.
+
+    Raises:
+        WrongUsage: there is no such target, or no such commit after the pin.
+        SurroundingsFailed: upstream's history cannot be had, or the cache not be used.
+    """
+    from porter.lifecycle.drift import drift as run
+
+    return run(find(project), names(targets), rev, upstream, progress)
+
+
+def new_target(
+    name: str,
+    *,
+    title: str = "",
+    title_zh: str = "",
+    plugin: str = "",
+    source: str = "",
+    url: str = "",
+    confused_with: str = "",
+    probe: Sequence[str] = (),
+    distributed: Sequence[str] = (),
+    visible_devices: Sequence[str] = (),
+    environment: Sequence[str] = (),
+    emulated: Sequence[str] = (),
+    pin_memory: bool = False,
+    documentation: Sequence[tuple[str, str]] = (),
+    like: str = "",
+    upstream: str | None = None,
+    project: AnyProject = None,
+    progress: Progress | None = None,
+) -> Made:
+    """Make ``patches/NAME``, a stack for another device family, and bring the lock in step; all of it or nothing.
+
+    Args:
+        name: the device's type as its plugin for PyTorch registers it, or a type that torch has itself.
+        title: what people call it (by default the name in capitals); ``title_zh``: the same in Chinese.
+        plugin: the module to import, by default ``torch_NAME``; ``source``: where it comes from, in words; ``url``.
+        confused_with: what the plugin is not, if a name is alike.
+        probe: expressions that tell that a device is there.
+        distributed: backends of torch.distributed, the preferred first.
+        visible_devices: variables that restrict the devices; ``environment``: what else the vendor's software needs.
+        emulated: cards to emulate.
+        pin_memory: pin batches in host memory for the device.
+        documentation: the vendor's documents: title and URL.
+        like: take this target's ``requirements.txt``; empty: that of the newest torch.
+
+    Raises:
+        WrongUsage: the name is taken, no name for a device, or torch's; the stacks came with the installed package.
+        CheckFailed: the other stacks are not in order.
+        SurroundingsFailed: upstream cannot be had, or a file not be written.
+    """
+    from porter.lifecycle.new_target import Request
+    from porter.lifecycle.new_target import new_target as run
+
+    request = Request(
+        name=name,
+        title=title,
+        title_zh=title_zh,
+        plugin=plugin,
+        source=source,
+        url=url,
+        confused_with=confused_with,
+        probe=probe,
+        distributed=distributed,
+        visible_devices=visible_devices,
+        environment=environment,
+        emulated=emulated,
+        pin_memory=pin_memory,
+        documentation=documentation,
+        like=like,
+    )
+    return run(find(project), request, upstream, progress)

@@ -1,0 +1,271 @@
+"""The Python API: every command's function, lazy, typed, and what the documentation says of it."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib.util
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from sources import git
+from stacks import CHECKOUT
+
+import porter
+from porter import api
+from porter.cli import cli
+from porter.commands import bench, prepare, train, verify
+from porter.lifecycle import export, importing, new_target
+from porter.project import Project
+
+# what is for a terminal alone
+_NO_FUNCTION = {"completion"}
+# options of `porter bump` that are functions
+_VERBS = {"--continue": "bump_continue", "--skip": "bump_skip", "--redo": "bump_redo", "--abort": "bump_abort"}
+
+
+def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, *path, name)
+        else:
+            yield (*path, name)
+
+
+def function(path: tuple[str, ...]) -> Callable[..., Any]:
+    """What the documentation says a command is called: the words joined by dots, dashes as underscores."""
+    found: Any = porter
+    for word in path:
+        found = getattr(found, "import_" if word == "import" else word.replace("-", "_"))
+    assert callable(found)
+    return found
+
+
+def python(code: str, cwd: Path = CHECKOUT) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=cwd, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# -- every command has its function -----------------------------------------------------------------------
+
+
+def test_every_command_has_its_function() -> None:
+    found = {path for path in commands(cli) if path[0] not in _NO_FUNCTION}
+    assert len(found) > 20
+    for path in found:
+        assert function(path).__doc__, path
+    options = {name for parameter in cli.commands["bump"].params for name in parameter.opts}
+    assert set(_VERBS) <= options
+    assert all(callable(getattr(porter, name)) for name in _VERBS.values())
+
+
+def test_the_command_line_calls_nothing_else() -> None:
+    """A function of porter.commands or porter.lifecycle that cli/ imports is one for printing."""
+    reading = {"porter.lifecycle.audit.rules", "porter.lifecycle.heatmap"}
+    for file in (CHECKOUT / "porter" / "cli").glob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        types = {n for i in ast.walk(tree) if isinstance(i, ast.If) and "TYPE_CHECKING" in ast.dump(i.test)
+                 for n in ast.walk(i)}  # fmt: skip
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node not in types and node.module:
+                names = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+                if node.module.startswith(("porter.commands", "porter.lifecycle")):
+                    assert names & reading, f"{file.name}, line {node.lineno}: {node.module}"
+
+
+@pytest.mark.parametrize(
+    ("called", "request_", "renamed"),
+    [
+        (api.verify, verify.Request, {}),
+        (api.bench, bench.Request, {}),
+        (api.prepare, prepare.Request, {}),
+        (api.train, train.Request, {}),
+        (api.new_target, new_target.Request, {}),
+        (api.import_, importing.Request, {}),
+        (api.export, export.Request, {}),
+    ],
+)
+def test_what_can_be_asked_for_is_an_argument_with_the_same_default(
+    called: Callable[..., Any], request_: Any, renamed: dict[str, str]
+) -> None:
+    """A field that is added to a command's request is not forgotten here."""
+    arguments = inspect.signature(called).parameters
+    for field in fields(request_):
+        argument = arguments[field.name]
+        if field.name in ("python", "new", "tree", "stack"):  # None means this interpreter; a subject; a default folder
+            continue
+        default = () if argument.default == () else field.default
+        assert argument.default in (default, inspect.Parameter.empty), field.name
+
+
+def test_every_function_is_documented() -> None:
+    for name in porter.__all__:
+        value = getattr(porter, name)
+        called = [getattr(value, each) for each in vars(value) if each in ("fetch", "make", "check", "inspect", "show",
+                  "verify")] if inspect.ismodule(value) else [value]  # fmt: skip
+        for one in called:
+            text = inspect.getdoc(one) or ""
+            assert text, name
+            if inspect.isfunction(one):
+                assert "Raises:" in text, one
+                assert inspect.signature(one).return_annotation not in (inspect.Signature.empty, "None")
+
+
+# -- lazy -----------------------------------------------------------------------------------------------------
+
+
+def test_importing_porter_imports_nothing_else() -> None:
+    code = "import sys\nbefore = set(sys.modules)\nimport porter\n"
+    assert python(f"{code}print(sorted(n for n in set(sys.modules) - before if n.startswith('porter')))") == (
+        "['porter']\n"
+    )
+    heavy = "{'torch', 'git', 'requests', 'numpy', 'click', 'rich', 'yaml', 'subprocess', 'unidiff'}"
+    code += f"import porter.api\nporter.apply, porter.data.fetch\nprint(sorted({heavy} & set(sys.modules)))"
+    assert python(code) == "[]\n"
+
+
+@pytest.mark.parametrize("first", ["porter.verify", "porter.verify.plan", "porter.lock", "porter.upstream", "porter"])
+def test_a_module_of_the_same_name_does_not_hide_the_function(first: str) -> None:
+    """porter/verify/, porter/bench/, porter/doctor/, porter/lock.py and porter/upstream.py are modules, too."""
+    code = (
+        f"import {first}\nimport porter\n"
+        "functions = porter.verify, porter.bench, porter.doctor, porter.lock\n"
+        "import porter.verify.plan, porter.bench.turns, porter.doctor.machine, porter.lock, porter.upstream\n"
+        "assert functions == (porter.verify, porter.bench, porter.doctor, porter.lock)\n"
+        "print([f.__module__ for f in functions], porter.upstream.__name__)\n"
+        "from porter.lock import Lock\nfrom porter.verify import plan\nfrom porter.upstream import obtain\n"
+        "print(plan.__name__, obtain.__module__)\n"
+    )
+    modules = ["porter.api.proof", "porter.api.proof", "porter.api.machine", "porter.api.stacks"]
+    assert python(code) == f"{modules} porter.api.upstream\nporter.verify.plan porter.upstream\n"
+
+
+def test_what_is_not_there() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'aply'"):
+        _ = porter.aply  # type: ignore[attr-defined]
+    assert set(porter.__all__) <= set(dir(porter))
+    assert set(api.__all__) <= set(porter.__all__)
+
+
+# -- typed ------------------------------------------------------------------------------------------------------
+
+_SCRIPT = """\
+from pathlib import Path
+
+import porter
+from porter.commands.status import Status
+
+
+class Listener(porter.Progress):
+    def note(self, line: str) -> None:
+        print(line.upper())
+
+
+def ready(tree: Path) -> bool:
+    try:
+        made = porter.apply(["mlu", "tpu"], tree, progress=Listener())
+        found: Status = porter.status(made.path, project=Path("checkout"))
+    except porter.SurroundingsFailed as error:
+        raise SystemExit(error.exit_code)
+    return found.whole and not porter.verify("mlu", tree, ended=lambda outcome: print(outcome.check)).failed
+
+
+def more() -> None:
+    reveal_type(porter.apply("mlu", "tree").build.commits[0].commit)
+    reveal_type(porter.bench("mlu", "tree", iters=5).ratio)
+    reveal_type(porter.doctor("mlu").problems[0].do)
+    reveal_type(porter.lock(check=True).stale)
+    reveal_type(porter.upstream.show().pin.tag)
+    reveal_type(porter.data.make(Path("scenes"), size=(64, 64)).yaml)
+    reveal_type(porter.weights.inspect("x.pt").classes)
+    reveal_type(porter.train("mlu", "tree").words)
+    porter.apply(1, "tree")
+    porter.status(tree=None)
+    porter.nothing()
+"""
+
+
+def test_a_users_script_passes_mypy_strict(tmp_path: Path) -> None:
+    """porter is found as an installed package is; mypy's own place is a folder where the environment has none."""
+    place: list[str] = []
+    if importlib.util.find_spec("mypy") is None:
+        place = [str(tmp_path / "mypy")]
+        install = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", "install", "--target", *place]
+        subprocess.run([*install, "mypy>=1.10"], check=True)
+    assert (Path(porter.__file__).parent / "py.typed").is_file()
+    (tmp_path / "mine.py").write_text(_SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(place)}
+    words = ["--strict", "--config-file", os.devnull, "--cache-dir", tmp_path / "cache"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *words, "mine.py"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    revealed = re.findall(r'Revealed type is "(.*)"', done.stdout)
+    assert [text.replace("builtins.", "") for text in revealed] == [
+        "str", "list[float]", "str", "tuple[str, ...]", "str", "pathlib.Path", "list[str]", "tuple[str, ...]",
+    ], done.stdout + done.stderr  # fmt: skip
+    lines = _SCRIPT.splitlines()
+    wrong = [lines[int(n) - 1].strip() for n in re.findall(r"mine\.py:(\d+): error", done.stdout)]
+    assert wrong == ['porter.apply(1, "tree")', "porter.status(tree=None)", "porter.nothing()"], done.stdout
+
+
+# -- they do what they say ----------------------------------------------------------------------------------------
+
+
+def test_the_documentation_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the real v6.0, in an empty folder, with the checkout's stacks."""
+    monkeypatch.chdir(tmp_path)
+    text = (CHECKOUT / "docs" / "api.md").read_text(encoding="utf-8")
+    examples = doctest.DocTestParser().get_doctest(text.replace("```", ""), {}, "api.md", "docs/api.md", 0)
+    assert len(examples.examples) > 15
+    said: list[str] = []
+    result = doctest.DocTestRunner(verbose=False).run(examples, out=said.append)
+    assert result.failed == 0, "".join(said)
+    named = set(re.findall(r"[`,] ?`?((?:\w+\.)?\w+)\(", text))
+    for name in set(porter.__all__) & set(api.__all__):
+        value = getattr(porter, name)
+        parts = {f"{name}.{part}" for part in ("fetch", "show", "verify", "make", "check", "inspect")
+                 if hasattr(value, part)} if inspect.ismodule(value) else {name}  # fmt: skip
+        assert parts <= named, parts - named
+
+
+def test_a_project_by_its_folder(project: Project, warm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for given in (project, project.root, str(project.patches)):
+        assert [target.name for target in porter.targets(project=given)] == ["mlu", "tpu"]
+    made = porter.apply(["mlu", "tpu"], tmp_path / "both", project=project)
+    assert made.record()["targets"] == ["mlu", "tpu"]
+    assert git("rev-parse", "HEAD", cwd=tmp_path / "both") == made.record()["commit"]
+    assert porter.apply("mlu", "one", check=True, project=project).how == "checked"
+    assert porter.lock(project=project).record() == {"stale": [], "written": False}
+
+
+def test_errors_are_porters(tmp_path: Path, project: Project) -> None:
+    with pytest.raises(porter.WrongUsage, match="no target 'm'"):
+        porter.apply("m", tmp_path / "x", project=project)
+    with pytest.raises(porter.WrongUsage, match="no data set voc"):
+        porter.data.fetch("voc")
+    with pytest.raises(porter.WrongUsage, match="which stack"):
+        porter.export(tmp_path, new="Subject", project=project)
+    with pytest.raises(porter.PorterError):
+        porter.weights.inspect(tmp_path)
+    with pytest.raises(porter.WrongUsage, match="no bump is open"):
+        porter.bump_continue(project=project)
+
+
+def test_nothing_is_printed(project: Project, warm: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    porter.apply("mlu", tmp_path / "tree", project=project)
+    porter.lint(project=project)
+    porter.data.make(tmp_path / "scenes", images=2)
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,229 @@
+"""What every command has: --quiet and --verbose, records for programs, no colour and no bar where nobody looks."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from sources import git
+from stacks import CHECKOUT, porter
+
+import porter as package
+from porter.cli import cli, main
+from porter.project import Project
+from porter.trace import discreet
+
+
+def commands(group: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for name, command in group.commands.items():
+        yield (*path, name), command
+        if isinstance(command, click.Group):
+            yield from commands(command, *path, name)
+
+
+def on_a_terminal(*args: object, cwd: Path, **env: str) -> tuple[int, str]:
+    """Exit status and all that a person sees."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "TERM": "xterm", **env}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "porter", *map(str, args)], cwd=cwd, env=environment, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while data := os.read(ours, 65536):
+            seen += data
+    except OSError:  # Linux's way to say that the other side closed
+        pass
+    os.close(ours)
+    return process.wait(300), seen.decode()
+
+
+Said = Callable[..., "tuple[int, str, str]"]
+
+
+@pytest.fixture
+def said(capfd: pytest.CaptureFixture[str]) -> Said:
+    """Exit status and both outputs of ``porter ARGS`` in this process, in the current folder."""
+
+    def run(*args: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main(list(map(str, args)))
+        assert isinstance(left.value.code, int)
+        return (left.value.code, *capfd.readouterr())
+
+    return run
+
+
+# -- quiet and verbose ----------------------------------------------------------------------------------------
+
+
+def test_every_command_can_be_quiet_and_verbose() -> None:
+    found = dict(commands(cli))
+    assert len(found) > 25
+    for path, command in [((), cli), *found.items()]:
+        names = {name for parameter in command.params for name in parameter.opts}
+        assert {"-q", "--quiet", "-v", "--verbose"} <= names, path
+
+
+@pytest.mark.parametrize("words", [["-q", "apply"], ["apply", "--quiet"]])
+def test_quiet_says_nothing_when_all_is_well(warm: None, said: Said, tmp_path: Path, words: list[str]) -> None:
+    tree = tmp_path / "tree"
+    assert said(*words, "--target", "mlu", tree) == (0, "", "")
+    for command in (["lint"], ["lock"], ["upstream", "verify"], ["export", tree], ["revert", tree],
+                    ["data", "make", "--images", "2", tmp_path / "scenes"]):  # fmt: skip
+        assert said(*command, "-q") == (0, "", ""), command
+
+
+def test_quiet_keeps_results_and_errors(warm: None, project: Project, clone: Path, said: Said) -> None:
+    assert said("-q", "status", clone) == said("status", clone)
+    assert said("-q", "show", "mlu/1")[1].startswith("# mlu/0001")
+    assert "'npu'" in said("-q", "apply", "--target", "npu", "x")[2]
+    patch = project.patches / "mlu/0001-Register-the-MLU.patch"
+    patch.write_text(patch.read_text().replace("Reason: device", "Reason: none"))
+    code, out, errors = said("-q", "lint")
+    assert (code, "Reason: 'none'" in out, errors) == (1, True, "")
+    assert said("lint")[2].endswith("finding(s)\n")
+
+
+def test_quiet_has_no_bar_and_no_note(project: Project, tmp_path: Path, made: Path) -> None:
+    """A source that is not there costs a note, and a cache that is filled a bar."""
+    lock = project.lock_path.read_text()
+    project.lock_path.write_text(lock.replace("sources:\n", f"sources:\n- git: file://{tmp_path}/nowhere\n", 1))
+    words = ["apply", "--target", "mlu", "--check", "x"]
+    status, loud = on_a_terminal(*words, cwd=project.root, PORTER_CACHE=str(tmp_path / "one"))
+    assert (status, "nowhere" in loud, "\x1b[?25l" in loud) == (0, True, True), loud
+    status, quiet = on_a_terminal(*words, "-q", cwd=project.root, PORTER_CACHE=str(tmp_path / "two"))
+    assert (status, quiet.replace("\x1b[0m", "")) == (0, ""), quiet
+
+
+@pytest.mark.parametrize("words", [["-v", "apply"], ["apply", "-v"]])
+def test_verbose_says_what_is_run_and_written(warm: None, project: Project, tmp_path: Path, words: list[str]) -> None:
+    tree = tmp_path / "tree"
+    done = porter(*words, "--target", "mlu", tree, cwd=project.root)
+    assert done.returncode == 0
+    for said in ("git: git init --quiet", "upstream: ", " files of the pin are in the cache",
+                 f"aside: made {tree}", " s in all"):  # fmt: skip
+        assert said in done.stderr, done.stderr
+    assert all(float(line.split()[0]) >= 0 for line in done.stderr.splitlines())
+    silent = porter("apply", "--target", "mlu", tmp_path / "other", cwd=project.root)
+    assert silent.stderr == ""
+    assert silent.stdout.replace("other", "tree") == done.stdout  # what is asked for is the same
+
+
+def test_verbose_says_which_sources_are_tried(project: Project, tmp_path: Path) -> None:
+    url = f"file://somebody:secret@{tmp_path}/nowhere"
+    done = porter("-v", "upstream", "fetch", "--upstream", url, cwd=project.root)
+    assert done.returncode == 3
+    assert f"upstream: asking file://{tmp_path}/nowhere, which was named" in done.stderr
+    assert "secret" not in done.stderr.partition("porter: error")[0]
+
+
+def test_passwords_are_not_told() -> None:
+    assert discreet("fetch https://me:secret@host/x ssh://git@host/y") == "fetch https://host/x ssh://host/y"
+    assert discreet("mail a@b.c") == "mail a@b.c"
+
+
+def test_both_at_once() -> None:
+    for words in (["-q", "targets", "-v"], ["targets", "-v", "-q"]):
+        done = porter(*words, cwd=CHECKOUT)
+        assert (done.returncode, "do not go together" in done.stderr) == (2, True)
+
+
+# -- records ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tree(warm: None, project: Project, tmp_path: Path) -> Path:
+    return package.apply("mlu", tmp_path / "tree", project=project).path
+
+
+@pytest.fixture
+def record(said: Said) -> Callable[..., Any]:
+    """What a command prints with --json: one JSON document and nothing else."""
+
+    def run(*args: object, code: int = 0) -> Any:
+        found = said(*args)
+        assert found[0] == code, found
+        return json.loads(found[1])
+
+    return run
+
+
+def test_every_record_says_what_it_is(tree: Path, record: Callable[..., Any], tmp_path: Path) -> None:
+    scenes = tmp_path / "scenes"
+    for kind, words in (
+        ("status", ["status", "--json", tree]),
+        ("apply", ["apply", "--json", "--target", "mlu", tree]),
+        ("apply", ["apply", "--json", "--target", "tpu", "--check", tmp_path / "x"]),
+        ("patch", ["show", "--json", "mlu/1"]),
+        ("lint", ["lint", "--json"]),
+        ("lock", ["lock", "--json", "--check"]),
+        ("export", ["export", "--check", "--json", tree]),
+        ("upstream", ["upstream", "show", "--json"]),
+        ("upstream", ["upstream", "fetch", "--json"]),
+        ("upstream-check", ["upstream", "verify", "--json"]),
+        ("data", ["data", "make", "--json", "--images", "2", scenes]),
+        ("data-check", ["data", "check", "--json", scenes / "data.yaml"]),
+        ("audit", ["audit", "--json", "-", tree]),
+        ("revert", ["revert", "--json", tree]),
+        ("bump", ["bump", "--json", "--dry-run", "v6.0"]),
+    ):
+        found = record(*words)
+        assert (found["kind"], found["schema"], next(iter(found))) == (kind, 1, "kind"), words
+    assert {(each["kind"], each["schema"]) for each in record("targets", "--json")} == {("target", 1)}
+
+
+def test_every_command_that_finds_something_has_a_record() -> None:
+    without = {("train",), ("completion",)}
+    for path, command in commands(cli):
+        if not isinstance(command, click.Group) and path not in without:
+            assert "--json" in {name for parameter in command.params for name in parameter.opts}, path
+
+
+def test_records_hold_what_was_found(tree: Path, project: Project, record: Callable[..., Any]) -> None:
+    made = record("apply", "--json", "--target", "mlu", tree)
+    assert (made["how"], made["targets"], made["commit"]) == ("already", ["mlu"], git("rev-parse", "HEAD", cwd=tree))
+    assert made["patches"][0]["subject"] == "Import the accelerator"
+    shown = record("show", "mlu/1", "--json")
+    assert shown["text"] == (project.patches / "mlu" / "0001-Register-the-MLU.patch").read_text()
+    assert ["Stack", "mlu"] in shown["trailers"]
+    (tree / "train.py").write_text((tree / "train.py").read_text() + "# more\n")
+    git("commit", "-q", "-a", "--fixup=HEAD", cwd=tree)
+    changed = record("export", "--check", "--json", tree, code=1)
+    assert {"path": "patches/mlu/0002-Know-the-MLU-at-the-top.patch", "change": "changed"} in changed["edits"]
+    patch = project.patches / "mlu/0001-Register-the-MLU.patch"
+    patch.write_text(patch.read_text().replace("Reason: device", "Reason: none"))
+    (found, *_) = record("lint", "--json", code=1)["findings"]
+    assert (found["file"], found["line"]) == ("patches/mlu/0001-Register-the-MLU.patch", 0)
+    assert record("lock", "--check", "--json", code=1)["stale"] == ["mlu", "mlu+tpu"]
+
+
+def test_a_path_that_is_no_text_is_escaped(warm: None, project: Project, tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/tr\xffee"
+    env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    command = [sys.executable, "-m", "porter", "apply", "--json", "--target", "mlu", folder]
+    done = subprocess.run(command, cwd=project.root, env=env, capture_output=True, check=True)
+    assert json.loads(done.stdout)["path"].endswith("tr\udcffee")  # as Python holds such a path
+
+
+# -- colour and bars ----------------------------------------------------------------------------------------------
+
+
+def test_no_colour_without_a_terminal_or_against_ones_will(tree: Path, project: Project) -> None:
+    for words, painted in ((["status", tree], True), (["targets"], True), (["lint"], False), (["--help"], False)):
+        done = porter(*words, cwd=project.root)
+        assert "\x1b" not in done.stdout + done.stderr
+        _, seen = on_a_terminal(*words, cwd=project.root, NO_COLOR="1")
+        assert not [code for code in ("\x1b[1m", "\x1b[2m", "\x1b[3") if code in seen], seen
+        _, seen = on_a_terminal(*words, cwd=project.root)
+        assert ("\x1b[1m" in seen or "\x1b[32m" in seen) == painted
