@@ -85,12 +85,14 @@ def unknown(span: str) -> str:
 
 
 def _simple(command: str) -> list[list[str]]:
-    """The simple commands of a line as words, without variables that are set before them."""
+    """The simple commands of a line as words, without variables set before them and files that output goes to."""
     lexer = shlex.shlex(command, posix=True, punctuation_chars="();<>|&")
     lexer.whitespace_split, lexer.commenters = True, "#"
     found: list[list[str]] = [[]]
     for word in lexer:
-        if word and set(word) <= set(";|&()"):
+        if word in (">", ">>", "<"):
+            next(lexer)
+        elif word and set(word) <= set(";|&()"):
             found.append([])
         elif not (re.fullmatch(r"[A-Z_]+=.*", word) and not found[-1]):
             found[-1].append(word)

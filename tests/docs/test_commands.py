@@ -101,6 +101,7 @@ def test_a_wrong_argument_is_seen() -> None:
     assert complaint("porter show 'common/1")
     assert "nobody knows" in complaint("frobnicate")
     assert not complaint("export PORTER_CACHE=x && porter verify --target mlu | tee log")
+    assert not complaint("porter status --json tree > status.json")
     assert unknown("porter bump --skpi") and unknown("porter data mkae") and not unknown("porter data make --seed 1")
     assert scripts(["porter train --target mlu t -- --img 64", "cd t && python val.py --conf 1"]) == [
         ("train.py", ["--img", "64"]),
