@@ -16,7 +16,7 @@ _URL = r"https?://\S+"
 BUDGET = ("host_to_device", "device_to_host", "synchronisations")
 _VARIABLE = r"[A-Z][A-Z0-9_]*"
 IN_TREE = "torch"  # stands for a plugin where the device is torch's own
-FEATURES = ("fp16", "hardware-time")
+FEATURES = ("fp16", "hardware-time", "own-scaler")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ class Target:
         budget: what a steady training step may do at most (calls): ``host_to_device`` and ``device_to_host`` copies,
             ``synchronisations`` of the host with the device.
         features: what not every device family has and ``porter verify`` then asks for: ``fp16``
-            (``train_fp16.py``), ``hardware-time`` (the time that the card itself was at work).
+            (``train_fp16.py``), ``hardware-time`` (the time that the card itself was at work), ``own-scaler``
+            (the plugin's gradient scaler knows of the card what torch's does not: mixed precision has to use it).
         environment: further variables that the vendor's software needs in a program's environment.
     """
 

@@ -27,7 +27,7 @@ def test_the_shipped_targets() -> None:
     assert "torch-tpu" in tpu.plugin.confused_with
     assert (npu.plugin.module, npu.distributed, npu.probe) == ("torch_npu", ("hccl",), ("torch.npu.is_available()",))
     assert npu.visible_devices[0] == "ASCEND_RT_VISIBLE_DEVICES"
-    assert [target.features for target in (mlu, npu, tpu)] == [("hardware-time",), (), ("fp16",)]
+    assert [target.features for target in (mlu, npu, tpu)] == [("hardware-time",), ("own-scaler",), ("fp16",)]
     for target in (mlu, npu, tpu):
         assert all(load_profile(card).type == target.name for card in target.emulated)
         assert set(target.title) == {"en", "zh"}
@@ -57,7 +57,7 @@ def test_all_targets_of_a_project(project: Project) -> None:
         ("requirements: requirements.txt", "requirements: absent.txt", "a file in tpu/"),
         ("  zh:", "  de:", "zh|absent"),
         ("name: tpu", "name: tpu\nname: tpu", "names a field once|twice"),
-        ("features: [fp16]", "features: [fast]", "one of fp16, hardware-time"),
+        ("features: [fp16]", "features: [fast]", "one of fp16, hardware-time, own-scaler"),
         ("environment: [CHIP_ARCH, TPUTRAIN_TOP]", "environment: [chip]", "an environment variable's name"),
         ("emulated: [sg2260, bm1684x]", "emulated: []", "at least one"),
     ],

@@ -21,7 +21,7 @@ def coverage(field: Field | None) -> Html:
     used = {name: (each["calls"].count(), each["line"].text()) for name, each in field["operators"].fields()}
     missing = {name: line.text() for name, line in field["missing"].fields()}
     outside = [each.text() for each in field["outside"].entries()]
-    parts = [element("h3", "Operators"), *_share(field, len(used), len(missing), len(outside))]
+    parts = [element("h3", "Operators"), *_share(field, len(used), len(missing), outside)]
     if missing:
         lost = [(code(name), code(line)) for name, line in missing.items()]
         parts.append(table(("operator without a kernel", "used at"), lost, class_="plain"))
@@ -31,7 +31,7 @@ def coverage(field: Field | None) -> Html:
     return join(parts)
 
 
-def _share(field: Field, used: int, missing: int, outside: int) -> list[Html]:
+def _share(field: Field, used: int, missing: int, outside: list[str]) -> list[Html]:
     listed = field.get("listed")
     if listed is None:
         return [paragraph(f"{used} operators ran. No list of the vendor's is known, so nothing was refused.")]
@@ -39,8 +39,9 @@ def _share(field: Field, used: int, missing: int, outside: int) -> list[Html]:
     said = f"Training and validation used {used} operators. The list has {whole}: {field['list'].text()}."
     said += f" {missing} of those used have no kernel there." if missing else " Every one used has a kernel there."
     if outside:
-        said += f" {outside} of them belong to torch's core, which every plugin has."
-    bars = [("used", used - outside, "one"), ("in the list, not used", whole - used + outside, "rest")]
+        said += f" Not in the list, being memory, views or copies, which a plugin has of itself: {', '.join(outside)}."
+    ours = used - len(outside)
+    bars = [("used", ours, "one"), ("in the list, not used", max(whole - ours, 0), "rest")]
     bars += [("used, not in the list", missing, "missing")] if missing else []
     return [figure(chart.share("operators of the vendor's list", bars), said)]
 

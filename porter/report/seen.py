@@ -77,7 +77,7 @@ def _picture(field: Field, names: dict[str, str]) -> Html:
     )
     rows = [(side, box.name, f"{box.sure:.4g}", _place(box, wide, high)) for side, box in _sides(cpu, device)]
     boxes = details(
-        f"{len(rows)} boxes in figures",
+        f"{len(rows)} {'box' if len(rows) == 1 else 'boxes'} in figures",
         table(("on", "class", "confidence", f"left, top, width, height of {wide} x {high}"), rows, class_="plain"),
     )
     return figure(drawing, said, boxes if rows else "")

@@ -63,7 +63,7 @@ def _name(field: Field) -> str:
 
 def _speeds(field: Field, n: int) -> tuple[str, list[float], str]:
     runs = [run["throughput"].number() for run in field["runs"].entries()]
-    return f"{_name(field)}, {field['card'].text()}", runs, _LOOKS[n % len(_LOOKS)]
+    return _name(field), runs, _LOOKS[n % len(_LOOKS)]
 
 
 def _ratio(field: Field | None, subjects: list[Field]) -> Html:
@@ -94,6 +94,7 @@ def _table(subjects: list[Field]) -> Html:
     body = [(name, *(say(field) for field in together)) for name, say in rows]
     places = [
         ("device", *(each["device"].text() for each in subjects)),
+        ("card", *(each["card"].text() for each in subjects)),
         ("tree", *(f"{each['tree'].text()} at {each['commit'].text()[:12]}" for each in subjects)),
     ]
     return table(heads, [*places, *body], class_="plain")

@@ -62,7 +62,7 @@ figure{margin:0;min-width:0}.chart>svg{display:block;width:100%;height:auto;max-
 .names{columns:3 16rem;font-size:.85rem;padding-left:1.2rem}
 .unified td:first-child{min-width:9rem}
 footer{margin-top:3rem;padding-top:.8rem;border-top:1px solid var(--line);color:var(--faint);font-size:.88rem}
-.checks td:first-child{width:8.5rem}
+.checks td:first-child{width:8.5rem;white-space:nowrap}
 .patches{list-style:none;padding:0}.patches li{display:grid;grid-template-columns:1fr 19rem;gap:.2rem 1.5rem;
 padding:.5rem 0;border-bottom:1px solid var(--line);font-size:.93rem}.patches li>div{min-width:0}
 @media(max-width:45em){.patches li{grid-template-columns:1fr}.checks td:first-child{width:auto}

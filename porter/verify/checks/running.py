@@ -48,6 +48,8 @@ def amp(session: Session) -> Finding:
         raise Failed(f"convolutions ran in {', '.join(found['dtypes'])}{'' if half else ', none in half precision'}")
     if found["enabled"] and found["saved"] != found["restored"]:
         raise Failed(f"the scaler's state was {found['saved']} and is {found['restored']} after the resume")
+    if "own-scaler" in session.target.features and session.device.kind != "cpu" and not found["own"]:
+        raise Failed(f"the gradient scaler is torch's, not {session.target.plugin.module}'s own")
     scaler = "the scaler's state is restored" if found["enabled"] else "this device needs no scaler"
     plain = "" if casts else " (the vendor's autocast changes no dtype)"
     return Finding(f"{len(found['losses'])} finite losses, {', '.join(found['dtypes'])}{plain}; {scaler}")

@@ -17,7 +17,7 @@ import train  # the tree's
 from utils import accelerator
 from utils.callbacks import Callbacks
 
-scalers, losses, dtypes, restored = [], [], set(), []
+scalers, losses, dtypes, restored, own = [], [], set(), [], []
 conv = torch.nn.Conv2d.forward
 
 
@@ -31,9 +31,12 @@ def watched(self, x):  # not a hook: those are pickled with the model
 torch.nn.Conv2d.forward = watched
 
 
-def spied(make):
+def spied(acc):
+    make = acc.scaler
+
     def scaler(*args, **kwargs):
         made = make(*args, **kwargs)
+        own.append(isinstance(made, getattr(getattr(acc.module, "amp", None), "GradScaler", ())))
         load = made.load_state_dict
 
         def load_state_dict(state):
@@ -48,7 +51,7 @@ def spied(make):
 
 
 for acc in accelerator.REGISTRY.values():
-    acc.scaler = spied(acc.scaler)
+    acc.scaler = spied(acc)
 
 
 class Loss(train.ComputeLoss):
@@ -92,6 +95,7 @@ with open(out, "w") as file:
             "enabled": bool(scalers[-1].is_enabled()),
             "saved": state,
             "restored": restored[-1] if restored else None,
+            "own": all(own),
             "autocast": hasattr(torch, "autocast"),
         },
         file,
