@@ -40,4 +40,5 @@ def test_keys(lock: Lock, upstream: Path, tmp_path: Path) -> None:
     done = type_in(commands, folder, environment(tmp_path / "home", lock, upstream))
     assert not done.failed, done.text
     for name, keys in said.items():
-        assert list(json.loads(files[name].read_text(encoding="utf-8"))) == keys, name
+        found = list(json.loads(files[name].read_text(encoding="utf-8")))
+        assert found == ["kind", "schema", "porter", *keys], name
