@@ -99,6 +99,18 @@ def test_a_forked_child_cannot_use_a_device_in_use(run: Run) -> None:
     assert "Cannot re-initialize MLU in forked subprocess" in run("mlu370", "-c", code).out
 
 
+def test_a_program_may_end_with_a_backward_pass(run: Run) -> None:
+    """Its thread has not let go of everything when the pass is over, and gets no turn before the interpreter's end."""
+    code = (
+        "import sys, torch, torch_mlu\n"
+        "sys.setswitchinterval(10)\n"
+        "x = torch.ones(64, 64, device='mlu', requires_grad=True)\n"
+        "(x @ x).sum().backward()\n"
+    )
+    ended = [run("mlu370", "-c", code) for _ in range(5)]
+    assert [done.status for done in ended] == [0] * 5, "".join(done.error for done in ended)
+
+
 def test_a_wrong_setting_is_one_line(run: Run) -> None:
     done = run("mlu370", "-c", "import torch_mlu", devices=-1)
     assert done.error.splitlines()[-1] == "ImportError: no emulated device: PORTER_EMULATED_DEVICES=-1: it is a number"

@@ -51,9 +51,10 @@ def start(plugin: str) -> Device:
     global _device
     if _device is None:
         made = Device(plugin)
-        from porter_emulated import operators
+        from porter_emulated import leaving, operators
 
         operators.register(made)
+        leaving.wait_for_autograd()
         _device = made
         print(_banner(made), file=sys.stderr, flush=True)
     if _device.profile.plugin != plugin:
