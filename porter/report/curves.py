@@ -66,13 +66,17 @@ def _sentence(title: str, losses: dict[str, list[list[float]]], n: int) -> str:
 
 def _learns(field: Field, accuracy: Field | None) -> list[Html]:
     epochs = _epochs(field["epochs"])
-    loss = [Line("device", [(epoch, loss) for epoch, loss, _, _ in epochs], "one", dots=True)]
+    beside = field.get("cpu")
+    sides = [*([("cpu", "cpu", _epochs(beside))] if beside else ()), ("device", "device", epochs)]
+    loss = [Line(side, [(at, loss) for at, loss, _, _ in rows], look, dots=True) for side, look, rows in sides]
     asked = field["asked"].number()
     drawn = [
-        Line("mAP@0.5, device", [(epoch, best) for epoch, _, best, _ in epochs], "one", dots=True),
-        Line("mAP@0.5:0.95, device", [(epoch, mean) for epoch, _, _, mean in epochs], "two", dots=True),
+        Line(f"mAP@0.5, {side}", [(at, best) for at, _, best, _ in rows], look, dots=True) for side, look, rows in sides
     ]
-    said = f"mAP of each epoch's validation on the device; the check asks for {number(asked)} at 0.5."
+    drawn.append(Line("mAP@0.5:0.95, device", [(at, mean) for at, _, _, mean in epochs], "two", dots=True))
+    said = f"mAP of each epoch's validation; the check asks for {number(asked)} at 0.5 on the device."
+    if beside:
+        said += " Cpu and device are equal." if sides[0][2] == epochs else " Cpu and device are not equal."
     cpu = accuracy.get("cpu") if accuracy else None
     if accuracy and cpu and epochs:
         metrics = cpu.numbers(4)

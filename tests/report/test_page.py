@@ -87,6 +87,16 @@ def test_curves_say_what_they_show(everything: Page) -> None:
     assert re.search(r"Box loss of 20 iterations from the same start: 1 equal, 0\.00\d+ apart at most", said)
 
 
+def test_the_long_run_is_drawn_of_both_sides_and_compared() -> None:
+    record = made.verify()
+    (figures,) = (found["figures"] for found in record["checks"] if found["check"] == "learns")
+    assert "Cpu and device are equal." in Page(shown(record)).text
+    figures["cpu"] = made.epochs(14)
+    assert "Cpu and device are not equal." in Page(shown(record)).text
+    del figures["cpu"]
+    assert "Cpu and device are" not in Page(shown(record)).text
+
+
 def test_boxes_are_drawn_and_tabled(everything: Page) -> None:
     boxes = [each for each in everything.all("rect") if each.get("class") == "box cpu" and each["x"] != "3"]
     assert boxes[0] == {"class": "box cpu", "x": "24.0", "y": "72.0", "width": "432.0", "height": "180.0"}

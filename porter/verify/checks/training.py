@@ -141,8 +141,8 @@ _EPOCHS = 15
 ENOUGH = 0.12  # mAP@0.5
 
 
-def learned(session: Session) -> Record:
-    """The overfit run, on the device."""
+def learned(session: Session, device: str | None = None) -> Record:
+    """The overfit run, on the device if no other is named."""
 
     def make() -> Record:
         from porter.assets import dataset  # draws; of no use where nothing is run
@@ -150,9 +150,9 @@ def learned(session: Session) -> Record:
         cwd = session.children.folder("learns")
         made = dataset.make(cwd / "scenes", dataset.Recipe(**_LEARN))
         words = ("--epochs", _EPOCHS, "--batch-size", 16, "--optimizer", "Adam", "--data", made.yaml)
-        return session.record("learns", *words, cwd=cwd)
+        return session.record("learns", *words, cwd=cwd, device=device)
 
-    found: Record = session.once("learned", make)
+    found: Record = session.once(f"learned {device or session.device.name}", make)
     return found
 
 
@@ -171,6 +171,11 @@ def learns(session: Session) -> Finding:
             raise Failed(f"the loss was {first:.4f} in the first epoch and is {last:.4f} in the last")
         if best < ENOUGH:
             raise Failed(f"mAP@0.5 reached {best:.3f}, not {ENOUGH}")
+        if session.device.kind != "cpu":
+            cpu = learned(session, "cpu")
+            figures["cpu"] = epochs(results(cpu.folder))
+            if session.device.kind == "emulated":
+                _same(session, run, cpu)
     return Finding(f"loss {first:.4f} -> {last:.4f}, mAP@0.5 {best:.3f} ({ENOUGH} is asked)", figures=figures)
 
 
