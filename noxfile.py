@@ -65,11 +65,11 @@ def _answers(python: Path, version: str) -> bool:
 def prepare(session: nox.Session, requirements: tuple[str, ...], made_from: str) -> None:
     """Install the requirements, unless this environment was completely made from the same before.
 
-    ``made_from`` is everything that the environment depends on.
+    ``made_from`` is everything that the environment depends on; where the checkout lies is no part of it.
     """
     location = Path(session.virtualenv.location)
     stamp = location / "porter-made-from"
-    digest = hashlib.sha256(f"{session.python}\n{requirements}\n{made_from}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{session.python}\n{made_from}".encode()).hexdigest()
     if stamp.is_file() and stamp.read_text() == digest:
         session.log(f"{location} is as {session.name} needs it")
         return
@@ -126,7 +126,7 @@ def tpu(session: nox.Session) -> None:
 def latest(session: nox.Session) -> None:
     """Python 3.11, torch 2.13.0, no torchvision, the newest of the rest."""
     with FileLock(f"{session.virtualenv.location}.lock"):
-        prepare(session, LATEST, "")
+        prepare(session, LATEST, "\n".join(LATEST))
         session.install(".[train]", *NOTEBOOK)
         run_tests(session, ())
         check(session, "2.13.0", torchvision=False)
@@ -136,7 +136,7 @@ def latest(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """ruff, mypy and the site, as `make lint` runs them."""
     with FileLock(f"{session.virtualenv.location}.lock"):
-        prepare(session, LATEST, "")
+        prepare(session, LATEST, "\n".join(LATEST))
         session.install("-e", ".[dev]")
         session.run("ruff", "check", ".")
         session.run("ruff", "format", "--check", ".")
