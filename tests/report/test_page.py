@@ -215,16 +215,17 @@ def test_names_in_records_never_become_markup() -> None:
 
 @pytest.mark.parametrize("kind", RECORDS)
 def test_damage_is_named_or_does_not_matter(kind: str) -> None:
-    """Every field missing, null, of another type: a page all the same, or an error that names file and field."""
+    """Fields missing, null, of another type: a page all the same, or an error that names file and field."""
     value, refused = RECORDS[kind], 0
-    for path in leaves(value):
-        for new in (KeyError, None, "x", -1, 1e400, [], {}, [[]], True):
+    damages = (KeyError, None, "x", -1, 1e400, [], {}, [[]], True)
+    for n, path in enumerate(leaves(value)):
+        for new in damages[n % 3 :: 3]:  # a third of them each, since neighbours are of one kind
             try:
                 shown(put(value, path, new), stack=())
             except WrongUsage as error:
                 refused += 1
                 assert error.what.startswith("0.json"), (path, new)
-    assert refused > 50
+    assert refused > 30
 
 
 def test_numbers_that_are_none() -> None:
