@@ -73,14 +73,14 @@ def _learns(field: Field, accuracy: Field | None) -> list[Html]:
     drawn = [
         Line(f"mAP@0.5, {side}", [(at, best) for at, _, best, _ in rows], look, dots=True) for side, look, rows in sides
     ]
-    drawn.append(Line("mAP@0.5:0.95, device", [(at, mean) for at, _, _, mean in epochs], "two", dots=True))
+    drawn.append(Line("mAP@0.5:0.95, device", [(at, mean) for at, _, _, mean in epochs], "three", dots=True))
     said = f"mAP of each epoch's validation; the check asks for {number(asked)} at 0.5 on the device."
     if beside:
         said += " Cpu and device are equal." if sides[0][2] == epochs else " Cpu and device are not equal."
     cpu = accuracy.get("cpu") if accuracy else None
     if accuracy and cpu and epochs:
         metrics = cpu.numbers(4)
-        drawn.append(Line("mAP@0.5 of the best model, val.py on the cpu", [(epochs[-1][0], metrics[2])], "three"))
+        drawn.append(Line("mAP@0.5 of the best model, val.py on the cpu", [(epochs[-1][0], metrics[2])], "one"))
         device = accuracy["metrics"].numbers(4)[2]
         said += f" val.py gives the best model {metrics[2]:.4g} on the cpu, {device:.4g} on the device."
     return [
