@@ -67,6 +67,17 @@ class Pin:
         """What to give git for it: the tag, or the commit's id where there is none."""
         return self.tag if self.tagged else self.commit
 
+    def record(self) -> dict[str, str]:
+        """All but the files as plain data, in the order of upstream.lock."""
+        return {
+            "name": self.name,
+            "tag": self.tag,
+            "commit": self.commit,
+            "tree": self.tree,
+            "date": self.date,
+            "license": self.license,
+        }
+
     @property
     def stamp(self) -> str:
         """The date as git writes it in a commit: seconds since 1970 (UTC) and the offset, ``1634021238 -0700``."""
@@ -196,16 +207,11 @@ class Lock:
 
     def dumps(self) -> str:
         """The file's text: the same lock gives the same bytes."""
-        pin = {
-            "name": self.pin.name,
-            "tag": self.pin.tag,
-            "commit": self.pin.commit,
-            "tree": self.pin.tree,
-            "date": self.pin.date,
-            "license": self.pin.license,
-        }
         files = {path: " ".join(entry) for path, entry in sorted(self.pin.files.items())}
-        parts = [_with_files({"pin": pin}, files), _yaml({"sources": [_dump_source(s) for s in self.sources]})]
+        parts = [
+            _with_files({"pin": self.pin.record()}, files),
+            _yaml({"sources": [_dump_source(s) for s in self.sources]}),
+        ]
         stacks = "".join(indent(_dump_stack(name, stack), "  ") for name, stack in sorted(self.stacks.items()))
         return _HEAD + "".join(
             f"\n{part}" for part in (*parts, f"stacks:\n{stacks}" if stacks else _yaml({"stacks": {}}))

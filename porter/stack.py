@@ -249,12 +249,7 @@ class Builder:
         tree, paths = state.tree, sorted(stack.paths)
         touched = {path: entry.id if entry else None for path, entry in ((p, tree.get(p)) for p in paths)}
         files = dict(self._snapshot.files)
-        for path in touched:
-            entry = tree.get(path)
-            if entry:
-                files[path] = entry
-            else:
-                files.pop(path, None)
+        objects.step(files, {path: tree.get(path) for path in touched})
         build = Build(self._snapshot.base, tuple(commits), state.made, files, touched)
         _builds[name] = build
         if len(_builds) > _MOST_BUILDS:

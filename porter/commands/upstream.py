@@ -47,12 +47,7 @@ class Upstream:
     def record(self) -> dict[str, Any]:
         """The same for ``--json``."""
         return {
-            "name": self.pin.name,
-            "tag": self.pin.tag,
-            "commit": self.pin.commit,
-            "tree": self.pin.tree,
-            "date": self.pin.date,
-            "license": self.pin.license,
+            **self.pin.record(),
             "files": len(self.pin.files),
             "sources": list(self.sources),
             "cache": {

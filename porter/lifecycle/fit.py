@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from porter.diff import lines
 from porter.lifecycle.foreign import FileChange, Incoming
-from porter.objects import Entry
+from porter.objects import Entry, step
 
 
 class Score(NamedTuple):
@@ -110,9 +110,5 @@ def line_of(start: Mapping[str, Entry], steps: Sequence[tuple[str, Mapping[str, 
     """The commits of a line of history as candidates; ``steps`` is each one's id and what it changed."""
     files = dict(start)
     for commit, changes in steps:
-        for path, entry in changes.items():
-            if entry is None:
-                files.pop(path, None)
-            else:
-                files[path] = entry
+        step(files, changes)
         yield Candidate(commit[:12], commit, dict(files))

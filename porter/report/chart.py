@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from porter.report.markup import Html, element, join, number
+from porter.report.markup import Html, element, join, key, number
 
 _WIDE, _HIGH = 360, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 26, 38
@@ -168,13 +168,7 @@ def _line(line: Line, x: Callable[[float], float], y: Callable[[float], float]) 
 
 
 def _key(name: str, look: str) -> Html:
-    sample = element(
-        "svg",
-        element("line", class_=f"curve key {look}", x1=1, x2=27, y1=6, y2=6),
-        viewBox="0 0 28 12",
-        aria_hidden="true",
-    )
-    return element("span", sample, name)
+    return key(name, element("line", class_=f"curve key {look}", x1=1, x2=27, y1=6, y2=6))
 
 
 def _said(line: Line) -> str:

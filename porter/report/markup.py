@@ -41,6 +41,15 @@ def element(name: str, /, *content: object, **attributes: object) -> Html:
     return Html(f"<{name}{written}>{join(content)}</{name}>")
 
 
+def key(name: str, sample: Html) -> Html:
+    """An entry of a legend.
+
+    Args:
+        sample: how it is drawn, in SVG, 28 by 12 units.
+    """
+    return element("span", element("svg", sample, viewBox="0 0 28 12", aria_hidden="true"), name)
+
+
 def code(value: object) -> Html:
     """A name of a program's."""
     return element("code", value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from porter.report.markup import Html, details, element, figure, join, paragraph, table
+from porter.report.markup import Html, details, element, figure, join, key, paragraph, table
 from porter.report.records import Field
 
 _BASE64 = r"[A-Za-z0-9+/]+={0,2}"
@@ -157,10 +157,4 @@ def _place(box: Box, wide: int, high: int) -> str:
 
 
 def _key(name: str, side: str) -> Html:
-    sample = element(
-        "svg",
-        element("rect", class_=f"box {side}", x=3, y=2, width=22, height=8),
-        viewBox="0 0 28 12",
-        aria_hidden="true",
-    )
-    return element("span", sample, name)
+    return key(name, element("rect", class_=f"box {side}", x=3, y=2, width=22, height=8))
