@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -27,6 +27,7 @@ from porter.records import heading
 from porter.snapshot import Snapshot
 from porter.stack import Stack
 from porter.target import Target
+from porter.threads import pool
 from porter.upstream import obtain
 from porter.verify import report
 from porter.verify.bench import Bench, attempt
@@ -190,18 +191,11 @@ def _all(
 ) -> Generator[Verdict, None, None]:
     """The verdicts as they come."""
     # a thread more than programs may run: while one reads and writes trees the others' programs run
-    pool = ThreadPoolExecutor(max_workers=trial.jobs + 1, thread_name_prefix="patch")
-    try:
-        futures: list[Future[Verdict]] = [
-            pool.submit(trial.judge, patches[name], found) for name, found in checks.items()
-        ]
+    with pool(trial.jobs + 1, "patch", trial.bench.whole.children.stop) as threads:
+        futures = [threads.submit(trial.judge, patches[name], found) for name, found in checks.items()]
         for done, future in enumerate(as_completed(futures), 1):
             progress.step("leaving out", done, len(futures))
             yield future.result()
-    finally:
-        with signals.held():
-            trial.bench.whole.children.stop()
-            pool.shutdown(cancel_futures=True)
 
 
 class _Trial:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from porter.progress import Progress
 from porter.project import Project
 from porter.stack import available
 from porter.target import Target
+from porter.threads import pool
 from porter.verify.bench import attempt
 from porter.verify.child import Children
 from porter.verify.device import Device, choose
@@ -148,10 +149,8 @@ def _all(
     session: Session, checks: Sequence[Check], request: Request, progress: Progress, ended: Callable[[Outcome], None]
 ) -> list[Outcome]:
     """Every check's outcome; checks wait for each other's trainings, so each has a thread of its own."""
-    pool = ThreadPoolExecutor(max_workers=len(checks), thread_name_prefix="check")
-    try:
-        with signals.held():  # a pool does not know, and not wait for, a thread whose start was cut off
-            futures = [pool.submit(attempt, session, found, _repeat(request, session, found)) for found in checks]
+    with pool(len(checks), "check", session.children.stop) as threads:
+        futures = [threads.submit(attempt, session, found, _repeat(request, session, found)) for found in checks]
         pending: set[Future[Outcome]] = set(futures)
         while pending:
             progress.step("checking", len(checks) - len(pending), len(checks))
@@ -160,10 +159,6 @@ def _all(
                 if future in done:
                     ended(future.result())
         return [future.result() for future in futures]
-    finally:
-        with signals.held():
-            session.children.stop()
-            pool.shutdown(cancel_futures=True)
 
 
 def _repeat(request: Request, session: Session, found: Check) -> str:

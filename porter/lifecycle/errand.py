@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from porter.project import Project
 from porter.render import canonical
 from porter.snapshot import Extent
 from porter.stack import COMMON, Build, Stack, available, load_parts
+from porter.threads import pool
 from porter.verify import report as verified
 from porter.verify.report import Outcome
 
@@ -263,16 +263,11 @@ class Errand:
         """
         targets = available(staged.patches)
         self.progress.step(f"verifying {', '.join(targets)}")
-        with temporary("porter-trees-") as folder:
-            pool = ThreadPoolExecutor(len(targets))
-            try:
-                # made all at once, which is git's work; looked at in turn: what trees share is looked at once
-                with signals.held():  # a pool does not know a thread whose start was cut off
-                    trees = {name: pool.submit(self._lay, staged, name, folder / name) for name in targets}
-                found = [_verified(staged, name, trees[name].result) for name in targets]
-            finally:
-                with signals.held():  # nobody writes there any more when the folder goes
-                    pool.shutdown()
+        # nobody writes in the folder any more when it goes
+        with temporary("porter-trees-") as folder, pool(len(targets), "tree") as threads:
+            # made all at once, which is git's work; looked at in turn: what trees share is looked at once
+            trees = {name: threads.submit(self._lay, staged, name, folder / name) for name in targets}
+            found = [_verified(staged, name, trees[name].result) for name in targets]
         for target, outcomes in zip(targets, found):
             failed = [o for o in outcomes if o.state == verified.FAILED and o.check in _MUST]
             if failed:
