@@ -100,20 +100,26 @@ def aside(destination: Path, lock_name: str = LOCK) -> Iterator[Aside]:
 
 
 @contextmanager
-def temporary(prefix: str) -> Iterator[Path]:
-    """A folder among the system's temporary ones, gone after the block, whenever a signal comes.
+def temporary(prefix: str, keep: bool = False) -> Iterator[Path]:
+    """A folder to work in among the system's temporary ones, gone after the block, whenever a signal comes.
+
+    Args:
+        keep: leave it.
 
     Raises:
-        OSError: it cannot be made.
+        SurroundingsFailed: it cannot be made, or the block raised OSError: the disk is full, for example.
     """
     folder: Path | None = None
     try:
         with signals.held():  # a signal that came while it was made is raised where it is known
             folder = Path(tempfile.mkdtemp(prefix=prefix))
         yield folder
+    except OSError as error:
+        place = folder or tempfile.gettempdir()
+        raise SurroundingsFailed(f"cannot work in {place}", error.strerror or str(error)) from error
     finally:
         with signals.held():
-            if folder is not None:
+            if folder is not None and not keep:
                 shutil.rmtree(folder, ignore_errors=True)
 
 

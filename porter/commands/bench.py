@@ -8,7 +8,6 @@ import platform
 import shutil
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,12 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from porter import signals
+from porter.aside import temporary
 from porter.assets import dataset
 from porter.bench.figures import Figures, figures
 from porter.bench.turns import in_turn, ratios, spread
 from porter.commands.status import must_hold
-from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.errors import CheckFailed, WrongUsage
 from porter.progress import Progress
 from porter.project import Project
 from porter.records import heading
@@ -188,8 +187,7 @@ def bench(project: Project, request: Request, progress: Progress, begun: Callabl
     subjects = _subjects(project, request, target)
     for subject in subjects:
         begun(f"{subject.name}: {subject.tree} on {subject.device.says}")
-    root = Path(tempfile.mkdtemp(prefix="porter-bench-"))
-    try:
+    with temporary("porter-bench-") as root:
         data = request.data.absolute() if request.data else _scenes(root, request)
         threads = request.threads or os.cpu_count() or 1
         children = Children(root, request.python, 1, _TIMEOUT, False, threads, target.inherited)
@@ -203,11 +201,6 @@ def bench(project: Project, request: Request, progress: Progress, begun: Callabl
             return found
 
         found = in_turn(request.runs, {each.name: partial(run, each) for each in subjects})
-    except OSError as error:
-        raise SurroundingsFailed(f"cannot work in {root}", error.strerror or str(error)) from error
-    finally:
-        with signals.held():
-            shutil.rmtree(root, ignore_errors=True)
     measured = tuple(_measured(each, found[each.name], request.batch) for each in subjects)
     return Result(request, measured, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -14,11 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from porter import signals
+from porter.aside import temporary
 from porter.assets.checkpoint import inspect
 from porter.commands.apply import apply
 from porter.commands.status import must_hold
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import WrongUsage
 from porter.progress import Progress
 from porter.project import Project
 from porter.stack import available
@@ -120,17 +118,12 @@ def workplace(request: Request, progress: Progress) -> Iterator[Path]:
     Raises:
         SurroundingsFailed: the block raised OSError: the disk is full, for example.
     """
-    root = Path(tempfile.mkdtemp(prefix="porter-verify-"))
-    try:
-        yield root
-    except OSError as error:
-        raise SurroundingsFailed(f"cannot work in {root}", error.strerror or str(error)) from error
-    finally:
-        with signals.held():
+    with temporary("porter-verify-", request.keep) as root:
+        try:
+            yield root
+        finally:
             if request.keep:
                 progress.note(f"kept: {root}")
-            else:
-                shutil.rmtree(root, ignore_errors=True)
 
 
 def _make(project: Project, target: Target, root: Path, progress: Progress) -> Path:

@@ -116,8 +116,8 @@ def detect(session: Session) -> Finding:
     if not count:
         raise Failed("detect.py found nothing at all: there is nothing to compare")
     said = f"{count} boxes in {len(cpu)} pictures{_WHOSE[ours is None]}"
-    for name, boxes in cpu.items() if ours is not None else ():
-        mine = ours.get(name, []) if ours else []
+    pairs = {} if ours is None else {name: (ours.get(name, []), boxes) for name, boxes in cpu.items()}
+    for name, (mine, boxes) in pairs.items():
         if session.device.kind == "emulated":
             if mine != boxes:
                 raise Failed(f"{name}: {len(mine)} boxes here, {len(boxes)} on the cpu, or others")
