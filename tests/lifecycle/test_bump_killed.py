@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from histories import Line
 from sources import git
-from stacks import porter
+from stacks import CHECKOUT, porter
 
 from porter.errors import WrongUsage
 from porter.lifecycle import bump
@@ -238,26 +238,31 @@ def test_git_goes_on_after_porter_died(synthetic_line: Line, place: Path, monkey
     assert git("fsck", "--strict", "--no-dangling", cwd=desk_of(project)) == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_and_it_goes_on(
-    resolved: Project, synthetic_line: Line, place: Path, number: signal.Signals
-) -> None:
+def signalled(project: Project, number: signal.Signals, moment: Callable[[], bool]) -> tuple[int, str]:
+    """Send a signal to `porter bump --continue` as soon as a moment has come; its status and what it complained of."""
     process = subprocess.Popen(
         [sys.executable, "-m", "porter", "bump", "--continue"],
-        cwd=resolved.root,
-        stdout=subprocess.PIPE,
+        cwd=project.root,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
     )
-    keep = resolved.state / "resolutions"
-    while process.poll() is None and not keep.exists():
+    while process.poll() is None and not moment():
         pass
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert "Traceback" not in errors
+    return process.returncode, errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_and_it_goes_on(
+    resolved: Project, synthetic_line: Line, place: Path, number: signal.Signals
+) -> None:
+    status, _ = signalled(resolved, number, (resolved.state / "resolutions").exists)
     project = Project.find(resolved.root)
     if (project.state / "bump/journal.json").exists():
-        assert process.returncode in (130, 128 + number)
+        assert status in (130, 128 + number)
         assert porter("bump", "--continue", cwd=project.root).returncode == 0
     assert not any(patch.subject == "Fix a bug" for patch in load_parts(project)["common"])

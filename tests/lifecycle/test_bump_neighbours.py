@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +12,7 @@ from pathlib import Path
 import pytest
 from histories import Line
 from sources import git
-from stacks import CHECKOUT, commit, export, inventory, message, porter
+from stacks import commit, export, inventory, message, porter
 from stacks import replace as put
 
 from porter.commands.lint import lint
@@ -25,7 +23,7 @@ from porter.lock import GitSource, Lock
 from porter.project import Project
 
 from .test_bump import CONFLICTING, desk_of, files_of, resolve
-from .test_bump_killed import copy, run_killed
+from .test_bump_killed import copy, run_killed, signalled
 
 # beside the patches: the desk and all that belongs to one bump, and what outlives it
 OF_THE_BUMP = {"bump", "bump.dead"}
@@ -117,21 +115,9 @@ def test_a_signal_leaves_no_temporary_file(project: Project, number: signal.Sign
     """It comes while git makes the trees that are going to be verified."""
     bump.begin(project, CONFLICTING)
     resolve(project)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "porter", "bump", "--continue"],
-        cwd=project.root,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-    )
     place = project.root.parent / "tmp"
-    while process.poll() is None and not any("trees" in path.name for path in place.iterdir()):
-        pass
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert "Traceback" not in errors
-    assert process.returncode in (0, 130, 128 + number), errors
+    status, errors = signalled(project, number, lambda: any("trees" in path.name for path in place.iterdir()))
+    assert status in (0, 130, 128 + number), errors
     assert temporary(project) == []
     assert strays(project) == set()
 
