@@ -48,12 +48,13 @@ class Server(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
         self.end_headers()
         self.wfile.flush()
-        step = _LIMIT * 50_000 if self.path.startswith("/slow/") else end - start
+        limited = self.path.startswith("/slow/")
+        step = _LIMIT * 50_000 if limited else end - start
         with open(path, "rb") as file:
             while start < end:
                 began = time.monotonic()
                 start += self.connection.sendfile(file, start, min(step, end - start)) or 0
-                if step < size:
+                if limited:
                     time.sleep(max(0.05 - (time.monotonic() - began), 0))
 
     def log_message(self, *args: object) -> None:

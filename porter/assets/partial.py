@@ -17,6 +17,7 @@ import os
 import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +33,7 @@ _FORMAT = 1
 _EVERY = 5.0  # seconds between two writes of the state
 _SPARE = 16 << 20  # bytes of the disk that a download leaves free
 _PIECE = 1 << 18  # bytes read at a time to hash them: so many stay in the processor's cache on the way
+_WAITING = 4  # pieces that wait to be hashed; more would not be in the cache any more when their turn comes
 
 
 class Partial:
@@ -53,6 +55,7 @@ class Partial:
         self._lock = threading.Lock()
         self._have: list[Span] = []
         self._closed = False
+        self._follower: Follower | None = None
         self.generation = 0
         self.source, self.version = "", ""
         self.size: int | None = None
@@ -61,8 +64,7 @@ class Partial:
     @property
     def covered(self) -> int:
         """Bytes that are there."""
-        with self._lock:
-            return sum(end - start for start, end in self._have)
+        return self.extent()[0]
 
     @property
     def lasting(self) -> bool:
@@ -99,6 +101,11 @@ class Partial:
                 "Make room, or name a folder on another disk.",
             )
 
+    def follow(self, follower: Follower | None) -> None:
+        """Have it offered every piece that is written, before anyone sees it there."""
+        with self._lock:
+            self._follower = follower
+
     def write(self, offset: int, data: bytes, generation: int) -> None:
         """Put bytes where they belong; those of an earlier generation, or for a closed partial, are ignored.
 
@@ -109,11 +116,15 @@ class Partial:
             if self._closed or generation != self.generation:  # from a thread that was left behind
                 return
             with _writing(self.destination):
-                view = memoryview(data)
+                view, at = memoryview(data), offset
                 while view:
-                    wrote = os.pwrite(self._file, view, offset)
-                    self._have = _with(self._have, (offset, offset + wrote))
-                    offset, view = offset + wrote, view[wrote:]
+                    wrote = os.pwrite(self._file, view, at)
+                    self._have = _with(self._have, (at, at + wrote))
+                    at, view = at + wrote, view[wrote:]
+            follower = self._follower
+            taken = follower is not None and follower.offer(offset, data)
+        if follower is not None and taken:
+            follower.pace()
 
     def end_here(self) -> None:
         """The source said that this is all, and had not said how much it would be."""
@@ -127,10 +138,11 @@ class Partial:
             edges = [0, *(edge for span in self._have for edge in span), self.size]
         return [(start, end) for start, end in zip(edges[::2], edges[1::2]) if start < end]
 
-    def prefix(self) -> int:
-        """Bytes that are there from the first one on, with no hole."""
+    def extent(self) -> tuple[int, int]:
+        """Bytes that are there, and those of them from the first one on, with no hole."""
         with self._lock:
-            return self._have[0][1] if self._have and self._have[0][0] == 0 else 0
+            prefix = self._have[0][1] if self._have and self._have[0][0] == 0 else 0
+            return sum(end - start for start, end in self._have), prefix
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes of it."""
@@ -295,45 +307,97 @@ def _locked(descriptor: int, how: int) -> bool:
 
 
 class Follower:
-    """A thread that hashes a partial file while it grows, as far as it has no hole, and writes down its state."""
+    """A thread that hashes a partial file while it grows, as far as it has no hole, and writes down its state.
+
+    A piece that continues what it has is taken from the writer's hands, and the writer is held back a little where
+    pieces come faster than they can be hashed.  What comes in another order is read from the file later.
+    """
 
     def __init__(self, partial: Partial) -> None:
         self._partial = partial
-        self._stop = threading.Event()
+        self._stop = self._saving = False
+        self._written = True  # whether there may be something to do
+        self._saved = time.monotonic()
+        self._lock = threading.Lock()
+        self._news, self._room = threading.Condition(self._lock), threading.Condition(self._lock)
         self._begin()
+        partial.follow(self)
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
 
     def _begin(self) -> None:
-        self._generation = self._partial.generation
-        self._digest, self._at = hashlib.sha256(), 0
+        with self._lock:
+            self._generation = self._partial.generation
+            self._digest, self._at = hashlib.sha256(), 0
+            self._offered: deque[bytes] = deque()
+            self._end = 0  # of what is hashed, being hashed or offered
+            self._beyond = True  # whether the file may have more than was taken
+
+    def offer(self, offset: int, data: bytes) -> bool:
+        """Take a piece that was written, if it is the next one and not too many wait; whether it was taken."""
+        with self._lock:
+            taken = offset == self._end and len(self._offered) < _WAITING
+            if taken:
+                self._offered.append(data)
+                self._end += len(data)
+            self._beyond = self._beyond or not taken
+            self._written = True
+            self._news.notify()
+            return taken
+
+    def pace(self) -> None:
+        """Wait until another piece can be taken: the whole is not done before it is hashed, and now it is quick."""
+        with self._lock:
+            self._room.wait_for(lambda: len(self._offered) < _WAITING or self._saving or self._stop, timeout=1)
 
     def _follow(self) -> None:
-        saved = time.monotonic()
         while True:
-            last = self._stop.is_set()
+            last, self._written = self._stop, False
             while self._step():
-                pass
+                self._save()
             if last:
                 return
-            if time.monotonic() - saved > _EVERY:
-                with suppress(SurroundingsFailed):  # who writes the bytes notices too, and says so
-                    self._partial.save()
-                saved = time.monotonic()
-            self._stop.wait(0.02)
+            self._save()
+            with self._lock:
+                self._news.wait_for(lambda: self._written or self._stop, timeout=_EVERY)
+
+    def _save(self) -> None:
+        """Write down the state, now and then."""
+        if time.monotonic() - self._saved < _EVERY:
+            return
+        with self._lock:
+            self._saving = True  # which takes a slow disk seconds
+            self._room.notify_all()
+        with suppress(SurroundingsFailed):  # who writes the bytes notices too, and says so
+            self._partial.save()
+        self._saving = False
+        self._saved = time.monotonic()
 
     def _step(self) -> bool:
         """Hash one piece; whether there was one."""
         if self._generation != self._partial.generation:
             self._begin()
-        length = min(_PIECE, self._partial.prefix() - self._at)
-        if length <= 0:
-            return False
-        piece = self._partial.read(self._at, length)
-        if piece and self._generation == self._partial.generation:
-            self._digest.update(piece)
-            self._at += len(piece)
+        with self._lock:
+            piece = self._offered.popleft() if self._offered else b""
+            self._room.notify_all()
+        if not piece and self._beyond:
+            piece = self._reread()
+        self._digest.update(piece)  # begun anew in the next step, if the file was meanwhile
+        self._at += len(piece)
         return bool(piece)
+
+    def _reread(self) -> bytes:
+        """The next piece out of the file, if it is there and nobody offered it meanwhile."""
+        with self._lock:
+            self._beyond = False
+        covered, prefix = self._partial.extent()  # waits for who writes, so it is not always asked
+        with self._lock:
+            self._beyond = self._beyond or covered > self._at
+            length = min(_PIECE, prefix - self._at)
+            if self._offered or length <= 0:
+                return b""
+            self._end = self._at + length
+        return self._partial.read(self._at, length)
 
     def digest(self) -> str:
         """The SHA-256 of the whole file, once it is there."""
@@ -344,7 +408,11 @@ class Follower:
 
     def stop(self) -> None:
         """End the thread."""
-        self._stop.set()
+        self._partial.follow(None)
+        with self._lock:
+            self._stop = True
+            self._news.notify()
+            self._room.notify_all()
         self._thread.join()
 
 

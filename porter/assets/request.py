@@ -21,7 +21,8 @@ from porter.patience import Patience
 if TYPE_CHECKING:
     import requests
 
-_SLOWEST, _FASTEST = 16 << 10, 1 << 20  # bytes read from the network at a time
+_SLOWEST, _FASTEST = 16 << 10, 512 << 10  # bytes read from the network at a time; what is larger leaves the
+# processor's cache before it is written and hashed
 _REDIRECTS = 10
 # Worth another try: the server is busy or confused. Everything else from 400 up is its answer.
 _TRANSIENT = (408, 425, 429, 500, 502, 503, 504)

@@ -1,7 +1,8 @@
 """Bytes from one URL into a partial file: ranges, parts side by side, what is done after a cut.
 
 A server is asked for a range first.  One that honours ranges and names the edition of its file (ETag or date)
-gives the file in pieces: large ones over several connections at once, and after a cut only what is missing.
+gives the file in pieces: over several connections at once where one would take long, and after a cut only what is
+missing.
 Any other server gives the file in one go, from the start each time.  What a server claims is compared with what
 was asked and what came; nothing here decides whether the bytes are the right ones.
 """
@@ -19,6 +20,9 @@ from porter.patience import Patience, pause
 
 _FIRST = 16 << 20  # bytes asked for before the size is known
 _LEAST, _MOST = 16 << 20, 256 << 20  # bytes of one request after that
+_TELL = 0.1  # seconds between two reports
+_ALONE = 1.0  # seconds that what is left may take on one connection: others would bring nothing then
+_LOOK = 0.25  # seconds after which a connection's speed is known
 
 _log = logging.getLogger(__name__)
 Report = Callable[[int, "int | None"], None]
@@ -122,7 +126,6 @@ class Transfer:
                     span = self._begin(answer)
                     parts = _Parts(self)
                     parts.claim(span)
-                parts.start()
                 try:
                     parts.take(answer, span)
                 except Cut as cut:
@@ -141,12 +144,14 @@ class Transfer:
         self.partial.begin(self.url, answer.version, size)
         return 0, min(last + 1, _FIRST)
 
-    def tell(self) -> None:
-        """Report, not too often."""
+    def tell(self) -> bool:
+        """Report, not too often; whether it was time."""
         now = time.monotonic()
-        if now - self._reported > 0.1:
-            self._reported = now
-            self._report(self.partial.covered, self.partial.size)
+        if now - self._reported <= _TELL:
+            return False
+        self._reported = now
+        self._report(self.partial.covered, self.partial.size)
+        return True
 
     def _sleep(self, seconds: float, reason: Cut) -> None:
         _log.info("%s; again in %.1f s", reason, seconds)
@@ -172,6 +177,8 @@ class _Parts:
         self._lock = threading.Lock()
         self._claimed: list[Span] = []
         self._others = 0  # threads at work
+        self._alone = transfer.parts > 1  # whether there is still to decide about others
+        self._began, self._had = time.monotonic(), self._partial.covered
         self._rest_until = 0.0
         self._stopped = False
         self._trouble: BaseException | None = None
@@ -187,7 +194,10 @@ class _Parts:
         with self._lock:
             if self._stopped or size is None:
                 return None
-            most = min(max(size // (self._transfer.parts * 4), _LEAST), _MOST)
+            most = size // (self._transfer.parts * 4)
+            if self._alone:  # a request costs time; but others should find something to do if it becomes slow
+                most = max(most, int(self._speed * _LOOK))
+            most = min(max(most, _LEAST), _MOST)
             for hole in self._partial.missing():
                 for start, end in _outside(hole, self._claimed):
                     span = start, min(end, start + most)
@@ -195,9 +205,19 @@ class _Parts:
                     return span
         return None
 
-    def start(self) -> None:
-        """More connections, if there is enough for them to do."""
+    @property
+    def _speed(self) -> float:
+        """Bytes a second so far."""
+        return (self._partial.covered - self._had) / max(time.monotonic() - self._began, 0.001)
+
+    def _call_others(self) -> None:
+        """More connections, once it is known that one would be slow and there is enough for them to do."""
+        if not self._alone or time.monotonic() - self._began < _LOOK:
+            return
         left = sum(end - start for start, end in self._partial.missing())
+        if left <= self._speed * _ALONE:
+            return
+        self._alone = False
         self._others = min(self._transfer.parts - 1, left // _LEAST)
         for _ in range(self._others):
             threading.Thread(target=self._work, daemon=True).start()
@@ -257,8 +277,8 @@ class _Parts:
             piece = chunk[: end - at]
             self._partial.write(at, piece, self._generation)
             at += len(piece)
-            if threading.current_thread() is self._caller:
-                self._transfer.tell()
+            if threading.current_thread() is self._caller and self._transfer.tell():
+                self._call_others()
             if self._stopped or at == end:
                 break
         if at < span[1] and not self._stopped:

@@ -38,6 +38,8 @@ def small_spans(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of 200 kB, so that ten of them make a file; and waits of hundredths of a second."""
     for name in ("_FIRST", "_LEAST", "_MOST"):
         monkeypatch.setattr(transfer, name, SPAN)
+    for name in ("_TELL", "_ALONE", "_LOOK"):  # as if every connection were slow
+        monkeypatch.setattr(transfer, name, 0)
     monkeypatch.setattr(transfer, "pause", lambda failures: 0.01)
     for name in ("http_proxy", "https_proxy"):  # nothing leaves this machine
         monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
@@ -100,6 +102,16 @@ def test_a_large_file_comes_in_parts_at_once(tmp_path: Path) -> None:
         ]
     assert all(total in (None, len(DATA)) for _, total in heard.steps)
     assert [done for done, _ in heard.steps] == sorted(done for done, _ in heard.steps)
+
+
+@pytest.mark.parametrize(("rate", "most"), [(2_000_000, 4), (0, 1)])
+def test_one_connection_is_enough_where_it_is_fast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int, most: int
+) -> None:
+    monkeypatch.setattr(transfer, "_ALONE", 0.5)
+    with shelf({"/file.bin": DATA}, rate=rate) as server:
+        right(get(server, tmp_path))
+        assert server.most == most
 
 
 def test_one_connection_if_asked_for(tmp_path: Path) -> None:
