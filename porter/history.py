@@ -7,12 +7,16 @@ all of its files, and every blob is hashed again when it is read.
 A source is asked only for a rev that is not there, so work on known commits needs no network; a branch's name means
 what it meant when a source was last asked.  A fetch goes into a repository made aside: its packs are moved over first
 and its refs are written last, all at once, so a porter that dies meanwhile has changed nothing that counts.
+
+A shallow clone will do as a source where it has the pin.  What it has not got is then missing here too, and said,
+until a source that has it is asked.  A history that is whole stays whole: it takes nothing that would cut it.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -74,6 +78,7 @@ class History:
         self.progress = progress or Progress()
         named = upstream or os.environ.get(VARIABLE)
         self.sources = [named] if named else [s.url for s in lock.sources if isinstance(s, GitSource)]
+        self._shallow: list[str] = []  # sources asked that are shallow themselves
 
     def resolve(self, rev: str) -> str:
         """The id of the commit that ``rev`` names: a tag, a branch, an id, ``v7.0~3``; ``HEAD`` is the default branch.
@@ -95,6 +100,10 @@ class History:
             return found
         pin = self.lock.pin
         if self.sources and not failed:
+            if self._shallow:
+                raise WrongUsage(
+                    f"no commit {rev} is in {', '.join(self._shallow)}", "a shallow clone", deepen(self._shallow[0])
+                )
             raise WrongUsage(
                 f"upstream has no commit {rev}",
                 f"asked: {', '.join(self.sources)}",
@@ -105,9 +114,15 @@ class History:
         else:
             what = f"no source has the history of {pin.name}"
         why = "\n".join(failed) or "upstream.lock names no git repository"
-        raise SurroundingsFailed(
-            what, why, f"Name a clone or a mirror that you can reach: --upstream PATH|URL, or {VARIABLE}."
-        )
+        hint = f"Name a clone or a mirror that you can reach: --upstream PATH|URL, or {VARIABLE}."
+        raise SurroundingsFailed(what, why, deepen(self._shallow[0]) if self._shallow else hint)
+
+    @property
+    def cut(self) -> tuple[str, ...]:
+        """The commits here whose ancestors are not, as their source was a shallow clone; mostly none."""
+        with suppress(FileNotFoundError):
+            return tuple((self.repository.path / "shallow").read_text().split())
+        return ()
 
     def first_parents(self, since: str, until: str) -> list[str]:
         """The ids of the commits after ``since`` up to ``until``, oldest first, each the next one's first parent.
@@ -118,6 +133,12 @@ class History:
             WrongUsage: ``until`` does not descend from ``since``.
         """
         if self.repository.run("merge-base", since, until, status=(0, 1)).decode().strip() != since:
+            if self.cut:
+                raise WrongUsage(
+                    f"it cannot be told whether {until[:12]} comes after {since[:12]}",
+                    f"the history came from a shallow clone and begins with {', '.join(i[:12] for i in self.cut[:5])}",
+                    deepen(self.sources[0] if self.sources else "CLONE"),
+                )
             raise WrongUsage(
                 f"{until[:12]} does not come after {since[:12]}",
                 f"commit {since} is not among its ancestors",
@@ -279,16 +300,59 @@ class History:
             if _ID.fullmatch(rev) and not _has(inbox, rev):
                 with suppress(Unreachable):  # a commit that no branch has, and maybe it has not either
                     self._fetch_refs(place, (f"+{rev}:refs/upstream/{rev}",), inbox)
-            pin = self.lock.pin
+            pin, cut = self.lock.pin, self._cut(inbox)
+            if cut or self._is_shallow(place):
+                self._shallow.append(place)
             if not _has(inbox, pin.commit):
-                raise SurroundingsFailed(f"commit {pin.commit} ({pin.tag}) is not in it")
+                kind = "a shallow clone, " if place in self._shallow else ""
+                raise SurroundingsFailed(f"{kind}commit {pin.commit} ({pin.tag}) is not in it")
+            begins = ", ".join(i[:12] for i in cut[:5])
+            if cut and self._is_lent(inbox) and not self.cut:
+                raise SurroundingsFailed(f"a shallow clone that begins with {begins}, after all that is in the cache")
             self._publish(inbox, folder)
+            if cut:
+                self.progress.note(f"{place} is a shallow clone: no history before {begins}. {deepen(place)}")
+
+    def _cut(self, inbox: Repository) -> list[str]:
+        """The commits of an inbox, written to its ``shallow``, whose ancestors are neither in it nor here.
+
+        git notes each with which the source begins, also those that are here with all that is before them.
+        """
+        file = inbox.path / "shallow"
+        if not file.exists():
+            return []
+        known = set(self.cut)
+        here = {i for i in file.read_text().split() if self._is_lent(inbox) and _has(self.repository, i)} - known
+        cut = [i for i in file.read_text().split() if i not in here]
+        if cut:
+            file.write_text("".join(f"{i}\n" for i in cut))
+        else:
+            file.unlink()
+        return cut
+
+    @staticmethod
+    def _is_lent(inbox: Repository) -> bool:
+        return (inbox.path / "objects/info/alternates").exists()
+
+    @staticmethod
+    def _is_shallow(place: str) -> bool:
+        """Whether a source on this machine is a shallow clone; of others git says it only by what it sends."""
+        if not Path(place).is_dir():
+            return False
+        try:
+            found = Repository(Path(place), user_config=True).text("rev-parse", "--is-shallow-repository")
+        except GitFailed:
+            return False
+        return found == "true"
 
     def _fetch_refs(self, place: str, refs: Sequence[str], inbox: Repository) -> None:
         from porter import remote
 
         try:
-            remote.fetch(place, refs, inbox, self.progress, ("--no-tags",))
+            # a shallow clone's commits are refused otherwise, without a word; where the cache has such commits, it
+            # asks for what is before them
+            deeper = ("--unshallow",) if (inbox.path / "shallow").exists() and self.cut else ()
+            remote.fetch(place, refs, inbox, self.progress, ("--no-tags", "--update-shallow", *deeper))
         except GitFailed as error:
             raise Unreachable(
                 f"cannot fetch from {place}",
@@ -300,13 +364,15 @@ class History:
         """Let the inbox use what is here already, so that only the rest is asked for."""
         why = "the pin is not in it"
         try:
-            here = bool(self._find(self.lock.pin.commit))
+            here = bool(self._find(self.lock.pin.commit)) and bool(self.tags() or self._find(DEFAULT))
         except Damaged as error:
             here, why = False, error.why.splitlines()[0]
         if self.repository.path.exists() and not here:
             self.progress.note(f"the history in the cache is damaged and is fetched anew: {why}")
         if here:
             lend(inbox.path, self.repository.path / "objects")
+            if self.cut:
+                (inbox.path / "shallow").write_text("".join(f"{i}\n" for i in self.cut))
 
     def _publish(self, inbox: Repository, folder: Path) -> None:
         """Give what was fetched its place: objects first, refs last."""
@@ -323,10 +389,20 @@ class History:
                     path.rename(own / "objects/pack" / path.name)
                 if (inbox.path / "shallow").exists():
                     (inbox.path / "shallow").rename(own / "shallow")
+                else:  # what was missing has come
+                    with suppress(FileNotFoundError):
+                        (own / "shallow").unlink()
                 rows = inbox.text("for-each-ref", "--format=update %(refname) %(objectname)")
-                self.repository.run("update-ref", "--stdin", stdin=f"{rows}\n".encode())
+                if rows:
+                    self.repository.run("update-ref", "--stdin", stdin=f"{rows}\n".encode())
         except OSError as error:
             raise SurroundingsFailed(f"cannot write to the cache {own}", error.strerror or str(error)) from error
+
+
+def deepen(source: str) -> str:
+    """The command that gives a shallow clone the rest."""
+    where = f"git -C {shlex.quote(source)}" if Path(source).is_dir() else "there: git"
+    return f"Get the rest with: {where} fetch --unshallow --tags origin '+refs/heads/*:refs/remotes/origin/*'"
 
 
 def _has(repository: Repository, commit: str) -> bool:

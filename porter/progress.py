@@ -16,6 +16,10 @@ class Progress:
     def note(self, line: str) -> None:
         """Something the person should know although all goes well: a source that failed, a missing file."""
 
+    def answer(self, line: str) -> None:
+        """Something the person asked for, as where what is kept lies: said even where notes are not."""
+        self.note(line)
+
     def step(self, what: str, done: int = 0, total: int | None = None) -> None:
         """Where a step stands; ``total`` is ``None`` while the end is not known."""
 
@@ -25,12 +29,12 @@ class Progress:
 
 
 class Terminal(Progress):
-    """Notes on standard error, one line each; there also a bar, if standard error is a terminal.
+    """Notes and answers on standard error, one line each; there also a bar, if standard error is a terminal.
 
     A context manager: the bar is gone when the block ends, however it ends.
 
     Args:
-        quiet: neither; only what :meth:`say` is told.
+        quiet: neither notes nor a bar; only what :meth:`say` and :meth:`answer` are told.
     """
 
     def __init__(self, quiet: bool = False) -> None:
@@ -51,8 +55,11 @@ class Terminal(Progress):
 
     def note(self, line: str) -> None:
         """Print ``line``, above the bar if there is one."""
-        if self._quiet:
-            return
+        if not self._quiet:
+            self.answer(line)
+
+    def answer(self, line: str) -> None:
+        """Print ``line`` in the same place, also where all else is to be quiet."""
         if self._bars is not None:
             self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
             return

@@ -10,12 +10,13 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 from sources import git
 from stacks import CHECKOUT, porter
 
 import porter as package
-from porter.cli import main
+from porter.cli import cli, main
 from porter.project import Project
 
 
@@ -34,6 +35,21 @@ def test_version_and_help(tmp_path: Path) -> None:
             assert f"\n  {command} " in done.stdout
     for command in ("apply", "status", "revert", "audit", "targets", "show", "lint", "lock"):
         assert porter(command, "-h", cwd=tmp_path).returncode == 0
+
+
+def groups(command: click.Command = cli, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The words that lead to each group of commands; none leads to porter itself."""
+    if not isinstance(command, click.Group):
+        return []
+    return [path, *(found for name, inner in command.commands.items() for found in groups(inner, (*path, name)))]
+
+
+@pytest.mark.parametrize("path", groups(), ids=lambda path: " ".join(("porter", *path)))
+def test_no_summary_is_cut_at_80_columns(path: tuple[str, ...], tmp_path: Path) -> None:
+    done = porter(*path, "--help", cwd=tmp_path, env={"COLUMNS": "80"})
+    lines = done.stdout.splitlines()[1:]  # the first, the usage, has COMMAND [ARGS]...
+    assert done.returncode == 0 and "--help" in done.stdout
+    assert [line for line in lines if line.endswith("...") or len(line) > 80] == []
 
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:

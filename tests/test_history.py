@@ -196,6 +196,72 @@ def test_a_commit_that_no_branch_has_is_asked_for_by_its_id(line: Line, tmp_path
     assert elsewhere(line, str(tmp_path / "up.git")).resolve(lone) == lone
 
 
+def shallow(line: Line, place: Path, *options: object) -> Path:
+    """A clone of the line's upstream that lacks what is before some commit."""
+    git("clone", "-q", *options, f"file://{line.upstream}", place, cwd=place.parent)
+    return place
+
+
+def test_a_shallow_clone_has_what_it_has(line: Line, tmp_path: Path) -> None:
+    pin = line.lock.pin
+    clone = shallow(line, tmp_path / "clone", "--depth=1", "--branch", pin.tag)
+    history = elsewhere(line, str(clone))
+    history.progress = notes = Notes()
+    assert history.resolve(pin.tag) == history.resolve("HEAD") == pin.commit
+    assert history.snapshot(pin.commit).files == pin.files
+    deeper = f"git -C {clone} fetch --unshallow --tags"
+    assert len(notes.notes) == 1 and "is a shallow clone" in notes.notes[0] and deeper in notes.notes[0]
+    with pytest.raises(WrongUsage, match=r"no commit v7\.0 is in ") as error:
+        history.resolve("v7.0")
+    assert deeper in error.value.hint
+    # the very command, then the very same cache
+    subprocess.run(error.value.hint.partition("with: ")[2], shell=True, check=True, capture_output=True)
+    assert history.resolve("v7.0") == git("rev-parse", "v7.0^{commit}", cwd=line.upstream)
+    assert not history.cut
+    git("fsck", "--connectivity-only", cwd=history.repository.path)
+
+
+def test_a_shallow_clone_without_the_pin_says_so(line: Line, tmp_path: Path) -> None:
+    clone = shallow(line, tmp_path / "clone", "--depth=1", "--branch", "v7.0")
+    with pytest.raises(SurroundingsFailed) as error:
+        elsewhere(line, str(clone)).resolve("v7.0")
+    assert "a shallow clone, commit" in error.value.why
+    assert f"git -C {clone} fetch --unshallow" in error.value.hint
+    assert not (Cache().folder / "history.git").exists()
+
+
+def test_a_whole_history_is_not_cut_by_a_shallow_clone(line: Line, history: History, tmp_path: Path) -> None:
+    git("clone", "-q", "--bare", line.upstream, tmp_path / "up.git", cwd=tmp_path)
+    commits = history.repository.text("rev-list", "--all")
+    newer = git("rev-parse", "HEAD", cwd=tmp_path / "up.git")
+    for n in range(3):
+        newer = git("commit-tree", "HEAD^{tree}", "-p", newer, "-m", f"newer {n}", cwd=tmp_path / "up.git")
+    git("update-ref", "refs/heads/master", newer, cwd=tmp_path / "up.git")
+    git("tag", "v8.0", newer, cwd=tmp_path / "up.git")
+    moved = replace(line, upstream=tmp_path / "up.git")
+    unconnected = shallow(moved, tmp_path / "two", "--depth=1", "--no-single-branch", "--branch", line.lock.pin.tag)
+    git("fetch", "-q", "--depth=1", "origin", "tag", "v8.0", cwd=unconnected)
+    other = elsewhere(line, str(unconnected))
+    with pytest.raises(SurroundingsFailed, match=r"commit v8\.0 of .* is not in the cache") as error:
+        other.resolve("v8.0")
+    assert "a shallow clone that begins with" in error.value.why and "--unshallow" in error.value.hint
+    assert not other.cut and other.repository.text("rev-list", "--all") == commits
+    # one that begins with a commit that is here with all that is before it is whole enough
+    reaching = shallow(moved, tmp_path / "reaching", f"--depth={len(COMMITS) + 5}")
+    assert git("rev-parse", "--is-shallow-repository", cwd=reaching) == "true"
+    assert elsewhere(line, str(reaching)).resolve("v8.0") == newer
+    assert not other.cut and len(other.first_parents(line.lock.pin.commit, newer)) == len(COMMITS) + 4
+
+
+def test_where_the_history_is_cut_no_descent_is_denied(line: Line, tmp_path: Path) -> None:
+    clone = shallow(line, tmp_path / "clone", "--depth=1", "--branch", line.lock.pin.tag)
+    git("fetch", "-q", "--depth=1", "origin", "tag", "v7.0", cwd=clone)
+    history = elsewhere(line, str(clone))
+    with pytest.raises(WrongUsage, match="it cannot be told whether") as error:
+        history.first_parents(line.lock.pin.commit, history.resolve("v7.0"))
+    assert f"git -C {clone} fetch --unshallow" in error.value.hint
+
+
 def test_over_http(line: Line, tmp_path: Path) -> None:
     git("clone", "-q", "--bare", line.upstream, tmp_path / "up.git", cwd=tmp_path)
     with serving(git_server(tmp_path)) as url:

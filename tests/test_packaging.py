@@ -131,6 +131,15 @@ def test_no_version_of_torch_is_too_new(metadata: email.message.Message) -> None
     assert torch.specifier.contains("99.0")
 
 
+def test_what_a_tree_needs_goes_with_numpy_1_and_2(metadata: email.message.Message) -> None:
+    """Newer ones of these two ask for NumPy 2; what they ask for was read off the index."""
+    wanted = {r.name: r.specifier for r in requirements(metadata)}
+    opencv, pandas, numpy = (wanted[name] for name in ("opencv-python-headless", "pandas", "numpy"))
+    assert opencv.contains("4.11.0.86") and not opencv.contains("4.12.0.88")
+    assert pandas.contains("2.3.3") and not pandas.contains("3.0.0")
+    assert numpy.contains("1.26.4") and numpy.contains("2.4.0")
+
+
 @pytest.mark.parametrize("target", available(ROOT / "patches"))
 def test_installing_porter_replaces_nothing_that_a_target_pins(metadata: email.message.Message, target: str) -> None:
     lines = (ROOT / "patches" / target / "requirements.txt").read_text().splitlines()

@@ -42,7 +42,9 @@ def _size(context: click.Context, option: click.Parameter, value: str) -> tuple[
 @JSON
 @click.argument("folder", metavar="DEST", type=FOLDER)
 def make(like: str, images: int, seed: int, size: tuple[int, int], classes: int, as_json: bool, folder: Path) -> None:
-    """Draw labelled scenes that a YOLOv5 can learn, in its own layout, into the new folder DEST.
+    """Draw labelled scenes, which a YOLOv5 can learn, into a new folder.
+
+    DEST is laid out as a YOLOv5 wants it.
 
     A class is one of 8 shapes in one of 10 colours.
     """
@@ -70,7 +72,9 @@ def make(like: str, images: int, seed: int, size: tuple[int, int], classes: int,
 @JSON
 @click.argument("name", type=click.Choice(["coco128", "coco"]))
 def fetch(dest: Path | None, mirrors: tuple[str, ...], link: bool, as_json: bool, name: str) -> None:
-    """Download a data set and lay it out as v6.0 expects it: coco128 (7 MB) or coco (20 GB, twice that on disk).
+    """Download a data set and lay it out as v6.0 expects it.
+
+    The sets are coco128 (7 MB) and coco (20 GB, twice that on disk).
 
     Run it in a tree or beside one. What was downloaded when it is interrupted is gone on with. The digest of a first
     download is kept, and later ones are held to it. PORTER_MIRROR names mirrors for every download.
@@ -102,7 +106,9 @@ def _print_laid(made: Laid, name: str) -> None:
 @click.option("--sheet", metavar="FILE", type=FOLDER, help="Draw up to 16 pictures with their boxes (.jpg or .png).")
 @click.argument("file", metavar="DATA.yaml", type=FOLDER)
 def check(as_json: bool, sheet: Path | None, file: Path) -> None:
-    """Look through a data set for what v6.0 would trip over, leave out or learn wrongly; say file and line.
+    """Find what v6.0 would trip over, leave out or learn wrongly.
+
+    Each finding names file and line.
 
     Exit code 1 if anything has to be mended.
     """

@@ -37,7 +37,10 @@ def fetch(upstream: str | None, as_json: bool) -> None:
 @upstream.command(name="show")
 @JSON
 def show_upstream(as_json: bool) -> None:
-    """Say what is pinned, under which licence, where it is had and what the cache holds of it."""
+    """Say what is pinned, under which licence, and where it is had.
+
+    Also: what the cache holds of it.
+    """
     from porter.api.upstream import show as run
 
     found = run()

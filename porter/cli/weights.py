@@ -25,7 +25,9 @@ def weights() -> None:
 @JSON
 @click.argument("name", metavar="yolov5s.pt")
 def fetch(release: str, dest: Path, mirrors: tuple[str, ...], as_json: bool, name: str) -> None:
-    """Download a checkpoint of upstream's: yolov5 n, s, m, l or x, for 1280 pixels with a 6, as yolov5m6.pt.
+    """Download one of upstream's checkpoints.
+
+    They are yolov5 n, s, m, l and x, for 1280 pixels with a 6, as yolov5m6.pt.
 
     What was downloaded when it is interrupted is gone on with. The digest of a first download is kept, and later ones
     are held to it. PORTER_MIRROR names mirrors for every download.
@@ -46,7 +48,9 @@ def fetch(release: str, dest: Path, mirrors: tuple[str, ...], as_json: bool, nam
 @JSON
 @click.argument("file", metavar="FILE", type=FOLDER)
 def inspect(as_json: bool, file: Path) -> None:
-    """Say what a checkpoint is; nothing in it is run, and torch is not needed.
+    """Say what a checkpoint is, without running anything in it.
+
+    torch is not needed.
 
     A file that would run something is refused by the name of what it would run. Exit code 1 then.
     """

@@ -123,7 +123,7 @@ def workplace(request: Request, progress: Progress) -> Iterator[Path]:
             yield root
         finally:
             if request.keep:
-                progress.note(f"kept: {root}")
+                progress.answer(f"kept: {root}")
 
 
 def _make(project: Project, target: Target, root: Path, progress: Progress) -> Path:

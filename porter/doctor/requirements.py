@@ -19,6 +19,18 @@ _HELD = ("torch", "torchvision", "torchaudio", "numpy")
 # pinned for an old torch's sake alone: TensorBoard's protobuf, and setuptools, which moved what torch < 1.11 imports
 _OLD_TORCH = {"setuptools": "setuptools", "protobuf": "protobuf"}
 
+# the newest of these that go with NumPy 1, which is all that torch before 2.3 can use
+_NUMPY_1 = {"numpy": "numpy<2", "opencv-python-headless": "opencv-python-headless<4.12", "pandas": "pandas<3"}
+
+
+def bounded(name: str, torch: tuple[int, ...]) -> str:
+    """A package that is not pinned, so that no old torch gets NumPy 2 with it.
+
+    Args:
+        torch: the numbers of its version; empty if there is none.
+    """
+    return _NUMPY_1.get(name, name) if () < torch < (2, 3) else name
+
 
 def lacking(found: Interpreter, pinned: Mapping[str, str]) -> list[str]:
     """Requirements that are not met, torch left out: pinned where this is the torch that the pins belong to."""
@@ -33,7 +45,7 @@ def lacking(found: Interpreter, pinned: Mapping[str, str]) -> list[str]:
                 continue
         elif _there(found, name):
             continue
-        wanted.append(f"{name}=={version}" if same or name in _OLD_TORCH else name)
+        wanted.append(f"{name}=={version}" if same or name in _OLD_TORCH else bounded(name, torch))
     return wanted
 
 

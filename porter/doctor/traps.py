@@ -15,6 +15,7 @@ from pathlib import Path
 from porter.doctor.cards import Cards
 from porter.doctor.interpreter import NEEDED, Interpreter
 from porter.doctor.machine import GIB, Machine
+from porter.doctor.requirements import bounded
 from porter.target import Target
 
 PROBLEM, WARNING = "problem", "warning"
@@ -102,6 +103,7 @@ def _numpy_of_torch(scene: Scene) -> Iterator[Trouble]:
         opencv = [name for name in _opencvs(scene) if scene.interpreter.release(name) >= (4, 12)]
         blame = f"; {opencv[0]} {scene.interpreter.packages[opencv[0]].version} asks for NumPy 2" if opencv else ""
         wants = ['"numpy<2"', *(f'"{name}<4.12"' for name in opencv or _opencvs(scene)[:1])]
+        wants += ['"pandas<3"'] if scene.interpreter.release("pandas") >= (3,) else []
         yield Trouble("numpy-2", PROBLEM, f"{text}{blame}", f"{scene.pip} install {' '.join(wants)}")
     else:
         yield Trouble(
@@ -305,9 +307,8 @@ def _pinned(scene: Scene, name: str) -> str:
     """The requirement that the target pins, else the bare name; what NumPy 2 does to an old torch is avoided."""
     if name.lower() in scene.pinned:
         return f"{name}=={scene.pinned[name.lower()]}"
-    if () < scene.interpreter.release("torch") < (2, 3):
-        return {"numpy": '"numpy<2"', "opencv-python-headless": '"opencv-python-headless<4.12"'}.get(name, name)
-    return name
+    wanted = bounded(name, scene.interpreter.release("torch"))
+    return name if wanted == name else f'"{wanted}"'
 
 
 TRAPS: tuple[Trap, ...] = (

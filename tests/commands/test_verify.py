@@ -56,6 +56,12 @@ def test_keep(temporary: Path) -> None:
     assert f"kept: {kept}" in done.stderr and (kept / "tree" / "train.py").is_file()
 
 
+def test_keep_is_answered_when_all_else_is_quiet(temporary: Path) -> None:
+    done = verify("--target", "tpu", "--level", "static", "--keep", "-q", "--json", "-")
+    (kept,) = temporary.iterdir()
+    assert done.stderr == f"kept: {kept}\n" and json.loads(done.stdout)["target"] == "tpu"
+
+
 def test_a_changed_tree_fails(tree: Path, tmp_path: Path) -> None:
     (tree / "train.py").write_text("def broken(:\n")
     reports = tmp_path / "report.json", tmp_path / "report.html"

@@ -80,6 +80,12 @@ def test_numpy_2_under_an_old_torch_and_who_brought_it() -> None:
     assert trouble.do == 'pip install "numpy<2" "opencv-python-headless<4.12"'
 
 
+def test_numpy_2_with_a_pandas_that_asks_for_it() -> None:
+    packages = {"numpy": Package("2.4.6"), "opencv-python-headless": Package("4.11.0.86"), "pandas": Package("3.1.1")}
+    (trouble,) = found(torch={"numpy": "RuntimeError: Numpy is not available"}, packages=packages)
+    assert trouble.do == 'pip install "numpy<2" "opencv-python-headless<4.12" "pandas<3"'
+
+
 def test_what_is_missing_is_installed_as_it_is_pinned() -> None:
     broken = {name: f"ModuleNotFoundError: No module named '{name}'" for name in ("cv2", "pandas")}
     (trouble,) = found(broken=broken, pinned={"pandas": "2.1.4"})
