@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 
-from .pages import READMES, blocks, prose, tables
+from .pages import PAGES, READMES, ROOT, blocks, prose, tables
 
 ENGLISH, CHINESE = (page.read_text(encoding="utf-8") for page in READMES)
+_HAN = re.compile(r"[\u4e00-\u9fff]")
+# full-width punctuation carries its own blank, so a newline on either side of it is one too many as well
+_WIDE = r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
+_WRAPPED = re.compile(rf".{{0,12}}(?:{_WIDE}\n(?![#|>\n-])[^\n]|[^\n|>]\n{_WIDE}).{{0,12}}")
 
 
 def test_the_first_line_leads_to_the_other() -> None:
@@ -64,3 +69,22 @@ def _figures(cell: str) -> tuple[list[str], list[str]]:
     """What of a cell is the same in both languages: figures and code."""
     plain = re.sub(r"`[^`]*`", "", cell)
     return sorted(re.findall(r"\d+(?:\.\d+)*", plain)), re.findall(r"`([^`]+)`", cell)
+
+
+def test_a_line_of_chinese_is_not_wrapped() -> None:
+    """HTML makes a blank of a newline, and one within Chinese text shows as a gap: a paragraph is one line."""
+    texts = {str(page.relative_to(ROOT)): prose(page) for page in PAGES}
+    cells = json.loads((ROOT / "docs" / "tutorial.ipynb").read_text(encoding="utf-8"))["cells"]
+    for number, cell in enumerate(cells):
+        if cell["cell_type"] == "markdown":
+            texts[f"docs/tutorial.ipynb, cell {number}"] = "".join(cell["source"])
+    wrapped = [f"{name}: {match[0]!r}" for name, text in texts.items() for match in _WRAPPED.finditer(text)]
+    assert not wrapped, "\n".join(wrapped)
+    assert sum(bool(_HAN.search(text)) for text in texts.values()) >= 4  # both pages, and the notebook's cells
+
+
+def test_chinese_is_punctuated_in_full_width() -> None:
+    for page in PAGES:
+        text = re.sub(r"`[^`]*`", "", prose(page))
+        found = re.findall(rf"{_HAN.pattern} ?[,;:!?]|{_HAN.pattern}\.(?:\s|$)|{_HAN.pattern} ?\((?!http)", text)
+        assert not found, f"{page}: {found}"
