@@ -27,7 +27,7 @@ from measure import Cost
 
 from porter.history import History
 from porter.lifecycle import bump
-from porter.lock import GitSource, Lock, Pin
+from porter.lockfile import GitSource, Lock, Pin
 from porter.merge import CONFLICT
 from porter.objects import Entry
 from porter.project import Project

@@ -21,7 +21,7 @@ import measure
 
 from porter.cache import Cache
 from porter.history import History
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.project import Project
 
 

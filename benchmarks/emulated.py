@@ -24,10 +24,10 @@ from porter.assets import dataset
 from porter.commands.apply import apply
 from porter.project import Project
 from porter.target import Target
-from porter.verify.checks.device import per_step
-from porter.verify.child import Children
-from porter.verify.device import choose
-from porter.verify.session import Session
+from porter.verification.checks.device import per_step
+from porter.verification.child import Children
+from porter.verification.device import choose
+from porter.verification.session import Session
 
 
 def steps(project: Project, options: argparse.Namespace, scratch: Path) -> None:

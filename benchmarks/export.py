@@ -21,7 +21,7 @@ import measure
 import series
 
 from porter.cache import Cache
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.patch import FORMAT
 from porter.project import Project
 

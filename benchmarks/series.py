@@ -20,10 +20,10 @@ from pathlib import Path
 
 import measure
 
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.patch import FORMAT
 from porter.project import Project
-from porter.upstream import obtain
+from porter.sources import obtain
 
 PERSON = {"NAME": "A Person", "EMAIL": "person@example.invalid", "DATE": "1700000000 +0000"}
 ENV = {f"GIT_{who}_{key}": value for who in ("AUTHOR", "COMMITTER") for key, value in PERSON.items()}

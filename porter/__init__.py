@@ -5,8 +5,6 @@ The commands of the command line are functions here, under the same names: see :
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -107,18 +105,3 @@ if not TYPE_CHECKING:  # a type checker knows all names, and may complain about 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """This package.  Some of its modules are called like a command: porter/verify/, porter/lock.py, …
-
-    The import system makes each module that it loads an attribute of its package.  For these names it may not: then
-    ``porter.verify`` would be the function or the module, whichever came first.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in __all__ and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

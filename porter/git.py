@@ -13,7 +13,6 @@ import logging
 import os
 import re
 import selectors
-import signal
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from porter.child import started
 from porter.errors import CheckFailed, SurroundingsFailed
 from porter.objects import Object
 from porter.trace import Timed
@@ -114,27 +114,28 @@ def run(
         SurroundingsFailed: git is not installed.
     """
     command = ["git", *_settings(), *args]
+    given = stdin if isinstance(stdin, bytes) else None
     told = Timed(_log, ("git", *args))
     try:
-        done = subprocess.run(
+        with started(
             command,
             cwd=cwd,
-            input=stdin if isinstance(stdin, bytes) else None,
-            stdin=None if isinstance(stdin, bytes) else (stdin or subprocess.DEVNULL),
-            capture_output=True,
+            stdin=subprocess.PIPE if given is not None else (stdin or subprocess.DEVNULL),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=environment(env, user_config=user_config),
-            check=False,
             pass_fds=() if hold is None else (hold,),
             start_new_session=hold is not None,
-        )
+        ) as process:
+            out, err = process.communicate(given)
     except FileNotFoundError as error:
         if cwd is not None and not Path(cwd).is_dir():
             raise SurroundingsFailed(f"{cwd} is not a folder") from error
         raise SurroundingsFailed("git is not installed", hint="Install git 2.25 or newer.") from error
-    told.ended(done.returncode)
-    if done.returncode not in status:
-        raise GitFailed(args, done.returncode, done.stderr.decode(errors="replace"))
-    return done.stdout
+    told.ended(process.returncode)
+    if process.returncode not in status:
+        raise GitFailed(args, process.returncode, err.decode(errors="replace"))
+    return out
 
 
 def merge(ours: bytes, base: bytes, theirs: bytes) -> tuple[bytes, int]:
@@ -178,27 +179,22 @@ def follow(
         SurroundingsFailed: git is not installed, or said nothing for ``silence`` seconds.
     """
     told = Timed(_log, ("git", *args))
+    said: list[str] = []
     try:
-        process = subprocess.Popen(
+        with started(
             ["git", *_settings(), *args],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=environment(env, user_config=user_config),
             start_new_session=True,
-        )
-    except FileNotFoundError as error:
-        raise SurroundingsFailed("git is not installed", hint="Install git 2.25 or newer.") from error
-    said: list[str] = []
-    with process:
-        try:
+        ) as process:
             assert process.stderr is not None
             for text in _lines(process.stderr, silence):
                 said.append(text)
                 line(text)
-        except BaseException:
-            _end(process)
-            raise
+    except FileNotFoundError as error:
+        raise SurroundingsFailed("git is not installed", hint="Install git 2.25 or newer.") from error
     told.ended(process.returncode)
     if process.returncode:
         raise GitFailed(args, process.returncode, "\n".join(said))
@@ -225,16 +221,6 @@ def _lines(pipe: IO[bytes], silence: float) -> Iterable[str]:
                 if rest:
                     yield rest.decode(errors="replace")
                 return
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process that leads a session, and its children: asked first, so that they remove their lock files."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
 
 
 class Repository:

@@ -27,11 +27,11 @@ from porter.cache import Cache, Damaged
 from porter.errors import CheckFailed, PorterError, SurroundingsFailed, Unreachable, WrongUsage
 from porter.git import GitFailed, Repository, lend
 from porter.git import run as run_git
-from porter.lock import GitSource, Lock
+from porter.lockfile import GitSource, Lock
 from porter.objects import Entry, Object
 from porter.progress import Progress
 from porter.snapshot import Snapshot
-from porter.upstream import VARIABLE
+from porter.sources import VARIABLE
 
 DEFAULT = "HEAD"  # upstream's default branch
 _REFS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")

@@ -19,8 +19,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from porter.assets.archive import UNREADABLE
+from porter.child import started
 from porter.errors import CheckFailed, SurroundingsFailed
-from porter.lock import Edit, IndexSource, Pin, Wheel
+from porter.lockfile import Edit, IndexSource, Pin, Wheel
 from porter.objects import Object, blob
 from porter.progress import Progress
 
@@ -63,14 +64,15 @@ def download(wheels: Sequence[Wheel], folder: Path) -> None:
     # a download needs no virtual environment, whatever the user wants of installations
     env = {**os.environ, "PIP_REQUIRE_VIRTUALENV": "0", "PYTHONIOENCODING": "utf-8", "NO_COLOR": "1"}
     try:
-        done = subprocess.run(
-            command, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE, check=False
-        )
+        with started(
+            command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            out, err = process.communicate(timeout=_PATIENCE)
     except subprocess.TimeoutExpired as error:
         raise SurroundingsFailed(f"pip needed more than {_PATIENCE:g} s for {names}, given up") from error
-    if done.returncode == 0:
+    if process.returncode == 0:
         return
-    said = (done.stderr + done.stdout).decode(errors="replace")
+    said = (err + out).decode(errors="replace")
     if re.search(r"No module named '?pip\b", said):
         raise SurroundingsFailed(
             f"{sys.executable} has no pip to download {names} with",
@@ -147,7 +149,7 @@ def _member(archive: zipfile.ZipFile, name: str, wheel: Wheel) -> bytes:
 
 
 def apply(edit: Edit, data: bytes) -> bytes:
-    """One edit of the lock, made; see :class:`porter.lock.Edit`."""
+    """One edit of the lock, made; see :class:`porter.lockfile.Edit`."""
     text = edit.text.encode()
     if edit.kind == "newlines":
         return data.replace(b"\r\n", b"\n")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from porter.lock import IndexSource, Lock, Pin
+from porter.lockfile import IndexSource, Lock, Pin
 from porter.objects import Entry, Object, commit, parse_tree, trees
 
 _IDENTITY = "porter <porter@example.invalid>"

@@ -19,7 +19,7 @@ from porter import statefile
 from porter.aside import LOCK
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.git import GitFailed, Repository
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.snapshot import Extent, Snapshot, extents
 from porter.stack import Build, Stack
 

@@ -19,7 +19,7 @@ from stacks import CHECKOUT, commit, export, message, replace, write
 from porter import objects
 from porter.commands.lock import updated
 from porter.history import History
-from porter.lock import GitSource, Lock, Pin
+from porter.lockfile import GitSource, Lock, Pin
 from porter.merge import CONFLICT, TAKEN, Original, Placer, Placing, originals
 from porter.objects import Entry, step
 from porter.project import Project

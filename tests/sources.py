@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from porter.lock import Edit, GitSource, IndexSource, Lock, Part, Pin, Source, Wheel
+from porter.lockfile import Edit, GitSource, IndexSource, Lock, Part, Pin, Source, Wheel
 from porter.objects import Entry
 
 # Path -> content; the names cover what v6.0 has: folders in folders, an empty file, a binary one, a script.

@@ -7,6 +7,7 @@ import doctest
 import importlib.util
 import inspect
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -135,20 +136,11 @@ def test_importing_porter_imports_nothing_else() -> None:
     assert python(code) == "[]\n"
 
 
-@pytest.mark.parametrize("first", ["porter.verify", "porter.verify.plan", "porter.lock", "porter.upstream", "porter"])
-def test_a_module_of_the_same_name_does_not_hide_the_function(first: str) -> None:
-    """porter/verify/, porter/bench/, porter/doctor/, porter/lock.py and porter/upstream.py are modules, too."""
-    code = (
-        f"import {first}\nimport porter\n"
-        "functions = porter.verify, porter.bench, porter.doctor, porter.lock\n"
-        "import porter.verify.plan, porter.bench.turns, porter.doctor.machine, porter.lock, porter.upstream\n"
-        "assert functions == (porter.verify, porter.bench, porter.doctor, porter.lock)\n"
-        "print([f.__module__ for f in functions], porter.upstream.__name__)\n"
-        "from porter.lock import Lock\nfrom porter.verify import plan\nfrom porter.upstream import obtain\n"
-        "print(plan.__name__, obtain.__module__)\n"
-    )
-    modules = ["porter.api.proof", "porter.api.proof", "porter.api.machine", "porter.api.stacks"]
-    assert python(code) == f"{modules} porter.api.upstream\nporter.verify.plan porter.upstream\n"
+def test_no_module_is_called_as_a_function_is() -> None:
+    """The import system makes a module an attribute of its package: the function would be hidden or hide it."""
+    modules = {found.name for found in pkgutil.iter_modules(porter.__path__)}
+    assert {"verification", "lockfile", "sources", "cli", "api"} <= modules
+    assert not modules & set(porter.__all__)
 
 
 def test_what_is_not_there() -> None:

@@ -17,7 +17,7 @@ from porter.errors import SurroundingsFailed
 from porter.objects import blob
 from porter.progress import Progress
 from porter.snapshot import Extent, extents
-from porter.upstream import cached, fetch, obtain, verify
+from porter.sources import cached, fetch, obtain, verify
 
 
 class Notes(Progress):
@@ -186,8 +186,8 @@ def test_many_at_once(small: Upstream, tmp_path: Path) -> None:
     code = """
         import sys
         from pathlib import Path
-        from porter.upstream import obtain
-        from porter.lock import Lock
+        from porter.sources import obtain
+        from porter.lockfile import Lock
         print(obtain(Lock.load(Path(sys.argv[1]))).base)
     """
     env = {**os.environ, "PYTHONPATH": str(Path(porter.__file__).parents[1])}
@@ -204,16 +204,16 @@ def test_a_killed_porter_leaves_nothing_half_written(small: Upstream, tmp_path: 
         import os, sys
         from pathlib import Path
         from porter import git
-        from porter.upstream import obtain
-        from porter.lock import Lock
-        left, real = int(sys.argv[2]), git.subprocess.run
-        def run(*args, **kwargs):
+        from porter.sources import obtain
+        from porter.lockfile import Lock
+        left, real = int(sys.argv[2]), git.started
+        def counted(*args, **kwargs):
             global left
             left -= 1
             if left < 0:
                 os.kill(os.getpid(), 9)
             return real(*args, **kwargs)
-        git.subprocess.run = run
+        git.started = counted
         obtain(Lock.load(Path(sys.argv[1])))
     """
     deaths = 0
@@ -255,9 +255,9 @@ def test_no_permission(small: Upstream, tmp_path: Path) -> None:
         from pathlib import Path
         import filelock, platformdirs, yaml, subprocess
         from porter import git, remote
-        from porter.upstream import obtain
+        from porter.sources import obtain
         from porter.errors import SurroundingsFailed
-        from porter.lock import Lock
+        from porter.lockfile import Lock
         lock = Lock.load(Path({str(tmp_path / "upstream.lock")!r}))
         if os.geteuid() == 0:
             os.chmod({str(tmp_path)!r}, 0o755)
@@ -280,9 +280,9 @@ def test_a_disk_that_is_full(small: Upstream, tmp_path: Path) -> None:
     code = f"""
         import resource
         from pathlib import Path
-        from porter.upstream import obtain
+        from porter.sources import obtain
         from porter.errors import SurroundingsFailed
-        from porter.lock import Lock
+        from porter.lockfile import Lock
         lock = Lock.load(Path({str(tmp_path / "upstream.lock")!r}))
         resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
         try:

@@ -132,12 +132,17 @@ def test_git_runs_in_one_place_only() -> None:
         capture_output=True,
     )
     files = {Path(line).relative_to(package).as_posix() for line in found.stdout.decode().split()}
-    ours = {name for name in files if not name.startswith(("verify/drivers/", "verify/guard/", "emulator/site/"))}
+    ours = {
+        name
+        for name in files
+        if not name.startswith(("verification/drivers/", "verification/guard/", "emulator/site/"))
+    }
     others = {
+        "child.py": "whoever starts a child",
         "index.py": "pip",
-        "verify/child.py": "the tree",
-        "verify/device.py": "a Python",
-        "doctor/program.py": "vendors' tools, a Python",
+        "verification/child.py": "the tree",
+        "verification/device.py": "a Python",
+        "diagnosis/program.py": "vendors' tools, a Python",
         "commands/train.py": "the tree's train.py, as which it goes on",
         "emulator/building.py": "a Python",
     }

@@ -17,10 +17,10 @@ from sources import git, git_server, serving
 from porter.cache import Cache, Damaged
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.history import History
-from porter.lock import GitSource
+from porter.lockfile import GitSource
 from porter.objects import Object
 from porter.progress import Progress
-from porter.upstream import obtain
+from porter.sources import obtain
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -330,18 +330,17 @@ KILLED = """
     from pathlib import Path
     from porter import git
     from porter.history import History
-    from porter.lock import Lock
+    from porter.lockfile import Lock
     left = int(sys.argv[2])
     def counted(real):
-        def run(*args, **kwargs):
+        def step(*args, **kwargs):
             global left
             left -= 1
             if left < 0:
                 os.kill(os.getpid(), 9)
             return real(*args, **kwargs)
-        return run
-    git.subprocess.run = counted(git.subprocess.run)
-    git.subprocess.Popen = counted(git.subprocess.Popen)
+        return step
+    git.started = counted(git.started)
     Path.rename = counted(Path.rename)
     print(History(Lock.load(Path(sys.argv[1])), sys.argv[3]).resolve(sys.argv[4]))
 """

@@ -22,11 +22,11 @@ from sources import (
 
 from porter import index
 from porter.errors import CheckFailed, SurroundingsFailed
-from porter.lock import Edit, IndexSource, Part, Wheel
+from porter.lockfile import Edit, IndexSource, Part, Wheel
 from porter.objects import blob
 from porter.progress import Progress
-from porter.upstream import fetch as fetch_upstream
-from porter.upstream import obtain, verify
+from porter.sources import fetch as fetch_upstream
+from porter.sources import obtain, verify
 
 pytestmark = pytest.mark.usefixtures("own_home")
 

@@ -19,7 +19,7 @@ from stacks import CHECKOUT, inventory, porter
 from porter.commands.apply import apply
 from porter.commands.revert import revert
 from porter.errors import SurroundingsFailed, WrongUsage
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.move import locked
 from porter.project import Project
 from porter.tree import Tree

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.omission import without
 from porter.project import Project
+from porter.sources import obtain
 from porter.stack import Stack
-from porter.upstream import obtain
 
 pytestmark = pytest.mark.usefixtures("warm")
 

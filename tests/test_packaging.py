@@ -19,9 +19,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from porter import __version__
-from porter.lock import Lock
+from porter.lockfile import Lock
+from porter.sources import obtain
 from porter.stack import available
-from porter.upstream import obtain
 
 ROOT = Path(__file__).resolve().parents[1]
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]

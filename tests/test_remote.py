@@ -11,10 +11,10 @@ from sources import FILES, GitServer, Upstream, closed_port, git, git_server, mu
 
 from porter.cache import Cache
 from porter.errors import CheckFailed, PorterError, SurroundingsFailed, WrongUsage
-from porter.lock import Pin
+from porter.lockfile import Pin
 from porter.objects import Object, blob, parse_tree
 from porter.progress import Progress
-from porter.upstream import cached, obtain
+from porter.sources import cached, obtain
 
 pytestmark = pytest.mark.usefixtures("own_home")
 

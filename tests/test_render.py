@@ -9,11 +9,11 @@ from stacks import AUTHOR, commit, message
 from porter import commits
 from porter.errors import CheckFailed, WrongUsage
 from porter.git import Repository, scratch
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.project import Project
 from porter.render import canonical, render
+from porter.sources import obtain
 from porter.stack import Builder, Stack, load_part, load_parts
-from porter.upstream import obtain
 
 pytestmark = pytest.mark.usefixtures("warm")
 

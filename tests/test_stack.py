@@ -11,12 +11,12 @@ from stacks import AUTHOR, STEPS
 
 from porter.commands.apply import agree
 from porter.errors import CheckFailed, WrongUsage
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.patch import PatchFailed
 from porter.project import Project
 from porter.snapshot import Extent, Snapshot
+from porter.sources import obtain
 from porter.stack import Stack, available, combined, key, series
-from porter.upstream import obtain
 
 pytestmark = pytest.mark.usefixtures("warm")
 

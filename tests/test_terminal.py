@@ -111,7 +111,7 @@ def test_verbose_says_what_is_run_and_written(warm: None, project: Project, tmp_
     tree = tmp_path / "tree"
     done = porter(*words, "--target", "mlu", tree, cwd=project.root)
     assert done.returncode == 0
-    for said in ("git: git init --quiet", "upstream: ", " files of the pin are in the cache",
+    for said in ("git: git init --quiet", "sources: ", " files of the pin are in the cache",
                  f"aside: made {tree}", " s in all"):  # fmt: skip
         assert said in done.stderr, done.stderr
     assert all(float(line.split()[0]) >= 0 for line in done.stderr.splitlines())
@@ -124,7 +124,7 @@ def test_verbose_says_which_sources_are_tried(project: Project, tmp_path: Path) 
     url = f"file://somebody:secret@{tmp_path}/nowhere"
     done = porter("-v", "upstream", "fetch", "--upstream", url, cwd=project.root)
     assert done.returncode == 3
-    assert f"upstream: asking file://{tmp_path}/nowhere, which was named" in done.stderr
+    assert f"sources: asking file://{tmp_path}/nowhere, which was named" in done.stderr
     assert "secret" not in done.stderr.partition("porter: error")[0]
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from porter.commands.report import Recorded
     from porter.lifecycle.audit import Audit
     from porter.progress import Progress
-    from porter.verify.report import Outcome, Report
+    from porter.verification.report import Outcome, Report
 
 
 def verify(

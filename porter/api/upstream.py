@@ -38,7 +38,7 @@ def show(*, project: AnyProject = None) -> Upstream:
         SurroundingsFailed: the cache cannot be read.
     """
     from porter.commands.upstream import describe
-    from porter.lock import Lock
+    from porter.lockfile import Lock
 
     return describe(Lock.load(find(project).lock_path))
 

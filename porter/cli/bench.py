@@ -65,7 +65,7 @@ def bench(
     with terminal() as progress:
         found = run(target, tree, **asked, threads=threads, begun=progress.note, progress=progress)
     if trend:
-        from porter.bench.trend import append, entry
+        from porter.measurement.trend import append, entry
 
         append(trend, entry(found))
     if as_json:
@@ -83,7 +83,7 @@ def _print(found: Result) -> None:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
         click.secho(line, bold=number == 0)
     if found.ratio:
-        from porter.bench.turns import spread
+        from porter.measurement.turns import spread
 
         names = " / ".join(each.subject.name for each in found.measured)
         click.echo(f"images/s, {names}: {spread(found.ratio, '')}")
@@ -92,8 +92,8 @@ def _print(found: Result) -> None:
 
 
 def _plot(file: Path) -> None:
-    from porter.bench.trend import draw, read
     from porter.document import write
+    from porter.measurement.trend import draw, read
 
     entries = read(file)
     picture = file.with_name(file.name + ".svg")

@@ -14,7 +14,7 @@ from porter.cli.shared import device as device_options
 if TYPE_CHECKING:
     from porter.commands.necessity import Verdict
     from porter.progress import Terminal
-    from porter.verify.report import Outcome
+    from porter.verification.report import Outcome
 
 
 @click.command()

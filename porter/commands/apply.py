@@ -11,14 +11,14 @@ from porter import git, objects, signals
 from porter.aside import Aside, Taken, aside
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.git import GitFailed, Repository
-from porter.lock import GitSource, Lock
+from porter.lockfile import GitSource, Lock
 from porter.move import locked, recover, room, switch
 from porter.progress import Progress
 from porter.project import Project
 from porter.snapshot import Snapshot
+from porter.sources import obtain
 from porter.stack import Build, Stack
 from porter.tree import Move, Notes, Tree, branch_of, dump, short, stack_in
-from porter.upstream import obtain
 
 # what runs leave in a tree; upstream's own .gitignore is not there in a partial one
 _EXCLUDE = """\
@@ -90,7 +90,7 @@ def apply(
     """Make ``destination`` a tree with the targets' stack.
 
     Args:
-        upstream: see :func:`porter.upstream.obtain`; a clone that is there already is its own source.
+        upstream: see :func:`porter.sources.obtain`; a clone that is there already is its own source.
         check: only find out whether everything would succeed; nothing is written to ``destination``.
 
     Raises:

@@ -17,18 +17,18 @@ from typing import Any
 
 from porter.aside import temporary
 from porter.assets import dataset
-from porter.bench.figures import Figures, figures
-from porter.bench.turns import in_turn, ratios, spread
 from porter.commands.status import must_hold
 from porter.errors import CheckFailed, WrongUsage
+from porter.measurement.figures import Figures, figures
+from porter.measurement.turns import in_turn, ratios, spread
 from porter.progress import Progress
 from porter.project import Project
 from porter.records import heading
 from porter.stack import available
 from porter.target import Target
-from porter.verify.child import Children
-from porter.verify.device import Device, choose
-from porter.verify.session import DRIVERS
+from porter.verification.child import Children
+from porter.verification.device import Device, choose
+from porter.verification.session import DRIVERS
 
 WARM_UP = 10  # iterations: v6.0 draws pictures in threads during the first three, caches fill
 _PRECISIONS: dict[str, tuple[str, ...]] = {"fp32": (), "amp": ("--pyamp",), "fp16": ("--fp16",)}

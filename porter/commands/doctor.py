@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from porter.doctor import cards as tools
-from porter.doctor import interpreter, machine, program
-from porter.doctor.cards import Cards
-from porter.doctor.interpreter import Interpreter, Plugin
-from porter.doctor.machine import GIB, Machine
-from porter.doctor.traps import PROBLEM, Scene, Trouble, judge
+from porter.diagnosis import cards as tools
+from porter.diagnosis import interpreter, machine, program
+from porter.diagnosis.cards import Cards
+from porter.diagnosis.interpreter import Interpreter, Plugin
+from porter.diagnosis.machine import GIB, Machine
+from porter.diagnosis.traps import PROBLEM, Scene, Trouble, judge
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.progress import Progress
 from porter.project import Project

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 from porter.commands.lock import Surveyor, stacks
 from porter.errors import CheckFailed, PorterError
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.patch import Patch, PatchFailed, file_name
 from porter.progress import Progress
 from porter.project import Project
 from porter.render import canonical
 from porter.snapshot import Snapshot
+from porter.sources import obtain
 from porter.stack import COMMON, SERIES, Build, Builder, Stack, available, load_parts, series
 from porter.target import FILE, Target
-from porter.upstream import obtain
-from porter.verify.plan import known
+from porter.verification.plan import known
 
 REASONS = ("device", "environment", "safety", "metrics", "speed")
 _TRAILERS = {

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from porter.lock import Lock, StackLock, Tip
+from porter.lockfile import Lock, StackLock, Tip
 from porter.patch import Patch, PatchFailed
 from porter.progress import Progress
 from porter.project import Project
 from porter.snapshot import Snapshot, extents
+from porter.sources import obtain
 from porter.stack import COMMON, Build, Builder, Stack, combined, load_parts
-from porter.upstream import obtain
 
 
 @dataclass(frozen=True)

@@ -18,24 +18,24 @@ from porter import signals
 from porter.commands.show import find
 from porter.commands.verify import Request, workplace
 from porter.errors import WrongUsage
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.omission import without
 from porter.patch import Patch
 from porter.progress import Progress
 from porter.project import Project
 from porter.records import heading
 from porter.snapshot import Snapshot
+from porter.sources import obtain
 from porter.stack import Stack
 from porter.target import Target
 from porter.threads import pool
-from porter.upstream import obtain
-from porter.verify import report
-from porter.verify.bench import Bench, attempt
-from porter.verify.child import Children
-from porter.verify.device import Device, choose
-from porter.verify.plan import Check, select
-from porter.verify.report import Outcome
-from porter.verify.session import Session
+from porter.verification import report
+from porter.verification.bench import Bench, attempt
+from porter.verification.child import Children
+from porter.verification.device import Device, choose
+from porter.verification.plan import Check, select
+from porter.verification.report import Outcome
+from porter.verification.session import Session
 
 NOTICED, BUILT_ON, UNNOTICED, NOT_SHOWN = "noticed", "built on", "unnoticed", "not shown"
 

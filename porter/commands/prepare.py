@@ -14,8 +14,8 @@ from porter.commands.apply import apply
 from porter.commands.doctor import pins
 from porter.commands.status import must_hold
 from porter.commands.train import SCRIPT, find_python
-from porter.doctor import interpreter, requirements
-from porter.doctor.interpreter import Interpreter
+from porter.diagnosis import interpreter, requirements
+from porter.diagnosis.interpreter import Interpreter
 from porter.errors import WrongUsage
 from porter.progress import Progress
 from porter.project import Project

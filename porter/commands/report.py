@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from porter.errors import WrongUsage
 from porter.patch import Patch
 from porter.project import Project
-from porter.report import page, records
-from porter.report.records import Record
+from porter.reports import page, records
+from porter.reports.records import Record
 from porter.stack import Stack, available
 
 

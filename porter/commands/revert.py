@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from porter.errors import WrongUsage
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.move import locked, recover, switch
 from porter.project import Project
 from porter.stack import Stack, available, combined

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from porter.errors import WrongUsage
-from porter.lock import Lock, Pin
+from porter.lockfile import Lock, Pin
 from porter.patch import FORMAT, Patch
 from porter.project import Project
 from porter.snapshot import Extent

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from porter.cache import Cache, Damaged
-from porter.lock import Lock, Pin
+from porter.lockfile import Lock, Pin
 from porter.progress import Progress
 from porter.project import Project
-from porter.upstream import Finding, cached
-from porter.upstream import fetch as obtain
-from porter.upstream import verify as hash_again
+from porter.sources import Finding, cached
+from porter.sources import fetch as obtain
+from porter.sources import verify as hash_again
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def describe(lock: Lock, cache: Path | None = None) -> Upstream:
 
 
 def fetch(project: Project, upstream: str | None = None, progress: Progress | None = None) -> Upstream:
-    """Get the pin into the cache, see :func:`porter.upstream.fetch`; then look at what there is."""
+    """Get the pin into the cache, see :func:`porter.sources.fetch`; then look at what there is."""
     lock = Lock.load(project.lock_path)
     obtain(lock, upstream, progress=progress)
     return describe(lock)
@@ -106,7 +106,7 @@ class Checked:
 
 
 def verify(project: Project) -> Checked:
-    """Hash what the cache holds, see :func:`porter.upstream.verify`."""
+    """Hash what the cache holds, see :func:`porter.sources.verify`."""
     lock = Lock.load(project.lock_path)
     right, wrong = hash_again(lock)
     return Checked(lock.pin, right, tuple(wrong))

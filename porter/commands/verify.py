@@ -22,12 +22,12 @@ from porter.project import Project
 from porter.stack import available
 from porter.target import Target
 from porter.threads import pool
-from porter.verify.bench import attempt
-from porter.verify.child import Children
-from porter.verify.device import Device, choose
-from porter.verify.plan import Check, select
-from porter.verify.report import Outcome, Report
-from porter.verify.session import Session
+from porter.verification.bench import attempt
+from porter.verification.child import Children
+from porter.verification.device import Device, choose
+from porter.verification.plan import Check, select
+from porter.verification.report import Outcome, Report
+from porter.verification.session import Session
 
 TIMEOUT = 300.0  # seconds a program of a check may take; the longest takes a fifth of that on two idle cores
 
@@ -47,7 +47,7 @@ class Request:
         jobs: how many programs may run at once.
         timeout: seconds that one may take.
         keep: leave the working folder.
-        data: what to train on, see :mod:`porter.verify.data`.
+        data: what to train on, see :mod:`porter.verification.data`.
         weights: a checkpoint that sees something, for the check ``detect``; None for none.
     """
 

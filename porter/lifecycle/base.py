@@ -9,7 +9,7 @@ from typing import Callable
 from porter.errors import CheckFailed, PorterError
 from porter.history import DEFAULT, History
 from porter.lifecycle.fit import Candidate, Judge, best, line_of
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.objects import Entry, Object
 from porter.progress import Progress
 from porter.snapshot import Snapshot

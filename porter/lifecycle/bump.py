@@ -14,7 +14,7 @@ from porter.errors import WrongUsage
 from porter.lifecycle.errand import Errand
 from porter.lifecycle.journal import Journal, Store
 from porter.lifecycle.report import ALREADY, DONE, Bump
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.progress import Progress
 from porter.project import Project
 

@@ -24,7 +24,7 @@ from typing import Any
 from porter import document, git
 from porter.errors import SurroundingsFailed
 from porter.history import DEFAULT, History, Step
-from porter.lock import Lock, Pin
+from porter.lockfile import Lock, Pin
 from porter.merge import APPLIES, CONFLICT, MERGED, OFFSET, OUTCOMES, TAKEN, Placer, originals
 from porter.objects import Entry, step
 from porter.patch import Patch

@@ -21,7 +21,7 @@ from porter.lifecycle.goal import Goal
 from porter.lifecycle.journal import Journal, Resolution, Store
 from porter.lifecycle.replay import RESOLVED, Course, Fate, Replay
 from porter.lifecycle.report import DONE, DRY, HALTED, PAUSED, Bump, Halt, Row
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.merge import CONFLICT, OFFSET, TAKEN
 from porter.patch import Patch
 from porter.progress import Progress
@@ -30,8 +30,8 @@ from porter.render import canonical
 from porter.snapshot import Extent
 from porter.stack import COMMON, Build, Stack, available, load_parts
 from porter.threads import pool
-from porter.verify import report as verified
-from porter.verify.report import Outcome
+from porter.verification import report as verified
+from porter.verification.report import Outcome
 
 _ANCESTOR = "before the patch"
 # What upstream has that no patch ports yet (audit) is new at every move; nobody could move if it stood in the way.

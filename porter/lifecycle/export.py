@@ -21,7 +21,7 @@ from porter.lifecycle import header, rewrite
 from porter.lifecycle.chain import Chain, canonical_message
 from porter.lifecycle.order import Item, arrange
 from porter.lifecycle.rewrite import Rewrite
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.move import locked
 from porter.objects import Entry, step
 from porter.patch import Patch

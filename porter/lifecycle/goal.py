@@ -9,7 +9,7 @@ from porter import license, objects
 from porter.errors import WrongUsage
 from porter.git import GitFailed
 from porter.history import History, Step
-from porter.lock import GitSource, Lock, Pin
+from porter.lockfile import GitSource, Lock, Pin
 from porter.snapshot import Snapshot
 
 _MODES = ("100644", "100755", "120000")

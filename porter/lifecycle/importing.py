@@ -27,13 +27,13 @@ from porter.lifecycle.fit import Judge
 from porter.lifecycle.foreign import Incoming, is_series, read
 from porter.lifecycle.fork import Fork
 from porter.lifecycle.merging import Merger, Outcome, Reject
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.move import room
 from porter.progress import Progress
 from porter.project import Project
 from porter.snapshot import Snapshot
+from porter.sources import obtain
 from porter.stack import COMMON, Build, Contents, Stack
-from porter.upstream import obtain
 
 _RECORD = ".git/porter/import.json"
 _REJECT = ".rej"

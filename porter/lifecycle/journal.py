@@ -32,7 +32,7 @@ from porter import document, signals, statefile, waiting
 from porter.errors import SurroundingsFailed
 from porter.lifecycle import rewrite
 from porter.lifecycle.rewrite import Edit
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.objects import Entry
 from porter.project import Project
 

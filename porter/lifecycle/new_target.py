@@ -23,14 +23,14 @@ from porter.errors import SurroundingsFailed, WrongUsage
 from porter.git import GitFailed, Repository
 from porter.lifecycle import template
 from porter.lifecycle.template import Draft
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.objects import Entry
 from porter.patch import FORMAT, Patch, file_name
 from porter.progress import Progress
 from porter.project import Project
 from porter.stack import COMMON, SERIES, available
 from porter.target import FILE, IN_TREE, Target
-from porter.verify.device import known_to_torch
+from porter.verification.device import known_to_torch
 
 _OURS = ("base", "cpu", "cuda", COMMON)  # the common stack's, in utils/accelerator/ or in patches/
 _LATER = ("maia", "mps", "mtia")  # types that came to torch after the oldest one that porter runs with

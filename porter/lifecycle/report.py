@@ -9,7 +9,7 @@ from typing import Any
 from porter.lifecycle.explain import Clash
 from porter.lifecycle.goal import Goal
 from porter.merge import CONFLICT
-from porter.verify.report import FAILED, Outcome
+from porter.verification.report import FAILED, Outcome
 
 DONE, HALTED, PAUSED, DRY, ALREADY = "done", "halted", "paused", "dry run", "already"
 

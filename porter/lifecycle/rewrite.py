@@ -25,7 +25,7 @@ from porter.commands.lock import Surveyor, stacks
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.git import Repository
 from porter.lifecycle import series
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.patch import Patch, PatchFailed
 from porter.project import REWRITE_NAME, Project
 from porter.render import canonical, numbered

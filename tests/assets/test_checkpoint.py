@@ -30,7 +30,7 @@ WEIGHTS = Path(os.environ.get("PORTER_TEST_WEIGHTS") or ROOT.parents[1] / "share
 
 def hostile() -> dict[str, Any]:
     """What builds hostile files in verify's check of the trees, less what needs a tree."""
-    source = ast.parse((ROOT / "verify" / "drivers" / "hostile.py").read_text())
+    source = ast.parse((ROOT / "verification" / "drivers" / "hostile.py").read_text())
     wanted = {"name", "dotted", "text", "args", "call", "dictionary", "raw", "filled", "instructions", "checkpoint"}
     wanted |= {"archived", "legacy", "tarred", "Call", "TOUCH", "PYTHON", "HOSTILE_YAML", "FORMATS"}
 

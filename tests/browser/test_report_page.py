@@ -7,12 +7,12 @@ import zlib
 from pathlib import Path
 
 import pytest
-from report import made
-from report.test_page import STACK, put
+from reports import made
+from reports.test_page import STACK, put
 from sources import Files, serving
 
-from porter.report import records
-from porter.report.page import page
+from porter.reports import records
+from porter.reports.page import page
 
 from .devtools import Browser
 

@@ -16,7 +16,7 @@ from stacks import CHECKOUT, STEPS, inventory, make_project, needs_root, porter
 from porter.commands.apply import apply
 from porter.commands.lock import updated
 from porter.errors import PorterError, SurroundingsFailed, WrongUsage
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.patch import PatchFailed
 from porter.project import Project
 

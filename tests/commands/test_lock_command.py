@@ -8,7 +8,7 @@ from stacks import porter
 
 from porter.commands.apply import apply
 from porter.errors import CheckFailed
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.project import Project
 
 pytestmark = pytest.mark.usefixtures("warm")

@@ -14,7 +14,7 @@ from porter.commands.lock import updated
 from porter.commands.necessity import unmet
 from porter.patch import Patch
 from porter.project import Project
-from porter.verify.device import Device
+from porter.verification.device import Device
 
 pytestmark = pytest.mark.usefixtures("warm")
 

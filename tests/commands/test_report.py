@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from report import made
-from report.reading import Page
+from reports import made
+from reports.reading import Page
 from stacks import needs_root, porter
 
 from porter.project import Project

@@ -10,7 +10,7 @@ from stacks import inventory
 from porter.commands.apply import apply
 from porter.commands.revert import revert
 from porter.errors import WrongUsage
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.project import Project
 
 pytestmark = pytest.mark.usefixtures("warm")

@@ -10,7 +10,7 @@ from stacks import STEPS, inventory, porter
 from porter.commands.apply import apply
 from porter.commands.status import status
 from porter.errors import WrongUsage
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.project import Project
 
 pytestmark = pytest.mark.usefixtures("warm")

@@ -11,7 +11,7 @@ from sources import closed_port, git
 from stacks import porter
 
 from porter.cache import Cache
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.project import Project
 
 NOBODY = f"http://127.0.0.1:{closed_port()}/small.git"

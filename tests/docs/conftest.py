@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.project import Project
 
 from .pages import ROOT

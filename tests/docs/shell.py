@@ -13,8 +13,8 @@ from pathlib import Path
 from porter import objects
 from porter.git import Repository
 from porter.git import run as git
-from porter.lock import GitSource, Lock
-from porter.upstream import obtain
+from porter.lockfile import GitSource, Lock
+from porter.sources import obtain
 
 from .pages import ROOT
 

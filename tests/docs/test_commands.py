@@ -11,8 +11,8 @@ import pytest
 
 from porter.cli import cli
 from porter.git import Repository
-from porter.lock import Lock
-from porter.upstream import extents
+from porter.lockfile import Lock
+from porter.sources import extents
 
 from .pages import PAGES, READMES, REASONS, ROOT, blocks, spans
 from .parsing import complaint, scripts, scripts_complaint, unknown

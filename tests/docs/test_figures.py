@@ -13,12 +13,12 @@ import yaml
 
 from porter.cli import cli
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.project import Project
+from porter.sources import extents
 from porter.stack import COMMON, available, series
 from porter.target import FEATURES, Target, load_all
-from porter.upstream import extents
-from porter.verify.plan import known
+from porter.verification.plan import known
 
 from .pages import PAGES, READMES, ROOT, blocks, prose, spans, tables
 

@@ -7,7 +7,7 @@ import re
 import shlex
 from pathlib import Path
 
-from porter.lock import Lock
+from porter.lockfile import Lock
 
 from .pages import ROOT, tables
 from .shell import checkout, environment, type_in

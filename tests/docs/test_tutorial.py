@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from porter.lock import Lock
+from porter.lockfile import Lock
 
 from .pages import ROOT, blocks
 from .shell import environment, type_in

@@ -16,7 +16,7 @@ from porter.commands.apply import apply
 from porter.commands.lint import lint
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.lifecycle import bump
-from porter.lock import GitSource, IndexSource, Lock
+from porter.lockfile import GitSource, IndexSource, Lock
 from porter.merge import APPLIES, CONFLICT, MERGED, TAKEN
 from porter.project import Project
 from porter.stack import load_parts
@@ -160,7 +160,7 @@ def test_a_package_index_has_the_old_pin_only(project: Project) -> None:
     from dataclasses import replace
 
     from porter.commands.lock import updated
-    from porter.lock import Part, Wheel
+    from porter.lockfile import Part, Wheel
 
     lock = Lock.load(project.lock_path)
     wheel = Wheel("a-wheel==1", "0" * 64, (Part("{path}", (), ("train.py", "val.py")),))

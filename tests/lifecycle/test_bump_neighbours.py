@@ -19,7 +19,7 @@ from porter.commands.lint import lint
 from porter.commands.lock import updated
 from porter.errors import CheckFailed
 from porter.lifecycle import bump
-from porter.lock import GitSource, Lock
+from porter.lockfile import GitSource, Lock
 from porter.project import Project
 
 from .test_bump import CONFLICTING, desk_of, files_of, resolve

@@ -19,7 +19,7 @@ from porter.errors import SurroundingsFailed, WrongUsage
 from porter.history import History
 from porter.lifecycle import drift as module
 from porter.lifecycle.drift import Drift, Range, Store, drift, look
-from porter.lock import GitSource, Lock
+from porter.lockfile import GitSource, Lock
 from porter.progress import Progress
 from porter.project import Project
 from porter.stack import Stack

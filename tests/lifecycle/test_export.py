@@ -17,7 +17,7 @@ from porter.commands.lint import lint
 from porter.commands.lock import updated
 from porter.errors import CheckFailed, WrongUsage
 from porter.lifecycle.export import Exported, New, Request, export
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.project import Project
 from porter.stack import load_part
 

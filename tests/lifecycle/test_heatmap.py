@@ -12,7 +12,7 @@ import pytest
 from porter.history import Step
 from porter.lifecycle import heatmap
 from porter.lifecycle.drift import LETTERS, Drift, Track
-from porter.lock import Pin
+from porter.lockfile import Pin
 from porter.patch import Patch
 
 EVIL = '<script>alert(1)</script> & "quotes" </title> 寒武纪'

@@ -26,7 +26,7 @@ from porter.lifecycle.new_target import Request, new_target
 from porter.project import Project
 from porter.stack import available
 from porter.target import Target
-from porter.verify.device import choose
+from porter.verification.device import choose
 
 pytestmark = pytest.mark.usefixtures("warm", "identity")
 

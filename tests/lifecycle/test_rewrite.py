@@ -20,13 +20,13 @@ from porter.commands.lint import lint
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.git import Repository
 from porter.lifecycle import rewrite
-from porter.lock import GitSource, Lock
+from porter.lockfile import GitSource, Lock
 from porter.patch import Patch
 from porter.project import Project
 from porter.render import render
 from porter.snapshot import Extent, Snapshot
+from porter.sources import obtain
 from porter.stack import COMMON, load_part, load_parts
-from porter.upstream import obtain
 
 pytestmark = pytest.mark.usefixtures("warm")
 

@@ -15,15 +15,15 @@ from pathlib import Path
 from porter import git
 from porter.commands.necessity import bench
 from porter.commands.verify import Request
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.omission import without
 from porter.progress import Progress
 from porter.project import Project
+from porter.sources import obtain
 from porter.stack import Stack
-from porter.upstream import obtain
-from porter.verify.bench import BROKE, Bench, attempt
-from porter.verify.plan import known
-from porter.verify.report import FAILED, PASSED, Outcome
+from porter.verification.bench import BROKE, Bench, attempt
+from porter.verification.plan import known
+from porter.verification.report import FAILED, PASSED, Outcome
 
 FOLDER = Path(__file__).resolve().parent / "patches"
 _FILE = re.compile(r"Mistake: (?P<mistake>.*?)\nTarget: (?P<target>\w+)\nCheck: (?P<checks>[\w, -]+)\n\ndiff .*", re.S)

@@ -12,7 +12,7 @@ import torch
 
 from porter.commands.verify import Request
 from porter.progress import Progress
-from porter.verify.plan import known
+from porter.verification.plan import known
 
 from .mutants import FOLDER, Mutant, hunt, load
 

@@ -17,8 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from porter.verify import child, session
-from porter.verify.session import newest
+from porter.verification import child, session
+from porter.verification.session import newest
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]

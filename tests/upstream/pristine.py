@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from porter.lock import Lock
-from porter.upstream import obtain
+from porter.lockfile import Lock
+from porter.sources import obtain
 
 from .harness import CHECKOUT
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import git
 import pytest
 
-from porter.lock import Lock
+from porter.lockfile import Lock
 
 from .harness import CHECKOUT, Lab, Tree, porter
 from .jobs import BARE, Shop

@@ -10,12 +10,12 @@ import pytest
 
 from porter.assets.picture import identify
 from porter.project import Project
-from porter.report import seen
-from porter.report.records import Field
+from porter.reports import seen
+from porter.reports.records import Field
 from porter.target import Target
-from porter.verify.checks.inference import _look
-from porter.verify.device import Device
-from porter.verify.session import Session
+from porter.verification.checks.inference import _look
+from porter.verification.device import Device
+from porter.verification.session import Session
 
 from .harness import Lab, Tree
 

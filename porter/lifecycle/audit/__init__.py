@@ -16,13 +16,13 @@ from porter.lifecycle.audit import allowed
 from porter.lifecycle.audit.report import Audit, compare
 from porter.lifecycle.audit.rules import ACCELERATOR_FOLDER
 from porter.lifecycle.audit.scan import remembered, scan
-from porter.lock import Lock
+from porter.lockfile import Lock
 from porter.objects import Entry, Object
 from porter.progress import Progress
 from porter.project import Project
 from porter.snapshot import Snapshot
+from porter.sources import obtain
 from porter.stack import Stack, available, key
-from porter.upstream import obtain
 
 __all__ = ["Audit", "audit"]
 
@@ -41,7 +41,7 @@ def audit(
         tree: a ported tree, or a clone of upstream at any commit, or a plain folder of its files.
         targets: for a tree that is there: it has to hold them.
         baseline: compare with upstream at the pin; with neither tree nor targets, list upstream itself.
-        upstream: see :func:`porter.upstream.obtain`; nothing is obtained for a tree without ``baseline``.
+        upstream: see :func:`porter.sources.obtain`; nothing is obtained for a tree without ``baseline``.
 
     Raises:
         WrongUsage: there is no such tree or target, or ``patches/audit.yaml`` is malformed.

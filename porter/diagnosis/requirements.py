@@ -1,0 +1,102 @@
+"""What a tree still needs in an interpreter, and pip called so that it replaces nothing that is there."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from porter.diagnosis.interpreter import Interpreter
+from porter.diagnosis.program import ask
+from porter.errors import CheckFailed, SurroundingsFailed
+from porter.target import Target
+
+_PIP_SECONDS = 3600.0
+_TALK = ("Requirement already", "Looking in", "Processing", "Collecting", "Downloading", "Using cached")
+# what a vendor's machine runs on: pip may not choose another, whatever a package asks for
+_HELD = ("torch", "torchvision", "torchaudio", "numpy")
+# pinned for an old torch's sake alone: TensorBoard's protobuf, and setuptools, which moved what torch < 1.11 imports
+_OLD_TORCH = {"setuptools": "setuptools", "protobuf": "protobuf"}
+
+# the newest of these that go with NumPy 1, which is all that torch before 2.3 can use
+_NUMPY_1 = {"numpy": "numpy<2", "opencv-python-headless": "opencv-python-headless<4.12", "pandas": "pandas<3"}
+
+
+def bounded(name: str, torch: tuple[int, ...]) -> str:
+    """A package that is not pinned, so that no old torch gets NumPy 2 with it.
+
+    Args:
+        torch: the numbers of its version; empty if there is none.
+    """
+    return _NUMPY_1.get(name, name) if () < torch < (2, 3) else name
+
+
+def lacking(found: Interpreter, pinned: Mapping[str, str]) -> list[str]:
+    """Requirements that are not met, torch left out: pinned where this is the torch that the pins belong to."""
+    torch = found.release("torch")
+    same = not torch or torch[:2] == _numbers(pinned.get("torch", ""))[:2]
+    wanted = []
+    for name, version in pinned.items():
+        if name in _HELD and name != "numpy":
+            continue
+        if name in _OLD_TORCH:
+            if not () < torch < (1, 11) or (name in found.packages and found.release(name) <= _numbers(version)):
+                continue
+        elif _there(found, name):
+            continue
+        wanted.append(f"{name}=={version}" if same or name in _OLD_TORCH else bounded(name, torch))
+    return wanted
+
+
+def constraints(found: Interpreter, target: Target) -> list[str]:
+    """What pip has to leave alone, as lines of a constraints file."""
+    held = [*_HELD, target.plugin.module.replace("_", "-")]
+    lines = [f"{name}=={found.packages[name].version}" for name in held if name in found.packages]
+    if "numpy" not in found.packages and () < found.release("torch") < (2, 3):
+        lines.append("numpy<2")
+    return lines
+
+
+def install(python: str, wanted: Sequence[str], limits: Sequence[str]) -> None:
+    """Have pip install requirements.
+
+    Raises:
+        SurroundingsFailed: it cannot; its last words are in ``why``.
+    """
+    with tempfile.TemporaryDirectory(prefix="porter-pip-") as folder:
+        file = Path(folder) / "constraints.txt"
+        file.write_text("".join(f"{line}\n" for line in limits))
+        words: list[str | Path] = [python, "-m", "pip", "install", "--disable-pip-version-check", "-c", file, *wanted]
+        answer = ask(words, seconds=_PIP_SECONDS)
+    if answer.why:
+        lines = [line.strip() for line in (answer.out + answer.err).splitlines()]
+        last = [line for line in lines if line and not line.startswith(_TALK)][-12:]
+        hint = f"Install them yourself: {python} -m pip install {' '.join(wanted)}"
+        raise SurroundingsFailed(f"pip {answer.why}", "\n".join(last), hint)
+
+
+def must_be_the_same(before: Interpreter, after: Interpreter) -> None:
+    """Refuse to go on if torch or NumPy was replaced.
+
+    Raises:
+        CheckFailed: one was.
+    """
+    for name in _HELD:
+        was, is_ = before.packages.get(name), after.packages.get(name)
+        if was and (not is_ or is_.version != was.version):
+            now = is_.version if is_ else "gone"
+            raise CheckFailed(
+                f"pip replaced {name}: it was {was.version}, it is {now}", hint=f"pip install {name}=={was.version}"
+            )
+
+
+def _there(found: Interpreter, name: str) -> bool:
+    """Whether a package, or one that brings the same module, is installed."""
+    if name.startswith("opencv-"):
+        return any(re.match(r"opencv-(contrib-)?python", each) for each in found.packages)
+    return name in found.packages
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0]))

@@ -1,0 +1,219 @@
+"""Charts as SVG: lines over a number, bars, points.  Colours are the page's (CSS), so that they follow light and dark.
+
+A chart is 360 units wide, about what a phone shows, so that its letters are readable there without zooming.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from porter.reports.markup import Html, element, join, key, number
+
+_WIDE, _HIGH = 360, 220
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 26, 38
+_ENDLESS = 1e100
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart.
+
+    Attributes:
+        name: what it is.
+        points: x and y in order; a y that is not finite leaves a gap.
+        look: the CSS class that paints it: ``cpu`` (wide), ``device`` (thin and dashed, so that both show where they
+            are one), ``one``, ``two``, ``three``.
+        dots: whether each point is marked.
+    """
+
+    name: str
+    points: Sequence[Point]
+    look: str
+    dots: bool = False
+
+    @property
+    def finite(self) -> list[Point]:
+        """The points that can be drawn."""
+        return [(x, y) for x, y in self.points if _finite(x) and _finite(y)]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A level that something has to stay above or below."""
+
+    name: str
+    y: float
+
+
+def lines(
+    title: str, across: str, up: str, drawn: Sequence[Line], limits: Sequence[Limit] = (), *, zero: bool = False
+) -> Html:
+    """Lines over one axis, with a legend.
+
+    Args:
+        title: what is shown, for those who do not see it.
+        across, up: what the axes are, with units.
+        zero: whether the upright axis begins at nothing.
+    """
+    points = [point for line in drawn for point in line.finite]
+    if not points:
+        return element("p", f"{title}: there is no finite number to draw.", class_="note")
+    limits = [limit for limit in limits if _finite(limit.y)]
+    xs, ys = [x for x, _ in points], [y for _, y in points] + [limit.y for limit in limits]
+    x_ticks = _whole_ticks(min(xs), max(xs))
+    y_ticks = _ticks(min(0.0, *ys) if zero else min(ys), max(ys), all(y == int(y) for y in ys))
+    x = _scale(min(xs), max(xs), _LEFT + 6, _WIDE - _RIGHT - 6)
+    y = _scale(y_ticks[0], y_ticks[-1], _HIGH - _BOTTOM, _TOP)
+    parts = [
+        _axes(across, up, [(x(v), v) for v in x_ticks], [(y(v), v) for v in y_ticks]),
+        *(
+            element("line", class_="limit", x1=_LEFT, x2=_WIDE - _RIGHT, y1=f"{y(limit.y):.1f}", y2=f"{y(limit.y):.1f}")
+            for limit in limits
+        ),
+        *(_line(line, x, y) for line in drawn),
+    ]
+    picture = _svg(_HIGH, f"{title}. {'. '.join(_said(line) for line in drawn)}.", parts)
+    keys = [_key(line.name, line.look) for line in drawn]
+    keys += [_key(f"{limit.name}: {number(limit.y)}", "limit") for limit in limits]
+    return element("div", picture, element("p", *keys, class_="keys"), class_="chart")
+
+
+def share(title: str, parts: Sequence[tuple[str, float, str]]) -> Html:
+    """One bar that several amounts make up; each is a name, the amount, and the CSS class that paints it."""
+    whole = sum(amount for _, amount, _ in parts)
+    drawn, at = [], 0.0
+    for _, amount, look in parts:
+        wide = (_WIDE - 2) * amount / whole if whole else 0.0
+        wide = max(wide, 2.0) if amount else 0.0  # what is there is seen
+        drawn.append(element("rect", class_=f"bar {look}", x=f"{at + 1:.1f}", y=1, width=f"{wide:.1f}", height=18))
+        at += wide
+    said = ", ".join(f"{name}: {number(amount)}" for name, amount, _ in parts)
+    picture = _svg(20, f"{title}. {said}.", drawn)
+    keys = [_key(f"{name}: {number(amount)}", look) for name, amount, look in parts]
+    return element("div", picture, element("p", *keys, class_="keys"), class_="chart")
+
+
+def dots(title: str, across: str, rows: Sequence[tuple[str, Sequence[float], str]]) -> Html:
+    """For each row its name and its values as points over one axis that begins at nothing."""
+    values = [value for _, row, _ in rows for value in row if _finite(value)]
+    if not values:
+        return element("p", f"{title}: there is no finite number to draw.", class_="note")
+    ticks = _ticks(0.0, max(values))
+    high = _TOP + 40 * len(rows) + _BOTTOM
+    x = _scale(0.0, ticks[-1], _LEFT - 36, _WIDE - _RIGHT - 12)
+    parts = []
+    for value in ticks:
+        at = f"{x(value):.1f}"
+        parts.append(element("line", class_="grid", x1=at, x2=at, y1=_TOP, y2=high - _BOTTOM))
+        parts.append(element("text", number(value), x=at, y=high - _BOTTOM + 14, text_anchor="middle"))
+    for n, (name, row, look) in enumerate(rows):
+        y = _TOP + 40 * n
+        parts.append(element("text", name, class_="name", x=_LEFT - 36, y=y + 13))
+        parts += [
+            element("circle", class_=f"dot {look}", cx=f"{x(value):.1f}", cy=y + 25, r=4.5)
+            for value in row
+            if _finite(value)
+        ]
+    parts.append(element("text", across, x=_WIDE - _RIGHT, y=high - 6, text_anchor="end"))
+    said = ". ".join(f"{name}: {', '.join(number(value) for value in row)}" for name, row, _ in rows)
+    return element("div", _svg(high, f"{title}. {said}.", parts), class_="chart")
+
+
+# -- parts ------------------------------------------------------------------------------------------------
+
+
+def _svg(high: float, says: str, parts: Sequence[Html]) -> Html:
+    return element(
+        "svg",
+        element("title", says),
+        *parts,
+        viewBox=f"0 0 {_WIDE} {high}",
+        role="img",
+        aria_label=says,
+        xmlns="http://www.w3.org/2000/svg",
+    )
+
+
+def _axes(across: str, up: str, x_ticks: Sequence[Point], y_ticks: Sequence[Point]) -> Html:
+    floor = _HIGH - _BOTTOM
+    parts = []
+    for at, value in y_ticks:
+        parts.append(element("line", class_="grid", x1=_LEFT, x2=_WIDE - _RIGHT, y1=f"{at:.1f}", y2=f"{at:.1f}"))
+        parts.append(element("text", _label(value), x=_LEFT - 6, y=f"{at + 4:.1f}", text_anchor="end"))
+    for at, value in x_ticks:
+        parts.append(element("line", class_="rule", x1=f"{at:.1f}", x2=f"{at:.1f}", y1=floor, y2=floor + 4))
+        parts.append(element("text", _label(value), x=f"{at:.1f}", y=floor + 16, text_anchor="middle"))
+    parts.append(element("line", class_="rule", x1=_LEFT, x2=_WIDE - _RIGHT, y1=floor, y2=floor))
+    parts.append(element("text", across, x=_WIDE - _RIGHT, y=_HIGH - 6, text_anchor="end"))
+    parts.append(element("text", up, x=2, y=12))
+    return join(parts)
+
+
+def _line(line: Line, x: Callable[[float], float], y: Callable[[float], float]) -> Html:
+    runs: list[list[str]] = [[]]
+    for across, up in line.points:
+        if _finite(across) and _finite(up):
+            runs[-1].append(f"{x(across):.1f},{y(up):.1f}")
+        elif runs[-1]:
+            runs.append([])
+    parts = [element("polyline", class_=f"curve {line.look}", points=" ".join(run)) for run in runs if len(run) > 1]
+    parts += [
+        element("circle", class_=f"dot {line.look}", cx=f"{x(across):.1f}", cy=f"{y(up):.1f}", r=3)
+        for across, up in (line.finite if line.dots or len(line.finite) == 1 else ())
+    ]
+    return join(parts)
+
+
+def _key(name: str, look: str) -> Html:
+    return key(name, element("line", class_=f"curve key {look}", x1=1, x2=27, y1=6, y2=6))
+
+
+def _said(line: Line) -> str:
+    found = line.finite
+    if not found:
+        return f"{line.name}: no finite number"
+    lost = len(line.points) - len(found)
+    ends = f"{line.name}: from {number(found[0][1])} to {number(found[-1][1])} in {len(found)} points"
+    return f"{ends}, {lost} not finite" if lost else ends
+
+
+def _finite(value: float) -> bool:
+    """Whether a value has a place on an axis; what is larger than any figure of a training has none either."""
+    return abs(value) < _ENDLESS
+
+
+def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    """From values to places; a single value is in the middle."""
+    if high == low:
+        return lambda value: (start + end) / 2
+    return lambda value: start + (end - start) * (value - low) / (high - low)
+
+
+def _label(value: float) -> str:
+    return f"{value:.10g}" if abs(value) < 1e5 else f"{value:.3g}"
+
+
+def _ticks(low: float, high: float, whole: bool = False) -> list[float]:
+    """Some round numbers that hold ``low`` and ``high`` between them, whole ones if that is asked for."""
+    if high == low:
+        high, low = (high + abs(high) / 2, low - abs(low) / 2) if high else (1.0, 0.0)
+    step = _round(high / 4 - low / 4)
+    step = max(1.0, step) if whole else step
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(n * step, 12) for n in range(first, last + 1)]
+
+
+def _whole_ticks(low: float, high: float) -> list[float]:
+    """Whole numbers within ``low`` and ``high``, ten at most."""
+    step = max(1.0, _round((high - low) / 9, (1.0, 2.0, 5.0, 10.0))) if high > low else 1.0
+    first = math.ceil(low / step - 1e-9)
+    return [float(n * step) for n in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _round(value: float, steps: Sequence[float] = (1.0, 2.0, 2.5, 5.0, 10.0)) -> float:
+    """The next of the steps times a power of ten that is not less."""
+    size = 10.0 ** math.floor(math.log10(value))
+    return next(step * size for step in steps if step * size >= value * (1 - 1e-9))

@@ -1,0 +1,174 @@
+"""What a verification proved: its device, its checks, and the logs of those that failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from porter.reports import curves, operators, seen
+from porter.reports.markup import Html, code, details, element, join, paragraph, table
+from porter.reports.records import Field, Record
+
+STATES = {"passed": ("good", "✓"), "failed": ("bad", "✗"), "not shown": ("open", "–")}
+EMULATED = element("span", "EMULATED", class_="badge")
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check of a record: what it is to prove, how it ended, its figures (see porter.verification.checks)."""
+
+    name: str
+    proves: str
+    state: str
+    said: str
+    seconds: float
+    log: str
+    repeat: str
+    figures: Field
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A record of ``porter verify``.
+
+    Attributes:
+        id: of its part of the page.
+    """
+
+    id: str
+    target: str
+    device: str
+    emulated: bool
+    level: str
+    data: str
+    tree: str
+    machine: str
+    date: str
+    seconds: float
+    checks: tuple[Check, ...]
+
+    @classmethod
+    def of(cls, record: Record, number: int) -> Proof:
+        """The proof in a record, the page's nth.
+
+        Raises:
+            WrongUsage: the record is damaged.
+        """
+        field = record.field
+        return cls(
+            id=f"verify-{number}",
+            target=field["target"].text(),
+            device=field["device"].text(),
+            emulated=field["emulated"].flag(),
+            level=field["level"].text(),
+            data=field["data"].text(),
+            tree=field["tree"].text(),
+            machine=field["machine"].text(),
+            date=field["date"].text(),
+            seconds=field["seconds"].number(),
+            checks=tuple(_check(each) for each in field["checks"].entries()),
+        )
+
+    def figures(self, name: str) -> Field | None:
+        """The figures of a check, if it was made and has some."""
+        return next((check.figures for check in self.checks if check.name == name and check.figures.value), None)
+
+    @property
+    def counts(self) -> Html:
+        """How many checks ended how."""
+        shown = [(state, sum(check.state == state for check in self.checks)) for state in STATES]
+        return join((state_of(name, f"{count} {name}") for name, count in shown if count), ", ")
+
+    @property
+    def heading(self) -> Html:
+        """The device in words, with the mark of an emulated one."""
+        title = f"{self.target} on {self.name.partition(' (')[0]}"
+        return join([title, " ", EMULATED] if self.emulated else [title])
+
+    @property
+    def name(self) -> str:
+        """The device in words, for beside the mark."""
+        return self.device.replace("EMULATED ", "", 1) if self.emulated else self.device
+
+
+def _check(field: Field) -> Check:
+    return Check(
+        name=field["check"].text(),
+        proves=field["proves"].text(),
+        state=field["state"].one_of(STATES),
+        said=field["said"].text(),
+        seconds=field["seconds"].number(),
+        log=field["log"].text(),
+        repeat=field["repeat"].text(),
+        figures=field["figures"],
+    )
+
+
+def state_of(state: str, words: str = "") -> Html:
+    """A state with its sign: the colour says nothing that the sign does not."""
+    look, sign = STATES[state]
+    return element("span", f"{sign} {words or state}", class_=f"state {look}")
+
+
+def summary(proofs: list[Proof]) -> Html:
+    """A line for each verification, at the head of the page."""
+    rows = [
+        (
+            element("a", proof.target, href=f"#{proof.id}"),
+            join([proof.name, " ", EMULATED] if proof.emulated else [proof.name]),
+            join([proof.counts, element("small", f"level {proof.level}, {proof.date[:10]}")]),
+        )
+        for proof in proofs
+    ]
+    return table(("target", "device", "checks"), rows, class_="plain")
+
+
+def section(proof: Proof) -> Html:
+    """The part of the page about one verification."""
+    banner = paragraph(
+        element("strong", "EMULATED"),
+        ": no card was in it. The device is porter's stand-in over this machine's memory; it refuses what the vendor's"
+        " plugin has no kernel for, and computes as the cpu does. It shows that the port is right, not how fast it is.",
+        class_="emulated",
+    )
+    facts = (
+        ("device", proof.device),
+        ("tree", code(proof.tree)),
+        ("data", proof.data),
+        ("machine", proof.machine),
+        ("when", f"{proof.date}, {proof.seconds:.0f} s, level {proof.level}"),
+    )
+    parts = [
+        element("h2", proof.heading),
+        banner if proof.emulated else "",
+        element("dl", *(join([element("dt", name), element("dd", value)]) for name, value in facts), class_="facts"),
+        _table(proof),
+        *(_failure(check) for check in proof.checks if check.state == "failed"),
+        curves.part(proof.figures("parity"), proof.figures("learns"), proof.figures("accuracy")),
+        seen.part(proof.figures("detect"), proof.figures("accuracy")),
+        operators.coverage(proof.figures("ops")),
+        operators.transfers(proof.figures("transfers")),
+    ]
+    return element("section", *parts, id=proof.id)
+
+
+def _table(proof: Proof) -> Html:
+    rows = [
+        (
+            join([code(check.name), element("br"), state_of(check.state)]),
+            join([check.said, element("small", check.proves)]),
+            f"{check.seconds:.1f}",
+        )
+        for check in proof.checks
+    ]
+    return table(("check", "found, and what it proves", "s"), rows, right=(2,), class_="plain checks")
+
+
+def _failure(check: Check) -> Html:
+    return join(
+        [
+            element("h3", "Failed: ", code(check.name)),
+            paragraph(check.said),
+            paragraph("Again: ", code(check.repeat)),
+            details("what it printed last", element("pre", check.log), open_=True) if check.log else "",
+        ]
+    )

@@ -1,0 +1,115 @@
+"""Of the device's work in a training: which operators ran, and what went between host and device."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from porter.verification.device import card_of
+from porter.verification.plan import Failed, Finding, NotShown, check, showing
+from porter.verification.session import PER_EPOCH, Session
+
+
+@check("smoke", "every operator that training and validation use is one that the vendor's plugin has")
+def ops(session: Session) -> Finding:
+    counts = _counts(session)
+    calls, lines = Counter[str](), dict[str, str]()
+    missing: dict[str, str] = {}
+    for step in [*counts["steps"], counts["rest"]]:
+        for name, found in step["operators"].items():
+            calls[name] += found["count"]
+            lines.setdefault(name, found["line"])
+        for found in (*step["refused"], *step["fallen_back"]):
+            missing.setdefault(found["operator"], found["line"])
+    card = card_of(session.target, session.device.profile)
+    listed = card.operators if card else None
+    figures = {
+        "operators": {name: {"calls": count, "line": lines[name]} for name, count in sorted(calls.items())},
+        "missing": missing,
+        "outside": sorted(set(calls) - listed) if listed is not None else [],
+        "listed": None if listed is None else len(listed),
+        "list": card.data["operators"]["source"] if card else "",
+        "profile": session.device.profile,
+    }
+    with showing(figures):
+        if missing:
+            said = ", ".join(f"{name} ({line})" for name, line in list(missing.items())[:3])
+            raise Failed(f"{len(missing)} operators have no kernel in {session.device.profile}'s list: {said}")
+        if not calls:
+            raise Failed("nothing ran on the device")
+        if listed is None:
+            raise NotShown(f"{len(calls)} operators ran; no operator list: everything torch has is allowed")
+    return Finding(f"{len(calls)} operators, each in {session.device.profile}'s list", figures)
+
+
+# what the emulated device counts, and the names of the budget in target.yaml
+_COUNTED = {"host_to_device": "uploads", "device_to_host": "downloads", "synchronisations": "synchronisations"}
+
+
+@check("smoke", "a training step copies and synchronises no more than the target's budget")
+def transfers(session: Session) -> Finding:
+    _counts(session)
+    steady, worst = _steady(session.trained().found), per_step(session.trained().found)
+    rows = [
+        {"kind": name, **{key: found[key] for key in ("operator", "line", "count", "bytes") if key in found}}
+        for name, kind in _COUNTED.items()
+        for found in sorted(steady[-1][kind], key=lambda found: -int(found["count"]))
+    ]
+    steps = {name: [_calls(step[kind]) for step in _steps(session)] for name, kind in _COUNTED.items()}
+    figures = {"most": worst, "budget": dict(session.target.budget), "steps": steps, "lines": rows}
+    with showing(figures):
+        for name, allowed in session.target.budget.items():
+            if worst[name] > allowed:
+                lines = ", ".join(f"{row['line']} ({row['count']})" for row in rows if row["kind"] == name)
+                raise Failed(f"{worst[name]} x {name} in a step, the budget is {allowed}: {lines}")
+        _validation(session)
+    said = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in worst.items())
+    return Finding(f"in a step at most {said}", figures)
+
+
+def _steps(session: Session) -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = session.trained().found["steps"]["steps"]
+    return steps
+
+
+def _calls(entries: Sequence[Mapping[str, Any]]) -> int:
+    return sum(int(found["count"]) for found in entries)
+
+
+# where val.py chooses boxes and compares them with labels
+_BOXES = ("val.py", "utils/general.py", "utils/metrics.py", "utils/nms.py")
+
+
+def _validation(session: Session) -> None:
+    """Boxes are chosen and compared picture by picture: none of that may wait for the device."""
+    pictures = len(list((session.data / "images" / "val").iterdir()))
+    after = session.trained().found["steps"]["steps"][PER_EPOCH]  # the first of the second epoch, counted from the
+    for found in after["synchronisations"]:  # last of the first on: the validation between them is in it
+        if found["line"].startswith(_BOXES) and found["count"] >= pictures:
+            raise Failed(f"validation waits for the device once a picture: {found['line']} ({found['count']})")
+
+
+def per_step(record: Mapping[str, Any]) -> dict[str, int]:
+    """Calls in a steady step at most, by the names of the budget, of a recorded training of two epochs."""
+    steady = _steady(record)
+    return {name: max(_calls(step[kind]) for step in steady) for name, kind in _COUNTED.items()}
+
+
+def _steady(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The steps of the second epoch that are like each other; its last is followed by validation."""
+    steps: list[dict[str, Any]] = record["steps"]["steps"]
+    steady = steps[PER_EPOCH + 2 : 2 * PER_EPOCH - 1]
+    if len(steady) < 3:
+        raise Failed(f"{len(steps)} steps were counted, {2 * PER_EPOCH} expected")
+    return steady
+
+
+def _counts(session: Session) -> dict[str, Any]:
+    """What the emulated device counted while the recorded training ran."""
+    if session.device.kind != "emulated":
+        raise NotShown("only the emulated device counts")
+    counts: dict[str, Any] = session.trained().found["steps"]
+    if not counts:
+        raise Failed("the emulated device counted nothing")
+    return counts

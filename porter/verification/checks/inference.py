@@ -1,0 +1,204 @@
+"""Of what becomes of a trained model: checkpoints, val.py, detect.py, and files from strangers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from porter.assets import dataset
+from porter.assets.checkpoint import inspect
+from porter.verification.checks.training import learned, results
+from porter.verification.plan import Failed, Finding, check, showing
+from porter.verification.seen import SURE, seen
+from porter.verification.session import DRIVERS, Record, Session, newest
+
+Boxes = dict[str, list[list[float]]]  # picture -> class, x, y, width, height (parts of the picture), confidence
+_UNSURE = 1e-5  # confidence from which boxes count: a model after 20 iterations is sure of nothing
+_BOX = 1.0 / 96  # hardware: a box may be a pixel off
+_PLACES = 2e-3  # hardware: what precision, recall and mAP may differ by
+
+
+@check("smoke", "a checkpoint written on the device loads where there is neither the device nor its plugin")
+def checkpoint(session: Session) -> Finding:
+    run, plugin = session.trained(), session.target.plugin.module
+    found = {}
+    for path in _checkpoints(session, run):
+        cwd = session.children.folder("load")
+        found[path.name] = session.driver("checkpoint.py", path, plugin, cwd=cwd, device="cpu")
+        devices = found[path.name]["devices"] + (found[path.name]["written"] if path.name != FOREIGN else [])
+        if set(devices) != {"cpu"}:
+            raise Failed(f"{path.name} holds tensors of {', '.join(sorted(set(devices)))}")
+        if found[path.name]["modules"]:
+            raise Failed(f"loading {path.name} imported {', '.join(found[path.name]['modules'])}")
+        if not found[path.name]["finite"]:
+            raise Failed(f"{path.name} holds numbers that are not finite")
+        if path.name == FOREIGN and session.device.kind != "cpu" and not found[path.name]["written"]:
+            raise Failed(f"{path.name} holds no tensor of the device: nothing was tried")
+    return Finding(f"{found['last.pt']['tensors']} tensors, all of the host", figures=found)
+
+
+FOREIGN = "foreign.pt"
+
+
+def _checkpoints(session: Session, run: Record) -> list[Path]:
+    """What the training left, and what another port, with an old torch, would have."""
+    cwd = session.children.folder("foreign")
+    session.driver("foreign.py", run.best, cwd / FOREIGN, session.device.name, cwd=cwd)
+    return [run.last, run.best, run.unstripped, cwd / FOREIGN]
+
+
+@check("smoke", "val.py on the device gives the cpu's metrics and predictions")
+def val(session: Session) -> Finding:
+    return _validated(session, session.weights, "val")[0]
+
+
+@check("full", "of a model that finds things, val.py on the device gives the cpu's metrics")
+def accuracy(session: Session) -> Finding:
+    run = learned(session.whole)
+    scenes = run.run.folder / "scenes"
+    found, cpu, ours = _validated(session, run.best, "accuracy", scenes)
+    if not found.figures["metrics"][2]:
+        raise Failed("the model finds nothing")
+    # the pictures in which it is surest, so that there is something to see
+    best = sorted(cpu, key=lambda name: (-max((box[5] for box in cpu[name]), default=0.0), name))[:_SHOWN]
+    files = [path for name in best for path in (scenes / "images" / "val").glob(f"{name}.*")]
+    model = f"yolov5n, trained here from nothing in {len(results(run.folder))} epochs"
+    pictures = seen(session, model, dataset.COCO, files, cpu, ours)
+    return Finding(found.said, {**found.figures, "seen": pictures})
+
+
+_SHOWN = 4  # pictures of the report
+
+
+def _validated(
+    session: Session, weights: Path, name: str, data: Path | None = None
+) -> tuple[Finding, Boxes, Boxes | None]:
+    """Compare val.py on the device with val.py on the cpu; what is to be said, and what each predicted."""
+    cpu, expected = _val(session, weights, "cpu", name, data)
+    count = sum(map(len, expected.values()))
+    if not count:
+        raise Failed("val.py predicted nothing at all: there is nothing to compare")
+    said = f"P {cpu[0]:.4g}, R {cpu[1]:.4g}, mAP@.5 {cpu[2]:.4g}, {count} predictions"
+    if session.device.kind == "cpu":
+        only = Finding(f"{said}; there is only the cpu to compare", {"metrics": cpu, "cpu": None})
+        return only, expected, None
+    ours, predicted = _val(session, weights, session.device.name, name, data)
+    figures = {"metrics": ours, "cpu": cpu}
+    exact = session.device.kind == "emulated"
+    with showing(figures):
+        if ours != cpu if exact else any(abs(a - b) > _PLACES for a, b in zip(ours, cpu)):
+            raise Failed(f"P, R, mAP are {ours} here and {cpu} on the cpu")
+        if exact and predicted != expected:
+            wrong = next(name for name in expected if predicted.get(name) != expected[name])
+            raise Failed(f"the predictions in {wrong} are not the cpu's")
+    return Finding(f"{said}: the cpu's", figures), expected, predicted
+
+
+def _val(session: Session, weights: Path, device: str, name: str, data: Path | None) -> tuple[list[float], Boxes]:
+    """val.py's P, R, mAP@.5 and mAP@.5:.95 over all classes, and what it predicted."""
+    cwd = session.children.folder(f"{name}-{device}")
+    words = ["--data", session.copy_data(cwd, data), "--weights", weights, "--img", 96, "--batch-size", 4]
+    words += ["--conf-thres", _UNSURE, "--save-txt", "--save-conf", "--project", "runs"]
+    run = session.script("val.py", *words, cwd=cwd, device=device)
+    rows = re.findall(r"(?m)^ +all +\d+ +\d+ +(\S+) +(\S+) +(\S+) +(\S+)$", run.text)
+    if not rows:
+        raise Failed("val.py printed no table", run.tail(), run.shown())
+    return [float(cell) for cell in rows[-1]], _read(newest(cwd / "runs") / "labels")
+
+
+@check("smoke", "detect.py on the device finds the cpu's boxes")
+def detect(session: Session) -> Finding:
+    words = ("--weights", session.weights, "--img", 96, "--conf-thres", _UNSURE, "--max-det", 50)
+    cpu, ours = _detected(session, session.data / "images" / "val", words)
+    count = sum(map(len, cpu.values()))
+    if not count:
+        raise Failed("detect.py found nothing at all: there is nothing to compare")
+    said = f"{count} boxes in {len(cpu)} pictures{_WHOSE[ours is None]}"
+    pairs = {} if ours is None else {name: (ours.get(name, []), boxes) for name, boxes in cpu.items()}
+    for name, (mine, boxes) in pairs.items():
+        if session.device.kind == "emulated":
+            if mine != boxes:
+                raise Failed(f"{name}: {len(mine)} boxes here, {len(boxes)} on the cpu, or others")
+        elif len(mine) != len(boxes) or not all(_near(a, b) for a, b in zip(mine, boxes)):
+            raise Failed(f"{name}: the boxes are not the cpu's")
+    return Finding(said) if session.model is None else _look(session, session.model, said)
+
+
+_WHOSE = (": the cpu's", "; there is only the cpu to compare")
+
+
+def _look(session: Session, model: Path, before: str) -> Finding:
+    """The same with a checkpoint that the person named, on the picture that comes with v6.0."""
+    source = session.tree / "data" / "images" / "bus.jpg"
+    if not source.is_file():
+        return Finding(f"{before}; the tree has no {source.name} to try {model.name} on")
+    cpu, ours = _detected(session, source, ("--weights", model, "--img", 640, "--conf-thres", SURE))
+    shown = seen(session, model.name, inspect(model).classes, [source], cpu, ours)
+    theirs = cpu.get(source.stem, [])
+    mine = theirs if ours is None else ours.get(source.stem, [])
+    with showing({"seen": shown}):
+        if session.device.kind == "emulated" and mine != theirs:
+            raise Failed(f"{model.name} finds {len(mine)} boxes in {source.name} here, {len(theirs)} on the cpu")
+        # a box at the threshold may be there on one side alone
+        for ones, others in (mine, theirs), (theirs, mine):
+            lost = [one for one in ones if one[5] >= SURE + _EDGE and not any(_near(one, other) for other in others)]
+            if lost:
+                raise Failed(f"{model.name} finds a box in {source.name} here or on the cpu alone: {lost[0]}")
+    said = f"{before}; {model.name} finds {len(mine)} boxes in {source.name}{_WHOSE[ours is None]}"
+    return Finding(said, {"seen": shown})
+
+
+_EDGE = 0.02  # hardware: what a confidence may differ by
+
+
+def _near(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two boxes are of one class and at one place, for hardware."""
+    return one[0] == other[0] and max(abs(x - y) for x, y in zip(one[1:5], other[1:5])) < _BOX
+
+
+def _detected(session: Session, source: Path, words: Sequence[object]) -> tuple[Boxes, Boxes | None]:
+    """What detect.py finds in a picture or a folder of them, on the cpu and on the device."""
+    cpu = _boxes(session, "cpu", source, words)
+    return cpu, None if session.device.kind == "cpu" else _boxes(session, session.device.name, source, words)
+
+
+def _boxes(session: Session, device: str, source: Path, words: Sequence[object]) -> Boxes:
+    """What detect.py finds on one of them."""
+    cwd = session.children.folder(f"detect-{device}")
+    words = [*words, "--source", source, "--save-txt", "--save-conf", "--nosave", "--project", "runs"]
+    session.script("detect.py", *words, cwd=cwd, device=device)
+    return _read(newest(cwd / "runs") / "labels")
+
+
+def _read(labels: Path) -> Boxes:
+    """What --save-txt wrote."""
+    return {
+        path.stem: [list(map(float, row.split())) for row in path.read_text().splitlines()]
+        for path in sorted(labels.glob("*.txt"))
+    }
+
+
+@check("full", "a file that would run code when it is loaded is refused, by name, and runs nothing")
+def safety(session: Session) -> Finding:
+    cwd = session.children.folder("safety")
+    out = cwd / "hostile.json"
+    run = session.run(DRIVERS / "hostile.py", session.tree, session.weights, cwd=cwd, device="cpu")
+    if not out.exists():
+        raise Failed(f"trying them out {run.ending}", run.tail(), run.shown())
+    found = json.loads(out.read_text())
+    if found["honest"]:
+        raise Failed(f"an honest checkpoint is refused: {found['honest']}")
+    for case, ends in found["cases"].items():
+        if ends["ran"]:
+            raise Failed(f"{case}: the file's code ran")
+        for way in "attempt_load", "strip_optimizer", "load_checkpoint":
+            if not ends[way] or "refused" not in ends[way][1] or ends["expected"] not in ends[way][1]:
+                raise Failed(f"{case}: {way} does not refuse it by name but says {ends[way]}")
+    for place, ends in found["yaml"].items():
+        if ends["ran"]:
+            raise Failed(f"a model's yaml was run as code ({place})")
+    if len(found["plain"]) < 5:
+        raise Failed("plain pickle runs these files no more: nothing was tried")
+    return Finding(f"{len(found['cases'])} hostile files refused by name, none ran anything")

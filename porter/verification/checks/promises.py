@@ -1,0 +1,152 @@
+"""Of what v6.0 does in any training whatever the device, and a port can lose on every device at once.
+
+What other checks compare with the cpu is compared here with what v6.0's source says.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from porter.verification.plan import Failed, Finding, check
+from porter.verification.session import DRIVERS, IMAGES, NANO, PER_EPOCH, Session, newest, well
+
+_NOMINAL, _WARM = 64, 1000  # v6.0, train.py: nominal batch size; iterations of warm-up at least
+# the parameter groups: dimensions of their tensors, and whether they decay; norms' weights, weights, biases
+_GROUPS = [[[1], False], [[4], True], [[1], False]]
+_ITERATIONS = 50  # a batch of one picture: more than an epoch, and steps of one, two and three pictures
+
+
+@check("full", "learning rates, momentum, warm-up and accumulation are v6.0's; --iters stops, --skip leaves nothing")
+def schedule(session: Session) -> Finding:
+    cwd = session.children.folder("schedule")
+    out = cwd / "schedule.json"
+    words = [*NANO, "--data", session.copy_data(cwd), "--project", "runs", "--epochs", 3]
+    words += ["--batch-size", 1, "--iters", _ITERATIONS, "--skip", "--device", session.device.name]
+    run = well(session.run(DRIVERS / "schedule.py", session.tree, out, "--", *words, cwd=cwd))
+    found = json.loads(out.read_text())
+    if found["iterations"] != list(range(_ITERATIONS)):
+        raise Failed(f"--iters {_ITERATIONS} made {len(found['iterations'])} iterations", run.tail(), run.shown())
+    left = sorted(path.name for path in newest(cwd / "runs").glob("weights/*"))
+    if left:
+        raise Failed(f"--skip saved {', '.join(left)}")
+    if found["kept"]:
+        raise Failed(f"after the step of iteration {found['kept'][0]} its gradients are still there")
+    if found["groups"] != _GROUPS:
+        raise Failed(f"the optimizer's groups (dimensions, decay) are {found['groups']}, v6.0's {_GROUPS}")
+    with open(session.tree / "data" / "hyps" / "hyp.scratch.yaml", encoding="utf-8") as file:
+        expected = _steps(yaml.safe_load(file), epochs=3)
+    ours = [step["iteration"] for step in found["steps"]]
+    if ours != list(expected):
+        raise Failed(f"the optimizer stepped after iterations {_some(ours)}, v6.0 does after {_some(list(expected))}")
+    for step in found["steps"]:
+        for number, (mine, theirs) in enumerate(zip(step["groups"], expected[step["iteration"]])):
+            if any(abs(a - b) > 1e-9 + 1e-6 * abs(b) for a, b in zip(mine, theirs)):
+                what = f"iteration {step['iteration']}, parameter group {number}: rate and momentum are {mine}"
+                raise Failed(f"{what}, v6.0's {list(theirs)}")
+    return Finding(f"{len(ours)} steps in {_ITERATIONS} iterations, rates and momentum as v6.0's")
+
+
+def _steps(hyp: dict[str, Any], epochs: int) -> dict[int, list[tuple[float, float]]]:
+    """Iteration -> rate and momentum of each parameter group, where v6.0 steps (train.py, the loop)."""
+    steps, last = {}, -1
+    for iteration in range(_ITERATIONS):
+        done = iteration / _WARM
+        epoch = min(iteration // IMAGES, epochs - 1)
+        rate = hyp["lr0"] * ((1 - math.cos(epoch * math.pi / epochs)) / 2 * (hyp["lrf"] - 1) + 1)
+        momentum = hyp["warmup_momentum"] + done * (hyp["momentum"] - hyp["warmup_momentum"])
+        if iteration - last >= max(1, round(1 + done * (_NOMINAL - 1))):
+            bias = hyp["warmup_bias_lr"] + done * (rate - hyp["warmup_bias_lr"])
+            steps[iteration] = [(done * rate, momentum), (done * rate, momentum), (bias, momentum)]
+            last = iteration
+    return steps
+
+
+def _some(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers[:40])) + (", …" if len(numbers) > 40 else "")
+
+
+@check("full", "anchors that do not fit are replaced, and those in the wrong order turned round")
+def anchors(session: Session) -> Finding:
+    cwd = session.children.folder("anchors")
+    found = session.driver("anchors.py", session.device.name, session.copy_data(cwd), cwd=cwd)
+    for card in session.target.emulated:  # what one of the vendor's cards has, another may not have
+        if session.device.kind == "emulated" and card != session.device.profile:
+            env = {"PORTER_EMULATED_PROFILE": card}
+            session.driver("anchors.py", session.device.name, session.copy_data(cwd), cwd=cwd, env=env)
+    for case, layers in found.items():
+        areas = [sum(w * h for w, h in layer) for layer in layers]
+        if areas != sorted(areas):
+            raise Failed(f"{case} anchors stay in the wrong order: areas {', '.join(f'{a:.0f}' for a in areas)}")
+    largest = max(max(size) for layer in found["useless"] for size in layer)
+    if largest > 96:
+        raise Failed(f"anchors of up to {largest:.0f} pixels stay, for pictures of 96")
+    return Finding(f"AutoAnchor's largest is {largest:.0f} pixels, for pictures of 96")
+
+
+@check("full", "non-maximum suppression keeps the boxes that its definition keeps, the surest first")
+def boxes(session: Session) -> Finding:
+    found = session.driver("boxes.py", session.device.name, cwd=session.children.folder("boxes"))
+    for number, (mine, theirs) in enumerate(zip(found["found"], found["defined"])):
+        if len(mine) != len(theirs):
+            raise Failed(f"picture {number}: {len(mine)} boxes, by definition {len(theirs)}")
+        for place, (a, b) in enumerate(zip(mine, theirs)):
+            if a[5] != b[5] or any(abs(x - y) > 1e-3 for x, y in zip(a[:5], b[:5])):
+                raise Failed(f"picture {number}: box {place} is {a}, by definition {b}")
+    return Finding(f"{sum(map(len, found['found']))} boxes of 600, in their order")
+
+
+@check("full", "a process that dies while it saves leaves checkpoints that are whole")
+def save(session: Session) -> Finding:
+    cwd = session.children.folder("save")
+    out = cwd / "deaths.json"
+    words = [*NANO, "--data", session.copy_data(cwd), "--project", "runs", "--epochs", 1, "--noval"]
+    words += ["--device", session.device.name]
+    run = well(session.run(DRIVERS / "deaths.py", session.tree, out, "--", *words, cwd=cwd))
+    deaths = json.loads(out.read_text())
+    for death in deaths:
+        for name, what in death["broken"].items():
+            raise Failed(f"killed while it saved, it left a broken {name}: {what}", run.tail(), run.shown())
+    if not any(death["present"] for death in deaths):
+        raise Failed("no checkpoint was there at any death: nothing was tried")
+    return Finding(f"{len(deaths)} deaths")
+
+
+@check("full", "downloads: of this release, whole or not at all, without a shell, unpacked inside their folder")
+def downloads(session: Session) -> Finding:
+    cases = session.driver("downloads.py", cwd=session.children.folder("downloads"), device="cpu")
+    asked = cases.pop("weights")
+    wanted = "https://github.com/ultralytics/yolov5/releases/download/v6.0/yolov5n.pt"
+    if set(asked) != {wanted}:
+        raise Failed(f"for the weights of yolov5n it asks {', '.join(asked) or 'nobody'}")
+    for name, case in cases.items():
+        if case["outside"]:
+            raise Failed(f"{name}: it wrote {case['outside'][0]}, outside its folder")
+        if name == "honest" and (case["error"] or len(case["files"]) != 2):
+            raise Failed(f"an honest archive is not unpacked: {case['error'] or case['files']}")
+        if "ran" in case["files"]:
+            raise Failed("a part of a URL ran as a command")
+        if name in ("cut", "missing") and (case["error"] is None or case["files"]):
+            raise Failed(f"{name}: a file that did not come leaves {case['files']}, {case['error']}")
+        if name.startswith("tar ") and case["error"] is None:
+            raise Failed(f"{name}: it is unpacked")
+    return Finding(f"{len(cases)} archives from a server")
+
+
+# torch's own; 1.9 says the first in every forward pass
+_KNOWN = ("Named tensors and all their associated APIs",)
+
+
+@check("smoke", "no line of the tree makes torch or NumPy warn while it trains and validates on the cpu")
+def warnings(session: Session) -> Finding:
+    run = session.trained("cpu").run
+    found = re.findall(r"(?m)\S+\.py:\d+: (\w*Warning): (.*)$", run.err)
+    new = [f"{kind}: {what}" for kind, what in found if not what.startswith(_KNOWN)]
+    if new:
+        raise Failed(new[0], "\n".join(new), run.shown())
+    return Finding(f"none in {2 * PER_EPOCH} iterations")

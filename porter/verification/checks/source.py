@@ -1,0 +1,151 @@
+"""Of the tree as it lies there: what it is, that its modules import, that the device answers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+from porter.commands.status import APPLIED, status
+from porter.errors import CheckFailed
+from porter.lifecycle import audit as places
+from porter.lifecycle.audit.place import ALLOWED, ROUTED
+from porter.memory import Memory
+from porter.verification.plan import Failed, Finding, check
+from porter.verification.session import DRIVERS, Session
+
+# what a training, a validation or a detection does not import unless it is asked for by name, and which needs
+# TensorFlow, Flask or Weights & Biases
+_OTHER = ("models/tf.py", "utils/flask_rest_api/", "utils/aws/", "utils/loggers/wandb/log", "utils/loggers/wandb/sweep")
+_PYTHON = "Python"
+
+
+@check("static", "the tree is what upstream.lock and the patches make of the pin, and every file of it is Python")
+def tree(session: Session) -> Finding:
+    found = status(session.project, session.tree)
+    changed = [patch for patch in found.patches if patch.state != APPLIED]
+    wrong = [f"{patch.stack}/{patch.number:04d} is {patch.state}" for patch in changed]
+    wrong += [f"{len(found.commits)} commits are no patch's"] if found.commits else []
+    wrong += [f"{change.path} is changed" for change in found.changes]
+    wrong += [f"it holds no stack for {session.target.name}"] if session.target.name not in found.targets else []
+    # what decides besides the bytes: this Python, and what it was told to make of warnings
+    memory = Memory.shared("python", [sys.version.encode(), repr(sys.warnoptions).encode()])
+    for path in sorted(session.tree.rglob("*.py")):
+        complaint = _complaint(path.read_bytes(), memory)
+        wrong += [f"{path.relative_to(session.tree)}:{complaint}"] if complaint else []
+    memory.save()
+    if wrong:
+        raise Failed("; ".join(wrong))
+    lacks = f", without {len(found.missing)} files that its source had not" if found.missing else ""
+    return Finding(f"{len(found.patches)} patches as they are locked{lacks}", figures={"head": found.head})
+
+
+def _complaint(source: bytes, memory: Memory) -> str:
+    """Line and reason why a file is no Python; empty if it is, which is remembered."""
+    key = hashlib.sha256(source).hexdigest()
+    if memory.get(key) == _PYTHON:
+        return ""
+    try:
+        compile(source, "<file>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:  # ValueError: a NUL byte, before Python 3.12
+        return f"{getattr(error, 'lineno', 1)}: {getattr(error, 'msg', error)}"
+    memory.put(key, _PYTHON)
+    return ""
+
+
+@check("static", "every place in the tree's Python that names a device is routed through the accelerator or allowed")
+def audit(session: Session) -> Finding:
+    try:
+        found = places.audit(session.project, session.tree)
+    except CheckFailed as error:
+        raise Failed(error.what) from error
+    if found.failed:
+        lines = found.lines()
+        more = f"; and {len(lines) - 5} more, see porter audit" if len(lines) > 5 else ""
+        raise Failed("; ".join(lines[:5]) + more)
+    counts = {state: sum(place.state == state for place in found.places) for state in (ROUTED, ALLOWED)}
+    return Finding(f"{counts[ROUTED]} places through the accelerator, {counts[ALLOWED]} allowed", figures=counts)
+
+
+@check(
+    "smoke",
+    "every module imports without torchvision and setuptools, asks no network for anything, and nothing is installed",
+    name="import",
+)
+def imports(session: Session) -> Finding:
+    names = [module(path) for path in modules(session.tree)]
+    cwd = session.children.folder("import")
+    run = session.run(DRIVERS / "modules.py", session.tree, *names, cwd=cwd)
+    if run.forbidden:
+        raise Failed(f"importing it tried: {run.forbidden[0]}", run.tail(), run.shown())
+    if run.status != 0:
+        raise Failed(f"it {run.ending}", run.tail(), run.shown())
+    failed = json.loads(run.out.splitlines()[-1])
+    if failed:
+        name, why = next(iter(failed.items()))
+        raise Failed(f"{name} does not import: {why}", run.tail(), run.shown())
+    left = list(cwd.iterdir())
+    if left:
+        raise Failed(f"importing it left {left[0].name} in the current folder")
+    return Finding(f"{len(names)} modules")
+
+
+def modules(tree: Path) -> list[Path]:
+    """The tree's modules that a training, a validation or a detection may import, relative to it."""
+    found = [*tree.glob("*.py"), *tree.glob("models/*.py"), *tree.glob("utils/**/*.py")]
+    relative = sorted(path.relative_to(tree) for path in found)
+    return [path for path in relative if not path.as_posix().startswith(_OTHER)]
+
+
+def module(path: Path) -> str:
+    """A module's name from its path."""
+    parts = path.with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@check("smoke", "each card answers, takes pictures, computes a Linear layer and its gradients; no plugin is said so")
+def probe(session: Session) -> Finding:
+    name = session.device.name
+    found = session.driver("probe.py", name, cwd=session.children.folder("probe"))
+    if set(found["kinds"]) != {name}:
+        raise Failed(f"results lie on {', '.join(found['kinds'])}, not on {name}")
+    exact = session.device.kind != "hardware"
+    if not (found["equal"] if exact else found["error"] < 1e-2):  # cards compute float32 products in less
+        raise Failed(f"the results are {found['error']:g} away from the cpu's")
+    if session.device.kind == "emulated" and "EMULATED" not in found["names"][0]:
+        raise Failed(f"an emulated device calls itself {found['names'][0]}")
+    if session.device.kind == "emulated" and found["seeded"] != 7:
+        raise Failed(f"the device's random numbers begin with {found['seeded']}, not with the seed")
+    for card in session.target.emulated:
+        if session.device.kind == "emulated" and card != session.device.profile:
+            cwd = session.children.folder(f"probe-{card}")
+            session.driver("probe.py", name, cwd=cwd, env={"PORTER_EMULATED_PROFILE": card})
+    _older(session)
+    refused = _refusal(session)
+    return Finding(f"{found['names'][0]}, {found['count']} in all{refused}", figures=found)
+
+
+def _older(session: Session) -> None:
+    """The vendor's builds of older torches have their functions elsewhere; shown where the device is emulated."""
+    name = session.target.name
+    if session.device.kind != "emulated" or f"torch.is_{name}_available()" not in session.target.probe:
+        return
+    found = session.driver("older.py", name, cwd=session.children.folder("older"))
+    if found["refused"] or found["count"] != found["expected"]:
+        raise Failed(f"with the surface of the vendor's older builds: {found['refused'] or found['count']}")
+
+
+def _refusal(session: Session) -> str:
+    """Without the plugin, or a device of torch's own, --device has to end in one line; shown where it is not there."""
+    target, facts = session.target, session.device.facts
+    if facts.get("available") if target.plugin.in_tree else facts.get("plugin"):
+        return ""
+    cwd = session.children.folder("no-plugin")
+    run = session.children.run(session.tree / "train.py", "--device", target.name, cwd=cwd)
+    begin = f"--device {target.name}: "
+    lines = [row for row in run.err.splitlines() if row.startswith(begin) and target.plugin.module in row]
+    if run.status == 0 or "Traceback" in run.text or len(lines) != 1:
+        lacking = "a device" if target.plugin.in_tree else target.plugin.module
+        raise Failed(f"without {lacking}, --device {target.name} does not end in one line", run.tail(), run.shown())
+    return f"; without {'a device' if target.plugin.in_tree else 'the plugin'} it says so"

@@ -1,0 +1,113 @@
+"""What was proved, for people (a line a check) and for programs (a record, of which porter.reports makes a page)."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from porter.records import heading
+
+PASSED, FAILED, NOT_SHOWN = "passed", "failed", "not shown"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a check ended.
+
+    Attributes:
+        check: its name.
+        proves: what it is to prove.
+        state: ``passed``, ``failed`` or ``not shown``.
+        said: one line: what was found, or why not.
+        seconds: how long it took, what it shares with others included where it came first.
+        log: the end of what the failing program printed.
+        command: what it was.
+        repeat: the porter command that makes this check alone.
+        figures: for programs, plain data.
+    """
+
+    check: str
+    proves: str
+    state: str
+    said: str
+    seconds: float
+    log: str = ""
+    command: str = ""
+    repeat: str = ""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole verification.
+
+    Attributes:
+        target, tree, device, data: what was checked, on what, with what, each in words.
+        emulated: whether the device was an emulated one.
+        level: ``static``, ``smoke`` or ``full``.
+        outcomes: in the order of the checks.
+        seconds: all in all.
+        date: when it ended.
+    """
+
+    target: str
+    tree: str
+    device: str
+    data: str
+    emulated: bool
+    level: str
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+    date: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+
+    @property
+    def failed(self) -> list[Outcome]:
+        """What failed."""
+        return [outcome for outcome in self.outcomes if outcome.state == FAILED]
+
+    @property
+    def summary(self) -> str:
+        """The last line."""
+        counts = {state: sum(o.state == state for o in self.outcomes) for state in (PASSED, FAILED, NOT_SHOWN)}
+        parts = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+        return f"{self.target}: {parts} in {self.seconds:.0f} s on {self.device}"
+
+    def record(self) -> dict[str, Any]:
+        """The same as plain data, for JSON."""
+        return {
+            **heading("verify"),
+            "target": self.target,
+            "tree": self.tree,
+            "device": self.device,
+            "emulated": self.emulated,
+            "data": self.data,
+            "level": self.level,
+            "seconds": round(self.seconds, 2),
+            "machine": platform.platform(),
+            "date": self.date,
+            "checks": [
+                {
+                    "check": o.check,
+                    "proves": o.proves,
+                    "state": o.state,
+                    "said": o.said,
+                    "seconds": round(o.seconds, 2),
+                    "log": o.log,
+                    "command": o.command,
+                    "repeat": o.repeat,
+                    "figures": dict(o.figures),
+                }
+                for o in self.outcomes
+            ],
+        }
+
+    def json(self) -> str:
+        """The record as JSON, a check's figures in a line: there are many of them, and few look at them."""
+        record = self.record()
+        checks = [json.dumps(each, ensure_ascii=False) for each in record.pop("checks")]
+        head = json.dumps(record, indent=2, ensure_ascii=False)[: -len("\n}")]
+        return f'{head},\n  "checks": [\n    ' + ",\n    ".join(checks) + "\n  ]\n}\n"

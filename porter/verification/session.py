@@ -1,0 +1,242 @@
+"""One verification of one tree: its children, its data, and what several checks look at, done once."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from porter.progress import Progress
+from porter.project import Project
+from porter.target import Target
+from porter.verification.child import Children, Run
+from porter.verification.device import Device
+from porter.verification.plan import Failed
+
+if TYPE_CHECKING:
+    from porter.verification.data import Pictures
+
+DRIVERS = Path(__file__).resolve().parent / "drivers"
+IMAGES, BATCH = 40, 4  # of the smoke data; a batch
+PER_EPOCH = IMAGES // BATCH  # iterations
+# yolov5n at 96 pixels from nothing: an epoch takes a second or two on one core.  --sync-bn in a single process does
+# nothing but keep v6.0 from tracing a graph for TensorBoard, which takes seconds.
+NANO = ("--weights", "", "--cfg", "yolov5n.yaml", "--batch-size", BATCH, "--img", 96, "--workers", 0, "--sync-bn")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What drivers/record.py wrote of a training, and the folder that train.py filled."""
+
+    run: Run
+    folder: Path
+    found: Mapping[str, Any]
+
+    @property
+    def last(self) -> Path:
+        """The last checkpoint."""
+        return self.folder / "weights" / "last.pt"
+
+    @property
+    def unstripped(self) -> Path:
+        """A checkpoint with all that a training that goes on needs."""
+        return self.folder / "weights" / "epoch1.pt"
+
+    @property
+    def best(self) -> Path:
+        """The best checkpoint."""
+        return self.folder / "weights" / "best.pt"
+
+
+class Session:
+    """What the checks of one run share.
+
+    Attributes:
+        tree: the folder that is checked.
+        target: whose stack it holds.
+        device: what it is checked on.
+        children: starts every program.
+        root: this run's own folder.
+        data: the kind of smoke data, see :mod:`porter.verification.data`.
+        progress: hears of a download.
+        model: a checkpoint that sees something, if the person named one.
+        whole: the session of the tree that this one is a variant of, if it is one: what checks begin with is its.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        tree: Path,
+        target: Target,
+        device: Device,
+        children: Children,
+        root: Path,
+        data: str = "scenes",
+        progress: Progress | None = None,
+        whole: Session | None = None,
+        model: Path | None = None,
+    ) -> None:
+        self.project, self.tree, self.target, self.device = project, tree, target, device
+        self.children, self.root, self._data = children, root, data
+        self.progress, self.whole, self.model = progress or Progress(), whole or self, model
+        self._lock = Lock()
+        self._done: dict[str, Future[Any]] = {}
+
+    # -- what is done once ---------------------------------------------------------------------------
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """What ``make`` returns, or raises: done by whoever asks first, the others wait."""
+        with self._lock:
+            future = self._done.get(name)
+            mine = future is None
+            if future is None:
+                future = self._done[name] = Future()
+        if mine:
+            try:
+                future.set_result(make())
+            except BaseException as error:
+                future.set_exception(error)
+        return future.result()
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """The smoke data, made before any check begins."""
+        if self.whole is not self:
+            return self.whole.pictures
+        from porter.verification.data import pictures  # brings all that downloads; nothing static needs it
+
+        return pictures(self._data, IMAGES, self.root / "pictures", self.tree, self.progress)
+
+    @property
+    def data(self) -> Path:
+        """The folder of the smoke data."""
+        return self.pictures.path
+
+    # -- programs ------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        *words: object,
+        cwd: Path,
+        device: str | None = None,
+        env: Mapping[str, str] | None = None,
+        limit: float | None = None,
+    ) -> Run:
+        """``python WORDS`` with the device's environment, unless it is for the cpu."""
+        own = self.device.environment if (device or self.device.name) != "cpu" else {}
+        return self.children.run(*words, cwd=cwd, env={**own, **self.rooted, **(env or {})}, limit=limit)
+
+    @property
+    def rooted(self) -> dict[str, str]:
+        """Tells the emulated device which lines of Python are the tree's."""
+        return {"PORTER_EMULATED_ROOT": str(self.tree)}
+
+    def script(
+        self, name: str, *words: object, cwd: Path, device: str | None = None, env: Mapping[str, str] | None = None
+    ) -> Run:
+        """``python TREE/NAME WORDS --device DEVICE``, which has to end well."""
+        device = device or self.device.name
+        return well(self.run(self.tree / name, *words, "--device", device, cwd=cwd, device=device, env=env))
+
+    def driver(
+        self, name: str, *words: object, cwd: Path, device: str | None = None, env: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """The JSON that one of our drivers printed in the tree."""
+        run = well(self.run(DRIVERS / name, self.tree, *words, cwd=cwd, device=device, env=env))
+        found: dict[str, Any] = json.loads(run.out.splitlines()[-1])
+        return found
+
+    def copy_data(self, cwd: Path, data: Path | None = None) -> Path:
+        """A copy of the data for one run (v6.0 writes caches beside the labels); returns its data.yaml."""
+        own, data = cwd / "data", data or self.data
+        if not own.exists():
+            shutil.copytree(data, own)
+            text = (data / "data.yaml").read_text()
+            (own / "data.yaml").write_text(re.sub(r"(?m)^path:.*$", lambda _: f"path: {json.dumps(str(own))}", text))
+        return own / "data.yaml"
+
+    def record(
+        self,
+        name: str,
+        *words: object,
+        device: str | None = None,
+        kill_at: int | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        script: str = "",
+    ) -> Record:
+        """A recorded training from nothing (see drivers/record.py) on a device, made anew each time."""
+        device = device or self.device.name
+        cwd = cwd or self.children.folder(name)
+        out = cwd / f"record-{name}.json"
+        driver = [DRIVERS / "record.py", self.tree, out, *([] if kill_at is None else [kill_at]), "--"]
+        words = tuple(words) if "--resume" in words else (*NANO, "--data", self.copy_data(cwd), *words)
+        words = (
+            (*words, "--device", device) if "--resume" in words else (*words, "--project", "runs", "--device", device)
+        )
+        run = self.run(*driver, *words, cwd=cwd, device=device, env=env)
+        if kill_at is None:
+            well(run)
+        elif run.status != -9:
+            raise Failed(f"train.py {run.ending} before iteration {kill_at}", run.tail(), run.shown())
+        if not out.exists():
+            raise Failed("train.py wrote no record", run.tail(), run.shown())
+        return Record(run, newest(cwd / "runs"), json.loads(out.read_text()))
+
+    # -- trainings that several checks look at -------------------------------------------------------
+
+    def trained(self, device: str | None = None) -> Record:
+        """Two epochs from nothing on a device, recorded."""
+        device = device or self.device.name
+        found: Record = self.once(
+            f"trained {device}",
+            lambda: self.record(f"recorded-{device}", "--epochs", 2, "--save-period", 1, device=device),
+        )
+        return found
+
+    @property
+    def weights(self) -> Path:
+        """A checkpoint for checks to begin with, trained on the cpu."""
+        return self.whole.trained("cpu").best
+
+    def plain(self) -> Record:
+        """An epoch from nothing on the device as a person runs it, with the metric collector's files asked for."""
+
+        def make() -> Record:
+            cwd = self.children.folder("train")
+            env = {"BENCHMARK_LOG": str(cwd / "benchmark.log"), "AVG_LOG": str(cwd / "accuracy.log")}
+            (cwd / ".git").mkdir()  # v6.0 asks for updates where it believes to be in a clone
+            words = (*NANO, "--epochs", 1, "--data", self.copy_data(cwd), "--project", "runs", "--optimizer", "SGD")
+            run = self.script("train.py", *words, cwd=cwd, env=env)
+            return Record(run, newest(cwd / "runs"), {})
+
+        found: Record = self.once("plain", make)
+        return found
+
+
+def well(run: Run) -> Run:
+    """A run that ended well.
+
+    Raises:
+        Failed: it did not, a thread died in it (v6.0 draws in threads), or it tried what is forbidden.
+    """
+    if run.forbidden:
+        raise Failed(f"it tried: {run.forbidden[0]}", run.tail(), run.shown())
+    if run.status != 0:
+        raise Failed(f"it {run.ending}{run.reason}", run.tail(), run.shown())
+    if "Traceback (most recent call last)" in run.text:
+        raise Failed("something in it died, although it ended with status 0", run.tail(), run.shown())
+    return run
+
+
+def newest(folder: Path) -> Path:
+    """The last of exp, exp2, exp3, … in ``folder`` (or ``exp``, which then is not there)."""
+    found = sorted(folder.glob("exp*"), key=lambda path: int(path.name[3:] or 1))
+    return found[-1] if found else folder / "exp"

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from porter import child
+from porter.child import started
+
+# sends itself a signal the moment a child runs, while subprocess.Popen has not told anybody of it
+_HIT_WHILE_STARTING = """
+import os, signal, subprocess, sys
+from porter import git, signals
+from porter.child import started
+from porter.errors import SurroundingsFailed
+
+signals.install()
+
+def look(frame, event, argument):
+    if event == "return" and frame.f_code.co_name == "_execute_child":
+        sys.setprofile(None)
+        os.kill(os.getpid(), int(sys.argv[1]))
+
+sys.setprofile(look)
+words = ["-c", "alias.go=!" + sys.argv[2], "go"]
+try:
+    {call}
+finally:
+    print("left", flush=True)
+"""
+CALLS = {
+    "run": "git.run(*words)",
+    "held": "git.run(*words, hold=2)",
+    "follow": "git.follow(*words, line=print, silence=60)",
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
+@pytest.mark.parametrize("call", CALLS)
+def test_a_child_hit_while_it_is_started_is_ended_too(tmp_path: Path, call: str, number: signal.Signals) -> None:
+    """Otherwise it would go on writing into a folder that its porter has removed, or unlocked."""
+    trace, program = tmp_path / "trace", _HIT_WHILE_STARTING.replace("{call}", CALLS[call])
+    # the child of a child, as git's own helpers are
+    shell = f"for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do sleep 0.1; echo here >>{trace}; done"
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(int(number)), shell], stdout=subprocess.PIPE, check=False, timeout=60
+    )
+    assert (done.stdout, done.returncode != 0) == (b"left\n", True)
+    lines = trace.read_text() if trace.exists() else ""
+    assert time.monotonic() - begun < 10
+    time.sleep(0.5)
+    assert (trace.read_text() if trace.exists() else "") == lines
+
+
+@pytest.mark.parametrize("session", [False, True])
+def test_a_child_that_does_not_listen_is_killed(tmp_path: Path, session: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "_PATIENCE", 0.5)
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    )
+    begun = time.monotonic()
+    with (
+        pytest.raises(ZeroDivisionError),
+        started([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=session) as process,
+    ):
+        assert process.stdout is not None and process.stdout.readline() == b"deaf\n"
+        _ = 1 / 0
+    assert process.returncode == -signal.SIGKILL
+    assert time.monotonic() - begun < 20
+
+
+def test_a_child_is_waited_for_and_its_pipes_are_closed() -> None:
+    with started(["sh", "-c", "exit 3"], stdout=subprocess.PIPE) as process:
+        pass
+    assert process.returncode == 3
+    assert process.stdout is not None and process.stdout.closed
+    with pytest.raises(FileNotFoundError), started(["/not/there"]):
+        pass

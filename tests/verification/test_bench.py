@@ -1,0 +1,80 @@
+"""One check of one tree, however it ends."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from stacks import CHECKOUT
+
+from porter.errors import SurroundingsFailed
+from porter.project import Project
+from porter.target import Target
+from porter.verification.bench import BROKE, attempt
+from porter.verification.child import Children, Stopped
+from porter.verification.device import Device
+from porter.verification.plan import Check, Failed, Finding, NotShown, showing
+from porter.verification.report import FAILED, NOT_SHOWN, PASSED
+from porter.verification.session import Session
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    project = Project(CHECKOUT)
+    children = Children(tmp_path, sys.executable, 1, 10)
+    return Session(
+        project, tmp_path, Target.load(project.patches / "mlu"), Device("cpu", "cpu", ""), children, tmp_path
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "said"),
+    [
+        (Failed("a tensor is lost", "its log"), FAILED, "a tensor is lost"),
+        (NotShown("no device"), NOT_SHOWN, "no device"),
+        (Stopped(), NOT_SHOWN, "given up"),
+        (KeyError("batch_time_avg"), FAILED, f"{BROKE}: KeyError: 'batch_time_avg'"),
+    ],
+)
+def test_how_it_ends(session: Session, error: Exception, state: str, said: str) -> None:
+    def make(session: Session) -> Finding:
+        raise error
+
+    outcome = attempt(session, Check("x", "full", "that x", make), "again")
+    assert (outcome.state, outcome.said, outcome.repeat) == (state, said, "again")
+    if said.startswith(BROKE):
+        assert "raise error" in outcome.log
+
+
+def test_it_passes(session: Session) -> None:
+    outcome = attempt(session, Check("x", "full", "that x", lambda _: Finding("3 of 3", {"a": 1})), "")
+    assert (outcome.state, outcome.said, outcome.figures) == (PASSED, "3 of 3", {"a": 1})
+
+
+@pytest.mark.parametrize("error", [Failed("too slow"), NotShown("no device")])
+def test_a_check_that_does_not_pass_has_figures_too(session: Session, error: Exception) -> None:
+    def make(session: Session) -> Finding:
+        with showing({"losses": [1.0], "more": 2}):
+            raise error
+
+    assert attempt(session, Check("x", "full", "that x", make), "").figures == {"losses": [1.0], "more": 2}
+
+
+def test_surroundings_that_fail_end_everything(session: Session, tmp_path: Path) -> None:
+    def make(session: Session) -> Finding:
+        raise SurroundingsFailed("the disk is full")
+
+    with pytest.raises(SurroundingsFailed):
+        attempt(session, Check("x", "full", "that x", make), "")
+    with pytest.raises(Stopped):
+        session.children.run("-c", "", cwd=tmp_path)
+
+
+def test_folders_of_a_part_are_its_own(tmp_path: Path) -> None:
+    children = Children(tmp_path, sys.executable, 1, 10)
+    part = children.part("tree")
+    assert part.folder("x").parent == part.runs != children.runs
+    part.stop()
+    with pytest.raises(Stopped):
+        children.run("-c", "", cwd=tmp_path)
