@@ -249,7 +249,7 @@ class History:
                 return ""
             name = rev.replace(DEFAULT, _HEAD_REF, 1) if re.match(rf"{DEFAULT}(?![\w/-])", rev) else rev
             # git warns, and takes the branch, where a tag has a branch's name: the tag is the one that stays
-            for prefix in ("refs/tags/", ""):
+            for prefix in ("",) if re.fullmatch("[0-9a-f]{40}", name) else ("refs/tags/", ""):
                 out = self.repository.run(
                     "rev-parse", "--verify", "--quiet", f"{prefix}{name}^{{commit}}", status=(0, 1)
                 )

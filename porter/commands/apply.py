@@ -166,11 +166,8 @@ def _make(
     return Applied("made", place, stack, build, snapshot.missing)
 
 
-def lay(place: Path, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build, borrow: Path | None = None) -> None:
+def lay(place: Path, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build) -> None:
     """Make a tree where there is nothing, or an empty folder.
-
-    Args:
-        borrow: a folder of git objects that has the snapshot's, for a tree that does not outlive it.
 
     Raises:
         Taken: something is there by now.
@@ -178,7 +175,7 @@ def lay(place: Path, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build,
     """
     with aside(place) as folder:
         try:
-            fill(folder, lock, stack, snapshot, build, borrow)
+            fill(folder, lock, stack, snapshot, build)
         except GitFailed as error:
             raise SurroundingsFailed(f"cannot make {place}", error.stderr, room(place.parent)) from error
         except OSError as error:
@@ -187,11 +184,8 @@ def lay(place: Path, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build,
             folder.finish()
 
 
-def fill(folder: Aside, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build, borrow: Path | None = None) -> None:
+def fill(folder: Aside, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build) -> None:
     """Make a tree's repository and its files in a folder aside.
-
-    Args:
-        borrow: see :func:`lay`.
 
     Raises:
         GitFailed, OSError: there is no room, or the folder cannot be written.
@@ -201,10 +195,7 @@ def fill(folder: Aside, lock: Lock, stack: Stack, snapshot: Snapshot, build: Bui
     if snapshot.shallow:
         (inside / "shallow").write_text(f"{snapshot.base}\n")
     repository = Repository(folder.path)
-    if borrow:
-        git.lend(inside, borrow)
-    theirs = () if borrow else snapshot.objects.values()
-    repository.write(objects.pack([*theirs, *build.objects.values()]))
+    repository.write(objects.pack([*snapshot.objects.values(), *build.objects.values()]))
     refs = [("heads/master", snapshot.base), (f"heads/{stack.branch}", build.tip)]
     if not snapshot.partial and lock.pin.tagged:
         refs.append((f"tags/{lock.pin.tag}", snapshot.base))

@@ -71,12 +71,8 @@ def verify(
     progress: Progress,
     begun: Callable[[str], None],
     ended: Callable[[Outcome], None],
-    make: Callable[[], Path] | None = None,
 ) -> Report:
     """Make the checks; ``begun`` gets the first lines, ``ended`` each outcome as it comes.
-
-    Args:
-        make: gives a tree that was made aside, where none is named; by default one is made as `porter apply` does.
 
     Raises:
         WrongUsage: no such target, check, tree or interpreter.
@@ -94,7 +90,7 @@ def verify(
         hint = f"porter weights inspect {request.weights} says what it is."
         raise WrongUsage(f"{request.weights} is no YOLOv5 checkpoint", hint=hint)
     with workplace(request, progress) as root:
-        tree = request.tree or (make() if make else _make(project, target, root, progress))
+        tree = request.tree or _make(project, target, root, progress)
         device = _device(request, target, checks)
         begun(f"{target.name}: {tree if request.tree else 'a tree made aside'}, on {device.says}")
         jobs = request.jobs or min(4, os.cpu_count() or 1)

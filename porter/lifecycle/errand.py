@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from porter import signals
-from porter.aside import temporary
 from porter.cache import Cache
-from porter.commands.apply import agree, lay
-from porter.commands.verify import Request, verify
+from porter.commands.apply import agree
 from porter.errors import CheckFailed, WrongUsage
 from porter.history import History
-from porter.lifecycle import explain, goal, rewrite
+from porter.lifecycle import audit, explain, goal, rewrite
+from porter.lifecycle.audit import allowed
 from porter.lifecycle.desk import Desk, Sheet
 from porter.lifecycle.goal import Goal
 from porter.lifecycle.journal import Journal, Resolution, Store
@@ -29,13 +27,11 @@ from porter.project import Project
 from porter.render import canonical
 from porter.snapshot import Extent
 from porter.stack import COMMON, Build, Stack, available, load_parts
-from porter.threads import pool
-from porter.verification import report as verified
-from porter.verification.report import Outcome
+from porter.verification import static
+from porter.verification.plan import Failed
+from porter.verification.report import FAILED, PASSED, Outcome
 
 _ANCESTOR = "before the patch"
-# What upstream has that no patch ports yet (audit) is new at every move; nobody could move if it stood in the way.
-_MUST = ("tree",)
 _REDO = "porter bump --redo PATCH goes back to a patch, --abort gives the bump up. patches/ is as it was."
 
 
@@ -256,40 +252,31 @@ class Errand:
                 cache.keep(extent.ref, extent.base, snapshot.objects.values(), shallow=snapshot.shallow)
 
     def _verify(self, staged: Project) -> dict[str, list[Outcome]]:
-        """Check a tree of each target.  What else fails than :data:`_MUST` is work for later, and told.
+        """Check a tree of each target, in memory, as `porter verify --level static` would in a folder.
+
+        What the audit finds is told only: upstream has places that no patch ports yet at every move, and nobody could
+        move if they stood in the way.
 
         Raises:
             CheckFailed: a tree is not what its patches make, or is no Python.
         """
-        targets = available(staged.patches)
-        self.progress.step(f"verifying {', '.join(targets)}")
-        # nobody writes in the folder any more when it goes
-        with temporary("porter-trees-") as folder, pool(len(targets), "tree") as threads:
-            # made all at once, which is git's work; looked at in turn: what trees share is looked at once
-            trees = {name: threads.submit(self._lay, staged, name, folder / name) for name in targets}
-            found = [_verified(staged, name, trees[name].result) for name in targets]
-        for target, outcomes in zip(targets, found):
-            failed = [o for o in outcomes if o.state == verified.FAILED and o.check in _MUST]
-            if failed:
-                raise CheckFailed(
-                    f"the new tree of {target} does not verify; nothing was written",
-                    "\n".join(f"{outcome.check}: {outcome.said}" for outcome in failed),
-                    _REDO,
-                )
-        return dict(zip(targets, found))
-
-    def _lay(self, staged: Project, target: str, place: Path) -> Path:
-        """A tree of a target as `porter apply` makes it, but for the objects of upstream, which it borrows.
-
-        Raises:
-            CheckFailed: the staged stack does not give what the staged lock says.
-        """
-        lock, stack = Lock.load(staged.lock_path), Stack.load(staged, [target])
+        lock, entries = Lock.load(staged.lock_path), allowed.read(staged.patches)
         snapshot = Extent(lock.pin, lock.pin.files).snapshot(self.goal.snapshot.objects)
-        build = stack.build(snapshot)
-        agree(lock, stack, build, partial=False)
-        lay(place, lock, stack, snapshot, build, borrow=self.history.repository.path / "objects")
-        return place
+        targets = available(staged.patches)
+        found = {}
+        for target in targets:
+            self.progress.step(f"verifying {target}")
+            stack = Stack.load(staged, [target])
+            build = stack.build(snapshot)
+            agree(lock, stack, build, partial=False)
+            files = audit.python(snapshot, build)
+            wrong = static.complaints(files)
+            if wrong:
+                what = f"the new tree of {target} does not verify; nothing was written"
+                raise CheckFailed(what, "\n".join(wrong), _REDO)
+            locked = Outcome("tree", static.TREE, PASSED, f"{len(build.commits)} patches as they are locked", 0.0)
+            found[target] = [locked, _audited(target, files, entries, targets)]
+        return found
 
     def _bump(self, state: str, course: Course, since: int, **more: Any) -> Bump:
         pin = self.lock.pin
@@ -316,6 +303,12 @@ class Errand:
         return Row(fate.patch.id, fate.patch.subject, fate.outcome, said)
 
 
-def _verified(staged: Project, target: str, make: Callable[[], Path]) -> list[Outcome]:
-    request = Request(target, level="static")
-    return list(verify(staged, request, Progress(), lambda line: None, lambda outcome: None, make).outcomes)
+def _audited(target: str, files: Mapping[str, bytes], entries: list[allowed.Entry], targets: Sequence[str]) -> Outcome:
+    outcome = Outcome("audit", static.AUDIT, PASSED, "", 0.0, repeat=f"porter verify --target {target} --check audit")
+    try:
+        finding = static.audited(audit.look(files, target, None, entries, targets))
+        return replace(outcome, said=finding.said, figures=finding.figures)
+    except Failed as error:
+        return replace(outcome, state=FAILED, said=error.why)
+    except CheckFailed as error:
+        return replace(outcome, state=FAILED, said=error.what)

@@ -22,7 +22,7 @@ from porter.progress import Progress
 from porter.project import Project
 from porter.snapshot import Snapshot
 from porter.sources import obtain
-from porter.stack import Stack, available, key
+from porter.stack import Build, Stack, available, key
 
 __all__ = ["Audit", "audit"]
 
@@ -59,14 +59,13 @@ def audit(
         files, name = read(tree), str(tree)
     elif targets and snapshot is not None:
         stack = Stack.load(project, targets)
-        build = stack.build(snapshot)
-        files, name = _blobs(build.files, {**snapshot.objects, **build.objects}), f"{stack.key}, made in memory"
+        files, name = python(snapshot, stack.build(snapshot)), f"{stack.key}, made in memory"
     else:
         assert snapshot is not None
         files = _blobs(snapshot.files, snapshot.objects)
     if tree is None and not targets:
         return Audit("upstream at the pin", None, (), tuple(scan(files, remembered())), upstream=True)
-    found = _of(files, name, tree, entries, available(project.patches))
+    found = look(files, name, tree, entries, available(project.patches))
     lacking = sorted(set(targets) - set(found.targets))
     if lacking:
         holds = key(found.targets) or "no stack"
@@ -74,9 +73,20 @@ def audit(
     return _beside(found, snapshot) if baseline and snapshot is not None else found
 
 
-def _of(
+def look(
     files: Mapping[str, bytes], name: str, tree: Path | None, entries: Iterable[allowed.Entry], known: Iterable[str]
 ) -> Audit:
+    """Look at Python files.
+
+    Args:
+        files: path -> content.
+        name, tree: what they are, in words, and where they lie; None for nowhere.
+        entries: the list of allowed places.
+        known: the targets that there are.
+
+    Raises:
+        CheckFailed: a file is not Python.
+    """
     places = scan(files, remembered())
     held = tuple(target for target in known if f"{ACCELERATOR_FOLDER}{target}.py" in files)
     if f"{ACCELERATOR_FOLDER}__init__.py" not in files:
@@ -89,6 +99,11 @@ def _beside(found: Audit, snapshot: Snapshot) -> Audit:
     upstream = scan(_blobs(snapshot.files, snapshot.objects), remembered())
     compared = compare(found.places, upstream)
     return Audit(found.name, found.root, found.targets, found.places, found.stale, compared)
+
+
+def python(snapshot: Snapshot, build: Build) -> dict[str, bytes]:
+    """The Python files that a stack makes of the pin: path -> content."""
+    return _blobs(build.files, {**snapshot.objects, **build.objects})
 
 
 def _blobs(files: Mapping[str, Entry], objects: Mapping[str, Object]) -> dict[str, bytes]:

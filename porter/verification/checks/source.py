@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import sys
 from pathlib import Path
 
 from porter.commands.status import APPLIED, status
 from porter.errors import CheckFailed
 from porter.lifecycle import audit as places
-from porter.lifecycle.audit.place import ALLOWED, ROUTED
-from porter.memory import Memory
+from porter.verification import static
 from porter.verification.plan import Failed, Finding, check
 from porter.verification.session import DRIVERS, Session
 
 # what a training, a validation or a detection does not import unless it is asked for by name, and which needs
 # TensorFlow, Flask or Weights & Biases
 _OTHER = ("models/tf.py", "utils/flask_rest_api/", "utils/aws/", "utils/loggers/wandb/log", "utils/loggers/wandb/sweep")
-_PYTHON = "Python"
 
 
-@check("static", "the tree is what upstream.lock and the patches make of the pin, and every file of it is Python")
+@check("static", static.TREE)
 def tree(session: Session) -> Finding:
     found = status(session.project, session.tree)
     changed = [patch for patch in found.patches if patch.state != APPLIED]
@@ -29,43 +25,21 @@ def tree(session: Session) -> Finding:
     wrong += [f"{len(found.commits)} commits are no patch's"] if found.commits else []
     wrong += [f"{change.path} is changed" for change in found.changes]
     wrong += [f"it holds no stack for {session.target.name}"] if session.target.name not in found.targets else []
-    # what decides besides the bytes: this Python, and what it was told to make of warnings
-    memory = Memory.shared("python", [sys.version.encode(), repr(sys.warnoptions).encode()])
-    for path in sorted(session.tree.rglob("*.py")):
-        complaint = _complaint(path.read_bytes(), memory)
-        wrong += [f"{path.relative_to(session.tree)}:{complaint}"] if complaint else []
-    memory.save()
+    sources = session.tree.rglob("*.py")
+    wrong += static.complaints({path.relative_to(session.tree).as_posix(): path.read_bytes() for path in sources})
     if wrong:
         raise Failed("; ".join(wrong))
     lacks = f", without {len(found.missing)} files that its source had not" if found.missing else ""
     return Finding(f"{len(found.patches)} patches as they are locked{lacks}", figures={"head": found.head})
 
 
-def _complaint(source: bytes, memory: Memory) -> str:
-    """Line and reason why a file is no Python; empty if it is, which is remembered."""
-    key = hashlib.sha256(source).hexdigest()
-    if memory.get(key) == _PYTHON:
-        return ""
-    try:
-        compile(source, "<file>", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError) as error:  # ValueError: a NUL byte, before Python 3.12
-        return f"{getattr(error, 'lineno', 1)}: {getattr(error, 'msg', error)}"
-    memory.put(key, _PYTHON)
-    return ""
-
-
-@check("static", "every place in the tree's Python that names a device is routed through the accelerator or allowed")
+@check("static", static.AUDIT)
 def audit(session: Session) -> Finding:
     try:
         found = places.audit(session.project, session.tree)
     except CheckFailed as error:
         raise Failed(error.what) from error
-    if found.failed:
-        lines = found.lines()
-        more = f"; and {len(lines) - 5} more, see porter audit" if len(lines) > 5 else ""
-        raise Failed("; ".join(lines[:5]) + more)
-    counts = {state: sum(place.state == state for place in found.places) for state in (ROUTED, ALLOWED)}
-    return Finding(f"{counts[ROUTED]} places through the accelerator, {counts[ALLOWED]} allowed", figures=counts)
+    return static.audited(found)
 
 
 @check(

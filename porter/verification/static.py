@@ -1,0 +1,55 @@
+"""What is proved of a tree by looking at its files; they may lie in a folder, or in memory only."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Mapping
+
+from porter.lifecycle.audit.place import ALLOWED, ROUTED
+from porter.lifecycle.audit.report import Audit
+from porter.memory import Memory
+from porter.verification.plan import Failed, Finding
+
+TREE = "the tree is what upstream.lock and the patches make of the pin, and every file of it is Python"
+AUDIT = "every place in the tree's Python that names a device is routed through the accelerator or allowed"
+_PYTHON = "Python"
+
+
+def complaints(files: Mapping[str, bytes]) -> list[str]:
+    """Path, line and reason of each file that is no Python; that a file is, is remembered.
+
+    Args:
+        files: path -> content.
+    """
+    # what decides besides the bytes: this Python, and what it was told to make of warnings
+    memory = Memory.shared("python", [sys.version.encode(), repr(sys.warnoptions).encode()])
+    found = [(path, _complaint(data, memory)) for path, data in sorted(files.items())]
+    memory.save()
+    return [f"{path}:{said}" for path, said in found if said]
+
+
+def _complaint(source: bytes, memory: Memory) -> str:
+    key = hashlib.sha256(source).hexdigest()
+    if memory.get(key) == _PYTHON:
+        return ""
+    try:
+        compile(source, "<file>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:  # ValueError: a NUL byte, before Python 3.12
+        return f"{getattr(error, 'lineno', 1)}: {getattr(error, 'msg', error)}"
+    memory.put(key, _PYTHON)
+    return ""
+
+
+def audited(found: Audit) -> Finding:
+    """What an audit comes to.
+
+    Raises:
+        Failed: a place is not ported, or an entry of the list of allowed ones is stale.
+    """
+    if found.failed:
+        lines = found.lines()
+        more = f"; and {len(lines) - 5} more, see porter audit" if len(lines) > 5 else ""
+        raise Failed("; ".join(lines[:5]) + more)
+    counts = {state: sum(place.state == state for place in found.places) for state in (ROUTED, ALLOWED)}
+    return Finding(f"{counts[ROUTED]} places through the accelerator, {counts[ALLOWED]} allowed", figures=counts)
