@@ -30,9 +30,10 @@ _ID = "[0-9a-f]{40}"
 _MODE = "100644|100755|120000"
 _DELETED = "deleted"
 _LONG = 100  # a key of more characters is written in another way
-# what YAML takes for text without quotes: with a slash in it, or letters around a dot, it is no number and no word
-_PLAIN_PATH = re.compile(r"\.?[A-Za-z_][\w.-]{0,60}(?:/[\w.-]+){1,4}|[A-Za-z][\w-]{0,60}\.[A-Za-z]\w{0,20}", re.ASCII)
-_PLAIN_ENTRY = re.compile(rf"(?:{_MODE}) {_ID}|(?=.*[a-df])(?!0b){_ID}|{_DELETED}")
+# What YAML takes for text without quotes: with a slash in it, or letters around a dot, it is no number and no word.
+# Compiled where a lock is written, which takes as long as reading one.
+_PLAIN_PATH = r"(?a:\.?[A-Za-z_][\w.-]{0,60}(?:/[\w.-]+){1,4}|[A-Za-z][\w-]{0,60}\.[A-Za-z]\w{0,20})"
+_PLAIN_ENTRY = rf"(?:{_MODE}) {_ID}|(?=.*[a-df])(?!0b){_ID}|{_DELETED}"
 
 
 @dataclass(frozen=True)
@@ -380,7 +381,7 @@ def _with_files(part: Mapping[str, Mapping[str, Any]], files: Mapping[str, str])
         return _yaml({name: {**fields, "files": {}} for name, fields in part.items()})
     rows = [
         f"{path}: {entry}\n"
-        if len(path) < _LONG and _PLAIN_PATH.fullmatch(path) and _PLAIN_ENTRY.fullmatch(entry)
+        if len(path) < _LONG and re.fullmatch(_PLAIN_PATH, path) and re.fullmatch(_PLAIN_ENTRY, entry)
         else _yaml({path: entry})
         for path, entry in files.items()
     ]

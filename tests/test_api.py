@@ -11,19 +11,19 @@ import pkgutil
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from commandline import commands
 from sources import git
 from stacks import CHECKOUT
 
 import porter
 from porter import api
-from porter.cli import cli
 from porter.commands import bench, prepare, train, verify
 from porter.lifecycle import export, importing, new_target
 from porter.project import Project
@@ -32,14 +32,6 @@ from porter.project import Project
 _NO_FUNCTION = {"completion"}
 # options of `porter bump` that are functions
 _VERBS = {"--continue": "bump_continue", "--skip": "bump_skip", "--redo": "bump_redo", "--abort": "bump_abort"}
-
-
-def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from commands(command, *path, name)
-        else:
-            yield (*path, name)
 
 
 def function(path: tuple[str, ...]) -> Callable[..., Any]:
@@ -62,11 +54,12 @@ def python(code: str, cwd: Path = CHECKOUT) -> str:
 
 
 def test_every_command_has_its_function() -> None:
-    found = {path for path in commands(cli) if path[0] not in _NO_FUNCTION}
+    every = {path: command for path, command in commands() if not isinstance(command, click.Group)}
+    found = {path for path in every if path[0] not in _NO_FUNCTION}
     assert len(found) > 20
     for path in found:
         assert function(path).__doc__, path
-    options = {name for parameter in cli.commands["bump"].params for name in parameter.opts}
+    options = {name for parameter in every["bump",].params for name in parameter.opts}
     assert set(_VERBS) <= options
     assert all(callable(getattr(porter, name)) for name in _VERBS.values())
 

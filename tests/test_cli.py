@@ -12,11 +12,12 @@ from pathlib import Path
 
 import click
 import pytest
+from commandline import commands
 from sources import git
 from stacks import CHECKOUT, porter
 
 import porter as package
-from porter.cli import cli, main
+from porter.cli import main
 from porter.project import Project
 
 
@@ -37,19 +38,22 @@ def test_version_and_help(tmp_path: Path) -> None:
         assert porter(command, "-h", cwd=tmp_path).returncode == 0
 
 
-def groups(command: click.Command = cli, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """The words that lead to each group of commands; none leads to porter itself."""
-    if not isinstance(command, click.Group):
-        return []
-    return [path, *(found for name, inner in command.commands.items() for found in groups(inner, (*path, name)))]
+# the words that lead to each group of commands; none leads to porter itself
+GROUPS = [(), *(path for path, command in commands() if isinstance(command, click.Group))]
 
 
-@pytest.mark.parametrize("path", groups(), ids=lambda path: " ".join(("porter", *path)))
+@pytest.mark.parametrize("path", GROUPS, ids=lambda path: " ".join(("porter", *path)))
 def test_no_summary_is_cut_at_80_columns(path: tuple[str, ...], tmp_path: Path) -> None:
     done = porter(*path, "--help", cwd=tmp_path, env={"COLUMNS": "80"})
     lines = done.stdout.splitlines()[1:]  # the first, the usage, has COMMAND [ARGS]...
     assert done.returncode == 0 and "--help" in done.stdout
     assert [line for line in lines if line.endswith("...") or len(line) > 80] == []
+
+
+def test_a_mistyped_command_is_guessed(tmp_path: Path) -> None:
+    done = porter("verfy", "--target", "mlu", cwd=tmp_path)
+    assert (done.returncode, "No such command 'verfy'. Did you mean verify?" in done.stderr) == (2, True), done.stderr
+    assert "mean" not in porter("xyzzy", cwd=tmp_path).stderr
 
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:

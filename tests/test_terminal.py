@@ -7,12 +7,13 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from commandline import commands
 from sources import git
 from stacks import CHECKOUT, porter
 
@@ -20,13 +21,6 @@ import porter as package
 from porter.cli import cli, main
 from porter.project import Project
 from porter.trace import discreet
-
-
-def commands(group: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    for name, command in group.commands.items():
-        yield (*path, name), command
-        if isinstance(command, click.Group):
-            yield from commands(command, *path, name)
 
 
 def on_a_terminal(*args: object, cwd: Path, **env: str) -> tuple[int, str]:
@@ -68,7 +62,7 @@ def said(capfd: pytest.CaptureFixture[str]) -> Said:
 
 
 def test_every_command_can_be_quiet_and_verbose() -> None:
-    found = dict(commands(cli))
+    found = dict(commands())
     assert len(found) > 25
     for path, command in [((), cli), *found.items()]:
         names = {name for parameter in command.params for name in parameter.opts}
@@ -185,7 +179,7 @@ def test_every_record_says_what_it_is(tree: Path, record: Callable[..., Any], tm
 
 def test_every_command_that_finds_something_has_a_record() -> None:
     without = {("train",), ("completion",)}
-    for path, command in commands(cli):
+    for path, command in commands():
         if not isinstance(command, click.Group) and path not in without:
             assert "--json" in {name for parameter in command.params for name in parameter.opts}, path
 

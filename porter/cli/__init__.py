@@ -1,7 +1,7 @@
 """The command line: parse, call one function, print what it found.
 
-One module a group of commands.  Nothing heavier than click is imported before a command runs: ``porter --help``
-has to be instant.
+One module a group of commands, imported when one of them is named.  Nothing heavier than click is imported before a
+command runs: ``porter --help`` has to be instant.
 """
 
 from __future__ import annotations
@@ -9,31 +9,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from porter import __version__
-from porter.cli import (
-    audit,
-    bench,
-    bump,
-    change,
-    completion,
-    data,
-    doctor,
-    drift,
-    new_target,
-    prepare,
-    report,
-    stacks,
-    train,
-    tree,
-    upstream,
-    verify,
-    weights,
-)
 from porter.cli.shared import CONTEXT, colour, loudness
 from porter.errors import PorterError
 
@@ -45,15 +27,42 @@ class _ReaderLeft(Exception):
 
 
 class _Group(click.Group):
-    """A group that lists its commands by what they are for.
+    """A group that lists its commands by what they are for, and imports one when it is asked for.
 
     It also keeps click from making a closed pipe exit code 1, which is a failed check here.
     """
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(name for commands in _COMMANDS.values() for name in commands)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        for commands in _COMMANDS.values():
+            if cmd_name in commands and cmd_name not in self.commands:
+                place, says = commands[cmd_name]
+                module, _, function = place.partition(":")
+                found = getattr(import_module(f"porter.cli.{module}"), function or cmd_name)
+                found.short_help = says
+                loudness(found)
+                self.add_command(found)
+        return self.commands.get(cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], self.list_commands(ctx), 1)
+            if not near:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {near[0]}?", error.ctx) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for heading, commands in _COMMANDS.items():
             with formatter.section(heading):
-                formatter.write_dl([(command.name or "", says) for command, says in commands.items()])
+                formatter.write_dl([(name, says) for name, (_, says) in commands.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -77,45 +86,42 @@ def cli() -> None:
     """
 
 
-_COMMANDS: dict[str, dict[click.Command, str]] = {
+# what it is for -> name -> its module, with the function's name where that is another; what it does
+_COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "A tree": {
-        tree.apply: "Make a ported tree, or port your own clone.",
-        tree.status: "What is in it: the pin, patches, your commits.",
-        tree.revert: "Back to pristine upstream.",
-        prepare.prepare: "Tree, packages, weights, data, and what to type.",
-        train.train: "Run its train.py on the card, or on several.",
+        "apply": ("tree", "Make a ported tree, or port your own clone."),
+        "status": ("tree", "What is in it: the pin, patches, your commits."),
+        "revert": ("tree", "Back to pristine upstream."),
+        "prepare": ("prepare", "Tree, packages, weights, data, and what to type."),
+        "train": ("train", "Run its train.py on the card, or on several."),
     },
     "Proof": {
-        verify.verify: "Prove that it trains, on a card or an emulated one.",
-        bench.bench: "Measure how fast it trains.",
-        audit.audit: "Find what in it names a device, ported or not.",
-        report.report: "Make one page of what verify, bench and drift found.",
+        "verify": ("verify", "Prove that it trains, on a card or an emulated one."),
+        "bench": ("bench", "Measure how fast it trains."),
+        "audit": ("audit", "Find what in it names a device, ported or not."),
+        "report": ("report", "Make one page of what verify, bench and drift found."),
     },
     "The patches": {
-        stacks.targets: "List the device families that there are stacks for.",
-        stacks.show: "Print a patch.",
-        stacks.lint: "Check them: headers, order, form, that all apply.",
-        stacks.lock: "Write what they make of the pin into the lock.",
-        change.export: "Make them what a tree's commits are.",
-        change.take: "Turn somebody else's changes into patches.",
-        new_target.new_target: "Make a stack for another device family.",
+        "targets": ("stacks", "List the device families that there are stacks for."),
+        "show": ("stacks", "Print a patch."),
+        "lint": ("stacks", "Check them: headers, order, form, that all apply."),
+        "lock": ("stacks", "Write what they make of the pin into the lock."),
+        "export": ("change", "Make them what a tree's commits are."),
+        "import": ("change:take", "Turn somebody else's changes into patches."),
+        "new-target": ("new_target:new_target", "Make a stack for another device family."),
     },
     "Upstream": {
-        upstream.upstream: "Get, show or check the pinned upstream.",
-        bump.bump: "Rebase every stack onto another upstream commit.",
-        drift.drift: "Show how far each patch carries after the pin.",
+        "upstream": ("upstream", "Get, show or check the pinned upstream."),
+        "bump": ("bump", "Rebase every stack onto another upstream commit."),
+        "drift": ("drift", "Show how far each patch carries after the pin."),
     },
     "Machine and data": {
-        doctor.doctor: "Say whether training can work here, and what to do.",
-        data.data: "Fetch, draw or check a data set.",
-        weights.weights: "Fetch a checkpoint, or look into one.",
-        completion.completion: "Print the script that makes a shell complete porter.",
+        "doctor": ("doctor", "Say whether training can work here, and what to do."),
+        "data": ("data", "Fetch, draw or check a data set."),
+        "weights": ("weights", "Fetch a checkpoint, or look into one."),
+        "completion": ("completion", "Print the script that makes a shell complete porter."),
     },
 }
-for _group in _COMMANDS.values():
-    for _command, _says in _group.items():
-        _command.short_help = _says
-        cli.add_command(_command)
 loudness(cli)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import click
+from commandline import inner
 
 from porter.cli import cli
 
@@ -73,9 +74,10 @@ def unknown(span: str) -> str:
     command: click.Command = cli
     words = shlex.split(re.sub(r"[|…]", " ", span.partition(" -- ")[0]), comments=True)[1:]
     while words and isinstance(command, click.Group) and not words[0].startswith("-"):
-        if words[0] not in command.commands:
+        known = inner(command)
+        if words[0] not in known:
             return f"there is no command {words[0]}"
-        command = command.commands[words.pop(0)]
+        command = known[words.pop(0)]
     options = {"--help", "-h", *(name for each in command.params for name in (*each.opts, *each.secondary_opts))}
     for word in words:
         name = word.partition("=")[0]

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from commandline import commands
 
 from porter.cli import cli
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
@@ -156,14 +157,9 @@ def anchors(page: Path) -> set[str]:
 
 def test_help_texts_are_sentences() -> None:
     """Each command's, and each option's."""
-    for command in every_command(cli):
+    for command in [cli, *(command for _, command in commands())]:
         assert command.help and command.help.strip(), command.name
         for option in command.params:
             if isinstance(option, click.Option):
                 said = (option.help or "").partition("  [")[0].rstrip()
                 assert said.endswith("."), f"porter {command.name} {option.opts[0]}: {said!r}"
-
-
-def every_command(command: click.Command) -> list[click.Command]:
-    subs = command.commands.values() if isinstance(command, click.Group) else ()
-    return [command, *(found for each in subs for found in every_command(each))]
