@@ -8,15 +8,16 @@ import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from porter.child import started
 from porter.trace import Timed
 
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
-_living: set[subprocess.Popen[str]] = set()
+_living: set[subprocess.Popen[bytes]] = set()
 
 
 @dataclass(frozen=True)
@@ -40,26 +41,24 @@ def ask(words: Sequence[str | Path], *, seconds: float, environment: Mapping[str
         environment: added to this process's.
     """
     told = Timed(_log, words)
-    try:
-        child = _start(words, environment or {})
-    except OSError as error:
-        return Answer("", "", f"cannot be run: {error.strerror or error}")
-    try:
-        out, err = child.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        _end(child)
-        out, err = child.communicate()
-        told.ended("killed")
-        return Answer(out, err, f"did not answer within {seconds:g} s")
-    except BaseException:  # Ctrl-C
-        _end(child)
-        child.communicate()
-        raise
-    finally:
-        with _lock:
-            _living.discard(child)
-    told.ended(child.returncode)
-    return Answer(out, err, _ending(child.returncode))
+    why = ""
+    with ExitStack() as stack:
+        try:
+            child = _start(stack, words, environment or {})
+        except OSError as error:
+            return Answer("", "", f"cannot be run: {error.strerror or error}")
+        try:
+            out, err = child.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            _end(child)
+            out, err = child.communicate()
+            why = f"did not answer within {seconds:g} s"
+        finally:
+            with _lock:
+                _living.discard(child)
+    told.ended("killed" if why else child.returncode)
+    said, complained = (text.decode(errors="replace") for text in (out, err))
+    return Answer(said, complained, why or _ending(child.returncode))
 
 
 def stop() -> None:
@@ -69,18 +68,20 @@ def stop() -> None:
             _end(child)
 
 
-def _start(words: Sequence[str | Path], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+def _start(stack: ExitStack, words: Sequence[str | Path], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """In a session of its own: with the program all it started ends, and none reads this terminal."""
     with _lock:
-        child = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            errors="replace", env={**os.environ, **environment}, start_new_session=True,
+        child = stack.enter_context(
+            started(
+                words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                env={**os.environ, **environment}, start_new_session=True,
+            )
         )  # fmt: skip
         _living.add(child)
     return child
 
 
-def _end(child: subprocess.Popen[str]) -> None:
+def _end(child: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
 
