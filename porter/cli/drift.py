@@ -30,7 +30,7 @@ _MOST = 6  # ranges shown of a patch
     "targets",
     multiple=True,
     metavar="NAME",
-    help="Whose patches, mlu or tpu; may be repeated.  [default: every target's]",
+    help="A target whose patches to follow; may be repeated.  [default: every target's]",
 )
 @UPSTREAM
 @click.option("--html", "html_file", metavar="FILE", type=FOLDER, help="Write the heat map as a page of its own.")

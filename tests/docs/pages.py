@@ -31,6 +31,8 @@ REASONS = {
     "in the middle of a bump": "tests/lifecycle/test_bump.py stops bumps and goes on with them",
     "changes the system": "it installs a driver, packages or a shell's completion for good",
 }
+# a Chinese page gives its reasons in Chinese
+CHINESE = {"需要板卡": "needs a card", "需要几分钟": "takes minutes", "会改动系统": "changes the system"}
 _FENCE = re.compile(r"^(?P<mark>`{3,})(?P<info>[^`\n]*)\n(?P<text>.*?)^(?P=mark)[ \t]*$", re.DOTALL | re.MULTILINE)
 
 
@@ -42,7 +44,7 @@ class Block:
         page: the file that it is in.
         line: the number of its first line in there, the fence.
         language: the fence's first word; empty if there is none.
-        title: the fence's title; empty if there is none.
+        title: the fence's title, a reason in English; empty if there is none.
         text: what is between the fences.
     """
 
@@ -78,7 +80,8 @@ def blocks(page: Path, language: str | None = None) -> list[Block]:
         title = re.fullmatch(r'title="([^"]+)"', rest.strip())
         assert title or not rest.strip(), f"{page}: the fence {match['info']!r}"
         line = text.count("\n", 0, match.start()) + 1
-        found.append(Block(page, line, name, title[1] if title else "", match["text"]))
+        reason = title[1] if title else ""
+        found.append(Block(page, line, name, CHINESE.get(reason, reason), match["text"]))
     return [block for block in found if language in (None, block.language)]
 
 

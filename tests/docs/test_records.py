@@ -2,26 +2,68 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shlex
 from pathlib import Path
 
+from porter import merge
+from porter.commands import lint, necessity, prepare, status
+from porter.diagnosis import traps
+from porter.lifecycle import replay, report
+from porter.lifecycle.audit import place
 from porter.lockfile import Lock
+from porter.verification import report as outcomes
 
 from .pages import ROOT, tables
 from .shell import checkout, environment, type_in
 
 # the command, as the page has it -> the same on files that are there
 COMMANDS = {
+    "porter apply --json": "porter apply --target mlu --json tree",
     "porter status --json": "porter status --json tree",
+    "porter revert --json": "porter revert --json another",
+    "porter lint --json": "porter lint --json",
+    "porter lock --check --json": "porter lock --check --json",
+    "porter export --check --json": "porter export --check --json tree",
+    "porter bump --dry-run --json": "porter bump v6.0 --dry-run --json",
     "porter upstream show --json": "porter upstream show --json",
+    "porter upstream verify --json": "porter upstream verify --json",
     "porter doctor --json": "porter doctor --json",
+    "porter data make --json": "porter data make --images 4 --size 64x64 --json others",
     "porter data check --json": "porter data check --json scenes/data.yaml",
     "porter prepare --json": "porter prepare --target mlu --json tree",
     "porter verify --json FILE": "porter verify --target mlu --level static --json /dev/stdout tree",
     "porter audit --json FILE": "porter audit --baseline --json /dev/stdout tree",
+    "porter report --json": "porter report verified.json --output page.html --json",
 }
+
+# a list, as the page has it -> what it is of, and the words of its last key
+LISTS = {
+    "`checks` of `verify`": (outcomes.Outcome, {outcomes.PASSED, outcomes.FAILED, outcomes.NOT_SHOWN}),
+    "`verdicts` of `verify --necessity`": (
+        necessity.Verdict,
+        {necessity.NOTICED, necessity.BUILT_ON, necessity.UNNOTICED, necessity.NOT_SHOWN},
+    ),
+    "`patches` of `status`": (status.PatchStatus, {status.APPLIED, status.CHANGED, status.MISSING}),
+    "`patches` of `bump`": (report.Row, {*merge.OUTCOMES, replay.SKIPPED, replay.RESOLVED}),
+    "`places` of `audit`": (place.Place, {place.ROUTED, place.ALLOWED, place.UNPORTED}),
+    "`findings` of `lint`": (lint.Finding, set()),
+    "`troubles` of `doctor`": (traps.Trouble, {traps.PROBLEM, traps.WARNING}),
+    "`steps` of `prepare`": (prepare.Step, {prepare.DONE, prepare.ALREADY, prepare.YOURS}),
+}
+
+
+def test_lists() -> None:
+    text = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    (table,) = (found for found in tables(text) if found[0] == ["list", "each has"])
+    assert [row[0] for row in table[1:]] == list(LISTS)
+    for name, said in table[1:]:
+        keys, _, words = said.rstrip(")").partition(" (") if LISTS[name][1] else (said, "", "")
+        named = set(re.findall(r"`([a-z_]+)`", keys))
+        assert len(named) > 2 and named <= {field.name for field in dataclasses.fields(LISTS[name][0])}, name
+        assert set(re.findall(r"`([^`]+)`", words)) == LISTS[name][1], name
 
 
 def test_keys(lock: Lock, upstream: Path, tmp_path: Path) -> None:
@@ -31,7 +73,12 @@ def test_keys(lock: Lock, upstream: Path, tmp_path: Path) -> None:
     assert set(said) == set(COMMANDS)
     folder = checkout(tmp_path / "porter")
     files = {name: tmp_path / f"{number}.json" for number, name in enumerate(COMMANDS)}
-    commands = ["porter apply --target mlu tree", "porter data make --images 4 --size 64x64 scenes"]
+    commands = [
+        "porter apply --target mlu tree",
+        "porter apply --target mlu another",
+        "porter data make --images 4 --size 64x64 scenes",
+        "porter verify --target mlu --level static --json verified.json tree",
+    ]
     commands += [
         command.replace("/dev/stdout", shlex.quote(str(files[name]))) if "FILE" in name
         else f"{command} > {shlex.quote(str(files[name]))}"
