@@ -47,8 +47,8 @@ def read(head: bytes) -> tuple[str, str, str]:
     if not subject.startswith("[PATCH] "):
         raise Unfit("Subject", "the subject does not begin with [PATCH]")
     subject = subject[len("[PATCH] ") :].strip()
-    if not subject or re.match(r"\[|re:", subject, re.IGNORECASE):
-        raise Unfit("Subject", "git am would not keep the subject: it is empty or begins with '[' or 'Re:'")
+    if not subject or re.match(r"[\[:]|re:", subject, re.IGNORECASE):
+        raise Unfit("Subject", "git am would not keep the subject: it is empty or begins with '[', ':' or 'Re:'")
     name, address = parseaddr(_unfolded(mail, "From"))
     name = _decoded(name, "From").strip(_CRUD)
     if not name or "@" not in address or re.search(r"[<>\n]", name + address):

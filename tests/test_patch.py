@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import HealthCheck, Phase, assume, example, given, settings
 from hypothesis import strategies as st
 from sources import git
 
@@ -72,6 +72,7 @@ def test_a_name_without_a_number() -> None:
         (b"Subject: [PATCH] ", b"Subject: ", 4, r"\[PATCH\]"),
         (b"[PATCH] Load", b"[PATCH] [RFC] Load", 4, "would not keep the subject"),
         (b"[PATCH] Load", b"[PATCH] Re: Load", 4, "would not keep the subject"),
+        (b"[PATCH] Load", b"[PATCH] : Load", 4, "would not keep the subject"),
         (b"Ann Other <ann@example.org>", b"nobody", 2, "Name <mail>"),
         (b"Ann Other", b"Ann \xff", 2, "not encoded"),
         (b"Ann Other", b"=?nonsense?q?Ann?=", 2, "cannot decode"),
@@ -153,6 +154,7 @@ WORDS = st.lists(WORD, min_size=1, max_size=12).map(" ".join)
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+@example(subject=": what git am takes off", body=[], name="A", zone="+0000")
 @given(subject=WORDS, body=st.lists(WORDS, max_size=3), name=WORDS, zone=st.sampled_from(["+0000", "-0730", "+1400"]))
 def test_what_git_writes_reads_back_as_git_am_reads_it(
     repository: Path, subject: str, body: list[str], name: str, zone: str
