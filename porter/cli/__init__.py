@@ -125,7 +125,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
     from porter import signals
 
-    signals.install()
     # syntax trees and patches are many small objects that live to the end; looking for cycles among them costs a fifth
     gc.set_threshold(100_000, 20, 20)
     for stream in (sys.stdout, sys.stderr):
@@ -133,6 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
+        signals.install()
         result = cli.main(arguments, prog_name="porter", standalone_mode=False, color=None if colour() else False)
         sys.stdout.flush()
         sys.exit(result if isinstance(result, int) else 0)
