@@ -29,6 +29,7 @@ def tree(project: Project, tmp_path: Path) -> Path:
         (("--target", "mlu", "--device", "cpu", "--against", "cpu", "{tree}"), "this is the cpu already"),
         (("--target", "mlu", "--device", "cpu", "--against", "nowhere", "{tree}"), "nowhere"),
         (("--target", "mlu", "--python", "no-python", "{tree}"), "cannot run no-python"),
+        (("--target", "mlu", "--device", "mlu:0", "{tree}"), "'cpu'. The device family is --target's; which card"),
         (("--target", "mlu"), "Missing DIR"),
         (("{tree}",), "Missing --target"),
         (("--plot", "nowhere"), "cannot read nowhere"),
