@@ -5,9 +5,10 @@ The commands of the command line are functions here, under the same names: see :
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # what typing has; its import would be most of this one's time
 if TYPE_CHECKING:
+    from typing import Any
+
     from porter.api import (
         apply,
         audit,

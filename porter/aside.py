@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from porter import signals
+from porter import places, signals
 from porter.errors import SurroundingsFailed
 
 _log = logging.getLogger(__name__)
@@ -112,11 +112,10 @@ def temporary(prefix: str, keep: bool = False) -> Iterator[Path]:
     folder: Path | None = None
     try:
         with signals.held():  # a signal that came while it was made is raised where it is known
-            folder = Path(tempfile.mkdtemp(prefix=prefix))
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=places.room()))
         yield folder
     except OSError as error:
-        place = folder or tempfile.gettempdir()
-        raise SurroundingsFailed(f"cannot work in {place}", error.strerror or str(error)) from error
+        raise SurroundingsFailed(f"cannot work in {folder or places.room()}", error.strerror or str(error)) from error
     finally:
         with signals.held():
             if folder is not None and not keep:

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from porter import places
 from porter.errors import CheckFailed, SurroundingsFailed
 from porter.git import GitFailed, Repository
 from porter.git import run as run_git
@@ -22,7 +23,7 @@ from porter.objects import Object, pack
 from porter.progress import Progress
 
 VARIABLE = "PORTER_CACHE"
-_HINT = f"Make it writable, or name another folder in {VARIABLE}."
+_HINT = f"Make it a folder that you can write to, or name another in {VARIABLE}."
 
 
 class Damaged(CheckFailed):
@@ -179,14 +180,11 @@ def _default_folder() -> Path:
     Raises:
         SurroundingsFailed: there is no home folder to put it in.
     """
+    hint = f"Name a folder in {VARIABLE}."
+    named = os.environ.get(VARIABLE)
+    if not named:
+        return places.folder("cache", hint)
     try:
-        named = os.environ.get(VARIABLE)
-        if named:
-            return Path(named).expanduser()
-        import platformdirs
-
-        return Path(platformdirs.user_cache_dir("porter", appauthor=False))
+        return Path(named).expanduser()
     except RuntimeError as error:  # pathlib's word for a home folder that cannot be found
-        raise SurroundingsFailed(
-            "cannot tell where the cache goes", str(error), f"Name a folder in {VARIABLE}."
-        ) from error
+        raise SurroundingsFailed(f"{VARIABLE} is {named}, and there is no such home", str(error), hint) from error

@@ -24,6 +24,7 @@ from typing import IO
 from porter.child import started
 from porter.errors import CheckFailed, SurroundingsFailed
 from porter.objects import Object
+from porter.places import room
 from porter.trace import Timed
 
 _log = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ def merge(ours: bytes, base: bytes, theirs: bytes) -> tuple[bytes, int]:
     Raises:
         GitFailed: git could not merge, binary files for example.
     """
-    with tempfile.TemporaryDirectory(prefix="porter-merge-") as folder:
+    with tempfile.TemporaryDirectory(prefix="porter-merge-", dir=room()) as folder:
         for name, data in ("ours", ours), ("base", base), ("theirs", theirs):
             (Path(folder) / name).write_bytes(data)
         command = ("merge-file", "--quiet", "--diff3", "ours", "base", "theirs")
@@ -340,7 +341,7 @@ def scratch(borrow: Repository | None = None, shallow: Iterable[str] = ()) -> It
     Raises:
         SurroundingsFailed: it cannot be made.
     """
-    with tempfile.TemporaryDirectory(prefix="porter-") as name:
+    with tempfile.TemporaryDirectory(prefix="porter-", dir=room()) as name:
         folder = Path(name)
         grafts = list(shallow)
         if borrow is not None:

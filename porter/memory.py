@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -38,7 +39,11 @@ class Memory:
         whole = hashlib.sha256(__version__.encode())
         for part in depends:
             whole.update(b"\0%d\0" % len(part) + part)
-        self.path = Cache().folder / kind / f"{whole.hexdigest()}.json"
+        try:
+            folder = Cache().folder
+        except SurroundingsFailed:  # nobody can tell where it is
+            folder = Path(os.devnull)  # in there nothing can be kept
+        self.path = folder / kind / f"{whole.hexdigest()}.json"
         self._most = most
         self._lock = threading.Lock()
         self._findings: dict[str, Any] | None = None

@@ -24,13 +24,13 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 
 def install() -> None:
-    """Let SIGTERM and SIGHUP raise :class:`Terminated`, so that what they interrupt is cleaned up.
+    """Let SIGTERM and SIGHUP raise :class:`Terminated` and SIGINT KeyboardInterrupt: what they interrupt is cleaned up.
 
     A signal that the caller ignores (``nohup``) stays ignored.
     """
     for number in ENDING:
-        if number != signal.SIGINT and signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, _raise)
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else _raise)
 
 
 @contextmanager

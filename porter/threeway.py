@@ -21,6 +21,7 @@ from porter.errors import SurroundingsFailed
 from porter.git import GitFailed, Repository
 from porter.git import run as run_git
 from porter.objects import Entry, Object
+from porter.places import room
 
 _WHO = "porter <porter@example.invalid> 0 +0000"
 _MEMORY = Path("/dev/shm")
@@ -98,7 +99,7 @@ def favoured(sides: Sides) -> bytes:
 
 def _one(sides: Sides, *options: str) -> bytes:
     try:
-        with tempfile.TemporaryDirectory(prefix="porter-merge-") as folder:
+        with tempfile.TemporaryDirectory(prefix="porter-merge-", dir=room()) as folder:
             paths = [Path(folder) / name for name in ("ours", "base", "theirs")]
             for path, data in zip(paths, (sides.ours, sides.base, sides.theirs)):
                 path.write_bytes(data)
@@ -114,7 +115,7 @@ def _one(sides: Sides, *options: str) -> bytes:
 
 def _no_room(error: OSError | GitFailed | None) -> SurroundingsFailed:
     return SurroundingsFailed(
-        f"cannot merge in {tempfile.gettempdir()}",
+        f"cannot merge in {room()}",
         error.stderr if isinstance(error, GitFailed) else str(error),
         "TMPDIR names another folder for temporary files.",
     )
@@ -151,7 +152,7 @@ def _places() -> list[str]:
 
     On a disk that others use, thousands of files that live for a second take several times as long as merging them.
     """
-    usual = [tempfile.gettempdir()]
+    usual = [room()]
     if "TMPDIR" in os.environ or not _MEMORY.is_dir() or not os.access(_MEMORY, os.W_OK):
         return usual
     return [str(_MEMORY), *usual] if shutil.disk_usage(_MEMORY).free > _ROOM else usual

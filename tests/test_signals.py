@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
+from pathlib import Path
 
 import pytest
 from stacks import CHECKOUT
@@ -98,6 +100,38 @@ def test_handlers_are_put_back() -> None:
     with signals.held():
         assert signal.getsignal(signal.SIGINT) != before[0]
     assert [signal.getsignal(number) for number in ENDING] == before
+
+
+START = {
+    "python -m porter": ["-m", "porter"],
+    # what pip writes into the command for pyproject.toml's line
+    "porter": ["-c", "import sys\nfrom {} import {}\nsys.exit({}())"],
+}
+
+
+@pytest.mark.parametrize("way", START)
+@pytest.mark.parametrize("imported", ["porter.cli", "click", "porter.signals"])
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_ctrl_c_while_porter_starts_is_quiet(tmp_path: Path, way: str, imported: str, is_ignored: bool) -> None:
+    hook = f"""
+        import signal, sys
+        class Finder:
+            def find_spec(self, name, path=None, target=None):
+                if name == {imported!r}:
+                    signal.raise_signal(signal.SIGINT)
+        sys.meta_path.insert(0, Finder())
+        if {is_ignored}:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        """
+    (tmp_path / "sitecustomize.py").write_text(textwrap.dedent(hook))
+    module, _, function = re.findall('^porter = "(.*)(:)(.*)"$', (CHECKOUT / "pyproject.toml").read_text(), re.M)[0]
+    words = [word.format(module, function, function) for word in START[way]]
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{CHECKOUT}"}
+    done = subprocess.run([sys.executable, *words, "--version"], env=env, capture_output=True, text=True, timeout=300)
+    if is_ignored:
+        assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("porter ")
+    else:
+        assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")  # 130 in a shell
 
 
 def test_in_another_thread_nothing_is_done() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from porter import document
+from porter import document, places
 from porter.errors import SurroundingsFailed
 
 # URL -> SHA-256, of files that we had in our hands
@@ -103,11 +103,4 @@ class Digests:
 
 
 def _default_path() -> Path:
-    import platformdirs
-
-    try:
-        return Path(platformdirs.user_state_dir("porter", appauthor=False)) / "digests.json"
-    except RuntimeError as error:  # pathlib's word for a home folder that cannot be found
-        raise SurroundingsFailed(
-            "cannot tell where digests are kept", str(error), f"Set HOME (it is {os.environ.get('HOME')!r})."
-        ) from error
+    return places.folder("state", f"Set HOME (it is {os.environ.get('HOME')!r}).") / "digests.json"

@@ -131,7 +131,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
     from porter import signals
 
-    signals.install()
     # syntax trees and patches are many small objects that live to the end; looking for cycles among them costs a fifth
     gc.set_threshold(100_000, 20, 20)
     for stream in (sys.stdout, sys.stderr):
@@ -139,6 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
+        signals.install()
         result = cli.main(arguments, prog_name="porter", standalone_mode=False, color=None if colour() else False)
         sys.stdout.flush()
         sys.exit(result if isinstance(result, int) else 0)
@@ -172,19 +172,24 @@ def _complain(error: PorterError) -> None:
 
 def _unforeseen(error: Exception) -> None:
     """Keep the trace of a bug in a file: it is for us, not for the person at the terminal."""
+    import contextlib
     import platform
-    import tempfile
     import time
     import traceback
 
-    import platformdirs
+    from porter import places
 
+    folders = []
+    with contextlib.suppress(PorterError):
+        folders.append(places.folder("state", ""))
+    with contextlib.suppress(PorterError):
+        folders.append(Path(places.room()))
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     head = f"porter {__version__}, Python {platform.python_version()}, {platform.platform()}\n{sys.argv}\n\n"
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-    for folder in (platformdirs.user_state_dir("porter", appauthor=False), tempfile.gettempdir()):
+    for folder in folders:
         try:
-            path = Path(folder) / name
+            path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(head + text, encoding="utf-8", errors="backslashreplace")
         except OSError:

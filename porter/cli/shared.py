@@ -36,15 +36,26 @@ _LOUDNESS = "porter.loudness"
 _QUIET, _VERBOSE = "--quiet", "--verbose"
 
 
+class _Device(click.Choice):  # type: ignore[type-arg]  # generic in late versions of click
+    """How the device is to be had; people try what train.py takes, such as mlu:0."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            more = "The device family is --target's; which card, the vendor's variable says (`porter targets`)."
+            raise click.BadParameter(f"{error.message} {more}", ctx, param) from error
+
+
 def device(command: _Command) -> _Command:
     """The options that say which device: ``--device`` and ``--profile``."""
     profile = click.option("--profile", metavar="CARD", default="", help="The card to emulate, such as sg2260.")
     which = click.option(
         "--device",
-        type=click.Choice(["auto", "hardware", "emulated", "cpu"]),
+        type=_Device(["auto", "hardware", "emulated", "cpu"]),
         default="auto",
         show_default=True,
-        help="auto: the card if there is one, else an emulated one, else the cpu.",
+        help="The target's card, an emulated one, or the cpu; auto: the first of them that is to be had.",
     )
     return which(profile(command))
 

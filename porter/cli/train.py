@@ -10,7 +10,18 @@ import click
 from porter.cli.shared import FOLDER, complete_target, tell
 
 
-@click.command()
+class _Train(click.Command):
+    """People forget the two dashes."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            said = f"{error.format_message()} What is for train.py stands after --: porter train --target NAME DIR -- "
+            raise click.UsageError(f"{said}{error.option_name} ...", ctx) from error
+
+
+@click.command(cls=_Train)
 @click.option(
     "--target",
     required=True,

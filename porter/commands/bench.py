@@ -30,7 +30,8 @@ from porter.verification.child import Children
 from porter.verification.device import Device, choose
 from porter.verification.session import DRIVERS
 
-WARM_UP = 10  # iterations: v6.0 draws pictures in threads during the first three, caches fill
+WARM_UP = 10  # iterations: caches fill
+DRAWN = 3  # iterations at first, during which v6.0 draws pictures in threads
 _PRECISIONS: dict[str, tuple[str, ...]] = {"fp32": (), "amp": ("--pyamp",), "fp16": ("--fp16",)}
 _TIMEOUT = 24 * 3600.0  # seconds of a run: nobody knows how fast the device is, and the person can press Ctrl-C
 
@@ -187,6 +188,8 @@ def bench(project: Project, request: Request, progress: Progress, begun: Callabl
     subjects = _subjects(project, request, target)
     for subject in subjects:
         begun(f"{subject.name}: {subject.tree} on {subject.device.says}")
+    if request.warm_up < DRAWN:
+        progress.note(f"v6.0 draws pictures during the first {DRAWN} iterations; --warm-up {DRAWN} leaves them out")
     with temporary("porter-bench-") as root:
         data = request.data.absolute() if request.data else _scenes(root, request)
         threads = request.threads or os.cpu_count() or 1

@@ -10,6 +10,7 @@ from pathlib import Path
 from porter.diagnosis.interpreter import Interpreter
 from porter.diagnosis.program import ask
 from porter.errors import CheckFailed, SurroundingsFailed
+from porter.places import room
 from porter.target import Target
 
 _PIP_SECONDS = 3600.0
@@ -64,7 +65,7 @@ def install(python: str, wanted: Sequence[str], limits: Sequence[str]) -> None:
     Raises:
         SurroundingsFailed: it cannot; its last words are in ``why``.
     """
-    with tempfile.TemporaryDirectory(prefix="porter-pip-") as folder:
+    with tempfile.TemporaryDirectory(prefix="porter-pip-", dir=room()) as folder:
         file = Path(folder) / "constraints.txt"
         file.write_text("".join(f"{line}\n" for line in limits))
         words: list[str | Path] = [python, "-m", "pip", "install", "--disable-pip-version-check", "-c", file, *wanted]

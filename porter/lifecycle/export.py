@@ -25,6 +25,7 @@ from porter.lockfile import Lock
 from porter.move import locked
 from porter.objects import Entry, step
 from porter.patch import Patch
+from porter.places import room
 from porter.progress import Progress
 from porter.project import Project
 from porter.render import Mails, key_of, places_named, raw, render, sides, written
@@ -241,7 +242,7 @@ class _Errand:
         else:
             patch = find(self.project, request.into)
             author, text = f"{patch.author} {patch.date}", f"fixup! {patch.subject}\n"
-        with tempfile.TemporaryDirectory(prefix="porter-") as folder:
+        with tempfile.TemporaryDirectory(prefix="porter-", dir=room()) as folder:
             # an index of our own: the user's keeps what they staged, should anything be refused later
             env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
             try:

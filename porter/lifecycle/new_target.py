@@ -26,6 +26,7 @@ from porter.lifecycle.template import Draft
 from porter.lockfile import Lock
 from porter.objects import Entry
 from porter.patch import FORMAT, Patch, file_name
+from porter.places import room
 from porter.progress import Progress
 from porter.project import Project
 from porter.stack import COMMON, SERIES, available
@@ -106,7 +107,7 @@ def new_target(
     """
     project.must_be_a_checkout()
     draft = _draft(project, request)
-    with tempfile.TemporaryDirectory(prefix="porter-new-target-") as name:
+    with tempfile.TemporaryDirectory(prefix="porter-new-target-", dir=room()) as name:
         staged = Project(Path(name))
         try:
             shutil.copytree(project.patches, staged.patches, symlinks=True)
@@ -256,7 +257,7 @@ def _patch(draft: Draft, author: str) -> Patch:
     (empty,) = objects.trees({})
     base = objects.commit(empty.id, (), author, author, "base\n")
     made = objects.commit(trees[-1].id, (base.id,), author, author, f"{subject}\n\n{body}\n")
-    with tempfile.TemporaryDirectory(prefix="porter-new-target-") as name:
+    with tempfile.TemporaryDirectory(prefix="porter-new-target-", dir=room()) as name:
         git.run("init", "--quiet", "--bare", "--template=", name)
         repository = Repository(Path(name))
         repository.write(objects.pack([blob, empty, *trees, base, made]))

@@ -21,7 +21,8 @@ class Figures:
         throughput: images per second.
         iterations: how many were counted.
         batch_time_avg, batch_time_var, batch_time_p50, batch_time_p95: wall time, the wait for data in it.
-        hardware_time_avg, hardware_time_var: by the device's own clock; None where it has none.
+        hardware_time_avg, hardware_time_var: of the same iterations by the device's own clock, what the card was busy
+            on mlu, else the time between two events; None where it has none.
         data_time_avg: the wait for the batch.
         memory_device, memory_host: the most that was held, bytes; of the device 0 where it does not tell.
         per_step: name -> calls in a usual iteration (the median); None where nothing counts them.

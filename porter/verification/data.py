@@ -49,7 +49,8 @@ def pictures(kind: str, count: int, folder: Path, tree: Path, progress: Progress
             if kind == "coco128":
                 hint = f"`porter data fetch coco128`, or name the folder that holds it in {coco128.VARIABLE}."
                 raise SurroundingsFailed("coco128 is not to be had", str(error), hint) from error
-            why = f" (no coco128: {error.why or error.what})".replace("\n", " ")
+            said = ": ".join(part for part in (error.what, error.why) if part).replace("\n", " ")
+            why = f" (no coco128: {said})"
     made = dataset.make(folder, dataset.Recipe(images=count, width=128, height=96))
     return Pictures(made.path, _SCENES + why)
 

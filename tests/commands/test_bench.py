@@ -29,6 +29,7 @@ def tree(project: Project, tmp_path: Path) -> Path:
         (("--target", "mlu", "--device", "cpu", "--against", "cpu", "{tree}"), "this is the cpu already"),
         (("--target", "mlu", "--device", "cpu", "--against", "nowhere", "{tree}"), "nowhere"),
         (("--target", "mlu", "--python", "no-python", "{tree}"), "cannot run no-python"),
+        (("--target", "mlu", "--device", "mlu:0", "{tree}"), "'cpu'. The device family is --target's; which card"),
         (("--target", "mlu"), "Missing DIR"),
         (("{tree}",), "Missing --target"),
         (("--plot", "nowhere"), "cannot read nowhere"),
@@ -44,8 +45,10 @@ def test_a_training_that_fails(tree: Path, tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     (tree / "train.py").write_text("raise ValueError('out of luck')\n")
-    done = porter("bench", "--target", "mlu", "--device", "cpu", "--img", "64", "--batch", "1", tree, cwd=Path.cwd())
+    words = ("--device", "cpu", "--img", "64", "--batch", "1", "--warm-up", "2")
+    done = porter("bench", "--target", "mlu", *words, tree, cwd=Path.cwd())
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    assert "pictures during the first 3 iterations" in done.stderr  # those that count are not usual ones
     assert "the training on cpu ended with status 1" in done.stderr and "ValueError: out of luck" in done.stderr
     assert list((tmp_path / "temporary").iterdir()) == []
 

@@ -140,8 +140,9 @@ def test_events_tell_milliseconds_and_microseconds(found: dict[str, Any], profil
         assert found["event"] is None  # the plugin has them on SG2260 only
     else:
         elapsed, hardware = found["event"]["elapsed"] * 1000, found["event"]["hardware"]
-        if profile == "mlu370":  # Cambricon's alone: what the process worked meanwhile
-            assert elapsed / 100 < hardware < elapsed * 10
+        if profile == "mlu370":  # Cambricon's alone: what the process worked meanwhile, but never longer than that took
+            assert elapsed / 100 < hardware[0] < elapsed * 1.001
+            assert hardware[1] == pytest.approx(elapsed)
         else:
-            assert hardware is None
+            assert hardware == []
         assert "recorded" in found["event"]["early"]

@@ -50,10 +50,12 @@ class HardwareEvent(Event):
     """Cambricon's, which tells the time that the device was at work as well."""
 
     def hardware_time(self, end_event: Event) -> float:
-        """Microseconds that the device was busy between the two: here the process, which does the device's work."""
-        self._checked(self)
-        self._checked(end_event)
-        return (end_event.work - self.work) / 1e3
+        """Microseconds that the device was busy between the two: here the process, which does the device's work.
+
+        The work of all its threads is counted, but a device is busy for no longer than the time that passes.
+        """
+        passed = self._checked(end_event) - self._checked(self)
+        return min(end_event.work - self.work, passed) / 1e3
 
 
 class Stream:
