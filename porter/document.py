@@ -104,13 +104,15 @@ def content(path: Path) -> bytes:
     """A file's bytes.
 
     Raises:
-        WrongUsage: there is no such file.
+        WrongUsage: there is no such file, or it is a folder.
         SurroundingsFailed: it cannot be read.
     """
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
         raise WrongUsage(f"there is no {path}") from error
+    except IsADirectoryError as error:
+        raise WrongUsage(f"{path} is a folder", hint="Name a file.") from error
     except OSError as error:
         raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
 
@@ -137,7 +139,7 @@ def parse(data: bytes, path: Path) -> Value:
             "It holds the marks of an unfinished merge; finish it." if conflict else "",
         ) from error
     if node is None:
-        raise WrongUsage(f"{path} is empty")
+        raise WrongUsage(f"{path} is empty", hint="Put back what was in it, from git for example.")
     return Value(node, path)
 
 

@@ -222,6 +222,9 @@ def _parse(data: bytes, stack: str, name: str) -> Patch:
             f"{stack}/{name}, line {line}: {what}", hint=f"Write it again: git format-patch {' '.join(FORMAT[:6])} …"
         )
 
+    if data.partition(b"\n")[0].endswith(b"\r"):
+        what = f"{stack}/{name}: its lines end in CRLF, as an editor or git (core.autocrlf) may write them"
+        raise CheckFailed(what, hint="Put the file back as it was committed: git -c core.autocrlf=false checkout FILE")
     head, blank, rest = data.partition(b"\n\n")
     head_lines = head.count(b"\n") + 2
     if not head.startswith(b"From ") or not blank:

@@ -160,7 +160,9 @@ class Stack:
             raise WrongUsage("no target named", hint=f"Name one with --target: {', '.join(known)}.")
         for name in names:
             if name not in known:
-                raise WrongUsage(f"there is no target {name!r}", hint=f"Known targets: {', '.join(known) or 'none'}.")
+                several = " Name --target once for each." if "," in name or "+" in name else ""
+                hint = f"Known targets: {', '.join(known) or 'none'}.{several}"
+                raise WrongUsage(f"there is no target {name!r}", hint=hint)
         return cls.of({part: load_part(project.patches / part) for part in (COMMON, *names)}, names)
 
     @classmethod

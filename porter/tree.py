@@ -19,7 +19,7 @@ from porter import statefile
 from porter.aside import LOCK
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.git import GitFailed, Repository
-from porter.lockfile import Lock
+from porter.lockfile import Lock, Pin
 from porter.snapshot import Extent, Snapshot, extents
 from porter.stack import Build, Stack
 
@@ -114,6 +114,12 @@ class Tree:
         repository = Repository(path, user_config=True, settings=_line_ends(probe))
         head, branch, changes = _status(repository)
         return cls(path, repository, head, branch, changes)
+
+    def apart_from(self, pin: Pin) -> str:
+        """Why this is no tree of upstream at the pin, in words, where :meth:`base` finds none."""
+        if not self.head:
+            return "it has no commit yet"
+        return f"{pin.tag} ({pin.commit}) is not among the ancestors of its HEAD ({self.head})"
 
     @property
     def lock_file(self) -> Path:
@@ -263,8 +269,9 @@ def _folder(path: Path) -> Path:
         if (path / "HEAD").is_file() and (path / "objects").is_dir():
             raise WrongUsage(f"{path} is a bare repository", hint="Name a clone with a working tree.")
         raise WrongUsage(
-            f"{path} is a folder with something else in it: no git repository",
-            hint="Name a clone of upstream, or a folder that does not exist yet.",
+            f"{path} is no git repository",
+            "something else is in it" if any(path.iterdir()) else "it is empty",
+            "Name a tree or a clone of upstream. `porter apply --target TARGET DIR` makes a tree in a new folder.",
         )
     return path
 

@@ -45,8 +45,11 @@ def test_what_is_wrong_is_said_with_its_place(text: bytes, says: str) -> None:
 def test_read_tells_an_absent_file_from_an_unreadable_one(tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match="there is no"):
         document.read(tmp_path / "absent.yaml")
-    with pytest.raises(SurroundingsFailed, match="cannot read"):
+    with pytest.raises(WrongUsage, match="is a folder"):
         document.read(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SurroundingsFailed, match="cannot read"):
+        document.read(tmp_path / "file" / "some.yaml")
 
 
 def test_write_replaces_a_file_and_keeps_its_mode(tmp_path: Path) -> None:

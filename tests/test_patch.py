@@ -103,6 +103,12 @@ def test_what_is_no_patch_is_refused_by_line(old: bytes, new: bytes, line: int, 
     assert "git format-patch" in error.value.hint
 
 
+def test_line_ends_of_another_system_are_named() -> None:
+    with pytest.raises(CheckFailed, match="CRLF") as error:
+        parse(MAIL.replace(b"\n", b"\r\n"))
+    assert "core.autocrlf=false" in error.value.hint
+
+
 def test_a_file_that_is_not_there_or_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(CheckFailed, match="there is no"):
         Patch.read(tmp_path / "0001-x.patch", "common")

@@ -83,9 +83,9 @@ def inspect(path: Path) -> Checkpoint:
             file.seek(0)
             return _describe(path, size, _read(file))
     except FileNotFoundError as error:
-        raise WrongUsage(f"there is no {path}") from error
+        raise WrongUsage(f"there is no {path}", hint="Upstream's own: porter weights fetch yolov5s.pt") from error
     except IsADirectoryError as error:
-        raise WrongUsage(f"{path} is a folder") from error
+        raise WrongUsage(f"{path} is a folder", hint="Name a .pt file.") from error
     except Hostile as error:
         raise CheckFailed(
             f"{path} is refused: {error}",

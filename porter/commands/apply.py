@@ -251,7 +251,7 @@ def _examine(tree: Tree, lock: Lock, stack: Stack) -> tuple[Applied, Move]:
     if grown is None:
         raise WrongUsage(
             f"{tree.path} is not a clone of {pin.name} at {pin.tag}",
-            f"its HEAD is {tree.head or 'empty'}, and {pin.tag} ({pin.commit}) is not among its ancestors",
+            tree.apart_from(pin),
             f"In a clone of {pin.name}: git fetch --tags && git switch --detach {pin.rev}. Or name a new folder.",
         )
     part, above = grown

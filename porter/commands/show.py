@@ -27,7 +27,9 @@ def find(project: Project, name: str) -> Patch:
         if found:
             several = "\n".join(patch.id for patch in found)
             raise WrongUsage(f"{name} means {len(found)} patches", several, f"Say which: {found[0].stack}/{rest}.")
-    raise WrongUsage(f"there is no patch {name}", hint="`ls patches/*` or `porter status DIR` names them.")
+    parts = [[patch for patch in patches if patch.stack == part] for part in stacks]
+    there = ", ".join(f"{part[0].stack}/{part[0].number} to {part[-1].number}" for part in parts if part)
+    raise WrongUsage(f"there is no patch {name}", hint=f"There are {there}; `porter status TREE` says their subjects.")
 
 
 def _same(patch: Patch, name: str) -> bool:

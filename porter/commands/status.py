@@ -89,7 +89,8 @@ def status(project: Project, path: Path) -> Status:
     if grown is None:
         raise WrongUsage(
             f"{tree.path} is not a clone of {lock.pin.name} at {lock.pin.tag}",
-            f"{lock.pin.tag} ({lock.pin.commit}) is not among the ancestors of its HEAD ({tree.head or 'none'})",
+            tree.apart_from(lock.pin),
+            "Name a tree, or a clone of it. `porter apply --target TARGET DIR` makes a tree in a new folder.",
         )
     extent, above = grown
     stack = _stack(tree, project, extent, above)

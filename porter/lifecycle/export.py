@@ -178,8 +178,8 @@ class _Errand:
             pin = self.lock.pin
             raise WrongUsage(
                 f"{self.tree.path} is not a tree of {pin.name} at {pin.tag}",
-                f"{pin.tag} ({pin.commit}) is not among the ancestors of its HEAD ({self.tree.head or 'none'})",
-                f"`porter apply --target TARGET {self.request.tree}` makes one; another pin is for `porter bump`.",
+                self.tree.apart_from(pin),
+                "`porter apply --target TARGET DIR` makes one in a new folder; another pin is for `porter bump`.",
             )
         return grown[0]
 

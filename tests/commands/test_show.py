@@ -36,7 +36,7 @@ def test_a_patch_by_what_one_remembers(project: Project, name: str, patch: str) 
         ("npu/1", "no stack 'npu'"),
         ("", "no patch"),
         ("mlu/", "no patch"),
-        ("x", "no patch x"),
+        ("x", "no patch x\nThere are common/1 to 3, mlu/1 to 2, tpu/1 to 2;"),
     ],
 )
 def test_none_or_several(project: Project, name: str, what: str) -> None:

@@ -105,8 +105,19 @@ def test_an_unfinished_merge_shows(project: Project, clone: Path) -> None:
 
 def test_another_repository(project: Project, tmp_path: Path) -> None:
     git("init", "-q", tmp_path / "other", cwd=tmp_path)
-    with pytest.raises(WrongUsage, match="not a clone of example/small"):
+    with pytest.raises(WrongUsage, match="not a clone of example/small") as caught:
         status(project, tmp_path / "other")
+    assert caught.value.why == "it has no commit yet" and "porter apply" in caught.value.hint
+
+
+@pytest.mark.parametrize(("names", "why"), [((), "it is empty"), (("a",), "something else is in it")])
+def test_a_folder_that_is_no_repository(project: Project, tmp_path: Path, names: tuple[str, ...], why: str) -> None:
+    (tmp_path / "folder").mkdir()
+    for name in names:
+        (tmp_path / "folder" / name).write_text("")
+    with pytest.raises(WrongUsage, match="is no git repository") as caught:
+        status(project, tmp_path / "folder")
+    assert caught.value.why == why and "porter apply" in caught.value.hint
 
 
 def test_for_programs(project: Project, clone: Path) -> None:
