@@ -32,7 +32,7 @@ class Project:
 
     @property
     def state(self) -> Path:
-        """The folder for what porter is in the middle of; it is not there in ordinary times."""
+        """The folder for what porter is in the middle of, its lock, and what a person resolved; git does not see it."""
         return self.root / STATE_NAME
 
     @property
