@@ -35,7 +35,8 @@ class Mails:
     """What git wrote of a commit before, where a file at hand still holds it.
 
     A mail follows from the commit's author, date and message, from the files that it changes, and from git and the
-    settings that it is run with; nothing else of the commit is in it, nor anything of those before it.
+    settings that it is run with; nothing else of the commit is in it, nor anything of those before it.  So a commit is
+    known by its :func:`key_of`, or where nobody looked at that by its id, from which all of it follows.
 
     Args:
         files: what may be one of them.
@@ -47,7 +48,7 @@ class Mails:
         self._files = {hashlib.sha256(data).hexdigest(): data for data in files}
 
     def find(self, key: str) -> bytes | None:
-        """The mail of a commit, by its :func:`key_of`; None if it is not known."""
+        """The mail of a commit, by its :func:`key_of` or its id; None if it is not known."""
         return self._files.get(self._memory.get(key) or "")
 
     def differs(self, key: str) -> bool:
@@ -182,13 +183,20 @@ def canonical(
     """
     builds = list(builds)
     form: dict[str, Patch] = dict(known or {})
-    if any(built.commit not in form for build in builds for built in build.commits):
+    unknown = {built.commit: built.patch for build in builds for built in build.commits if built.commit not in form}
+    mails = Mails(patch.data for patch in unknown.values()) if unknown else None
+    if mails is not None:
+        form.update((commit, patch) for commit, patch in unknown.items() if mails.find(commit) == patch.data)
+    if mails is not None and not form.keys() >= unknown.keys():
         made = {i: item for build in builds for i, item in build.objects.items()}
         with scratch(borrow, [snapshot.base] if snapshot.shallow and not borrow else []) as repository:
             theirs = () if borrow else snapshot.objects.values()
             repository.write(objects.pack([*theirs, *made.values()], level=0))
             for build in builds:
                 form.update(_unknown(repository, build, form))
+        for commit in unknown:
+            mails.keep(commit, form[commit].data)
+        mails.save()
     return [numbered(form[built.commit] for built in build.commits) for build in builds]
 
 

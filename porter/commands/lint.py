@@ -17,7 +17,7 @@ from porter.snapshot import Snapshot
 from porter.sources import obtain
 from porter.stack import COMMON, SERIES, Build, Builder, Stack, available, load_parts, series
 from porter.target import FILE, Target
-from porter.verification.plan import known
+from porter.verification.plan import NAMES
 
 REASONS = ("device", "environment", "safety", "metrics", "speed")
 _TRAILERS = {
@@ -148,7 +148,7 @@ def _trailers(patch: Patch) -> Iterator[str]:
             yield f"{key}: {patch.trailer(key)!r} is not {meaning}"
     checks = patch.trailer("Check")
     for name in checks.split(", ") if re.fullmatch(_TRAILERS["Check"][0], checks) else ():
-        if keys.count("Check") == 1 and name not in known():
+        if keys.count("Check") == 1 and name not in NAMES:
             yield f"Check: there is no check {name!r} (`porter verify --help`)"
     if keys.count("Stack") == 1 and patch.trailer("Stack") != patch.stack:
         yield f"its trailer says Stack: {patch.trailer('Stack')}, it is in {patch.stack}/"

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from porter.verification.session import Session
 
 LEVELS = ("static", "smoke", "full")
+# The checks, in the order in which they are reported.  Who needs no more than the names need not import them.
+NAMES = (
+    "tree", "audit", "import", "probe", "train", "parity", "finetune", "resume", "learns", "amp", "fp16", "multi-scale",
+    "ema", "early-stop", "ddp", "metrics", "pictures", "schedule", "anchors", "boxes", "save", "downloads", "warnings",
+    "checkpoint", "val", "accuracy", "detect", "safety", "ops", "transfers",
+)  # fmt: skip
 
 
 class Failed(Exception):
@@ -83,7 +89,7 @@ class Check:
     feature: str = ""
 
 
-CHECKS: dict[str, Check] = {}
+_CHECKS: dict[str, Check] = {}
 
 
 def check(
@@ -93,7 +99,8 @@ def check(
 
     def register(make: Callable[[Session], Finding]) -> Callable[[Session], Finding]:
         called = name or make.__name__.rstrip("_").replace("_", "-")
-        CHECKS[called] = Check(called, level, proves, make, feature)
+        assert called in NAMES, called
+        _CHECKS[called] = Check(called, level, proves, make, feature)
         return make
 
     return register
@@ -103,7 +110,7 @@ def known() -> dict[str, Check]:
     """Every check by name, in their order."""
     from porter.verification import checks  # noqa: F401  registers them
 
-    return CHECKS
+    return {name: _CHECKS[name] for name in NAMES}
 
 
 def select(level: str, names: Sequence[str], target: Target) -> list[Check]:

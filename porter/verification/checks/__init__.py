@@ -1,3 +1,3 @@
-"""What verify proves, in the order in which it is reported."""
+"""What verify proves."""
 
-from porter.verification.checks import source, training, running, promises, inference, device  # noqa: F401, I001  the order counts
+from porter.verification.checks import device, inference, promises, running, source, training  # noqa: F401
