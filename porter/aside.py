@@ -12,7 +12,6 @@ import logging
 import os
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -109,17 +108,13 @@ def temporary(prefix: str, keep: bool = False) -> Iterator[Path]:
     Raises:
         SurroundingsFailed: it cannot be made, or the block raised OSError: the disk is full, for example.
     """
-    folder: Path | None = None
+    place = places.room()
     try:
-        with signals.held():  # a signal that came while it was made is raised where it is known
-            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=places.room()))
-        yield folder
+        with places.transient(prefix, place, keep) as folder:
+            place = str(folder)
+            yield folder
     except OSError as error:
-        raise SurroundingsFailed(f"cannot work in {folder or places.room()}", error.strerror or str(error)) from error
-    finally:
-        with signals.held():
-            if folder is not None and not keep:
-                shutil.rmtree(folder, ignore_errors=True)
+        raise SurroundingsFailed(f"cannot work in {place}", error.strerror or str(error)) from error
 
 
 def sweep(destination: Path, lock_name: str = LOCK) -> None:

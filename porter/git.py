@@ -14,7 +14,6 @@ import os
 import re
 import selectors
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,7 +23,7 @@ from typing import IO
 from porter.child import started
 from porter.errors import CheckFailed, SurroundingsFailed
 from porter.objects import Object
-from porter.places import room
+from porter.places import transient
 from porter.trace import Timed
 
 _log = logging.getLogger(__name__)
@@ -145,18 +144,18 @@ def merge(ours: bytes, base: bytes, theirs: bytes) -> tuple[bytes, int]:
     Raises:
         GitFailed: git could not merge, binary files for example.
     """
-    with tempfile.TemporaryDirectory(prefix="porter-merge-", dir=room()) as folder:
+    with transient("porter-merge-") as folder:
         for name, data in ("ours", ours), ("base", base), ("theirs", theirs):
-            (Path(folder) / name).write_bytes(data)
+            (folder / name).write_bytes(data)
         command = ("merge-file", "--quiet", "--diff3", "ours", "base", "theirs")
         conflicts = 0
         try:
-            run(*command, cwd=Path(folder))
+            run(*command, cwd=folder)
         except GitFailed as error:
             if not 0 < error.status < 128:  # as many conflicts
                 raise
             conflicts = error.status
-        return (Path(folder) / "ours").read_bytes(), conflicts
+        return (folder / "ours").read_bytes(), conflicts
 
 
 def follow(
@@ -341,8 +340,7 @@ def scratch(borrow: Repository | None = None, shallow: Iterable[str] = ()) -> It
     Raises:
         SurroundingsFailed: it cannot be made.
     """
-    with tempfile.TemporaryDirectory(prefix="porter-", dir=room()) as name:
-        folder = Path(name)
+    with transient("porter-") as folder:
         grafts = list(shallow)
         if borrow is not None:
             where = borrow.text("rev-parse", "--git-common-dir")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from porter import signals
 from porter.errors import SurroundingsFailed
 
 
@@ -40,7 +43,34 @@ def room() -> str:
     import tempfile
 
     try:
-        return tempfile.gettempdir()
+        with signals.held():  # it writes a file there to see whether it can
+            return tempfile.gettempdir()
     except FileNotFoundError as error:
         what = "there is no folder for temporary files that can be written to"
         raise SurroundingsFailed(what, error.strerror or str(error), "Name one in TMPDIR.") from error
+
+
+@contextmanager
+def transient(prefix: str, where: str = "", keep: bool = False) -> Iterator[Path]:
+    """A folder to work in, gone after the block, whenever a signal comes.
+
+    Args:
+        where: the folder that it is made in; by default :func:`room`.
+        keep: leave it.
+
+    Raises:
+        SurroundingsFailed: there is no folder for temporary files.
+        OSError: it cannot be made.
+    """
+    import shutil
+    import tempfile
+
+    folder: Path | None = None
+    try:
+        with signals.held():  # a signal that came while it was made is raised where it is known
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=where or room()))
+        yield folder
+    finally:
+        with signals.held():
+            if folder is not None and not keep:
+                shutil.rmtree(folder, ignore_errors=True)

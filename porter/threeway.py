@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +20,7 @@ from porter.errors import SurroundingsFailed
 from porter.git import GitFailed, Repository
 from porter.git import run as run_git
 from porter.objects import Entry, Object
-from porter.places import room
+from porter.places import room, transient
 
 _WHO = "porter <porter@example.invalid> 0 +0000"
 _MEMORY = Path("/dev/shm")
@@ -99,8 +98,8 @@ def favoured(sides: Sides) -> bytes:
 
 def _one(sides: Sides, *options: str) -> bytes:
     try:
-        with tempfile.TemporaryDirectory(prefix="porter-merge-", dir=room()) as folder:
-            paths = [Path(folder) / name for name in ("ours", "base", "theirs")]
+        with transient("porter-merge-") as folder:
+            paths = [folder / name for name in ("ours", "base", "theirs")]
             for path, data in zip(paths, (sides.ours, sides.base, sides.theirs)):
                 path.write_bytes(data)
             # the status is the number of conflicts, at most 127
@@ -140,8 +139,8 @@ def _batch(jobs: Sequence[Sides], ours: str, theirs: str) -> list[Merged]:
     failed: OSError | GitFailed | None = None
     for place in _places():
         try:
-            with tempfile.TemporaryDirectory(prefix="porter-merge-", dir=place) as folder:
-                return _merged(Path(folder), jobs, ours, theirs)
+            with transient("porter-merge-", place) as folder:
+                return _merged(folder, jobs, ours, theirs)
         except (OSError, GitFailed) as error:  # full, most likely: the next one may do
             failed = error
     raise _no_room(failed) from failed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -99,3 +100,31 @@ def test_no_folder_for_temporary_files(project: Project, warm: None, words: tupl
     assert (done.returncode, done.stdout) == (3, ""), done.stderr
     what, why, hint = done.stderr.splitlines()
     assert "temporary files" in what and "/dev/null/tmp" in why and "TMPDIR" in hint
+
+
+# sends itself a signal when a function of tempfile's has just made something and not told anybody
+_HIT_WHILE_MAKING = """
+import os, sys
+from porter import places, signals
+
+signals.install()
+
+def look(frame, event, argument):
+    if event == "return" and frame.f_code.co_name == sys.argv[2]:
+        sys.setprofile(None)
+        os.kill(os.getpid(), int(sys.argv[1]))
+
+sys.setprofile(look)
+with places.transient("porter-test-"):
+    print("in it")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("function", ["mkdtemp", "_get_default_tempdir"])
+def test_a_signal_leaves_nothing_that_is_just_being_made(tmp_path: Path, function: str, number: signal.Signals) -> None:
+    env = {**os.environ, "PYTHONPATH": str(CHECKOUT), "TMPDIR": str(tmp_path)}
+    words = [sys.executable, "-c", _HIT_WHILE_MAKING, str(int(number)), function]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and done.stdout == ""
+    assert list(tmp_path.iterdir()) == []

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from porter.diagnosis.program import Answer, ask
-from porter.places import room
+from porter.places import transient
 
 _SECONDS = 2.5  # a driver that hangs must not keep the rest waiting
 
@@ -150,8 +148,8 @@ def _print(*words: str) -> Callable[[str], Answer]:
 
 def _bm_smi(path: str) -> Answer:
     """bm-smi draws with curses; what it draws goes to a file as well, once."""
-    with tempfile.TemporaryDirectory(prefix="porter-doctor-", dir=room()) as folder:
-        file = Path(folder) / "bm-smi"
+    with transient("porter-doctor-") as folder:
+        file = folder / "bm-smi"
         answer = ask([path, "--noloop", f"--file={file}"], seconds=_SECONDS, environment={"TERM": "xterm"})
         text = file.read_text(errors="replace") if file.exists() else ""
     return Answer(text, answer.err, answer.why)

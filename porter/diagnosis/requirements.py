@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from porter.diagnosis.interpreter import Interpreter
 from porter.diagnosis.program import ask
 from porter.errors import CheckFailed, SurroundingsFailed
-from porter.places import room
+from porter.places import transient
 from porter.target import Target
 
 _PIP_SECONDS = 3600.0
@@ -65,8 +64,8 @@ def install(python: str, wanted: Sequence[str], limits: Sequence[str]) -> None:
     Raises:
         SurroundingsFailed: it cannot; its last words are in ``why``.
     """
-    with tempfile.TemporaryDirectory(prefix="porter-pip-", dir=room()) as folder:
-        file = Path(folder) / "constraints.txt"
+    with transient("porter-pip-") as folder:
+        file = folder / "constraints.txt"
         file.write_text("".join(f"{line}\n" for line in limits))
         words: list[str | Path] = [python, "-m", "pip", "install", "--disable-pip-version-check", "-c", file, *wanted]
         answer = ask(words, seconds=_PIP_SECONDS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from porter.lockfile import Lock
 from porter.move import locked
 from porter.objects import Entry, step
 from porter.patch import Patch
-from porter.places import room
+from porter.places import transient
 from porter.progress import Progress
 from porter.project import Project
 from porter.render import Mails, key_of, places_named, raw, render, sides, written
@@ -242,9 +241,9 @@ class _Errand:
         else:
             patch = find(self.project, request.into)
             author, text = f"{patch.author} {patch.date}", f"fixup! {patch.subject}\n"
-        with tempfile.TemporaryDirectory(prefix="porter-", dir=room()) as folder:
+        with transient("porter-") as folder:
             # an index of our own: the user's keeps what they staged, should anything be refused later
-            env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+            env = {"GIT_INDEX_FILE": str(folder / "index")}
             try:
                 shutil.copy(self.tree.path / ".git" / "index", env["GIT_INDEX_FILE"])
                 self.repository.run("add", "--update", "--", ":/", env=env)

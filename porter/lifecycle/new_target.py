@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from porter.lifecycle.template import Draft
 from porter.lockfile import Lock
 from porter.objects import Entry
 from porter.patch import FORMAT, Patch, file_name
-from porter.places import room
+from porter.places import transient
 from porter.progress import Progress
 from porter.project import Project
 from porter.stack import COMMON, SERIES, available
@@ -107,14 +106,14 @@ def new_target(
     """
     project.must_be_a_checkout()
     draft = _draft(project, request)
-    with tempfile.TemporaryDirectory(prefix="porter-new-target-", dir=room()) as name:
-        staged = Project(Path(name))
+    with transient("porter-new-target-") as folder:
+        staged = Project(folder)
         try:
             shutil.copytree(project.patches, staged.patches, symlinks=True)
             shutil.copy(project.lock_path, staged.lock_path)
             patch = _fill(staged.patches / draft.name, draft, project, request.like)
         except OSError as error:
-            raise SurroundingsFailed(f"cannot work in {name}", error.strerror or str(error)) from error
+            raise SurroundingsFailed(f"cannot work in {folder}", error.strerror or str(error)) from error
         target = _loaded(staged.patches / draft.name)
         before, after = updated(staged, upstream, progress)
         _put(staged.patches / draft.name, project, after)
@@ -257,9 +256,9 @@ def _patch(draft: Draft, author: str) -> Patch:
     (empty,) = objects.trees({})
     base = objects.commit(empty.id, (), author, author, "base\n")
     made = objects.commit(trees[-1].id, (base.id,), author, author, f"{subject}\n\n{body}\n")
-    with tempfile.TemporaryDirectory(prefix="porter-new-target-", dir=room()) as name:
-        git.run("init", "--quiet", "--bare", "--template=", name)
-        repository = Repository(Path(name))
+    with transient("porter-new-target-") as folder:
+        git.run("init", "--quiet", "--bare", "--template=", str(folder))
+        repository = Repository(folder)
         repository.write(objects.pack([blob, empty, *trees, base, made]))
         data = repository.run("format-patch", "--stdout", *FORMAT, f"{base.id}..{made.id}")
     return Patch.parse(data, draft.name, file_name(1, subject))
