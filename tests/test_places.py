@@ -131,3 +131,8 @@ def test_a_signal_leaves_nothing_that_is_just_being_made(tmp_path: Path, functio
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
     assert done.returncode != 0 and done.stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_temporary_folders_are_made_in_one_place() -> None:
+    found = [path.name for path in (CHECKOUT / "porter").rglob("*.py") if "TemporaryDirectory(" in path.read_text()]
+    assert found == []
