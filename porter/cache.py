@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -96,12 +95,10 @@ class Cache:
     @contextlib.contextmanager
     def aside(self) -> Iterator[Path]:
         """A folder to work in, on the cache's disk, gone when the block ends.  Only under :meth:`locked`."""
-        with self._writing():
-            folder = Path(tempfile.mkdtemp(prefix="aside-", dir=self.folder))
-        try:
+        with contextlib.ExitStack() as stack:
+            with self._writing():
+                folder = stack.enter_context(places.transient("aside-", str(self.folder)))
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def keep(self, ref: str, commit: str, objects: Iterable[Object], *, shallow: bool) -> None:
         """Store checked objects, then point ``ref`` at ``commit``.  Only under :meth:`locked`.

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from porter import signals
 
@@ -43,6 +43,30 @@ def started(command: Sequence[str | Path], **how: Any) -> Iterator[subprocess.Po
         if child is not None:
             with child:  # closes its pipes, waits
                 pass
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    stdin: bytes | IO[bytes] | None = None,
+    timeout: float | None = None,
+    **how: Any,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a child to its end and collect what it writes, as :func:`subprocess.run` with ``capture_output`` does.
+
+    Args:
+        stdin: what it reads; by default nothing.
+        timeout: seconds.
+
+    Raises:
+        OSError: it cannot be started.
+        subprocess.TimeoutExpired: it took longer; it is gone.
+    """
+    given = stdin if isinstance(stdin, bytes) else None
+    source = subprocess.PIPE if isinstance(stdin, bytes) else stdin or subprocess.DEVNULL
+    with started(command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how) as child:
+        out, err = child.communicate(given, timeout)
+    return subprocess.CompletedProcess(command, child.returncode, out, err)
 
 
 def _end(child: subprocess.Popen[bytes], *, all_of_it: bool) -> None:

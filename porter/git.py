@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from porter.child import started
+from porter import child
 from porter.errors import CheckFailed, SurroundingsFailed
 from porter.objects import Object
 from porter.places import transient
@@ -114,28 +114,24 @@ def run(
         SurroundingsFailed: git is not installed.
     """
     command = ["git", *_settings(), *args]
-    given = stdin if isinstance(stdin, bytes) else None
     told = Timed(_log, ("git", *args))
     try:
-        with started(
+        done = child.run(
             command,
+            stdin=stdin,
             cwd=cwd,
-            stdin=subprocess.PIPE if given is not None else (stdin or subprocess.DEVNULL),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
             env=environment(env, user_config=user_config),
             pass_fds=() if hold is None else (hold,),
             start_new_session=hold is not None,
-        ) as process:
-            out, err = process.communicate(given)
+        )
     except FileNotFoundError as error:
         if cwd is not None and not Path(cwd).is_dir():
             raise SurroundingsFailed(f"{cwd} is not a folder") from error
         raise SurroundingsFailed("git is not installed", hint="Install git 2.25 or newer.") from error
-    told.ended(process.returncode)
-    if process.returncode not in status:
-        raise GitFailed(args, process.returncode, err.decode(errors="replace"))
-    return out
+    told.ended(done.returncode)
+    if done.returncode not in status:
+        raise GitFailed(args, done.returncode, done.stderr.decode(errors="replace"))
+    return done.stdout
 
 
 def merge(ours: bytes, base: bytes, theirs: bytes) -> tuple[bytes, int]:
@@ -181,7 +177,7 @@ def follow(
     told = Timed(_log, ("git", *args))
     said: list[str] = []
     try:
-        with started(
+        with child.started(
             ["git", *_settings(), *args],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

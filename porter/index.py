@@ -18,8 +18,8 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from porter import child
 from porter.assets.archive import UNREADABLE
-from porter.child import started
 from porter.errors import CheckFailed, SurroundingsFailed
 from porter.lockfile import Edit, IndexSource, Pin, Wheel
 from porter.objects import Object, blob
@@ -64,15 +64,12 @@ def download(wheels: Sequence[Wheel], folder: Path) -> None:
     # a download needs no virtual environment, whatever the user wants of installations
     env = {**os.environ, "PIP_REQUIRE_VIRTUALENV": "0", "PYTHONIOENCODING": "utf-8", "NO_COLOR": "1"}
     try:
-        with started(
-            command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        ) as process:
-            out, err = process.communicate(timeout=_PATIENCE)
+        done = child.run(command, env=env, timeout=_PATIENCE)
     except subprocess.TimeoutExpired as error:
         raise SurroundingsFailed(f"pip needed more than {_PATIENCE:g} s for {names}, given up") from error
-    if process.returncode == 0:
+    if done.returncode == 0:
         return
-    said = (err + out).decode(errors="replace")
+    said = (done.stderr + done.stdout).decode(errors="replace")
     if re.search(r"No module named '?pip\b", said):
         raise SurroundingsFailed(
             f"{sys.executable} has no pip to download {names} with",

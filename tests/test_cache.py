@@ -203,17 +203,17 @@ def test_a_killed_porter_leaves_nothing_half_written(small: Upstream, tmp_path: 
     code = """
         import os, sys
         from pathlib import Path
-        from porter import git
+        from porter import child
         from porter.sources import obtain
         from porter.lockfile import Lock
-        left, real = int(sys.argv[2]), git.started
+        left, real = int(sys.argv[2]), child.started
         def counted(*args, **kwargs):
             global left
             left -= 1
             if left < 0:
                 os.kill(os.getpid(), 9)
             return real(*args, **kwargs)
-        git.started = counted
+        child.started = counted
         obtain(Lock.load(Path(sys.argv[1])))
     """
     deaths = 0

@@ -7,25 +7,16 @@ import time
 from pathlib import Path
 
 import pytest
+from moment import HIT
 
 from porter import child
 from porter.child import started
 
-# sends itself a signal the moment a child runs, while subprocess.Popen has not told anybody of it
-_HIT_WHILE_STARTING = """
-import os, signal, subprocess, sys
-from porter import git, signals
-from porter.child import started
-from porter.errors import SurroundingsFailed
+# the moment a child runs, while subprocess.Popen has not told anybody of it
+_WHILE_STARTING = """
+from porter import git
 
-signals.install()
-
-def look(frame, event, argument):
-    if event == "return" and frame.f_code.co_name == "_execute_child":
-        sys.setprofile(None)
-        os.kill(os.getpid(), int(sys.argv[1]))
-
-sys.setprofile(look)
+hit_when_returning_from("_execute_child", int(sys.argv[1]))
 words = ["-c", "alias.go=!" + sys.argv[2], "go"]
 try:
     {call}
@@ -43,7 +34,7 @@ CALLS = {
 @pytest.mark.parametrize("call", CALLS)
 def test_a_child_hit_while_it_is_started_is_ended_too(tmp_path: Path, call: str, number: signal.Signals) -> None:
     """Otherwise it would go on writing into a folder that its porter has removed, or unlocked."""
-    trace, program = tmp_path / "trace", _HIT_WHILE_STARTING.replace("{call}", CALLS[call])
+    trace, program = tmp_path / "trace", HIT + _WHILE_STARTING.replace("{call}", CALLS[call])
     # the child of a child, as git's own helpers are
     shell = f"for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do sleep 0.1; echo here >>{trace}; done"
     begun = time.monotonic()

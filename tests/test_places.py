@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from moment import HIT
 from stacks import CHECKOUT, porter
 
 from porter import places
@@ -105,19 +106,11 @@ def test_no_folder_for_temporary_files(project: Project, warm: None, words: tupl
     assert "temporary files" in what and "/dev/null/tmp" in why and "TMPDIR" in hint
 
 
-# sends itself a signal when a function of tempfile's has just made something and not told anybody
-_HIT_WHILE_MAKING = """
-import os, sys
-from porter import places, signals
+# when a function of tempfile's has just made something and not told anybody
+_WHILE_MAKING = """
+from porter import places
 
-signals.install()
-
-def look(frame, event, argument):
-    if event == "return" and frame.f_code.co_name == sys.argv[2]:
-        sys.setprofile(None)
-        os.kill(os.getpid(), int(sys.argv[1]))
-
-sys.setprofile(look)
+hit_when_returning_from(sys.argv[2], int(sys.argv[1]))
 with places.transient("porter-test-"):
     print("in it")
 """
@@ -127,7 +120,7 @@ with places.transient("porter-test-"):
 @pytest.mark.parametrize("function", ["mkdtemp", "_get_default_tempdir"])
 def test_a_signal_leaves_nothing_that_is_just_being_made(tmp_path: Path, function: str, number: signal.Signals) -> None:
     env = {**os.environ, "PYTHONPATH": str(CHECKOUT), "TMPDIR": str(tmp_path)}
-    words = [sys.executable, "-c", _HIT_WHILE_MAKING, str(int(number)), function]
+    words = [sys.executable, "-c", HIT + _WHILE_MAKING, str(int(number)), function]
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
     assert done.returncode != 0 and done.stdout == ""
     assert list(tmp_path.iterdir()) == []

@@ -6,8 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from porter import child
 from porter.cache import Cache
-from porter.child import started
 from porter.emulator.profiles import SITE
 from porter.errors import SurroundingsFailed
 
@@ -36,23 +36,16 @@ def build(python: Path, cache: Path) -> Path:
     # torch would import the plugins that are installed, which this does not need
     env.update(PYTHONPATH=str(SITE), PORTER_EMULATED_CACHE=str(cache), TORCH_DEVICE_BACKEND_AUTOLOAD="0")
     try:
-        with started(
-            [python, "-c", _PROGRAM],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        ) as process:
-            out, err = process.communicate()
+        done = child.run([python, "-c", _PROGRAM], env=env)
     except OSError as error:
         raise SurroundingsFailed(f"no emulated device: cannot run {python}", error.strerror or str(error)) from error
-    if process.returncode:
-        raise _failure(python, process.returncode, err.decode(errors="replace"))
-    return Path(os.fsdecode(out.splitlines()[-1]))
+    if done.returncode:
+        raise _failure(python, done)
+    return Path(os.fsdecode(done.stdout.splitlines()[-1]))
 
 
-def _failure(python: Path, status: int, said: str) -> SurroundingsFailed:
-    lines = said.strip().splitlines() or [f"it left with status {status}"]
+def _failure(python: Path, done: subprocess.CompletedProcess[bytes]) -> SurroundingsFailed:
+    lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"it left with status {done.returncode}"]
     for number, line in enumerate(lines):
         if line.startswith("no emulated device"):
             return SurroundingsFailed(line, "\n".join(lines[number + 1 :]))

@@ -8,12 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 from porter.emulator.profiles import Profile
 from porter.errors import SurroundingsFailed
+from porter.places import transient
 
 _SHIM = '''\
 """{plugin} is not here: this stands in for it, as {device}, and steps aside where it is installed."""
@@ -54,8 +53,7 @@ def write_plugin(profile: Profile, cache: Path) -> tuple[Path, str]:
 
 def _write(folder: Path, files: dict[str, str]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix="aside-", dir=folder.parent))
-    try:
+    with transient("aside-", str(folder.parent)) as aside:
         for name, text in files.items():
             (aside / name).parent.mkdir(parents=True, exist_ok=True)
             (aside / name).write_text(text, encoding="utf-8")
@@ -65,5 +63,3 @@ def _write(folder: Path, files: dict[str, str]) -> None:
         except OSError:
             if not folder.is_dir():  # else somebody else wrote the same
                 raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
