@@ -184,20 +184,29 @@ def canonical(
     builds = list(builds)
     form: dict[str, Patch] = dict(known or {})
     unknown = {built.commit: built.patch for build in builds for built in build.commits if built.commit not in form}
-    mails = Mails(patch.data for patch in unknown.values()) if unknown else None
-    if mails is not None:
+    if unknown:
+        mails = Mails(patch.data for patch in unknown.values())
         form.update((commit, patch) for commit, patch in unknown.items() if mails.find(commit) == patch.data)
-    if mails is not None and not form.keys() >= unknown.keys():
-        made = {i: item for build in builds for i, item in build.objects.items()}
-        with scratch(borrow, [snapshot.base] if snapshot.shallow and not borrow else []) as repository:
-            theirs = () if borrow else snapshot.objects.values()
-            repository.write(objects.pack([*theirs, *made.values()], level=0))
-            for build in builds:
-                form.update(_unknown(repository, build, form))
-        for commit in unknown:
-            mails.keep(commit, form[commit].data)
-        mails.save()
+        if not form.keys() >= unknown.keys():
+            form.update(_written_anew(snapshot, builds, form, borrow))
+            for commit in unknown:
+                mails.keep(commit, form[commit].data)
+            mails.save()
     return [numbered(form[built.commit] for built in build.commits) for build in builds]
+
+
+def _written_anew(
+    snapshot: Snapshot, builds: Sequence[Build], known: Mapping[str, Patch], borrow: Repository | None
+) -> dict[str, Patch]:
+    """Commit -> patch for what of the builds has no known form."""
+    found: dict[str, Patch] = {}
+    made = {i: item for build in builds for i, item in build.objects.items()}
+    with scratch(borrow, [snapshot.base] if snapshot.shallow and not borrow else []) as repository:
+        theirs = () if borrow else snapshot.objects.values()
+        repository.write(objects.pack([*theirs, *made.values()], level=0))
+        for build in builds:
+            found.update(_unknown(repository, build, {**known, **found}))
+    return found
 
 
 def _unknown(repository: Repository, build: Build, form: Mapping[str, Patch]) -> dict[str, Patch]:

@@ -33,17 +33,16 @@ class _Group(click.Group):
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(name for commands in _COMMANDS.values() for name in commands)
+        return sorted(_PLACES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        for commands in _COMMANDS.values():
-            if cmd_name in commands and cmd_name not in self.commands:
-                place, says = commands[cmd_name]
-                module, _, function = place.partition(":")
-                found = getattr(import_module(f"porter.cli.{module}"), function or cmd_name)
-                found.short_help = says
-                loudness(found)
-                self.add_command(found)
+        if cmd_name in _PLACES and cmd_name not in self.commands:
+            place, says = _PLACES[cmd_name]
+            module, _, function = place.partition(":")
+            found = getattr(import_module(f"porter.cli.{module}"), function or cmd_name)
+            found.short_help = says
+            loudness(found)
+            self.add_command(found)
         return self.commands.get(cmd_name)
 
     def resolve_command(
@@ -122,6 +121,7 @@ _COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "completion": ("completion", "Print the script that makes a shell complete porter."),
     },
 }
+_PLACES = {name: entry for commands in _COMMANDS.values() for name, entry in commands.items()}
 loudness(cli)
 
 
