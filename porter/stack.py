@@ -158,11 +158,7 @@ class Stack:
         known = available(project.patches)
         if not names:
             raise WrongUsage("no target named", hint=f"Name one with --target: {', '.join(known)}.")
-        for name in names:
-            if name not in known:
-                several = " Name --target once for each." if "," in name or "+" in name else ""
-                hint = f"Known targets: {', '.join(known) or 'none'}.{several}"
-                raise WrongUsage(f"there is no target {name!r}", hint=hint)
+        must_be_known(names, known)
         return cls.of({part: load_part(project.patches / part) for part in (COMMON, *names)}, names)
 
     @classmethod
@@ -199,6 +195,19 @@ _Effects = dict[tuple[object, ...], "Effect"]
 # steps (plan, apply, look at the result) would build the same stack in each.
 _builds: OrderedDict[tuple[object, ...], Build] = OrderedDict()
 _MOST_BUILDS = 16
+
+
+def must_be_known(targets: Iterable[str], known: Sequence[str]) -> None:
+    """Refuse a target that there is no stack for.
+
+    Raises:
+        WrongUsage: one is not among the known ones.
+    """
+    for name in targets:
+        if name not in known:
+            several = " Name --target once for each." if "," in name or "+" in name else ""
+            hint = f"Known targets: {', '.join(known) or 'none'}.{several}"
+            raise WrongUsage(f"there is no target {name!r}", hint=hint)
 
 
 class Builder:

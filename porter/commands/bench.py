@@ -24,7 +24,7 @@ from porter.measurement.turns import in_turn, ratios, spread
 from porter.progress import Progress
 from porter.project import Project
 from porter.records import heading
-from porter.stack import available
+from porter.stack import available, must_be_known
 from porter.target import Target
 from porter.verification.child import Children
 from porter.verification.device import Device, choose
@@ -181,9 +181,7 @@ def bench(project: Project, request: Request, progress: Progress, begun: Callabl
         CheckFailed: a training fails.
         SurroundingsFailed: no such device, or the disk is full.
     """
-    if request.target not in available(project.patches):
-        known = ", ".join(available(project.patches))
-        raise WrongUsage(f"there is no target {request.target!r}", hint=f"There are: {known}.")
+    must_be_known([request.target], available(project.patches))
     target = Target.load(project.patches / request.target)
     subjects = _subjects(project, request, target)
     for subject in subjects:

@@ -18,9 +18,10 @@ from porter.diagnosis.cards import Cards
 from porter.diagnosis.interpreter import Interpreter, Plugin
 from porter.diagnosis.machine import GIB, Machine
 from porter.diagnosis.traps import PROBLEM, Scene, Trouble, judge
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import SurroundingsFailed
 from porter.progress import Progress
 from porter.project import Project
+from porter.stack import must_be_known
 from porter.target import Target, load_all
 
 
@@ -112,10 +113,8 @@ def doctor(
     started = time.monotonic()
     (progress or Progress()).step("looking at the machine, the cards and the interpreter")
     everyone = load_all(project)
+    must_be_known([target] if target else [], [each.name for each in everyone])
     wanted = next((each for each in everyone if each.name == target), None)
-    if target and wanted is None:
-        hint = f"There are: {', '.join(each.name for each in everyone)}."
-        raise WrongUsage(f"there is no target {target!r}", hint=hint)
     shown = [wanted] if wanted else everyone
     families = [wanted.name] if wanted else list(tools.TOOLS)
     with ThreadPoolExecutor(2 + len(families)) as pool:

@@ -19,7 +19,7 @@ from porter.diagnosis.interpreter import Interpreter
 from porter.errors import WrongUsage
 from porter.progress import Progress
 from porter.project import Project
-from porter.stack import available
+from porter.stack import available, must_be_known
 from porter.target import Target
 
 DONE, ALREADY, YOURS = "done", "there already", "left to you"
@@ -85,9 +85,7 @@ def prepare(project: Project, request: Request, progress: Progress, ended: Calla
         WrongUsage: no such target, interpreter, checkpoint or data set.
         SurroundingsFailed: network, disk, pip.
     """
-    if request.target not in available(project.patches):
-        known = ", ".join(available(project.patches))
-        raise WrongUsage(f"there is no target {request.target!r}", hint=f"There are: {known}.")
+    must_be_known([request.target], available(project.patches))
     target = Target.load(project.patches / request.target)
     python = find_python(request.python)
     _must_be_data(request)

@@ -20,7 +20,7 @@ from typing import NoReturn
 from porter.commands.status import must_hold
 from porter.errors import WrongUsage
 from porter.project import Project
-from porter.stack import available
+from porter.stack import available, must_be_known
 from porter.target import Target
 
 SCRIPT = "train.py"
@@ -92,9 +92,7 @@ def launch(project: Project, request: Request) -> Launch:
     Raises:
         WrongUsage: no such target, tree or interpreter, or numbers that do not fit each other.
     """
-    if request.target not in available(project.patches):
-        known = ", ".join(available(project.patches))
-        raise WrongUsage(f"there is no target {request.target!r}", hint=f"There are: {known}.")
+    must_be_known([request.target], available(project.patches))
     target = Target.load(project.patches / request.target)
     must_hold(project, request.tree, target.name)
     tree = request.tree.absolute()

@@ -19,7 +19,7 @@ from porter.commands.status import must_hold
 from porter.errors import WrongUsage
 from porter.progress import Progress
 from porter.project import Project
-from porter.stack import available
+from porter.stack import available, must_be_known
 from porter.target import Target
 from porter.threads import pool
 from porter.verification.bench import attempt
@@ -79,9 +79,7 @@ def verify(
         SurroundingsFailed: the device asked for is not to be had, or the disk is full.
     """
     started = time.monotonic()
-    if request.target not in available(project.patches):
-        known = ", ".join(available(project.patches))
-        raise WrongUsage(f"there is no target {request.target!r}", hint=f"There are: {known}.")
+    must_be_known([request.target], available(project.patches))
     target = Target.load(project.patches / request.target)
     checks = select(request.level, request.checks, target)
     if request.tree is not None:

@@ -10,7 +10,7 @@ from typing import Any
 from porter import signals
 from porter.cache import Cache
 from porter.commands.apply import agree
-from porter.errors import CheckFailed, WrongUsage
+from porter.errors import CheckFailed
 from porter.history import History
 from porter.lifecycle import audit, explain, goal, rewrite
 from porter.lifecycle.audit import allowed
@@ -26,7 +26,7 @@ from porter.progress import Progress
 from porter.project import Project
 from porter.render import canonical
 from porter.snapshot import Extent
-from porter.stack import COMMON, Build, Stack, available, load_parts
+from porter.stack import COMMON, Build, Builder, Stack, available, load_parts, must_be_known
 from porter.verification import static
 from porter.verification.plan import Failed
 from porter.verification.report import FAILED, PASSED, Outcome
@@ -96,10 +96,7 @@ class Errand:
 
     def check_targets(self, targets: Sequence[str]) -> None:
         """Refuse a target that there is no stack for."""
-        known = available(self.project.patches)
-        for name in targets:
-            if name not in known:
-                raise WrongUsage(f"there is no target {name!r}", hint=f"Known targets: {', '.join(known) or 'none'}.")
+        must_be_known(targets, available(self.project.patches))
 
     def open(self, journal: Journal) -> None:
         """Take up a bump whose commits are at hand: read the patches and the files of both commits.
@@ -262,12 +259,12 @@ class Errand:
         """
         lock, entries = Lock.load(staged.lock_path), allowed.read(staged.patches)
         snapshot = Extent(lock.pin, lock.pin.files).snapshot(self.goal.snapshot.objects)
-        targets = available(staged.patches)
+        parts, builder, targets = load_parts(staged), Builder(snapshot), available(staged.patches)
         found = {}
         for target in targets:
             self.progress.step(f"verifying {target}")
-            stack = Stack.load(staged, [target])
-            build = stack.build(snapshot)
+            stack = Stack.of(parts, [target])
+            build = builder.build(stack)
             agree(lock, stack, build, partial=False)
             files = audit.python(snapshot, build)
             wrong = static.complaints(files)
@@ -306,9 +303,7 @@ class Errand:
 def _audited(target: str, files: Mapping[str, bytes], entries: list[allowed.Entry], targets: Sequence[str]) -> Outcome:
     outcome = Outcome("audit", static.AUDIT, PASSED, "", 0.0, repeat=f"porter verify --target {target} --check audit")
     try:
-        finding = static.audited(audit.look(files, target, None, entries, targets))
+        finding = static.audited(lambda: audit.look(files, target, None, entries, targets))
         return replace(outcome, said=finding.said, figures=finding.figures)
     except Failed as error:
         return replace(outcome, state=FAILED, said=error.why)
-    except CheckFailed as error:
-        return replace(outcome, state=FAILED, said=error.what)

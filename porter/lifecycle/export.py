@@ -29,7 +29,7 @@ from porter.progress import Progress
 from porter.project import Project
 from porter.render import Mails, key_of, places_named, raw, render, sides, written
 from porter.snapshot import Extent, Snapshot
-from porter.stack import COMMON, Contents, available, combined, digest, key, load_parts, series
+from porter.stack import COMMON, Contents, available, combined, digest, key, load_parts, must_be_known, series
 from porter.tree import Tree
 
 if TYPE_CHECKING:
@@ -221,9 +221,7 @@ class _Errand:
         noted = self.tree.notes.targets if self.tree.notes else ()
         said = {commit.stack for commit in listed} - {"", COMMON}
         found = set(self.request.targets) or set(noted) | said
-        for name in sorted(found):
-            if name not in known:
-                raise WrongUsage(f"there is no target {name!r}", hint=f"Known targets: {', '.join(known)}.")
+        must_be_known(sorted(found), known)
         if not found:
             raise WrongUsage(
                 f"{self.tree.path} does not say which target it is for", hint=f"Name it: --target {' or '.join(known)}."

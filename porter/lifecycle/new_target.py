@@ -28,7 +28,7 @@ from porter.patch import FORMAT, Patch, file_name
 from porter.places import transient
 from porter.progress import Progress
 from porter.project import Project
-from porter.stack import COMMON, SERIES, available
+from porter.stack import COMMON, SERIES, available, must_be_known
 from porter.target import FILE, IN_TREE, Target
 from porter.verification.device import known_to_torch
 
@@ -217,8 +217,7 @@ def _pins(project: Project, like: str) -> tuple[str, list[str]]:
         target = Target.load(project.patches / name)
         text = (project.patches / name / target.requirements).read_text(encoding="utf-8")
         found[name] = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    if like and like not in found:
-        raise WrongUsage(f"there is no target {like!r}", hint=f"There are: {', '.join(found) or 'none'}.")
+    must_be_known([like] if like else [], list(found))
     if not found:
         return "no target", []
     chosen = like or max(found, key=lambda name: (_torch(found[name]), name))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from porter.errors import CheckFailed
 from porter.lifecycle.audit.place import ALLOWED, ROUTED
 from porter.lifecycle.audit.report import Audit
 from porter.memory import Memory
@@ -41,12 +42,16 @@ def _complaint(source: bytes, memory: Memory) -> str:
     return ""
 
 
-def audited(found: Audit) -> Finding:
+def audited(look: Callable[[], Audit]) -> Finding:
     """What an audit comes to.
 
     Raises:
-        Failed: a place is not ported, or an entry of the list of allowed ones is stale.
+        Failed: a place is not ported, an entry of the list of allowed ones is stale, or a file is not Python.
     """
+    try:
+        found = look()
+    except CheckFailed as error:
+        raise Failed(error.what) from error
     if found.failed:
         lines = found.lines()
         more = f"; and {len(lines) - 5} more, see porter audit" if len(lines) > 5 else ""

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 from porter.commands.status import APPLIED, status
-from porter.errors import CheckFailed
 from porter.lifecycle import audit as places
 from porter.verification import static
 from porter.verification.plan import Failed, Finding, check
@@ -35,11 +34,7 @@ def tree(session: Session) -> Finding:
 
 @check("static", static.AUDIT)
 def audit(session: Session) -> Finding:
-    try:
-        found = places.audit(session.project, session.tree)
-    except CheckFailed as error:
-        raise Failed(error.what) from error
-    return static.audited(found)
+    return static.audited(lambda: places.audit(session.project, session.tree))
 
 
 @check(
