@@ -3,19 +3,17 @@
 The run ends after its first epoch was saved and is resumed in the same process.
 """
 
-import contextlib
 import json
 import os
 import sys
 
-from entry import enter
+from entry import Stop, enter, trained
 
 (out,) = enter()
 
 import torch
 import train  # the tree's
 from utils import accelerator
-from utils.callbacks import Callbacks
 
 scalers, losses, dtypes, restored, own = [], [], set(), [], []
 conv = torch.nn.Conv2d.forward
@@ -65,28 +63,14 @@ class Loss(train.ComputeLoss):
 train.ComputeLoss = Loss
 
 
-class Stop(Exception):
-    pass
-
-
 def saved(last, epoch, *rest):
     if len(scalers) == 1:
         raise Stop  # the run ends here, with one epoch saved
 
 
-def go(words, actions):
-    sys.argv = [sys.argv[0], *words]
-    callbacks = Callbacks()
-    callbacks._callbacks = {k: [] for k in callbacks._callbacks}
-    for hook, action in actions.items():
-        callbacks.register_action(hook, callback=action)
-    with contextlib.suppress(Stop):
-        train.main(train.parse_opt(), callbacks)
-
-
-go(sys.argv[1:], {"on_model_save": saved})
+trained(train, sys.argv[1:], {"on_model_save": saved})
 state = scalers[-1].state_dict()
-go(["--resume", os.path.join("runs", "exp", "weights", "last.pt")], {})
+trained(train, ["--resume", os.path.join("runs", "exp", "weights", "last.pt")], {})
 with open(out, "w") as file:
     json.dump(
         {

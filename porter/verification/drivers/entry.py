@@ -1,5 +1,6 @@
 """How a driver gets into a tree: ``driver.py TREE OWN-ARGUMENTS... -- ARGUMENTS-OF-THE-TREE'S-PROGRAM``."""
 
+import contextlib
 import os
 import sys
 
@@ -11,6 +12,23 @@ def enter(program="train.py"):
     sys.path[0] = tree
     sys.argv = [f"{tree}/{program}", *words[cut + 1 :]]
     return words[:cut]
+
+
+class Stop(Exception):
+    """Raised by what a training calls back: it ends here."""
+
+
+def trained(train, words, actions):
+    """Run the tree's train.py, which ``train`` is, with these words; ``actions``: hook -> what it calls back."""
+    from utils.callbacks import Callbacks  # the tree's
+
+    sys.argv = [sys.argv[0], *words]
+    callbacks = Callbacks()
+    callbacks._callbacks = {k: [] for k in callbacks._callbacks}  # v6.0 keeps them in the class
+    for hook, action in actions.items():
+        callbacks.register_action(hook, callback=action)
+    with contextlib.suppress(Stop):
+        train.main(train.parse_opt(), callbacks)
 
 
 def leave():

@@ -3,19 +3,16 @@
 A scaler that only keeps count stands in for the device's; the training loop, saving and resuming are the tree's.
 """
 
-import contextlib
 import json
 import os
-import sys
 
-from entry import enter
+from entry import Stop, enter, trained
 
 (data,) = enter()
 
 import torch  # noqa: E402
 import train  # noqa: E402  (the tree's)
 from utils import accelerator  # noqa: E402
-from utils.callbacks import Callbacks  # noqa: E402
 
 scalers, losses, dtypes, states = [], [], set(), []
 
@@ -69,23 +66,9 @@ def watched(self, x):  # not a hook: those are pickled with the model
 torch.nn.Conv2d.forward = watched
 
 
-class Stop(Exception):
-    pass
-
-
 def saved(last, epoch, *rest):
     if epoch == 0 and len(scalers) == 1:
         raise Stop  # the run ends here, with one epoch saved
-
-
-def go(words, actions):
-    sys.argv = [sys.argv[0], *words]
-    callbacks = Callbacks()
-    callbacks._callbacks = {k: [] for k in callbacks._callbacks}
-    for hook, action in actions.items():
-        callbacks.register_action(hook, callback=action)
-    with contextlib.suppress(Stop):
-        train.main(train.parse_opt(), callbacks)
 
 
 common = [
@@ -102,12 +85,13 @@ common = [
     "--device",
     "cpu",
 ]
-go(
+trained(
+    train,
     [*common, "--workers", "0", "--epochs", "2", "--project", "runs/train", "--pyamp"],
     {"on_model_save": saved},
 )
 before = dict(scalers[-1].state)
-go(["--resume", os.path.join("runs", "train", "exp", "weights", "last.pt")], {})
+trained(train, ["--resume", os.path.join("runs", "train", "exp", "weights", "last.pt")], {})
 print(
     "\n"
     + json.dumps(

@@ -1,17 +1,14 @@
 """Which optimizer each set of options makes: ``optimizers.py TREE DATA OPTIONS.json``; stops each before it trains."""
 
-import contextlib
 import json
-import sys
 from pathlib import Path
 
-from entry import enter
+from entry import Stop, enter, trained
 
 data, options = enter()
 
 import torch  # noqa: E402
 import train  # noqa: E402  (the tree's)
-from utils.callbacks import Callbacks  # noqa: E402
 
 made, found = [], {}
 adds = torch.optim.Optimizer.add_param_group
@@ -23,12 +20,8 @@ def add_param_group(self, group):
     return adds(self, group)
 
 
-class Enough(Exception):
-    pass
-
-
 def stop():
-    raise Enough
+    raise Stop
 
 
 torch.optim.Optimizer.add_param_group = add_param_group
@@ -47,12 +40,8 @@ common = [
     "cpu",
 ]
 for words in json.loads(Path(options).read_text()):
-    sys.argv = [sys.argv[0], *common, "--workers", "0", "--project", "runs/train", *words]
-    callbacks = Callbacks()
-    callbacks._callbacks = {k: [] for k in callbacks._callbacks}  # v6.0 keeps them in the class
-    callbacks.register_action("on_pretrain_routine_end", callback=stop)
-    with contextlib.suppress(Enough):
-        train.main(train.parse_opt(), callbacks)
+    every = [*common, "--workers", "0", "--project", "runs/train", *words]
+    trained(train, every, {"on_pretrain_routine_end": stop})
     optimizer = made[-1]
     groups = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
     found[" ".join(words)] = {
