@@ -1,0 +1,79 @@
+"""A plugin's checkout and what a scan makes of it: the record that `porter profile scan` prints."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from porter import git
+from porter.errors import WrongUsage
+from porter.scan.facts import SCHEMA
+
+READERS = ("ascend", "cambricon", "sophgo")
+
+
+def readers() -> dict[str, ModuleType]:
+    """The modules that know how to read a vendor's plugin, by porter's target."""
+    modules = [importlib.import_module(f"porter.scan.{name}") for name in READERS]
+    return {module.TARGET: module for module in modules}
+
+
+def scan(checkout: Path, target: str, card: str | None, defines: list[str], also: Path | None = None) -> dict[str, Any]:
+    """Reads a plugin's checkout as the build for card compiles it.
+
+    Args:
+        checkout: the plugin's sources; a git checkout gives the record its commit.
+        target: porter's target, tpu, mlu or npu.
+        card: which card's build; None takes the newest that the reader knows.
+        defines: NAME or NAME=VALUE, added to those of the build.
+        also: a second repository that the plugin is built with, where it has one.
+
+    Returns:
+        the record, as docs/formats.md has it.
+
+    Raises:
+        WrongUsage: no reader for target, no such card, or no checkout of that plugin.
+        SurroundingsFailed: tree-sitter is not installed.
+    """
+    known = readers()
+    if target not in known:
+        raise WrongUsage(
+            f"porter cannot read the plugin of {target}",
+            f"it can read those of {', '.join(sorted(known))}",
+            "--target tpu",
+        )
+    reader = known[target]
+    if not checkout.is_dir() or not reader.is_one(checkout):
+        raise WrongUsage(
+            f"{checkout} is no checkout of {reader.PLUGIN}",
+            f"{reader.SIGN} is not in it" if checkout.is_dir() else "there is no such folder",
+            f"git clone {reader.URL}, then give its folder",
+        )
+    cards = reader.cards(checkout)
+    if card is None:
+        card = cards[-1]
+    if card not in cards:
+        raise WrongUsage(
+            f"{reader.PLUGIN} is not built for {card}", f"cards: {', '.join(cards)}", f"--card {cards[-1]}"
+        )
+    found = reader.scan(checkout, card, defines, also)
+    return {
+        "kind": "profile scan",
+        "schema": SCHEMA,
+        "target": target,
+        "plugin": reader.PLUGIN,
+        "card": card,
+        "commit": commit(checkout),
+        **found,
+    }
+
+
+def commit(folder: Path) -> str | None:
+    """The commit of a git checkout; None where the folder is none, or lies in the checkout of something else."""
+    try:
+        top = git.run("rev-parse", "--show-toplevel", "HEAD", cwd=folder).decode().split("\n")
+    except git.GitFailed:
+        return None
+    return top[1] if Path(top[0]).resolve() == folder.resolve() else None

@@ -1,0 +1,49 @@
+"""porter profile show: what is known of a card, from where, and what is not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import porter
+from porter.emulator.profiles import profiles
+
+COMMAND = [sys.executable, "-m", "porter", "profile", "show"]
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("card", profiles())
+def test_every_card(card: str) -> None:
+    done = run(card)
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 120
+    record = json.loads(run(card, "--json").stdout)
+    assert record == {**record, "kind": "profile", "card": card}
+    known = porter.profile.show(card)
+    assert {**record, **known.record()} == record
+    assert [one for one in known.facts if one.source]
+    if known.scan is not None:
+        assert known.file and known.scan.commit
+        assert f"{known.scan.counts['operators']:>6}  operators" in done.stdout
+        for name in known.scan.missing:
+            assert f"    {name}: " in done.stdout
+
+
+def test_what_a_bm1684x_cannot_do() -> None:
+    scan = porter.profile.show("bm1684x").scan
+    assert scan is not None
+    assert scan.missing["torch.tpu.empty_cache"] == ("_tpu_emptyCache",)
+    assert "torch.tpu.device_count" not in scan.missing
+    assert "aten::cat.out" in scan.conditions
+
+
+def test_no_such_card() -> None:
+    done = run("mlu999")
+    assert done.returncode == 2
+    assert "no profile mlu999" in done.stderr and "mlu370" in done.stderr
