@@ -1,6 +1,7 @@
 """The module of a vendor's name that stands in for the plugin, written for a card into a folder of the cache.
 
-It holds no more than a call (``site/porter_emulated/shim.py`` says of what); an unknown card's profile lies beside it.
+It holds no more than a call (``site/porter_emulated/shim.py`` says of what); an unknown card's profile lies beside it,
+and its facts.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ def write_plugin(profile: Profile, cache: Path) -> tuple[Path, str]:
         )
     if profile.path is None:
         files[f"{profile.name}.json"] = json.dumps(profile.data, indent=2) + "\n"
+        if profile.facts is not None:
+            files[profile.data["source"]] = json.dumps(profile.facts, indent=2) + "\n"
     digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
     made = cache / "plugins" / f"{profile.plugin}-{digest[:16]}"
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ SITE = Path(__file__).with_name("site")
 _CORE = SITE / "porter_emulated"
 _COMMON = "torch"  # the file of what holds for every card
 GENERIC = "generic"  # stands for a card that there is no file for
+BARE = "bare"  # stands for a plugin that brings a device and nothing else
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Profile:
         device: what the emulation calls itself, ``EMULATED MLU370``.
         backend: the vendor's backend of torch.distributed, or ``gloo``.
         memory: bytes of memory of the card.
+        facts: what a scan of the plugin's source found; None where there is no source to scan.
         operators: the operators that the vendor has a kernel for, as in the vendor's list; None where there is no list,
             and then everything torch has is allowed.
         casts: whether autocast of the vendor's plugin changes any operator's dtype.
@@ -43,9 +46,43 @@ class Profile:
     device: str
     backend: str
     memory: int
+    facts: Mapping[str, Any] | None
     operators: frozenset[str] | None
     casts: bool
     limits: tuple[dict[str, Any], ...]
+
+    @property
+    def listed_in(self) -> str:
+        """Where the operators were read."""
+        if self.facts is None:
+            return "no operator list: everything torch has is allowed"
+        return f"porter profile scan of {self.plugin} {self.facts['version']} at {self.facts['commit'][:7]}"
+
+    def standing(self, operator: str) -> str:
+        """What the facts say of an operator, by its name as the emulation counts it.
+
+        ``known``: it is registered, its kernel was read, and every condition in it was understood.  ``assumed``: it is
+        registered, but the kernel or a condition could not be read, so that more may be refused on a card than here.
+        ``refused``: the plugin has no kernel for it.
+        """
+        if self.facts is None:
+            return "assumed"
+        entries = self.facts["operators"]
+        found = [entries[name] for name in (operator, *_reached_as().get(operator, [])) if name in entries]
+        if not found:
+            return "refused"
+        conditions = [each["when"] for kind in ("demands", "host", "raises") for each in found[0].get(kind, [])]
+        understood = all(when is None or when["test"] is not None for when in conditions)
+        read = found[0]["kernel"] and not found[0].get("unread")
+        return "known" if read and understood else "assumed"
+
+
+@functools.lru_cache(maxsize=1)
+def _reached_as() -> dict[str, list[str]]:
+    """By the name that torch calls: what stands for it in a vendor's list."""
+    common = json.loads((_CORE / "profiles" / f"{_COMMON}.json").read_text())
+    names: dict[str, list[str]] = common["reached_as"]["operators"]
+    return names
 
 
 def profiles() -> list[str]:
@@ -83,7 +120,6 @@ def generic_profile(kind: str, plugin: str, backends: Sequence[str], visible: Se
         "label": kind.upper(),
         "device": f"generic {kind.upper()}",
         "version": "0",
-        "operators": {"file": None, "source": "no operator list: everything torch has is allowed"},
         "memory": {"bytes": 16 << 30, "source": unknown},
         "visible": {"variables": list(visible), "source": said},
         "process_group": {"backend": backends[0], "source": said},
@@ -98,8 +134,36 @@ def generic_profile(kind: str, plugin: str, backends: Sequence[str], visible: Se
     return _profile(GENERIC, data, None)
 
 
+def bare_profile(kind: str, plugin: str, visible: Sequence[str]) -> Profile:
+    """A card whose plugin brings a device and nothing else, as there are; for any target.
+
+    Every operator of torch's is allowed, but none on float16 or bfloat16.  The module has no ``is_available``, no
+    ``device_count``, no figures of memory, no streams or events, no mixed precision; processes have gloo alone.
+
+    Args:
+        kind, plugin, visible: as for :func:`generic_profile`.
+    """
+    generic = generic_profile(kind, plugin, ["gloo"], visible)
+    lean = "artyom-beilis/pytorch_dlprim, python/pytorch_ocl/__init__.py at 2c19539"
+    data = {
+        **generic.data,
+        "device": f"bare {kind.upper()}",
+        "surface": {"events": False, "names": ["device", "manual_seed_all"], "source": lean},
+        "autocast": {"casts": False, "source": f"{lean}: it has none"},
+        "limits": [
+            {
+                "rule": "no_dtype",
+                "dtypes": ["float16", "bfloat16"],
+                "source": "run: pytorch_dlprim over PoCL, torch 2.4.1, raised on every operator of half precision",
+            }
+        ],
+    }
+    return _profile(BARE, data, None)
+
+
 def _profile(name: str, data: dict[str, Any], path: Path | None) -> Profile:
-    file = data["operators"]["file"]
+    source = data.get("source")
+    facts = json.loads((_CORE / "sources" / source).read_text()) if source else None
     return Profile(
         name=name,
         path=path,
@@ -109,7 +173,8 @@ def _profile(name: str, data: dict[str, Any], path: Path | None) -> Profile:
         device=f"EMULATED {data['device']}",
         backend=data["process_group"]["backend"],
         memory=data["memory"]["bytes"],
-        operators=frozenset((_CORE / "operators" / file).read_text().split()) if file else None,
+        facts=facts,
+        operators=frozenset(facts["operators"]) if facts else None,
         casts=data["autocast"]["casts"],
         limits=tuple(data["limits"]),
     )

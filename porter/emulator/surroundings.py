@@ -22,6 +22,7 @@ def environment(
     built: Path | None = None,
     steps: bool = True,
     trace: bool = False,
+    alone: bool = False,
     base: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The variables to add to a program's environment; they concern that process and its children only.
@@ -39,6 +40,7 @@ def environment(
         built: what :func:`porter.emulator.build` gave for the program's interpreter; then nothing is compiled.
         steps: end a step of the counts with each step of an optimizer.
         trace: find the line of every operator; slower, by several times.
+        alone: stand in for the plugin also where it is installed, which otherwise takes the place.
         base: the environment that this is added to, by default this process's: its PYTHONPATH is kept.
 
     Raises:
@@ -54,6 +56,9 @@ def environment(
         "PORTER_EMULATED_CACHE": str(cache),
         "PORTER_EMULATED_STEP": "optimizer" if steps else "",
         "PORTER_EMULATED_TRACE": "1" if trace else "",
+        "PORTER_EMULATED_ALONE": "1" if alone else "",
+        # torch would import the plugins that are installed, one of another project with the name too
+        "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
         # set in any case: what an outer run asked for must not leak in
         "PORTER_EMULATED_MEMORY": str(memory or ""),
         "PORTER_EMULATED_COUNTS": str(counts or ""),

@@ -23,7 +23,7 @@ def free_port() -> int:
         return port
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", [name for name in PROFILES if name != "bm1684x"])  # it has no group of its own
 def test_ranks_end_with_equal_weights(run: Run, profile: str, tmp_path: Path) -> None:
     card = load_profile(profile)
     launcher = ["-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_port", free_port()]

@@ -20,7 +20,7 @@ BAR = generic_profile("bar", "torch_bar", ["gloo"], [])
 
 def test_it_says_what_it_is() -> None:
     assert (FOO.name, FOO.device, FOO.operators, FOO.path) == ("generic", "EMULATED generic FOO", None, None)
-    assert FOO.data["operators"]["source"] == "no operator list: everything torch has is allowed"
+    assert FOO.listed_in == "no operator list: everything torch has is allowed"
 
 
 @pytest.mark.device

@@ -19,10 +19,7 @@ REFUSED = {
     },
     "bm1684x": {
         "x.atan()": "aten::atan.out",
-        "x.prod()": "aten::prod",
         "torch.linspace(0, 1, 3, device=kind)": "aten::linspace.out",
-        "torch.arange(3, dtype=torch.float32, device=kind)": "aten::arange.start_out",
-        "torch.zeros(3, dtype=torch.uint8).to(kind)": "aten::_copy_from",
         "torch.remainder(x, 1.0)": "aten::remainder.Tensor_out",
         "x[x > 0.5].cumsum(0)": "aten::cumsum.out",
     },
@@ -38,6 +35,10 @@ ALLOWED = {
         "torch.zeros(3, dtype=torch.uint8).to(kind)",
     ],
     "bm1684x": [
+        "x.prod(1)",
+        "torch.arange(3, dtype=torch.float32, device=kind)",
+        "torch.zeros(3, dtype=torch.uint8).to(kind)",
+        "torch.ones(3, dtype=torch.int64).tpu()",
         "torch.arange(3, device=kind)",
         "torch.arange(3., device=kind)",
         "x.t().contiguous()",

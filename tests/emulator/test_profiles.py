@@ -24,6 +24,7 @@ def test_every_limit_and_every_figure_has_a_source(name: str) -> None:
     facts = [value for value in data.values() if isinstance(value, dict)] + data["limits"]
     assert len(facts) > 5
     assert all(fact["source"].strip() for fact in facts)
+    assert not any("vendors.md" in fact["source"] for fact in facts), "no fact cites a file that is not there"
 
 
 @pytest.mark.parametrize("name", PROFILES)

@@ -25,14 +25,19 @@ class Device:
         try:
             self.settings = environment.read()
             self.profile = profiles.Profile(self.settings.profile)
+            seen = self.profile.visible
+            self.visible = environment.visible(self.settings.devices, seen["variables"], seen.get("rule", "list"))
         except ValueError as error:
             raise ImportError(f"no emulated device: {error}") from error
         if self.profile.plugin != plugin:
             # torch has one name for devices of plugins in a process
             raise ImportError(f"{plugin} is not emulated here: {self.profile.plugin} is, as {self.profile.device}")
         self.memory = self.settings.memory or self.profile.memory
-        self.visible = environment.visible(self.settings.devices, self.profile.visible, self.profile.spaces)
         self.native: Any = build.load()
+        self.initialised = False  # by a function of the plugin's module; a tensor on the device does it too
+
+    def initialise(self) -> None:
+        self.initialised = True
 
     @property
     def count(self) -> int:

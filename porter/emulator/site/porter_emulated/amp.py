@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 class _OwnGradScaler:
-    """For torch before 2.3, whose gradient scaler knows CUDA alone.  Its results and its state are torch's."""
+    """For torch before 2.3, whose gradient scaler knows CUDA alone, and for plugins that have their own.
+
+    Its results and its state are torch's.  On a device the inverse of the scale is float32's.
+    """
 
     def __init__(
         self,
@@ -70,7 +73,7 @@ class _OwnGradScaler:
         if id(optimizer) in self._found:
             raise RuntimeError("unscale_() has already been called on this optimizer since the last update().")
         scale = self._made()
-        inverse = scale.double().reciprocal().float() if self._type == "cpu" else 1.0 / scale
+        inverse = scale.double().reciprocal().float() if self._type == "cpu" else scale.reciprocal()
         flag = torch.full((), 0.0, dtype=torch.float32, device=scale.device)
         found = list(self._unscale_grads_(optimizer, inverse, flag, False).values())
         if not found:
@@ -134,12 +137,11 @@ class _OwnGradScaler:
             self._tracker.fill_(self._growth_start)
 
 
-_Base: Any = torch.amp.GradScaler if hasattr(torch.amp, "GradScaler") else _OwnGradScaler
-
-
 def of(device: Device) -> dict[str, Any]:
     """``autocast`` and ``GradScaler`` of this device, as ``torch_mlu.mlu.amp`` and its like have them."""
     kind = device.profile.type
+    own = device.profile.data["surface"].get("own_scaler", False)
+    base: Any = _OwnGradScaler if own or not hasattr(torch.amp, "GradScaler") else torch.amp.GradScaler
 
     class autocast(torch.autocast):  # noqa: N801 the plugins' own name
         """``torch.autocast`` for this device."""
@@ -147,16 +149,23 @@ def of(device: Device) -> dict[str, Any]:
         def __init__(self, enabled: bool = True, dtype: Any = torch.float16, cache_enabled: bool = True) -> None:
             super().__init__(kind, enabled=enabled, dtype=dtype, cache_enabled=cache_enabled)
 
-    class GradScaler(_Base):  # type: ignore[misc]
-        """torch's gradient scaler for this device; ``allow_fp16`` lets gradients be FP16, as Sophgo's does."""
+    class GradScaler(base):  # type: ignore[misc]
+        """torch's gradient scaler for this device."""
 
-        def __init__(self, *args: Any, allow_fp16: bool = False, **kwargs: Any) -> None:
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
             if args and not isinstance(args[0], str):
                 args = (kind, *args)
             super().__init__(*(args or (kind,)), **kwargs)
+
+    class Fp16GradScaler(GradScaler):
+        """The one with ``allow_fp16``, which lets gradients be FP16: Sophgo's alone has it."""
+
+        def __init__(self, *args: Any, allow_fp16: bool = False, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
             self.allow_fp16 = allow_fp16
 
         def _unscale_grads_(self, optimizer: Any, inv_scale: Any, found_inf: Any, allow_fp16: bool) -> Any:
             return super()._unscale_grads_(optimizer, inv_scale, found_inf, allow_fp16 or self.allow_fp16)
 
-    return {"autocast": autocast, "GradScaler": GradScaler}
+    allows = device.profile.data["autocast"].get("fp16_gradients")  # where the plugin's scaler takes it
+    return {"autocast": autocast, "GradScaler": Fp16GradScaler if allows else GradScaler}

@@ -8,7 +8,11 @@ steps go to the file that ``PORTER_EMULATED_COUNTS`` names, as JSON::
 
     STEP: {"operators": {"aten::add.out": {"count": 3, "line": "train.py:7"}, ...},
            "uploads": [{"operator": ..., "line": ..., "count": ..., "bytes": ...}, ...], "downloads": likewise,
-           "synchronisations": the same without bytes, "refused", "fallen_back": likewise}
+           "synchronisations": the same without bytes, "refused", "fallen_back": likewise,
+           "inside": [{"operator": ..., "line": ..., "direction": "down" or "up", "count": ..., "bytes": ...}, ...]}
+
+``inside`` are copies that the vendor's kernels make on their way, to the host and back: where the program asked for an
+operator only.
 
 ``rest`` is what ran after the last step (all of it, where nothing marks steps).  A line is ``backward`` where the
 autograd engine ran the operator, and an operator's line is that of its first use, unless each is traced.
@@ -30,6 +34,8 @@ _KINDS = {
     "synchronisation": "synchronisations",
     "refusal": "refused",
     "fallback": "fallen_back",
+    "inside_down": "inside",
+    "inside_up": "inside",
 }
 MOST_STEPS = 2000  # what is kept one by one; later steps are added to the last
 
@@ -88,14 +94,16 @@ def _recording() -> _Record:
 def _drained(record: _Record) -> dict[str, Any]:
     ran, events = record.device.native.drain()
     made: dict[str, Any] = {"operators": {name: {"count": count, "line": line} for name, count, line in ran}}
-    made.update({name: [] for name in _KINDS.values()})
+    made.update({name: [] for name in dict.fromkeys(_KINDS.values())})
     for kind, name, line, count, size in events:
         if kind == "operator":  # traced: each line of each operator
             made["operators"][name].setdefault("lines", {})[line] = count
             continue
         entry = {"operator": name, "line": line, "count": count}
-        if kind in ("upload", "download"):
+        if kind in ("upload", "download", "inside_down", "inside_up"):
             entry["bytes"] = size
+        if kind.startswith("inside_"):
+            entry["direction"] = kind.rpartition("_")[2]
         made[_KINDS[kind]].append(entry)
     return made
 
@@ -106,10 +114,12 @@ def _sum(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
         known = operators.setdefault(name, {**entry, "count": 0})
         known["count"] += entry["count"]
     result: dict[str, Any] = {"operators": operators}
-    for kind in _KINDS.values():
+    for kind in dict.fromkeys(_KINDS.values()):
         merged: dict[Any, dict[str, Any]] = {}
         for entry in (*one[kind], *other[kind]):
-            known = merged.setdefault((entry["operator"], entry["line"]), {**entry, **dict.fromkeys(_sums(entry), 0)})
+            known = merged.setdefault(
+                (entry["operator"], entry["line"], entry.get("direction")), {**entry, **dict.fromkeys(_sums(entry), 0)}
+            )
             for name in _sums(entry):
                 known[name] += entry[name]
         result[kind] = list(merged.values())

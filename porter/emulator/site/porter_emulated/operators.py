@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porter_emulated import profile as profiles
+from porter_emulated.facts import Prepared
 
 if TYPE_CHECKING:
     from porter_emulated import Device
@@ -35,6 +36,7 @@ def register(device: Device) -> None:
     torch.utils.backend_registration.rename_privateuse1_backend(device.profile.type)
     device.native.configure(_configuration(device, common))
     whole = _whole(device.profile.operators, common) + list(common["composites"]["operators"])
+    _add_facts(device, common)
     device.native.start(sorted({_unqualified(name) for name in whole if _known(name)}))
     if device.profile.data["autocast"]["casts"]:
         for policy in ("lower", "float", "float_dtype", "promote"):
@@ -67,11 +69,35 @@ def _configuration(device: Device, common: dict[str, Any]) -> dict[str, Any]:
         "composites": common["composites"]["operators"],
         "limits": profile.refused(),
         "instead_of": _instead_of(common["instead_of"]),
-        "no_upload": [getattr(torch, name) for name in profile.values("no_upload", "dtypes")],
-        "arange_follows_arguments": profile.has("arange_follows_arguments"),
+        "no_dtype": [getattr(torch, name) for name in profile.values("no_dtype", "dtypes")],
+        "no_dtype_reason": "; ".join(profile.values("no_dtype", "source")),
+        "short_double": "float64" in profile.values("computed_as_32", "dtypes"),
+        "short_long": [f"aten::{name}" for name in profile.values("computed_as_32", "operators")],
         "root": root,
         "passed_over": [str(Path(file).parent) + os.sep for file in (torch.__file__, Path(__file__).parent)],
     }
+
+
+def _add_facts(device: Device, common: dict[str, Any]) -> None:
+    """Tell the compiled half what the vendor's kernels demand, and where they go through the host."""
+    import torch
+
+    facts = device.profile.facts
+    if facts is None:
+        return
+
+    def number(dtype: str) -> int:
+        known = getattr(torch, dtype, None)  # the scan's "other" and "quantized" are no tensor's here
+        return int(device.native.dtype_number(known)) if isinstance(known, torch.dtype) else -1
+
+    messages = device.profile.data.get("messages", {})
+    for name, demands, trips in Prepared(facts, common, messages, device.profile.device, number, _arguments):
+        device.native.add_facts(name, demands, trips)
+
+
+def _arguments(name: str) -> list[str]:
+    """Their names in torch's schema; nothing for an operator that this torch has not."""
+    return [argument.name for argument in _schema(name).arguments] if _known(name) else []
 
 
 def _instead_of(given: dict[str, Any]) -> dict[str, str]:

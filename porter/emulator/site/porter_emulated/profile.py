@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from porter_emulated.facts import Facts, find
+
 FOLDER = Path(__file__).with_name("profiles")
-OPERATORS = Path(__file__).with_name("operators")
-RULES = ("refused", "no_method", "no_upload", "arange_follows_arguments")
+RULES = ("refused", "no_dtype", "computed_as_32")
 
 
 class Profile:
@@ -28,12 +29,14 @@ class Profile:
             self.plugin: str = self.data["plugin"]
             self.label: str = self.data["label"]
             self.device = f"EMULATED {self.data['device']}"
-            self.version = f"{self.data['version']}+emulated"
             self.memory: int = self.data["memory"]["bytes"]
-            self.visible: list[str] = self.data["visible"]["variables"]
-            self.spaces: bool = self.data["visible"].get("spaces", True)
+            self.visible: dict[str, Any] = self.data["visible"]
             self.limits: list[dict[str, Any]] = self.data["limits"]
-            self.operators = _operators(self.data["operators"]["file"], path)
+            source = self.data.get("source")
+            self.facts = Facts(find(source, path)) if source else None
+            version = self.facts.version if self.facts else self.data["version"]
+            self.version = f"{version}{'.' if '+' in version else '+'}emulated"
+            self.operators = list(self.facts.operators) if self.facts else None
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{name}: not a profile of an emulated device ({type(error).__name__}: {error})"
@@ -49,24 +52,14 @@ class Profile:
 
     def values(self, rule: str, key: str) -> list[str]:
         """What the limits with this rule name under ``key``."""
-        return [value for limit in self.limits if limit["rule"] == rule for value in limit.get(key, [])]
+        found = [limit[key] for limit in self.limits if limit["rule"] == rule and key in limit]
+        return [value for each in found for value in ([each] if isinstance(each, str) else each)]
 
     def refused(self) -> dict[str, str]:
         """Operators that the list has and the card cannot do, with the source of that."""
         return {
             name: limit["source"] for limit in self.limits if limit["rule"] == "refused" for name in limit["operators"]
         }
-
-    def has(self, rule: str) -> bool:
-        return any(limit["rule"] == rule for limit in self.limits)
-
-
-def _operators(file: str | None, profile: Path) -> list[str] | None:
-    """The vendor's list: one of ours, or beside a profile from elsewhere; None where nobody has one."""
-    if file is None:
-        return None
-    path = OPERATORS / file
-    return (path if path.is_file() else profile.parent / file).read_text().split()
 
 
 def names() -> list[str]:

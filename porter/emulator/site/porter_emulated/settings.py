@@ -7,12 +7,14 @@
 ``PORTER_EMULATED_COUNTS``   file to write the counts to when the process ends; ``%p`` stands for its process id
 ``PORTER_EMULATED_ROOT``     folder of the checked program: lines in it are the ones that counts are put down to
 ``PORTER_EMULATED_TRACE``    1 looks up the line of every operator, not of each operator's first use only
+``PORTER_EMULATED_ALONE``    1 stands in for the plugin also where it is installed (read by ``shim.py``)
 ``PORTER_EMULATED_STEP``     ``optimizer``: the end of each optimizer step ends a step of the counts
 """
 
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 
 PREFIX = "PORTER_EMULATED_"
@@ -50,22 +52,72 @@ def read() -> Settings:
     )
 
 
-def visible(available: int, variables: list[str], spaces: bool) -> list[int]:
-    """The devices that the vendor's variable leaves, by their own numbers; the first variable that is set counts.
+def visible(available: int, variables: list[str], rule: str = "list") -> list[int]:
+    """The devices that the vendor's variables leave, by their own numbers; the first variable that is set counts.
 
-    ``spaces`` is whether the vendor lets spaces stand around a number.
+    ``rule`` is how the vendor reads it:
+
+    - ``list``: numbers; what follows one that is no device, or was there, is not seen, as with CUDA.
+    - ``distinct``: numbers; one that comes twice leaves nothing (torch_mlu).
+    - ``ascending``: numbers up to the first other character; one that does not ascend leaves nothing (torch_npu).
+    - ``count``: how many there are at most (torch_tpu of 2024).
+    - ``map``: hides nothing, but says which device a number means (torch_tpu of 2025, see ``surface.py``).
+
+    Raises:
+        ValueError: no such rule, or the number that ``count`` reads is not above 0.
     """
-    for variable in variables:
-        text = os.environ.get(variable)
-        if text is not None:
-            chosen: list[int] = []
-            for part in text.split(","):
-                part = part.strip() if spaces else part
-                if not part.isdigit() or int(part) >= available or int(part) in chosen:
-                    break  # as with CUDA: what follows an invalid number is not seen
-                chosen.append(int(part))
-            return chosen
-    return list(range(available))
+    text = next((os.environ[name] for name in variables if name in os.environ), None)
+    every = list(range(available))
+    if rule == "map" or text is None:
+        return every
+    if rule == "count":
+        number = re.match(r"\s*\+?\d+", text)  # as atoi
+        if number is None or int(number.group()) < 1:
+            raise ValueError(f"{variables[0]}={text}: the plugin wants a number above 0")
+        return every[: int(number.group())]
+    return _LISTS[rule](text, available)
+
+
+def _list(text: str, available: int) -> list[int]:
+    chosen: list[int] = []
+    for part in map(str.strip, text.split(",")):
+        if not part.isdigit() or int(part) >= available or int(part) in chosen:
+            break
+        chosen.append(int(part))
+    return chosen
+
+
+def _distinct(text: str, available: int) -> list[int]:
+    chosen: list[int] = []
+    for part in map(str.strip, text.split(",")):
+        if not part.isdigit():
+            break
+        if int(part) in chosen:
+            return []
+        chosen.append(int(part))
+    return _there(chosen, available)
+
+
+def _ascending(text: str, available: int) -> list[int]:
+    read = re.match(r"[0-9,]*", text)
+    chosen: list[int] = []
+    for part in read.group().split(",") if read else []:
+        if not part:
+            break
+        chosen.append(int(part))
+    for place, number in enumerate(chosen):
+        if place and number <= chosen[place - 1]:
+            return []
+        if number >= available:
+            return chosen[:place]
+    return chosen
+
+
+def _there(chosen: list[int], available: int) -> list[int]:
+    return next((chosen[:place] for place, number in enumerate(chosen) if number >= available), chosen)
+
+
+_LISTS = {"list": _list, "distinct": _distinct, "ascending": _ascending}
 
 
 def _text(name: str) -> str:

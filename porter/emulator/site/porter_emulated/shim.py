@@ -17,10 +17,13 @@ from porter_emulated import aside
 def stand_in(name: str, file: str, folder: str = "") -> None:
     """Fill the module ``name``, in ``file``, which calls this while it is imported; or let the real one take its place.
 
+    Where PORTER_EMULATED_ALONE is 1 no real one does: who asked for an emulated device by name gets that.
+
     ``folder`` is what the real plugin's package holds, where another project has its name.
     """
     own = os.path.dirname(os.path.dirname(os.path.abspath(file)))
-    if aside.give_way(name, own, aside.has_folder(folder) if folder else aside.any_plugin):
+    alone = os.environ.get("PORTER_EMULATED_ALONE") == "1"
+    if not alone and aside.give_way(name, own, aside.has_folder(folder) if folder else aside.any_plugin):
         return
     import porter_emulated
 
@@ -35,8 +38,9 @@ def stand_in(name: str, file: str, folder: str = "") -> None:
     if device.profile.data["surface"].get("op_timer"):
         module.__dict__.update(op_timer.of(device))
     _module(module, "amp").__dict__.update(amp.of(device))
+    surface.hold_to_facts(device, module)
     porter_emulated.publish(device, module)
-    process_group.register(device)
+    process_group.register(device, package)
 
 
 def _module(parent: ModuleType, name: str) -> ModuleType:

@@ -116,8 +116,8 @@ def _count(name: str) -> None:
 def of(device: Device) -> dict[str, Any]:
     """Every module has streams, since torch asks for them; what a program times with, only where the vendor has it."""
     names: dict[str, Any] = {
-        "current_stream": Stream,
-        "default_stream": Stream,
+        "current_stream": lambda given=None: Stream(given),
+        "default_stream": lambda given=None: Stream(given),
         "set_stream": lambda stream: None,
         "stream": StreamContext,
         "StreamContext": StreamContext,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 import torch
@@ -32,8 +34,76 @@ def of(device: Device, module: Any) -> dict[str, Any]:
     return {**devices(device, module), **memory(device, module), **randomness(device, module), **autocast(device)}
 
 
+def hold_to_facts(device: Device, module: Any) -> None:
+    """Leave the module what the plugin's own has in this version, and have raise what raises there.
+
+    A public name that the facts file has not is taken away.  A function that reaches a name of the C side that this
+    build of the plugin does not bind raises AttributeError, as Python does there.  A name that the plugin has and the
+    emulation has nothing for is there, and says so when it is called.
+    """
+    asked = device.profile.data["surface"]
+    prefix = f"torch.{device.profile.type}."
+    known = _known(device, prefix)
+    if known is None:
+        return
+    kept = () if "names" in asked else (ModuleType,)  # a scan lists functions and classes
+    for name, value in list(vars(module).items()):
+        if name not in known and not name.startswith("_") and not isinstance(value, kept):
+            delattr(module, name)
+    for name in asked.get("without", []):
+        module.__dict__.pop(name, None)
+    for name, entry in known.items():
+        if entry["missing"] and not isinstance(vars(module).get(name), type):
+            lazy = name in asked.get("only_initialised", [])
+            setattr(module, name, _unbound(device, module, entry["missing"], lazy))
+        elif not hasattr(module, name):
+            setattr(module, name, _not_emulated(device, prefix + name))
+
+
+def _known(device: Device, prefix: str) -> dict[str, Any] | None:
+    """What the plugin's module has: by the profile, or by the scan of its source; None where nobody knows."""
+    names = device.profile.data["surface"].get("names")
+    if names is not None:
+        return {name: {"missing": []} for name in names}
+    facts = device.profile.facts
+    if facts is None or not facts.python:
+        return None
+
+    def made_later(name: str) -> bool:
+        """Whether it is an attribute of the package itself, which plugins fill with operators when they start."""
+        return name.rpartition(".")[0] == device.profile.plugin
+
+    known = {
+        name[len(prefix) :]: {"missing": [each for each in entry["missing"] if not made_later(each)]}
+        for name, entry in facts.python.items()
+        if name.startswith(prefix)
+    }
+    return {**known, "amp": {"missing": []}}  # a module, which is no function that a scan finds; every plugin has it
+
+
+def _unbound(device: Device, module: Any, missing: list[str], lazy: bool) -> Callable[..., None]:
+    figure = re.fullmatch(r"memory_stats\['(.+)'\]", missing[0])
+    name = next((each for each in missing if each.startswith(f"_{device.profile.type}_")), missing[0])
+
+    def function(*args: Any, **kwargs: Any) -> None:
+        if figure:
+            raise KeyError(figure.group(1))
+        if not lazy or module.is_initialized():
+            raise AttributeError(f"module '{device.profile.plugin}._C' has no attribute '{name}'")
+
+    return function
+
+
+def _not_emulated(device: Device, name: str) -> Callable[..., None]:
+    def function(*args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError(f"{device.profile.device}: the plugin has {name}, its emulation has not")
+
+    return function
+
+
 def devices(device: Device, module: Any) -> dict[str, Any]:
     native = device.native
+    asked = device.profile.data["surface"]
 
     def checked(given: Any) -> int:
         index = index_of(module, given)
@@ -42,19 +112,49 @@ def devices(device: Device, module: Any) -> dict[str, Any]:
         return index
 
     def set_device(given: Any) -> None:
-        index = index_of(module, given)
-        native.set_device(index)
+        if device.profile.visible.get("rule") == "map":
+            given = _mapped(given, device.profile.visible["variables"][0])
+            if not given >= 0:  # a torch.device cannot be compared: TypeError, as the plugin's own
+                return
+        native.set_device(index_of(module, given))
 
     def get_device_properties(given: Any = None) -> Properties:
         checked(given)
-        return Properties(device.profile.device, device.memory)
+        device.initialise()
+        return Properties(device.profile.device, asked.get("total_memory", device.memory))
 
     def get_device_name(given: Any = None) -> str:
         return get_device_properties(given).name
 
     def synchronize(given: Any = None) -> None:
         checked(given)
+        device.initialise()
         native.synchronise("synchronize")
+
+    return {
+        "init": device.initialise,
+        "is_initialized": lambda: device.initialised or native.is_used(),
+        "is_available": lambda: device.count > 0,
+        "is_bf16_supported": lambda: True,
+        "device_count": lambda: device.count,
+        "current_device": native.current_device,
+        "set_device": set_device,
+        "get_device_properties": get_device_properties,
+        "get_device_name": get_device_name,
+        "get_device_capability": lambda given=None: (0, 0),
+        "can_device_access_peer": lambda one, other: True,
+        "synchronize": synchronize,
+        **contexts(device, module),
+        "ipc_collect": lambda: None,
+        "_is_in_bad_fork": native.in_bad_fork,
+        "_exchange_device": lambda index: _exchange(native, index),
+        "_maybe_exchange_device": lambda index: _exchange(native, index),
+    }
+
+
+def contexts(device: Device, module: Any) -> dict[str, Any]:
+    """``torch.mlu.device`` and ``device_of``."""
+    native = device.native
 
     class OnDevice:
         """Context in which another device is the current one."""
@@ -77,26 +177,19 @@ def devices(device: Device, module: Any) -> dict[str, Any]:
         def __init__(self, tensor: torch.Tensor) -> None:
             super().__init__(tensor.device if tensor.device.type == device.profile.type else None)
 
-    return {
-        "init": lambda: None,
-        "is_initialized": lambda: True,
-        "is_available": lambda: device.count > 0,
-        "is_bf16_supported": lambda: True,
-        "device_count": lambda: device.count,
-        "current_device": native.current_device,
-        "set_device": set_device,
-        "get_device_properties": get_device_properties,
-        "get_device_name": get_device_name,
-        "get_device_capability": lambda given=None: (0, 0),
-        "can_device_access_peer": lambda one, other: True,
-        "synchronize": synchronize,
-        "device": OnDevice,
-        "device_of": OnDeviceOf,
-        "ipc_collect": lambda: None,
-        "_is_in_bad_fork": native.in_bad_fork,
-        "_exchange_device": lambda index: _exchange(native, index),
-        "_maybe_exchange_device": lambda index: _exchange(native, index),
-    }
+    return {"device": OnDevice, "device_of": OnDeviceOf}
+
+
+def _mapped(given: Any, variable: str) -> Any:
+    """The device that a rank means: the number at its place in the vendor's variable, if that is set."""
+    try:
+        rank = int(given)
+    except (TypeError, ValueError):
+        return given
+    if rank < 0:
+        raise ValueError(f"there is no rank {rank}")
+    text = os.environ.get(variable)
+    return [int(each) for each in text.split(",")][rank] if text else rank
 
 
 def _exchange(native: Any, index: int) -> int:
@@ -109,8 +202,10 @@ def _exchange(native: Any, index: int) -> int:
 def memory(device: Device, module: Any) -> dict[str, Any]:
     native = device.native
 
+    kept = device.profile.data["surface"].get("memory_stats")
+
     def figure(name: str) -> Callable[..., int]:
-        return lambda given=None: int(native.usage(index_of(module, given))[name])
+        return lambda given=None: memory_stats(given)[name]
 
     def mem_get_info(given: Any = None) -> Any:
         usage = native.usage(index_of(module, given))
@@ -118,7 +213,7 @@ def memory(device: Device, module: Any) -> dict[str, Any]:
 
     def memory_stats(given: Any = None) -> dict[str, int]:
         usage = native.usage(index_of(module, given))
-        return {
+        figures = {
             "allocated_bytes.all.current": usage["allocated"],
             "allocated_bytes.all.peak": usage["peak_allocated"],
             "reserved_bytes.all.current": usage["reserved"],
@@ -127,6 +222,7 @@ def memory(device: Device, module: Any) -> dict[str, Any]:
             "allocation.all.freed": usage["frees"],
             "num_ooms": usage["exhaustions"],
         }
+        return figures if kept is None else {name: figures[name] for name in kept}
 
     def memory_summary(given: Any = None, abbreviated: bool = False) -> str:
         figures = memory_stats(given)
@@ -137,12 +233,12 @@ def memory(device: Device, module: Any) -> dict[str, Any]:
 
     return {
         "empty_cache": native.empty_cache,
-        "memory_allocated": figure("allocated"),
-        "max_memory_allocated": figure("peak_allocated"),
-        "memory_reserved": figure("reserved"),
-        "max_memory_reserved": figure("peak_reserved"),
-        "memory_cached": figure("reserved"),
-        "max_memory_cached": figure("peak_reserved"),
+        "memory_allocated": figure("allocated_bytes.all.current"),
+        "max_memory_allocated": figure("allocated_bytes.all.peak"),
+        "memory_reserved": figure("reserved_bytes.all.current"),
+        "max_memory_reserved": figure("reserved_bytes.all.peak"),
+        "memory_cached": figure("reserved_bytes.all.current"),
+        "max_memory_cached": figure("reserved_bytes.all.peak"),
         "mem_get_info": mem_get_info,
         "memory_stats": memory_stats,
         "memory_summary": memory_summary,

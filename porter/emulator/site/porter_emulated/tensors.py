@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.utils.backend_registration
 
 if TYPE_CHECKING:
     from porter_emulated import Device
-
-
-class TensorMethod:
-    """``Tensor.tpu``; tensors of some dtypes have no such attribute, which ``hasattr`` sees as well."""
-
-    def __init__(self, name: str, without: frozenset[Any]) -> None:
-        self.name = name
-        self.without = without
-
-    def __get__(self, tensor: Any, owner: Any = None) -> Callable[..., torch.Tensor]:
-        if tensor is None:
-            return lambda self, *args, **kwargs: getattr(self, self.name)(*args, **kwargs)
-        if tensor.dtype in self.without:
-            raise AttributeError(f"'{tensor.dtype}' tensors have no attribute '{self.name}'")
-
-        def move(device: Any = None, non_blocking: bool = False, **kwargs: Any) -> torch.Tensor:
-            moved: torch.Tensor = tensor.to(of_type(self.name, device), non_blocking=non_blocking, **kwargs)
-            return moved
-
-        return move
 
 
 def of_type(name: str, device: Any) -> torch.device:
@@ -38,31 +18,39 @@ def of_type(name: str, device: Any) -> torch.device:
     return torch.device(name, device) if isinstance(device, int) else torch.device(device)
 
 
+def leave_batches_uncounted() -> None:
+    """As Sophgo's plugin of 2025: BatchNorm2d, everywhere, counts no batches where it has a momentum.
+
+    Its kernel of add takes no int64 result, which that count is.
+    """
+    forward = torch.nn.BatchNorm2d.forward
+
+    def without_count(self: Any, given: torch.Tensor) -> torch.Tensor:
+        counted = self._buffers.get("num_batches_tracked")
+        if self.momentum is None or counted is None:
+            return forward(self, given)
+        self._buffers["num_batches_tracked"] = None
+        try:
+            return forward(self, given)
+        finally:
+            self._buffers["num_batches_tracked"] = counted
+
+    torch.nn.BatchNorm2d.forward = without_count  # type: ignore[assignment, method-assign]
+
+
 def add_methods(device: Device) -> None:
     name = device.profile.type
-    without = frozenset(getattr(torch, dtype) for dtype in device.profile.values("no_method", "dtypes"))
     torch.utils.backend_registration.generate_methods_for_privateuse1_backend(
         for_tensor=True, for_module=False, for_storage=True
     )
-    setattr(torch.Tensor, name, TensorMethod(name, without))
+
+    def move(self: Any, device: Any = None, non_blocking: bool = False, **kwargs: Any) -> Any:
+        return self.to(of_type(name, device), non_blocking=non_blocking, **kwargs)
 
     def move_module(self: Any, device: Any = None) -> Any:
         return self.to(of_type(name, device))
 
+    setattr(torch.Tensor, name, move)
     setattr(torch.nn.Module, name, move_module)
-    if device.profile.values("no_upload", "dtypes"):
-        _let_storages_pass(device)
-
-
-def _let_storages_pass(device: Device) -> None:
-    # A storage travels as bytes whatever it holds; that is no upload of uint8.
-    copy = torch.UntypedStorage.copy_
-
-    def copy_(self: Any, source: Any, non_blocking: Any = None) -> Any:
-        before = device.native.storage_copy(True)
-        try:
-            return copy(self, source, non_blocking)
-        finally:
-            device.native.storage_copy(before)
-
-    torch.UntypedStorage.copy_ = copy_  # type: ignore[method-assign]
+    if not device.profile.data["surface"].get("counts_batches", True):
+        leave_batches_uncounted()

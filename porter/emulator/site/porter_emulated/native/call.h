@@ -6,6 +6,7 @@
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
 #include "alias.h"
+#include "demands.h"
 #include "guard.h"
 #include "operators.h"
 
@@ -87,6 +88,20 @@ class Call {
     widened_ = true;
   }
 
+  // What comes in as 64 bits, and is 32 on the device, is cut before it is computed with.
+  void shorten_arguments() {
+    if (!long_) {
+      return;
+    }
+    for (size_t i = 0; i < schema_.arguments().size(); ++i) {
+      auto& value = (*stack_)[begin_ + i];
+      if (!operation_.written[i] && value.isTensor() && shortened(value.toTensor())) {
+        value = value.toTensor().clone();
+        shorten(value.toTensor());
+      }
+    }
+  }
+
   // What the kernel wrote, and what it returned, is the device's.
   void to_device() {
     for (auto& each : taken_) {
@@ -97,6 +112,7 @@ class Call {
           }
           each.host.copy_(each.wide);
         }
+        shorten(each.host);
         adopt(each.device, each.host);
       }
     }
@@ -132,7 +148,7 @@ class Call {
   c10::SmallVector<Taken, 8> taken_;
   std::vector<std::pair<c10::StorageImpl*, c10::Storage>> fresh_;
   at::ScalarType narrow_ = at::ScalarType::Undefined;
-  bool has_float_ = false, dtype_given_ = false, widened_ = false;
+  bool long_ = false, has_float_ = false, dtype_given_ = false, widened_ = false;
 
   void find_device(size_t number) {
     device_.set_index(current_device);
@@ -155,6 +171,18 @@ class Call {
     }
   }
 
+  // Whether the device computes this tensor's 64 bits as 32. On the device float64 holds no more in any case.
+  bool shortened(const at::Tensor& tensor) const {
+    return tensor.defined() && ((settings().short_double && tensor.scalar_type() == at::kDouble) ||
+                                (operation_.short_long && tensor.scalar_type() == at::kLong));
+  }
+
+  void shorten(const at::Tensor& tensor) const {
+    if (shortened(tensor)) {
+      tensor.copy_(tensor.to(tensor.scalar_type() == at::kDouble ? at::kFloat : at::kInt));
+    }
+  }
+
   at::Tensor taken(size_t argument, const at::Tensor& tensor) {
     if (!tensor.defined()) {
       return tensor;
@@ -170,7 +198,13 @@ class Call {
         (tensor.scalar_type() == at::kBool || tensor.scalar_type() == at::kByte)) {
       counts().add(Kind::kSynchronisation, operation_.name);  // how many are set, the host has to know
     }
+    if (settings().no_dtype[static_cast<size_t>(tensor.scalar_type())]) {
+      limited(operation_.name, std::string(c10::toString(tensor.scalar_type())) + ": " + settings().no_dtype_reason);
+    }
     auto host = host_alias(tensor);
+    if (shortened(tensor)) {
+      long_ = true;
+    }
     if (is_narrow(tensor)) {
       narrow_ = tensor.scalar_type();
     } else if (tensor.scalar_type() == at::kFloat) {
@@ -253,6 +287,7 @@ class Call {
       auto rounded = tensor.to(narrow_);
       return on_storage(device_storage(rounded, device_.index()), rounded);
     }
+    shorten(tensor);
     for (auto& [known, of_device] : fresh_) {
       if (known == storage) {
         return on_storage(of_device, tensor);
@@ -335,6 +370,7 @@ inline void run(const c10::OperatorHandle& op, Operator& operation, Stack* stack
   const auto& schema = op.schema();
   Call call(schema, operation, stack);
   call.to_host();
+  call.shorten_arguments();
   if (call.narrow()) {
     if (operation.name.find("convolution") != std::string::npos) {
       check_same_dtype(*stack, stack->size() - schema.arguments().size(), schema);
@@ -350,19 +386,17 @@ inline void run(const c10::OperatorHandle& op, Operator& operation, Stack* stack
 inline void boxed(const c10::OperatorHandle& op, Stack* stack) {
   auto& operation = operators().of(op.schema());
   enter(operation);
-  if (settings().arange_follows_arguments && operation.name == "aten::arange.start_out") {
-    const size_t begin = stack->size() - op.schema().arguments().size();
-    bool integral = true;
-    for (size_t i = 0; i < 3; ++i) {
-      integral = integral && (*stack)[begin + i].toScalar().isIntegral(true);
-    }
-    const auto expected = integral ? at::kLong : c10::typeMetaToScalarType(c10::get_default_dtype());
-    const auto given = (*stack)[begin + 3].toTensor().scalar_type();
-    if (given != expected) {
-      limited(operation.name, std::string("no dtype but the arguments' own, not ") + c10::toString(given));
-    }
+  if (operation.facts == nullptr) {
+    run(op, operation, stack);
+    return;
   }
+  const size_t number = op.schema().arguments().size();
+  const Arguments given{stack->data() + (stack->size() - number), number};
+  check_demands(operation, given);
+  const auto trips = set_out(operation, given);
   run(op, operation, stack);
+  const size_t results = op.schema().returns().size();
+  come_back(trips, stack->data() + (stack->size() - results), results);
 }
 
 }  // namespace porter

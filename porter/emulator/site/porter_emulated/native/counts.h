@@ -13,7 +13,7 @@ namespace porter {
 
 namespace py = pybind11;
 
-enum class Kind { kUpload, kDownload, kSynchronisation, kRefusal, kFallback, kOperator };
+enum class Kind { kUpload, kDownload, kSynchronisation, kRefusal, kFallback, kOperator, kInsideDown, kInsideUp };
 
 struct Tally {
   int64_t count = 0;
@@ -87,12 +87,12 @@ class Counts {
  public:
   using Key = std::tuple<Kind, std::string, std::string>;  // what, operator, line
 
-  void add(Kind kind, const std::string& name, int64_t bytes = 0) {
+  void add(Kind kind, const std::string& name, int64_t bytes = 0, int64_t number = 1) {
     // the line first: finding it takes the GIL, which must not be waited for under the mutex
     auto line = lines().now();
     std::lock_guard<std::mutex> lock(mutex_);
     auto& tally = events_[{kind, name, std::move(line)}];
-    ++tally.count;
+    tally.count += number;
     tally.bytes += bytes;
   }
 

@@ -60,12 +60,41 @@ void configure(const py::dict& given) {
   to.composites = given["composites"].cast<std::unordered_map<std::string, Names>>();
   to.limits = given["limits"].cast<std::unordered_map<std::string, std::string>>();
   to.instead_of = given["instead_of"].cast<std::unordered_map<std::string, std::string>>();
-  to.arange_follows_arguments = given["arange_follows_arguments"].cast<bool>();
-  for (const auto& dtype : given["no_upload"]) {
-    to.no_upload.insert(reinterpret_cast<THPDtype*>(dtype.ptr())->scalar_type);
+  to.no_dtype_reason = given["no_dtype_reason"].cast<std::string>();
+  for (const auto& dtype : given["no_dtype"]) {
+    to.no_dtype.set(static_cast<size_t>(reinterpret_cast<THPDtype*>(dtype.ptr())->scalar_type));
+  }
+  to.short_double = given["short_double"].cast<bool>();
+  for (const auto& name : given["short_long"].cast<Names>()) {
+    to.short_long.insert(name);
   }
   lines().root = given["root"].cast<std::string>();
   lines().passed_over = given["passed_over"].cast<Names>();
+}
+
+Condition condition(const py::handle& given) {
+  Condition made;
+  for (const auto& each : given) {
+    const auto atom = each.cast<std::tuple<size_t, int, int, std::vector<double>>>();
+    made.push_back({std::get<0>(atom), static_cast<Atom::What>(std::get<1>(atom)), static_cast<Atom::Is>(std::get<2>(atom)),
+                    std::get<3>(atom)});
+  }
+  return made;
+}
+
+// Of an operator: demands as operator, argument, rule, values, condition, message; trips as operator, condition, down, up.
+void add_facts(const std::string& name, const py::list& demands, const py::list& trips) {
+  auto& made = settings().facts[name];
+  for (const auto& each : demands) {
+    const auto given = each.cast<py::tuple>();
+    made.demands.push_back({given[0].cast<std::string>(), given[1].cast<size_t>(), static_cast<Demand::Rule>(given[2].cast<int>()),
+                            given[3].cast<std::vector<int64_t>>(), condition(given[4]), given[5].cast<std::string>()});
+  }
+  for (const auto& each : trips) {
+    const auto given = each.cast<py::tuple>();
+    made.trips.push_back({given[0].cast<std::string>(), condition(given[1]), given[2].cast<std::vector<size_t>>(),
+                          given[3].cast<std::vector<size_t>>()});
+  }
 }
 
 void start(const Names& whole) {
@@ -118,7 +147,7 @@ void reset_peaks(int index) {
 
 // Everything since the last call: operators as name, count, first line; events as kind, operator, line, count, bytes.
 py::tuple drain() {
-  static const char* const names[] = {"upload", "download", "synchronisation", "refusal", "fallback", "operator"};
+  static const char* const names[] = {"upload", "download", "synchronisation", "refusal", "fallback", "operator", "inside_down", "inside_up"};
   py::list ran, events;
   for (auto* operation : operators().all()) {
     const auto number = operation->count.exchange(0);
@@ -138,6 +167,8 @@ py::tuple drain() {
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   using namespace porter;
   m.def("configure", &configure);
+  m.def("add_facts", &add_facts);
+  m.def("dtype_number", [](const py::object& dtype) { return static_cast<int>(reinterpret_cast<THPDtype*>(dtype.ptr())->scalar_type); });
   m.def("start", &start);
   m.def("register_autocast", [](const std::string& policy, const Names& names) {
     register_autocast(library("aten", kAutocast), policy, names);
@@ -163,7 +194,6 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   m.def("is_used", [] { return used.load(); });
   m.def("host_alias", [](const at::Tensor& tensor) { return on_device(tensor) ? host_alias(tensor) : tensor; });
   m.def("synchronise", [](const std::string& name) { counts().add(Kind::kSynchronisation, name); });
-  m.def("storage_copy", [](bool on) { std::swap(storage_copy, on); return on; });
   m.def("drain", &drain);
   m.def("autocast_enabled", &autocast_enabled);
   m.def("enable_autocast", &enable_autocast);

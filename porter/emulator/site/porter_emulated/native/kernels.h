@@ -83,14 +83,9 @@ inline at::Tensor& set_nothing(at::Tensor& self) {
   return place(self, none, 0, {0}, {});
 }
 
-inline thread_local bool storage_copy = false;  // a storage on its way, which has no dtype
-
 inline void count_copy(Operator& operation, const at::Tensor& from, const at::Tensor& to, bool non_blocking) {
   if (from.is_cpu()) {
     counts().add(Kind::kUpload, operation.name, static_cast<int64_t>(from.numel() * from.element_size()));
-    if (!storage_copy && (settings().no_upload.count(from.scalar_type()) || settings().no_upload.count(to.scalar_type()))) {
-      limited(operation.name, std::string("no ") + c10::toString(from.scalar_type()) + " on this device");
-    }
   } else if (to.is_cpu()) {
     counts().add(Kind::kDownload, operation.name, static_cast<int64_t>(to.numel() * to.element_size()));
     if (!non_blocking || !pinned_memory().holds(to.data_ptr())) {
@@ -99,13 +94,45 @@ inline void count_copy(Operator& operation, const at::Tensor& from, const at::Te
   }
 }
 
+// Bytes travel as they are; a cast is a kernel's work, for dtypes that the device computes with.
+inline void check_cast(Operator& operation, const at::Tensor& from, const at::Tensor& to) {
+  const auto& none = settings().no_dtype;
+  if (from.scalar_type() != to.scalar_type() && none.any()) {
+    for (const auto dtype : {from.scalar_type(), to.scalar_type()}) {
+      if (none[static_cast<size_t>(dtype)]) {
+        limited(operation.name, std::string(c10::toString(dtype)) + ": " + settings().no_dtype_reason);
+        return;
+      }
+    }
+  }
+}
+
+// A copy within the device has what it demands checked; one to or from the host is counted as what it is already.
+inline c10::SmallVector<const Trip*, 2> copies_through_host(const Operator& operation, const at::Tensor& from, const at::Tensor& to,
+                                                            bool non_blocking) {
+  if (operation.facts == nullptr) {
+    return {};
+  }
+  const c10::IValue values[] = {from, to, non_blocking};
+  const Arguments given{values, 3};
+  check_demands(operation, given);
+  return on_device(from) && on_device(to) ? set_out(operation, given) : c10::SmallVector<const Trip*, 2>();
+}
+
 inline at::Tensor copy_from(const at::Tensor& self, const at::Tensor& to, bool non_blocking) {
   PORTER_ENTER("aten::_copy_from");
+  const auto trips = copies_through_host(this_operator, self, to, non_blocking);
   count_copy(this_operator, self, to, non_blocking);
+  check_cast(this_operator, self, to);
   at::AutoDispatchBelowADInplaceOrView below;
   const auto source = on_device(self) ? host_alias(self) : self;
   auto target = on_device(to) ? host_alias(to) : to;
   target.copy_(source);
+  if (settings().short_double && to.scalar_type() == at::kDouble && on_device(to)) {
+    target.copy_(target.to(at::kFloat));  // cut on its way, MLU keeps float32 where torch says float64
+  }
+  const c10::IValue result(to);
+  come_back(trips, &result, 1);
   return to;
 }
 

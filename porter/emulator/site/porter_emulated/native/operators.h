@@ -18,6 +18,7 @@ struct Operator {
   std::string reason;           // why not, where it is more than the list
   bool synchronises = false;
   bool widened = false;         // float16 and bfloat16 are computed in float32 from the start
+  bool short_long = false;      // int64 is computed as int32
   bool takes_masks = false;     // indices may be masks, which synchronise, or lie on the host
   std::atomic<int> narrow{0};   // float16, bfloat16: 0 not known, 1 the host has a kernel, 2 it has none
   std::atomic<int64_t> count{0};
@@ -26,6 +27,7 @@ struct Operator {
   std::vector<bool> written;    // by argument
   std::vector<Operator*> parts; // counted in its stead
   c10::optional<c10::OperatorHandle> instead;
+  const Facts* facts = nullptr; // none, if the vendor's kernel demands nothing that is known
 };
 
 class Operators {
@@ -65,6 +67,15 @@ class Operators {
     return schema.overload_name().empty() ? schema.name() : schema.name() + "." + schema.overload_name();
   }
 
+  // aten::add of aten::add.out and aten::add_
+  static std::string base_name(const std::string& name) {
+    auto base = name.substr(0, name.find('.'));
+    if (base.back() == '_') {
+      base.pop_back();
+    }
+    return base;
+  }
+
   static bool listed(const std::string& name) {
     const auto& known = settings();
     if (known.everything || known.listed.count(name)) {
@@ -89,7 +100,10 @@ class Operators {
       made->supported = false;
       made->reason = limit->second;
     }
+    auto facts = known.facts.find(name);
+    made->facts = facts == known.facts.end() ? nullptr : &facts->second;
     made->synchronises = known.synchronising.count(name) > 0;
+    made->short_long = known.short_long.count(base_name(name)) > 0;
     made->widened = known.widened.count(name) > 0;
     made->takes_masks = name == "aten::_index_put_impl_" || name == "aten::index_put_" || name == "aten::index.Tensor" ||
                         name == "aten::index.Tensor_out";

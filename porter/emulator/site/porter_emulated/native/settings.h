@@ -5,11 +5,14 @@
 #include <c10/core/DeviceType.h>
 #include <c10/core/DispatchKeySet.h>
 
+#include <bitset>
 #include <set>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
+
+#include "facts.h"
 
 namespace porter {
 
@@ -34,10 +37,13 @@ struct Settings {
   std::unordered_map<std::string, Names> reached_as;       // what stands in the list for what torch calls here
   std::unordered_map<std::string, Names> composites;       // run whole, counted as what torch makes of them
   std::unordered_map<std::string, std::string> limits;     // listed, and yet not usable: operator to reason
-  std::set<c10::ScalarType> no_upload;                     // dtypes that cannot be copied to the device
-  bool arange_follows_arguments = false;                   // arange takes no dtype of its own
+  std::bitset<64> no_dtype;                                // by ScalarType: what no kernel computes with
+  std::string no_dtype_reason;
+  bool short_double = false;                               // float64 is float32 on the device
+  std::unordered_set<std::string> short_long;              // operators that compute int64 as int32, without overloads
   std::unordered_set<std::string> synchronising;           // operators whose result's size or value the host waits for
   std::unordered_set<std::string> widened;                 // computed in float32, rounded at the end
+  FactsByName facts;                                       // by operator: what its kernel demands and does
   std::unordered_map<std::string, std::string> instead_of; // computed by another operator than their own
 };
 
