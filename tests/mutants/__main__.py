@@ -13,7 +13,7 @@ from porter import signals
 from porter.commands.verify import Request
 from porter.progress import Terminal
 
-from .mutants import hunt, load
+from .mutants import groups, hunt, load
 
 
 def main() -> int:
@@ -27,9 +27,8 @@ def main() -> int:
     started, rows, missed = time.monotonic(), [], 0
     mutants = load(given.names)
     with Terminal() as progress:
-        for target in sorted({mutant.target for mutant in mutants}):
-            mine = [mutant for mutant in mutants if mutant.target == target]
-            request = Request(target, device="emulated", jobs=given.jobs, timeout=given.timeout)
+        for (target, profile), mine in groups(mutants).items():
+            request = Request(target, device="emulated", profile=profile, jobs=given.jobs, timeout=given.timeout)
             for result in hunt(target, mine, request, progress):
                 missed += not result.caught
                 state = "caught" if result.caught else "MISSED"

@@ -1,7 +1,7 @@
 """Mistakes that a port makes, as patches on the shipped trees, and the check that has to catch each.
 
-A file of ``patches/`` says what the mistake is, then in trailers which tree it is for and which checks catch it,
-and ends with the diff.
+A file of ``patches/`` says what the mistake is, then in trailers which tree it is for, which card if not the target's
+first, and which checks catch it, and ends with the diff.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ from porter.verification.plan import known
 from porter.verification.report import FAILED, PASSED, Outcome
 
 FOLDER = Path(__file__).resolve().parent / "patches"
-_FILE = re.compile(r"Mistake: (?P<mistake>.*?)\nTarget: (?P<target>\w+)\nCheck: (?P<checks>[\w, -]+)\n\ndiff .*", re.S)
+_FILE = re.compile(
+    r"Mistake: (?P<mistake>.*?)\nTarget: (?P<target>\w+)\n(?:Profile: (?P<profile>\w+)\n)?"
+    r"Check: (?P<checks>[\w, -]+)\n\ndiff .*",
+    re.S,
+)
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,14 @@ class Mutant:
         name: the file's, without its ending.
         mistake: in words.
         target: in whose tree it is made.
+        profile: the card that shows it; empty for the target's first.
         checks: each has to fail.
     """
 
     name: str
     mistake: str
     target: str
+    profile: str
     checks: tuple[str, ...]
     path: Path
 
@@ -75,9 +81,18 @@ def load(names: Sequence[str] = ()) -> list[Mutant]:
         if match is None:
             raise ValueError(f"{path} is not as the others are")
         checks = tuple(match["checks"].split(", "))
-        mutant = Mutant(path.stem, " ".join(match["mistake"].split()), match["target"], checks, path)
+        mistake, profile = " ".join(match["mistake"].split()), match["profile"] or ""
+        mutant = Mutant(path.stem, mistake, match["target"], profile, checks, path)
         if not names or any(name in path.stem for name in names):
             found.append(mutant)
+    return found
+
+
+def groups(mutants: Sequence[Mutant]) -> dict[tuple[str, str], list[Mutant]]:
+    """By target and card: what one call of :func:`hunt` makes."""
+    found: dict[tuple[str, str], list[Mutant]] = {}
+    for mutant in sorted(mutants, key=lambda mutant: (mutant.target, mutant.profile)):
+        found.setdefault((mutant.target, mutant.profile), []).append(mutant)
     return found
 
 

@@ -14,7 +14,7 @@ from porter.commands.verify import Request
 from porter.progress import Progress
 from porter.verification.plan import known
 
-from .mutants import FOLDER, Mutant, hunt, load
+from .mutants import FOLDER, Mutant, groups, hunt, load
 
 QUICK = {"boxes", "import", "probe", "train"}
 NEW_ENOUGH = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 1)  # for the emulated device
@@ -32,21 +32,17 @@ def test_each_says_what_it_is() -> None:
     assert numbers == [f"{number:02}" for number in range(1, len(mutants) + 1)]
 
 
-def quick() -> dict[str, list[Mutant]]:
-    """By target, those that are caught in seconds on what the tests run under."""
+def quick() -> dict[tuple[str, str], list[Mutant]]:
+    """By target and card, those that are caught in seconds on what the tests run under."""
     checks = QUICK if NEW_ENOUGH else QUICK & {"boxes", "import"}  # the others need the device
-    found: dict[str, list[Mutant]] = {}
-    for mutant in load():
-        if set(mutant.checks) <= checks:
-            found.setdefault(mutant.target, []).append(mutant)
-    return found
+    return groups([mutant for mutant in load() if set(mutant.checks) <= checks])
 
 
-@pytest.mark.parametrize("target", quick())
-def test_caught(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("target", "profile"), quick())
+def test_caught(target: str, profile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    mutants = quick()[target]
-    request = Request(target, device="emulated" if NEW_ENOUGH else "cpu", jobs=2)
+    mutants = quick()[target, profile]
+    request = Request(target, device="emulated" if NEW_ENOUGH else "cpu", profile=profile, jobs=2)
     results = list(hunt(target, mutants, request, Progress()))
     assert {result.mutant.name for result in results} == {mutant.name for mutant in mutants}
     missed = [

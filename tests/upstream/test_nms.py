@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -104,6 +105,75 @@ def test_as_many_boxes_as_validation_has(module: ModuleType) -> None:
     assert len(found) == 300
     if reference is not None:
         assert found.tolist() == reference(boxes, scores, 0.6)[:300].tolist()
+
+
+@given(scene(), threshold, st.integers(1, 12))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_blocks(module: ModuleType, made: tuple[list[list[float]], list[float]], limit: float, most: int) -> None:
+    """Blocks of three boxes, so that a picture's boxes are many blocks and windows; never more pairs than fit one."""
+    boxes, scores = torch.tensor(made[0]).reshape(-1, 4), torch.tensor(made[1]).reshape(-1)
+    pairs, sizes = module.Overlap.pairs, [0]
+
+    def counted(self: Any, a: Any, b: Any) -> Any:
+        sizes.append(a.shape[1] * b.shape[1])
+        return pairs(self, a, b)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "BLOCK", 3)
+        patch.setattr(module.Overlap, "pairs", counted)
+        assert module.plain_nms(boxes, scores, limit).tolist() == expected(boxes, scores, limit)
+        assert module.plain_nms(boxes, scores, limit, most).tolist() == expected(boxes, scores, limit)[:most]
+    assert max(sizes) <= 9
+
+
+@given(scene(), threshold, st.integers(1, 12))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_beside_torchvision(
+    module: ModuleType, made: tuple[list[list[float]], list[float]], limit: float, most: int
+) -> None:
+    """The road of many boxes, for a few."""
+    boxes, scores = torch.tensor(made[0]).reshape(-1, 4), torch.tensor(made[1]).reshape(-1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "MANY", 5)
+        assert module.nms(boxes, scores, limit, most).tolist() == expected(boxes, scores, limit)[:most]
+
+
+def one_by_one(boxes: torch.Tensor, scores: torch.Tensor, limit: float, stable: bool) -> list[int]:
+    """The definition, a kept box against all that are left, for more boxes than :func:`by_hand` can take."""
+    left = scores.sort(stable=True, dim=0, descending=True)[1] if stable else scores.sort(descending=True)[1]
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    kept = []
+    while len(left):
+        i, left = int(left[0]), left[1:]
+        kept.append(i)
+        size = torch.minimum(boxes[i, 2:], boxes[left, 2:]) - torch.maximum(boxes[i, :2], boxes[left, :2])
+        inter = size.clamp(min=0).prod(1)
+        left = left[~((inter / (area[i] + area[left] - inter)).double() > limit)]
+    return kept
+
+
+@pytest.mark.parametrize("objects", [1, 40, 299, 3000])
+@pytest.mark.parametrize("number", [191, 192, 193, 2000, 6000])
+def test_crowds(module: ModuleType, objects: int, number: int) -> None:
+    """Many candidates of few objects and few of many, scores with ties, around the size of a block.
+
+    torchvision sorts stably only since the release for torch 1.11, which shows from 17 scores on.
+    """
+    generator = torch.Generator().manual_seed(objects * number)
+    corners = torch.rand(objects, 2, generator=generator) * 600
+    sizes = 20 + torch.rand(objects, 2, generator=generator) * 40
+    which = torch.randint(objects, (number,), generator=generator)
+    boxes = torch.cat((corners, corners + sizes), 1)[which] + torch.rand(number, 4, generator=generator) * 8
+    scores = (torch.rand(number, generator=generator) * 1000).round() / 1000
+    for dtype in torch.float32, torch.float64:
+        defined = one_by_one(boxes.to(dtype), scores, 0.6, stable=not module.OLD)
+        if reference is not None:
+            assert reference(boxes.to(dtype), scores.to(dtype), 0.6).tolist() == defined, (
+                "the definition is not torchvision's"
+            )
+        assert module.plain_nms(boxes.to(dtype), scores, 0.6).tolist() == defined
+        for most in 1, 190, 300:
+            assert module.plain_nms(boxes.to(dtype), scores, 0.6, most).tolist() == defined[:most]
 
 
 def test_definition(module: ModuleType) -> None:

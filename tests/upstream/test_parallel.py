@@ -54,3 +54,28 @@ def test_batch_norm_of_plain_operators_is_that_of_the_whole_batch(lab: Lab, tree
         assert max(found["errors"].values()) < 1e-5, found["errors"]
         assert found["batches"] == [1, 1]
         assert found["class"] and found["copy"], "copies hold torch's own class, for checkpoints"
+
+
+@pytest.mark.trees("tpu")
+def test_one_collective_for_all_gradients_averages_as_torch_does(lab: Lab, tree: Tree) -> None:
+    """Bit for bit: where torch's DistributedDataParallel works, the tpu's is no other training."""
+    cwd = lab.folder("averaged")
+    script = (DRIVERS / "averaged.py", tree.path, cwd)
+    run = lab.run(*LAUNCH, free_port(), *script, cwd=cwd, env={"PYTHONPATH": str(OURS)})
+    assert run.status == 0, run.story()
+    for number in range(2):
+        found = json.loads((cwd / f"rank{number}.json").read_text())
+        assert found == {"different": [], "between": [], "moved": True, "parallel": [True, True]}, found
+
+
+@pytest.mark.trees("tpu")
+def test_what_stands_in_for_the_plugin_does_what_torch_does(lab: Lab, tree: Tree) -> None:
+    run = lab.run(DRIVERS / "parts.py", tree.path, cwd=lab.folder("parts"), env={"PYTHONPATH": str(OURS)})
+    assert run.status == 0, run.story()
+    found = json.loads(run.out.splitlines()[-1])
+    assert found["cat"] == found["contiguous"] == [True, True] and found["elsewhere"]
+    assert found["fetched"] == [True, True, True]
+    assert found["2024"] == [[0, 0, 0], {"memory_reserved": 1, "memory_allocated": 1, "empty_cache": 1}], "asked again"
+    assert found["2025"] == [[7, 7, 7], {"memory_reserved": 1, "memory_allocated": 3, "empty_cache": 1}]
+    assert found["both"] == [[9, 9, 9], {"memory_reserved": 3}]
+    assert found["none"] == [[0, 0, 0], {}]
