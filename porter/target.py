@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,10 @@ from porter.stack import available
 
 FILE = "target.yaml"
 _URL = r"https?://\S+"
-BUDGET = ("host_to_device", "device_to_host", "synchronisations")
+BUDGET = ("host_to_device", "device_to_host", "synchronisations", "inside_kernels")
 _VARIABLE = r"[A-Z][A-Z0-9_]*"
 IN_TREE = "torch"  # stands for a plugin where the device is torch's own
+_ASCENDING = ("ASCEND_RT_VISIBLE_DEVICES",)
 FEATURES = ("fp16", "hardware-time", "own-scaler")
 
 
@@ -28,12 +31,22 @@ class Plugin:
         source: where it comes from, in words.
         url: where that is.
         confused_with: what it is not, although the name is alike; empty if there is no such thing.
+        folder: a folder of its package, by which it is told from a package of another project with its name without
+            importing that; empty where no other project has the name.
+        setup: what to type into each shell before it loads; empty if there is nothing, or it is not known.
     """
 
     module: str
     source: str
     url: str
     confused_with: str
+    folder: str = ""
+    setup: str = ""
+
+    @property
+    def place(self) -> str:
+        """The module, and behind a slash the folder: what drivers that look for the plugin are told."""
+        return f"{self.module}/{self.folder}" if self.folder else self.module
 
     @property
     def in_tree(self) -> bool:
@@ -65,11 +78,14 @@ class Target:
         emulated: profiles of the cards that the emulated device can stand in for, the usual one first; ``generic``
             where no card is known.  Empty for a device of torch's own, whose name no emulated device can have.
         budget: what a steady training step may do at most (calls): ``host_to_device`` and ``device_to_host`` copies,
-            ``synchronisations`` of the host with the device.
+            ``synchronisations`` of the host with the device, and ``inside_kernels``: copies to the host and back
+            that the vendor's own kernels make.
         features: what not every device family has and ``porter verify`` then asks for: ``fp16``
             (``train_fp16.py``), ``hardware-time`` (the time that the card itself was at work), ``own-scaler``
             (the plugin's gradient scaler knows of the card what torch's does not: mixed precision has to use it).
         environment: further variables that the vendor's software needs in a program's environment.
+        simulator: variables that choose the vendor's own simulator of the chip: where one is set, the device that the
+            plugin finds is no card.
     """
 
     name: str
@@ -84,11 +100,17 @@ class Target:
     budget: dict[str, int]
     features: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
+    simulator: tuple[str, ...] = ()
 
     @property
     def inherited(self) -> tuple[str, ...]:
         """The variables that a program gets of its caller's environment, to reach the device."""
-        return (*self.visible_devices, *self.environment)
+        return (*self.visible_devices, *self.environment, *self.simulator)
+
+    @property
+    def simulated(self) -> str:
+        """The variable in this process's environment that chooses the vendor's simulator; empty if none is set."""
+        return next((name for name in self.simulator if os.environ.get(name)), "")
 
     def record(self) -> dict[str, Any]:
         """The target as plain data, for JSON."""
@@ -116,7 +138,7 @@ class Target:
                 "emulated",
                 "budget",
             ),
-            ("features", "environment"),
+            ("features", "environment", "simulator"),
         )
         if fields["name"].text() != folder.name:
             fields["name"].fail(f"{folder.name!r}, as its folder")
@@ -141,7 +163,25 @@ class Target:
             },
             features=_optional(fields, "features", "|".join(FEATURES), f"one of {', '.join(FEATURES)}"),
             environment=_optional(fields, "environment", _VARIABLE, "an environment variable's name"),
+            simulator=_optional(fields, "simulator", _VARIABLE, "an environment variable's name"),
         )
+
+
+def in_order(name: str, value: str) -> str:
+    """What a variable that restricts devices should be instead, where its vendor takes ascending lists alone.
+
+    torch_npu counts no device at all when a number is not larger than the one before it, and reads no further than the
+    first character that is neither a digit nor a comma (Ascend/pytorch, v2.1.0-7.2.0, torch_npu/npu/utils.py, 90-158).
+
+    Returns:
+        The same numbers in their order; empty if the value is right, or the variable may be in any order.
+    """
+    if name not in _ASCENDING:
+        return ""
+    begin = re.match(r"(\d+,?)*", value)
+    numbers = [int(word) for word in re.findall(r"\d+", begin[0] if begin else "")]
+    right = sorted(set(numbers))
+    return "" if numbers == right else ",".join(map(str, right))
 
 
 def load_all(project: Project) -> list[Target]:
@@ -153,12 +193,14 @@ def _plugin(value: Value) -> Plugin:
     if value.scalar:
         value.text(IN_TREE, f"a mapping, or {IN_TREE} for a device of torch's own")
         return Plugin(IN_TREE, "torch itself", "https://pytorch.org/get-started/", "")
-    fields = value.fields(("module", "from", "url"), ("not",))
+    fields = value.fields(("module", "from", "url"), ("not", "folder", "setup"))
     return Plugin(
         module=fields["module"].text(r"[A-Za-z_]\w*", "a module's name"),
         source=fields["from"].text(),
         url=fields["url"].text(_URL, "a URL"),
         confused_with=fields["not"].text() if "not" in fields else "",
+        folder=fields["folder"].text(r"[A-Za-z_]\w*", "a folder's name") if "folder" in fields else "",
+        setup=fields["setup"].text() if "setup" in fields else "",
     )
 
 

@@ -107,7 +107,7 @@ def test_every_function_is_documented() -> None:
     for name in porter.__all__:
         value = getattr(porter, name)
         called = [getattr(value, each) for each in vars(value) if each in ("fetch", "make", "check", "inspect", "show",
-                  "verify")] if inspect.ismodule(value) else [value]  # fmt: skip
+                  "scan", "verify")] if inspect.ismodule(value) else [value]  # fmt: skip
         for one in called:
             text = inspect.getdoc(one) or ""
             assert text, name
@@ -220,7 +220,7 @@ def test_the_documentation_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     named = set(re.findall(r"[`,] ?`?((?:\w+\.)?\w+)\(", text))
     for name in set(porter.__all__) & set(api.__all__):
         value = getattr(porter, name)
-        parts = {f"{name}.{part}" for part in ("fetch", "show", "verify", "make", "check", "inspect")
+        parts = {f"{name}.{part}" for part in ("fetch", "show", "scan", "verify", "make", "check", "inspect")
                  if hasattr(value, part)} if inspect.ismodule(value) else {name}  # fmt: skip
         assert parts <= named, parts - named
 

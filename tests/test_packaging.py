@@ -117,7 +117,7 @@ def test_metadata(metadata: email.message.Message) -> None:
     assert metadata["Name"] == "yolov5-porter"
     assert metadata["Requires-Python"] == ">=3.9"
     assert metadata["License-Expression"] == "GPL-3.0-only"
-    assert set(metadata.get_all("Provides-Extra", [])) == {"train", "docs", "dev"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {"train", "docs", "scan", "dev"}
 
 
 def requirements(metadata: email.message.Message) -> list[Requirement]:

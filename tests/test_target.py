@@ -9,7 +9,7 @@ from stacks import CHECKOUT
 from porter.emulator import load_profile
 from porter.errors import WrongUsage
 from porter.project import Project
-from porter.target import Target, load_all
+from porter.target import Target, in_order, load_all
 
 
 @pytest.fixture
@@ -22,7 +22,8 @@ def test_the_shipped_targets() -> None:
     mlu, npu, tpu = (Target.load(CHECKOUT / "patches" / name) for name in ("mlu", "npu", "tpu"))
     assert (mlu.name, mlu.plugin.module, mlu.distributed) == ("mlu", "torch_mlu", ("cncl",))
     assert mlu.probe == ("torch.is_mlu_available()", "torch.mlu.is_available()")
-    assert mlu.visible_devices[0] == "MLU_VISIBLE_DEVICES"
+    assert mlu.visible_devices[0] == "CN_VISIBLE_DEVICES"  # the stronger first
+    assert tpu.visible_devices == (), "no variable hides one of Sophgo's devices from its plugin"
     assert (tpu.plugin.module, tpu.distributed) == ("torch_tpu", ("sccl", "gloo"))
     assert "torch-tpu" in tpu.plugin.confused_with
     assert (npu.plugin.module, npu.distributed, npu.probe) == ("torch_npu", ("hccl",), ("torch.npu.is_available()",))
@@ -48,8 +49,8 @@ def test_all_targets_of_a_project(project: Project) -> None:
         ("distributed: [sccl, gloo]", "distributed: sccl", "a list"),
         ("distributed: [sccl, gloo]", "distributed: []", "at least one"),
         ("distributed: [sccl, gloo]", "distributed: [SCCL!]", "a backend's name"),
-        ("visible_devices: [TPU_VISIBLE_DEVICES]\n", "", "visible_devices"),
-        ("TPU_VISIBLE_DEVICES", "tpu devices", "environment variable"),
+        ("visible_devices: []\n", "", "visible_devices"),
+        ("visible_devices: []", "visible_devices: [tpu devices]", "environment variable"),
         ("module: torch_tpu", "module: torch-tpu", "a module's name"),
         ("url: https://developer.sophgo.com/site", "url: developer.sophgo.com/site", "a URL"),
         ("torch.tpu.is_available()", "__import__('os')", "an expression"),
@@ -58,7 +59,8 @@ def test_all_targets_of_a_project(project: Project) -> None:
         ("  zh:", "  de:", "zh|absent"),
         ("name: tpu", "name: tpu\nname: tpu", "names a field once|twice"),
         ("features: [fp16]", "features: [fast]", "one of fp16, hardware-time, own-scaler"),
-        ("environment: [CHIP_ARCH, TPUTRAIN_TOP]", "environment: [chip]", "an environment variable's name"),
+        ("environment: [CHIP_ARCH", "environment: [chip", "an environment variable's name"),
+        ("simulator: [TPU_EMULATOR_PATH", "simulator: [cmodel", "an environment variable's name"),
         ("emulated: [sg2260, bm1684x]", "emulated: []", "at least one"),
     ],
 )
@@ -79,7 +81,7 @@ def test_a_device_of_torchs_own_needs_no_plugin_and_is_not_emulated(folder: Path
     file = folder / "target.yaml"
     head, _, rest = file.read_text().partition("plugin:\n")
     text = f"{head}plugin: torch\n{rest[rest.index('probe:') :]}"
-    file.write_text(text.replace("[sg2260, bm1684x]", "[]").replace("[TPU_VISIBLE_DEVICES]", "[]"))
+    file.write_text(text.replace("[sg2260, bm1684x]", "[]"))
     target = Target.load(folder)
     assert (target.plugin.module, target.plugin.in_tree) == ("torch", True)
     assert target.emulated == target.visible_devices == ()
@@ -95,3 +97,29 @@ def test_no_description(folder: Path) -> None:
     (folder / "target.yaml").unlink()
     with pytest.raises(WrongUsage, match=r"there is no .*target\.yaml"):
         Target.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("value", "right"),
+    [
+        ("", ""), ("0", ""), ("0,1", ""), ("2,5,7", ""), ("0,", ""), ("npu0", ""),
+        ("1,0", "0,1"), ("0,0", "0"), ("0,32,1", "0,1,32"), ("3,2,1", "1,2,3"),
+        ("1, 0", ""),  # read up to the blank: device 1 alone
+    ],
+)  # fmt: skip
+def test_ascends_list_of_devices_ascends(value: str, right: str) -> None:
+    """The values are those of Ascend/pytorch's own test (v2.1.0-7.2.0, test/npu/test_torch_npu.py, 346)."""
+    assert in_order("ASCEND_RT_VISIBLE_DEVICES", value) == right
+    assert in_order("MLU_VISIBLE_DEVICES", value) == "", "only Ascend's has an order"
+
+
+def test_a_vendors_simulator_is_chosen_by_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    tpu = Target.load(CHECKOUT / "patches" / "tpu")
+    monkeypatch.delenv("TPU_EMULATOR_PATH", raising=False)
+    monkeypatch.delenv("TPUKERNEL_FIRMWARE_PATH", raising=False)
+    assert tpu.simulated == "" and set(tpu.simulator) < set(tpu.inherited)
+    monkeypatch.setenv("TPUKERNEL_FIRMWARE_PATH", "/opt/libcmodel.so")
+    assert tpu.simulated == "TPUKERNEL_FIRMWARE_PATH"
+    monkeypatch.setenv("TPU_EMULATOR_PATH", "/opt/libfirmware.so")
+    assert tpu.simulated == "TPU_EMULATOR_PATH"
+    assert Target.load(CHECKOUT / "patches" / "mlu").simulated == ""

@@ -13,7 +13,7 @@ everywhere the same:
 Importing this costs milliseconds: what a function needs is imported when it is called.
 """
 
-from porter.api import data, upstream, weights
+from porter.api import data, profile, upstream, weights
 from porter.api.lifecycle import (
     bump,
     bump_abort,
@@ -51,6 +51,7 @@ __all__ = [
     "necessity",
     "new_target",
     "prepare",
+    "profile",
     "report",
     "revert",
     "show",

@@ -230,6 +230,7 @@ def new_target(
     environment: Sequence[str] = (),
     emulated: Sequence[str] = (),
     pin_memory: bool = False,
+    fp16: bool = True,
     documentation: Sequence[tuple[str, str]] = (),
     like: str = "",
     upstream: str | None = None,
@@ -247,7 +248,7 @@ def new_target(
         distributed: backends of torch.distributed, the preferred first.
         visible_devices: variables that restrict the devices; ``environment``: what else the vendor's software needs.
         emulated: cards to emulate.
-        pin_memory: pin batches in host memory for the device.
+        pin_memory: pin batches in host memory for the device; ``fp16``: whether the device has FP16.
         documentation: the vendor's documents: title and URL.
         like: take this target's ``requirements.txt``; empty: that of the newest torch.
 
@@ -273,6 +274,7 @@ def new_target(
         environment=environment,
         emulated=emulated,
         pin_memory=pin_memory,
+        fp16=fp16,
         documentation=documentation,
         like=like,
     )

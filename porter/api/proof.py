@@ -42,7 +42,7 @@ def verify(
 
     Args:
         tree: the folder.  None: a tree made aside.
-        device: ``hardware``, ``emulated``, ``cpu``, or ``auto``: the first of these that is to be had.
+        device: ``hardware``, ``simulator``, ``emulated``, ``cpu``, or ``auto``: the first of these that is to be had.
         profile: the card to emulate, as ``sg2260``; empty: the target's usual one.
         level: ``static`` looks at files alone, ``smoke`` trains for seconds, ``full`` makes every check.
         checks: make these only, whatever the level.

@@ -114,6 +114,9 @@ _COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "bump": ("bump", "Rebase every stack onto another upstream commit."),
         "drift": ("drift", "Show how far each patch carries after the pin."),
     },
+    "Cards": {
+        "profile": ("profile", "Show what is known of a card; read its plugin's source."),
+    },
     "Machine and data": {
         "doctor": ("doctor", "Say whether training can work here, and what to do."),
         "data": ("data", "Fetch, draw or check a data set."),

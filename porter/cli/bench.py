@@ -87,8 +87,8 @@ def _print(found: Result) -> None:
 
         names = " / ".join(each.subject.name for each in found.measured)
         click.echo(f"images/s, {names}: {spread(found.ratio, '')}")
-    if any(each.emulated for each in found.measured):
-        click.secho("EMULATED: these are times of this machine's processor; no card was in it.", fg="yellow", bold=True)
+    for mark in sorted({each.mark for each in found.measured if each.mark}):
+        click.secho(f"{mark}: these are times of this machine's processor; no card was in it.", fg="yellow", bold=True)
 
 
 def _plot(file: Path) -> None:

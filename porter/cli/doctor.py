@@ -54,6 +54,8 @@ def _print(found: Diagnosis) -> None:
     click.secho(found.verdict, fg="red" if found.problems else "green")
     if found.problems and found.target:
         name = found.target.name
-        tell(f"Without a card: porter verify --target {name} proves a tree on an emulated one.")
+        there = found.plugin and found.plugin.installed and not found.plugin.foreign
+        device = " --device emulated" if there else ""  # an installed plugin goes before, unless this is said
+        tell(f"Without a card: porter verify --target {name}{device} proves a tree on an emulated one.")
     elif found.problems == []:
         tell(f"Next: porter prepare --target {found.target.name if found.target else 'mlu'} ./yolov5")

@@ -38,6 +38,7 @@ def _document(context: click.Context, option: click.Parameter, values: tuple[str
 @click.option("--environment", multiple=True, metavar="VAR", help="What else the vendor's software needs to be set.")
 @click.option("--profile", "emulated", multiple=True, metavar="CARD", help="Cards to emulate.  [default: generic]")
 @click.option("--pin-memory", is_flag=True, help="Pin batches in host memory for the device.")
+@click.option("--fp16/--no-fp16", default=True, help="Whether the device has FP16.  [default: --fp16]")
 @click.option(
     "--document", "documentation", multiple=True, metavar="TITLE=URL", callback=_document, help="The vendor's."
 )

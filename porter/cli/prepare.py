@@ -34,6 +34,7 @@ def prepare(target: str, as_json: bool, tree: Path, **asked: Any) -> None:
     Run again it does what is missing and says what is there. Without --install packages are named, not installed.
     """
     from porter.api import prepare as run
+    from porter.errors import SurroundingsFailed
 
     silent = as_json or is_quiet()
     with terminal() as progress:
@@ -46,6 +47,8 @@ def prepare(target: str, as_json: bool, tree: Path, **asked: Any) -> None:
     else:
         click.echo(f"Then: porter doctor --target {target}, and train:")
         click.echo(f"  {found.train}")
+    if found.unusable:
+        raise SurroundingsFailed(found.unusable, hint=f"All the rest is done. Next: porter doctor --target {target}")
 
 
 def _print(say: Callable[[str], None]) -> Callable[[Step], None]:

@@ -49,13 +49,15 @@ class _Device(click.Choice):  # type: ignore[type-arg]  # generic in late versio
 
 def device(command: _Command) -> _Command:
     """The options that say which device: ``--device`` and ``--profile``."""
-    profile = click.option("--profile", metavar="CARD", default="", help="The card to emulate, such as sg2260.")
+    profile = click.option(
+        "--profile", metavar="CARD", default="", help="The card to emulate, such as sg2260, or bare."
+    )
     which = click.option(
         "--device",
-        type=_Device(["auto", "hardware", "emulated", "cpu"]),
+        type=_Device(["auto", "hardware", "simulator", "emulated", "cpu"]),
         default="auto",
         show_default=True,
-        help="The target's card, an emulated one, or the cpu; auto: the first of them that is to be had.",
+        help="The target's card, the vendor's simulator of it, an emulated one, or the cpu; auto: the first to be had.",
     )
     return which(profile(command))
 

@@ -43,7 +43,7 @@ class Request:
     Attributes:
         target: a device family.
         tree: the folder.
-        device: ``auto``, ``hardware``, ``emulated`` or ``cpu``, as for porter verify; ``profile``: the card to emulate.
+        device: as porter verify has it; ``profile``: the card to emulate.
         iters: iterations that count, in each run; ``warm_up``: iterations before them, which do not.
         runs: how often each subject is measured.
         cfg, img, batch, workers, data, precision: how is trained; without data scenes are drawn.
@@ -91,9 +91,9 @@ class Measured:
     card: str
 
     @property
-    def emulated(self) -> bool:
-        """Whether no card was in it."""
-        return self.subject.device.kind == "emulated"
+    def mark(self) -> str:
+        """EMULATED or SIMULATOR where no card was in it."""
+        return self.subject.device.mark
 
     @property
     def speeds(self) -> list[float]:
@@ -108,7 +108,8 @@ class Measured:
             "commit": self.subject.commit,
             "device": self.subject.device.says,
             "card": self.card,
-            "emulated": self.emulated,
+            "emulated": self.mark == "EMULATED",
+            "simulator": self.mark == "SIMULATOR",
             "precision": self.precision,
             "runs": [run.record() for run in self.runs],
             "together": self.together.record(),
@@ -148,7 +149,8 @@ class Result:
             "data": str(asked.data) if asked.data else "generated scenes",
             "date": self.date,
             "machine": f"{platform.platform()}, {os.cpu_count()} cores",
-            "emulated": any(each.emulated for each in self.measured),
+            "emulated": any(each.mark == "EMULATED" for each in self.measured),
+            "simulator": any(each.mark == "SIMULATOR" for each in self.measured),
             "subjects": [each.record() for each in self.measured],
             "ratio": {**summary, "rounds": ratio} if summary else None,
         }
@@ -167,7 +169,7 @@ class Result:
             ("synchronisations in a step", lambda f: str(f.per_step["synchronisations"]) if f.per_step else "-"),
             ("copies to and from the device", lambda f: _copies(f.per_step)),
         ]
-        marks = [f"{each.subject.name}{' (EMULATED)' if each.emulated else ''}" for each in self.measured]
+        marks = [f"{each.subject.name}{f' ({each.mark})' if each.mark else ''}" for each in self.measured]
         rows = [("", *marks), ("precision", *(each.precision for each in self.measured))]
         rows.append(("images/s, of the runs", *(spread(each.speeds, "") for each in self.measured)))
         return [*rows, *((name, *map(say, all_)) for name, say in shown)]

@@ -66,15 +66,22 @@ class Diagnosis:
         """The last line."""
         warnings = len(self.troubles) - len(self.problems)
         count = f"{_count(len(self.problems), 'problem')}, {_count(warnings, 'warning')}"
-        emulated = "EMULATED " if self.plugin and self.plugin.name.startswith("EMULATED") else ""
+        emulated = "EMULATED " if self.plugin and self.plugin.emulated else ""
+        mark = "SIMULATOR of the " if self.simulated else emulated
         can = "cannot" if self.problems else "can"
-        return f"training on the {emulated}{self.device} {can} work here ({count}, {self.seconds:.1f} s)"
+        return f"training on the {mark}{self.device} {can} work here ({count}, {self.seconds:.1f} s)"
+
+    @property
+    def simulated(self) -> str:
+        """The variable that puts the vendor's simulator in the card's place; empty if none is set."""
+        return self.target.simulated if self.target else ""
 
     def record(self) -> dict[str, Any]:
         """Everything as plain data, for JSON."""
         return {
             "target": self.target.name if self.target else None,
             "can_train": not self.problems,
+            "simulator": bool(self.simulated),
             "machine": asdict(self.machine),
             "python": asdict(self.interpreter),
             "cards": [asdict(each) for each in self.cards],
@@ -193,7 +200,8 @@ def _plugin(found: Plugin) -> list[tuple[str, str]]:
         return [("plugin", found.why or "not installed")]
     rows = [("plugin", f"{found.version or 'installed'}, {found.installed}")]
     if found.available:
-        rows.append(("devices", f"{found.count} x {found.name}" if found.count else found.name))
+        name = f"{found.count} x {found.name}" if found.count else found.name
+        rows.append(("devices", f"it works; it has no {found.lacks} to ask" if found.lacks else name))
     rows.append(("probe", "a linear layer computes as on the host" if found.computes else found.why))
     return rows
 

@@ -21,6 +21,7 @@ from porter.progress import Progress
 from porter.project import Project
 from porter.stack import available, must_be_known
 from porter.target import Target
+from porter.verification.device import facts, unusable
 
 DONE, ALREADY, YOURS = "done", "there already", "left to you"
 SCENES = "scenes"
@@ -67,10 +68,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Every step, and the command that trains."""
+    """Every step, and the command that trains.
+
+    Attributes:
+        unusable: why the plugin that is installed cannot be used, with what to do first; empty if nothing is wrong.
+    """
 
     steps: tuple[Step, ...]
     train: str
+    unusable: str = ""
 
     def record(self) -> dict[str, Any]:
         """As plain data, for JSON."""
@@ -104,7 +110,16 @@ def prepare(project: Project, request: Request, progress: Progress, ended: Calla
     if request.data:
         step, argument = _data(request, tree, progress)
         end(step)
-    return Prepared(tuple(steps), _command(request, tree, python, argument))
+    return Prepared(tuple(steps), _command(request, tree, python, argument), _unusable(target, python, progress))
+
+
+def _unusable(target: Target, python: str, progress: Progress) -> str:
+    """What keeps an installed plugin from being used; torch and the plugin are imported for it, if both are there."""
+    there = interpreter.packages(python).packages
+    if target.plugin.in_tree or not {"torch", target.plugin.module.replace("_", "-")} <= set(there):
+        return ""
+    progress.step(f"importing {target.plugin.module}")
+    return unusable(target, facts(python, target))
 
 
 def _must_be_data(request: Request) -> None:

@@ -21,7 +21,7 @@ from porter.commands.status import must_hold
 from porter.errors import WrongUsage
 from porter.project import Project
 from porter.stack import available, must_be_known
-from porter.target import Target
+from porter.target import Target, in_order
 
 SCRIPT = "train.py"
 # options whose value is a file: one that is here and not in the tree is named by its whole path
@@ -103,6 +103,9 @@ def launch(project: Project, request: Request) -> Launch:
         words += _distributed(request)
         if "OMP_NUM_THREADS" not in os.environ:  # else torch.distributed.run makes it 1, whatever cores there are
             environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // request.cards))
+        # torch.distributed.run has no use for plugins, which may not load; train.py imports its own
+        if "TORCH_DEVICE_BACKEND_AUTOLOAD" not in os.environ:
+            environment["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
     words += [SCRIPT, *_rooted(request.arguments, Path.cwd(), tree)]
     if not any(re.fullmatch(r"--device(=.*)?", word) for word in request.arguments):
         words += ["--device", _device(request, target)]
@@ -145,6 +148,10 @@ def _device(request: Request, target: Target) -> str:
     for name in target.visible_devices:
         shown = os.environ.get(name)
         if shown is not None:
+            right = in_order(name, shown)
+            if right:
+                why = f"{name}={shown} does not ascend: no device is seen with such a list"
+                raise WrongUsage(f"no {target.name} would be there to train on", why, f"{name}={right}")
             seen = [each for each in shown.split(",") if each.strip()]
             if len(seen) < request.cards:
                 what = f"{request.cards} cards were asked for, {name}={shown} shows {len(seen)}"

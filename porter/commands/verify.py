@@ -39,7 +39,7 @@ class Request:
     Attributes:
         target: a device family.
         tree: the folder; None to make a tree aside.
-        device: ``auto``, ``hardware``, ``emulated`` or ``cpu``.
+        device: ``auto``, ``hardware``, ``simulator``, ``emulated`` or ``cpu``.
         profile: the card to emulate; empty for the target's usual one.
         level: ``static``, ``smoke`` or ``full``.
         checks: names; empty for the level's.
@@ -101,8 +101,7 @@ def verify(
             begun(f"data: {data}")
         outcomes = _all(session, checks, request, progress, ended)
     seconds = time.monotonic() - started
-    emulated = device.kind == "emulated"
-    return Report(target.name, str(tree), device.says, data, emulated, request.level, tuple(outcomes), seconds)
+    return Report(target.name, str(tree), device.says, data, device.kind, request.level, tuple(outcomes), seconds)
 
 
 @contextmanager

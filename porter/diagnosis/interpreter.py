@@ -57,6 +57,7 @@ class Plugin:
         name: what it calls the first.
         version: its own.
         why: what went wrong; empty if nothing did.
+        lacks: the function that would say whether there is a device, if the plugin has none; one tries then.
     """
 
     installed: str
@@ -68,6 +69,12 @@ class Plugin:
     name: str = ""
     version: str = ""
     why: str = ""
+    lacks: str = ""
+
+    @property
+    def emulated(self) -> bool:
+        """Whether it is porter's stand-in, which says so in its device's name and its version."""
+        return self.name.startswith("EMULATED") or self.version.endswith("+emulated")
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,7 @@ def examine(python: str, targets: Sequence[Target]) -> Interpreter:
     Raises:
         WrongUsage: it is no Python that answers.
     """
-    plugins = [word for target in targets for word in (target.name, target.plugin.module)]
+    plugins = [word for target in targets for word in (target.name, target.plugin.place)]
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(ask, [python, _DRIVER, "packages", *NEEDED], seconds=_PATIENCE)
         second = pool.submit(ask, [python, _DRIVER, "torch", *plugins], seconds=_PATIENCE)

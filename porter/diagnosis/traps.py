@@ -16,7 +16,7 @@ from porter.diagnosis.cards import Cards
 from porter.diagnosis.interpreter import NEEDED, Interpreter
 from porter.diagnosis.machine import GIB, Machine
 from porter.diagnosis.requirements import bounded
-from porter.target import Target
+from porter.target import Target, in_order
 
 PROBLEM, WARNING = "problem", "warning"
 _LEAST_TORCH = (1, 9)
@@ -182,7 +182,9 @@ def _namesake(scene: Scene) -> Iterator[Trouble]:
     if there is None or plugin is None or (plugin.installed and not plugin.foreign):
         return
     level = PROBLEM if scene.target and scene.target.name == "tpu" else WARNING
-    what = f"torch-tpu {there.version} is installed, PyPI's project of that name: it is not Sophgo's torch_tpu"
+    what = (
+        f"torch-tpu {there.version} is installed, PyPI's project of that name: Google's TorchTPU, not Sophgo's plugin"
+    )
     source = f" and install {scene.target.plugin.source}" if level == PROBLEM and scene.target else ""
     yield Trouble("torch-tpu", level, what, f"{scene.pip} uninstall torch-tpu{source}")
 
@@ -192,7 +194,7 @@ def _cuda_torch(scene: Scene) -> Iterator[Trouble]:
     if target is None or target.plugin.in_tree or not torch.get("cuda"):
         return
     plugin = scene.interpreter.plugins[target.name]
-    if plugin.computes or plugin.name.startswith("EMULATED"):
+    if plugin.computes or plugin.emulated:
         return
     level = PROBLEM if plugin.installed and not plugin.loads and not plugin.foreign else WARNING
     pin = f"torch=={torch['version'].partition('+')[0]}"
@@ -232,9 +234,8 @@ def _device(scene: Scene) -> Iterator[Trouble]:
         do = f"Get {target.plugin.source}: {target.plugin.url}"
         yield Trouble("plugin", PROBLEM, f"{module} is not installed", do)
     elif not plugin.loads:
-        do = (
-            "Load the vendor's environment first (source /etc/profile, LD_LIBRARY_PATH), or use the vendor's container."
-        )
+        first = target.plugin.setup or "load the vendor's environment (source /etc/profile, LD_LIBRARY_PATH)"
+        do = f"In this shell first: {first}; or use the vendor's container. It comes from {target.plugin.source}."
         yield Trouble("plugin", PROBLEM, f"{module} does not load: {plugin.why}", do)
     elif plugin.available:
         do = f"The driver and {module} may not fit each other: compare their versions with {target.plugin.url}"
@@ -259,6 +260,21 @@ def _why_no_device(scene: Scene, target: Target) -> str:
 
 def _nodes(target: Target) -> list[Path]:
     return sorted(Path("/dev").glob(_NODES[target.name])) if target.name in _NODES else []
+
+
+def _simulator(scene: Scene) -> Iterator[Trouble]:
+    name = scene.target.simulated if scene.target else ""
+    if name:
+        what = f"{name} is set: the device is the vendor's SIMULATOR of the chip, no card, and slow"
+        yield Trouble("simulator", WARNING, what, f"unset {name} to train on a card")
+
+
+def _descending(scene: Scene) -> Iterator[Trouble]:
+    for name in scene.target.visible_devices if scene.target else ():
+        right = in_order(name, os.environ.get(name, ""))
+        if right:
+            what = f"{name}={os.environ[name]} does not ascend: no device is seen with such a list"
+            yield Trouble("visible-devices", PROBLEM, what, f"export {name}={right}")
 
 
 def _sick_card(scene: Scene) -> Iterator[Trouble]:
@@ -321,6 +337,8 @@ TRAPS: tuple[Trap, ...] = (
     _cuda_torch,
     _plugin_torch,
     _device,
+    _simulator,
+    _descending,
     _sick_card,
     _torchvision,
     _opencv_twice,

@@ -17,7 +17,7 @@ from packaging.version import InvalidVersion, Version
 from porter import git, objects, signals
 from porter.aside import Taken, aside
 from porter.commands.lock import updated
-from porter.emulator import GENERIC, load_profile
+from porter.emulator import BARE, GENERIC, load_profile
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.git import GitFailed, Repository
 from porter.lifecycle import template
@@ -60,6 +60,7 @@ class Request:
     environment: Sequence[str] = ()
     emulated: Sequence[str] = ()
     pin_memory: bool = False
+    fp16: bool = True
     documentation: Sequence[tuple[str, str]] = ()
     like: str = ""
 
@@ -148,6 +149,7 @@ def _draft(project: Project, request: Request) -> Draft:
         environment=request.environment,
         emulated=request.emulated or ([] if own else [GENERIC]),
         pin_memory=request.pin_memory,
+        fp16=request.fp16,
         documentation=documents,
     )
 
@@ -268,9 +270,9 @@ def _loaded(folder: Path) -> Target:
     try:
         target = Target.load(folder)
         for card in target.emulated:
-            if card != GENERIC and load_profile(card).type != target.name:
+            if card not in (GENERIC, BARE) and load_profile(card).type != target.name:
                 raise WrongUsage(
-                    f"{card} is no {target.name}", hint=f"--profile takes a card of its own, or {GENERIC}."
+                    f"{card} is no {target.name}", hint=f"--profile takes a card of its own, {GENERIC} or {BARE}."
                 )
     except WrongUsage as error:
         what = error.what.replace(str(folder / FILE), FILE)

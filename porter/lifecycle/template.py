@@ -11,7 +11,7 @@ from porter.errors import WrongUsage
 from porter.target import IN_TREE
 
 # what the common stack does in a steady training step on a device that needs nothing more
-_BUDGET = {"host_to_device": 7, "device_to_host": 1, "synchronisations": 1}
+_BUDGET = {"host_to_device": 7, "device_to_host": 1, "synchronisations": 1, "inside_kernels": 0}
 _WIDTH = 120  # of a line of v6.0
 
 
@@ -24,6 +24,7 @@ class Draft:
         source, url: where the plugin comes from.
         confused_with: what it is not; empty if there is no such thing.
         pin_memory: whether batches are pinned for the device.
+        fp16: whether the device has FP16.
         documentation: title and URL of each document.
     """
 
@@ -40,6 +41,7 @@ class Draft:
     environment: Sequence[str]
     emulated: Sequence[str]
     pin_memory: bool
+    fp16: bool
     documentation: Sequence[tuple[str, str]]
 
     @property
@@ -122,7 +124,7 @@ def accelerator(draft: Draft) -> str:
     rows = [f"    type = {draft.name!r}"]
     if not draft.in_tree:
         rows += [f"    plugin = {draft.plugin!r}", _source(draft)]
-    rows += [f"    backend = {draft.distributed[0]!r}"]
+    rows += [f"    backend = {draft.distributed[0]!r}", *([] if draft.fp16 else ["    half = False"])]
     parts = [
         "# YOLOv5 🚀 by Ultralytics, GPL-3.0 license",
         f'"""\n{draft.title}\n"""\n',

@@ -10,7 +10,12 @@ from typing import Any
 from porter.measurement.turns import percentile
 
 # what the emulated device counts -> as target.yaml's budget calls it
-_COUNTED = {"synchronisations": "synchronisations", "host_to_device": "uploads", "device_to_host": "downloads"}
+_COUNTED = {
+    "synchronisations": "synchronisations",
+    "host_to_device": "uploads",
+    "device_to_host": "downloads",
+    "inside_kernels": "inside",
+}
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ def entry(result: Result) -> dict[str, Any]:
         "commit": first.subject.commit,
         "target": asked.target,
         "device": first.card,
-        "emulated": first.emulated,
+        "emulated": first.mark == "EMULATED",
+        "simulator": first.mark == "SIMULATOR",
         "cfg": asked.cfg,
         "img": asked.img,
         "batch": asked.batch,
@@ -85,7 +86,7 @@ def draw(entries: Sequence[Mapping[str, Any]]) -> str:
     top = _nice(max(float(each.get("throughput_max", each["throughput"])) for each in entries))
     series: dict[tuple[Any, ...], list[int]] = {}
     for number, each in enumerate(entries):
-        series.setdefault(tuple(each.get(name) for name in _SAME), []).append(number)
+        series.setdefault((*(each.get(name) for name in _SAME), _mark(each)), []).append(number)
     legend = 22 * len(series)
     bottom = _HEIGHT - _FLOOR
     step = (_WIDTH - _LEFT - 30) / max(1, len(entries) - 1)
@@ -99,11 +100,9 @@ def draw(entries: Sequence[Mapping[str, Any]]) -> str:
     parts = [_grid(top, y), _commits(entries, x, bottom)]
     for index, (key, numbers) in enumerate(series.items()):
         parts.append(_line(entries, numbers, _COLOURS[index % len(_COLOURS)], x, y))
-        emulated = any(entries[number].get("emulated") for number in numbers)
         at = _HEIGHT + 22 * index
-        label = f"{'EMULATED ' if emulated and 'EMULATED' not in str(key[1]) else ''}{key[1]}: " + ", ".join(
-            (f"{key[2]}", f"{key[3]} px", f"batch {key[4]}", f"{key[5]}")
-        )
+        mark = key[-1] if key[-1] and key[-1] not in str(key[1]) else ""
+        label = f"{mark} {key[1]}: ".lstrip() + ", ".join((f"{key[2]}", f"{key[3]} px", f"batch {key[4]}", f"{key[5]}"))
         parts.append(f'<rect x="{_LEFT}" y="{at}" width="14" height="4" fill="{_COLOURS[index % len(_COLOURS)]}"/>')
         parts.append(f'<text x="{_LEFT + 22}" y="{at + 7}">{escape(label)}</text>')
     height = _HEIGHT + legend + 10
@@ -111,6 +110,11 @@ def draw(entries: Sequence[Mapping[str, Any]]) -> str:
     style = 'font-family="system-ui,sans-serif" font-size="12" fill="#1b1f24"'
     title = "<title>images per second over commits</title>"
     return "\n".join([f"{head} {style}>", title, '<rect width="100%" height="100%" fill="#fff"/>', *parts, "</svg>\n"])
+
+
+def _mark(each: Mapping[str, Any]) -> str:
+    """What an entry says where no card was in it."""
+    return "SIMULATOR" if each.get("simulator") else "EMULATED" if each.get("emulated") else ""
 
 
 def _nice(value: float) -> float:

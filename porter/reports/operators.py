@@ -11,6 +11,7 @@ _KINDS = {
     "host_to_device": "copies to the device",
     "device_to_host": "copies to the host",
     "synchronisations": "waits for the device",
+    "inside_kernels": "copies inside the vendor's kernels",
 }
 
 
@@ -37,7 +38,12 @@ def _share(field: Field, used: int, missing: int, outside: list[str]) -> list[Ht
         return [paragraph(f"{used} operators ran. No list of the vendor's is known, so nothing was refused.")]
     whole = listed.count()
     said = f"Training and validation used {used} operators. The list has {whole}: {field['list'].text()}."
-    said += f" {missing} of those used have no kernel there." if missing else " Every one used has a kernel there."
+    said += f" {missing} of those used are refused." if missing else " Every one used has a kernel there."
+    facts = field.get("facts")
+    if facts is not None:
+        counts = {name: len(facts[name].entries()) for name in ("known", "assumed", "refused")}
+        said += f" Of {counts['known']} it is known what their kernels demand; {counts['assumed']} are assumed to take"
+        said += f" what they get, since their kernels could not be read to the end; {counts['refused']} are refused."
     if outside:
         said += f" Not in the list, being memory, views or copies, which a plugin has of itself: {', '.join(outside)}."
     ours = used - len(outside)

@@ -67,10 +67,11 @@ def _head(proofs: list[Proof]) -> list[Html]:
         return [paragraph("No verification is among the records.", class_="note")]
     failed = sum(check.state == "failed" for each in proofs for check in each.checks)
     said = f"{failed} checks failed." if failed else "No check failed."
-    emulated = sum(each.emulated for each in proofs)
-    if emulated:
-        which = "Every device here" if emulated == len(proofs) else f"Of the {len(proofs)} devices here {emulated}"
-        said += f" {which} was EMULATED: no card was in it."
+    for mark, what in ("EMULATED", "EMULATED"), ("SIMULATOR", "the vendor's SIMULATOR"):
+        count = sum(each.mark == mark for each in proofs)
+        if count:
+            which = "Every device here" if count == len(proofs) else f"Of the {len(proofs)} devices here {count}"
+            said += f" {which} was {what}: no card was in it."
     return [paragraph(said), proof.summary(proofs)]
 
 

@@ -9,7 +9,13 @@ from porter.reports.markup import Html, code, details, element, join, paragraph,
 from porter.reports.records import Field, Record
 
 STATES = {"passed": ("good", "✓"), "failed": ("bad", "✗"), "not shown": ("open", "–")}
-EMULATED = element("span", "EMULATED", class_="badge")
+_BANNERS = {
+    "EMULATED": ": no card was in it. The device is porter's stand-in over this machine's memory; it refuses what the"
+    " vendor's plugin has no kernel for, and computes as the cpu does. It shows that the port is right, not how fast it"
+    " is.",
+    "SIMULATOR": ": no card was in it. The vendor's own plugin ran, on the vendor's own simulator of the chip. It shows"
+    " that the port and the plugin go together, not how fast a card is.",
+}
 
 
 @dataclass(frozen=True)
@@ -32,12 +38,13 @@ class Proof:
 
     Attributes:
         id: of its part of the page.
+        mark: EMULATED or SIMULATOR where no card was in it; else empty.
     """
 
     id: str
     target: str
     device: str
-    emulated: bool
+    mark: str
     level: str
     data: str
     tree: str
@@ -58,7 +65,7 @@ class Proof:
             id=f"verify-{number}",
             target=field["target"].text(),
             device=field["device"].text(),
-            emulated=field["emulated"].flag(),
+            mark=mark_of(field),
             level=field["level"].text(),
             data=field["data"].text(),
             tree=field["tree"].text(),
@@ -80,14 +87,27 @@ class Proof:
 
     @property
     def heading(self) -> Html:
-        """The device in words, with the mark of an emulated one."""
+        """The device in words, with its mark."""
         title = f"{self.target} on {self.name.partition(' (')[0]}"
-        return join([title, " ", EMULATED] if self.emulated else [title])
+        return join([title, *badge(self.mark)])
 
     @property
     def name(self) -> str:
         """The device in words, for beside the mark."""
-        return self.device.replace("EMULATED ", "", 1) if self.emulated else self.device
+        return self.device.replace(f"{self.mark} ", "", 1) if self.mark else self.device
+
+
+def mark_of(field: Field) -> str:
+    """The mark of a record, or of a part of one; those of older porters know of no simulator."""
+    simulator = field.get("simulator")
+    if simulator is not None and simulator.flag():
+        return "SIMULATOR"
+    return "EMULATED" if field["emulated"].flag() else ""
+
+
+def badge(mark: str) -> list[Html | str]:
+    """What stands behind a heading for a mark: nothing for none."""
+    return [" ", element("span", mark, class_="badge")] if mark else []
 
 
 def _check(field: Field) -> Check:
@@ -114,7 +134,7 @@ def summary(proofs: list[Proof]) -> Html:
     rows = [
         (
             element("a", proof.target, href=f"#{proof.id}"),
-            join([proof.name, " ", EMULATED] if proof.emulated else [proof.name]),
+            join([proof.name, *badge(proof.mark)]),
             join([proof.counts, element("small", f"level {proof.level}, {proof.date[:10]}")]),
         )
         for proof in proofs
@@ -124,12 +144,6 @@ def summary(proofs: list[Proof]) -> Html:
 
 def section(proof: Proof) -> Html:
     """The part of the page about one verification."""
-    banner = paragraph(
-        element("strong", "EMULATED"),
-        ": no card was in it. The device is porter's stand-in over this machine's memory; it refuses what the vendor's"
-        " plugin has no kernel for, and computes as the cpu does. It shows that the port is right, not how fast it is.",
-        class_="emulated",
-    )
     facts = (
         ("device", proof.device),
         ("tree", code(proof.tree)),
@@ -139,7 +153,7 @@ def section(proof: Proof) -> Html:
     )
     parts = [
         element("h2", proof.heading),
-        banner if proof.emulated else "",
+        paragraph(element("strong", proof.mark), _BANNERS[proof.mark], class_="emulated") if proof.mark else "",
         element("dl", *(join([element("dt", name), element("dd", value)]) for name, value in facts), class_="facts"),
         _table(proof),
         *(_failure(check) for check in proof.checks if check.state == "failed"),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from porter.reports import chart
 from porter.reports.markup import Html, element, figure, join, number, paragraph, table
+from porter.reports.proof import badge, mark_of
 from porter.reports.records import Field, Record
 
 _LOOKS = ("one", "two", "three")
@@ -20,7 +21,7 @@ def section(record: Record, number_: int) -> Html:
     """
     field = record.field
     subjects = field["subjects"].entries()
-    emulated = field["emulated"].flag()
+    mark = mark_of(field)
     runs = len(subjects[0]["runs"].entries()) if subjects else 0
     speeds = [_speeds(each, n) for n, each in enumerate(subjects)]
     how = ", ".join(
@@ -34,15 +35,15 @@ def section(record: Record, number_: int) -> Html:
         )
     )
     parts = [
-        element("h2", f"Speed: {field['target'].text()}", *([" ", _BADGE] if emulated else [])),
+        element("h2", f"Speed: {field['target'].text()}", *badge(mark)),
         paragraph(how, ". ", f"{field['machine'].text()}, {field['date'].text()}."),
         paragraph(
-            element("strong", "EMULATED"),
-            ": the times of an emulated device are those of this machine's processor; no card was in it. Its counts of"
-            " copies and waits are a card's.",
+            element("strong", mark),
+            ": the times are those of this machine's processor; no card was in it.",
+            " An emulated device's counts of copies and waits are a card's." if mark == "EMULATED" else "",
             class_="emulated",
         )
-        if emulated
+        if mark
         else "",
         figure(
             chart.dots("images per second of each run", "images/s", speeds),
@@ -54,11 +55,9 @@ def section(record: Record, number_: int) -> Html:
     return element("section", *parts, id=f"bench-{number_}")
 
 
-_BADGE = element("span", "EMULATED", class_="badge")
-
-
 def _name(field: Field) -> str:
-    return field["name"].text() + (" (EMULATED)" if field["emulated"].flag() else "")
+    mark = mark_of(field)
+    return field["name"].text() + (f" ({mark})" if mark else "")
 
 
 def _speeds(field: Field, n: int) -> tuple[str, list[float], str]:
@@ -88,6 +87,7 @@ def _table(subjects: list[Field]) -> Html:
         ("waits for the device in a step", lambda f: _step(f.get("per_step"), "synchronisations")),
         ("copies to the device in a step", lambda f: _step(f.get("per_step"), "host_to_device")),
         ("copies to the host in a step", lambda f: _step(f.get("per_step"), "device_to_host")),
+        ("copies inside kernels in a step", lambda f: _step(f.get("per_step"), "inside_kernels")),
     ]
     heads = ("", *(join([_name(each), element("small", each["precision"].text())]) for each in subjects))
     together = [each["together"] for each in subjects]
@@ -113,4 +113,5 @@ def _maybe(field: Field | None) -> str:
 
 
 def _step(field: Field | None, name: str) -> str:
-    return "-" if field is None else str(field[name].count())
+    found = None if field is None else field.get(name)  # an older porter counted no copies inside kernels
+    return "-" if found is None else str(found.count())

@@ -1,4 +1,4 @@
-"""What a tree is checked on: the vendor's card, an emulated device, or the cpu."""
+"""What a tree is checked on: the vendor's card, the vendor's simulator, an emulated device, or the cpu."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from porter import emulator
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.target import Target
 
-KINDS = ("auto", "hardware", "emulated", "cpu")
+KINDS = ("auto", "hardware", "simulator", "emulated", "cpu")
 _DRIVERS = Path(__file__).resolve().parent / "drivers"
 _PATIENCE = 120  # seconds for an interpreter to import torch and a plugin; a cold disk needs 20
 
@@ -23,9 +23,10 @@ class Device:
     """Where the checks run.
 
     Attributes:
-        kind: ``hardware``, ``emulated`` or ``cpu``.
+        kind: ``hardware``, ``simulator`` (the vendor's own plugin, on the vendor's simulator of the chip), ``emulated``
+            (porter's stand-in for plugin and card) or ``cpu``.
         name: what ``--device`` gets.
-        says: one line for people; an emulated device says EMULATED.
+        says: one line for people; an emulated device says EMULATED, a vendor's simulator SIMULATOR.
         environment: what a child needs in its environment to have the device.
         facts: of the interpreter: versions of python and torch, the plugin's folder.
         profile: which card is emulated; empty if none is.
@@ -38,18 +39,44 @@ class Device:
     facts: Mapping[str, Any] = field(default_factory=dict)
     profile: str = ""
 
+    @property
+    def vendors(self) -> bool:
+        """Whether the vendor's plugin computes, a card's way or its simulator's: not to the cpu's last bit."""
+        return self.kind in ("hardware", "simulator")
+
+    @property
+    def mark(self) -> str:
+        """What has to stand beside every result of a device that is no card: EMULATED, SIMULATOR; else empty."""
+        return {"emulated": "EMULATED", "simulator": "SIMULATOR"}.get(self.kind, "")
+
 
 def facts(python: str, target: Target) -> dict[str, Any]:
-    """What an interpreter has: see drivers/facts.py.
+    """What an interpreter has: see drivers/facts.py; ``why`` says in one line why there is no device.
 
     Raises:
         WrongUsage: it cannot be run, or has no torch.
         SurroundingsFailed: it did not answer.
     """
-    found = _ask(python, "facts.py", target.plugin.module, *target.probe)
+    found = _ask(python, "facts.py", target.name, target.plugin.place, *target.probe)
     if not found["torch"]:
         raise WrongUsage(f"{python} has no torch", found["why"], "Install torch there, or name another --python.")
+    if found["foreign"]:
+        what = f"not the vendor's, but {target.plugin.confused_with}"
+        found["why"] = f"the {target.plugin.module} that is installed is {what} ({found['foreign']})"
     return found
+
+
+def unusable(target: Target, found: Mapping[str, Any]) -> str:
+    """Why the plugin that is installed cannot be used, in one line with what to do first; empty if it loads.
+
+    Args:
+        found: what :func:`facts` returned.
+    """
+    if not found["plugin"] or found["loads"]:
+        return str(found["why"]) if found["foreign"] else ""
+    if not target.plugin.setup or "undefined symbol" in found["why"]:  # that is of a plugin for another torch
+        return str(found["why"])
+    return f"{found['why']}; in this shell first: {target.plugin.setup}"
 
 
 def known_to_torch(python: str, name: str) -> dict[str, Any]:
@@ -72,7 +99,8 @@ def _ask(python: str, driver: str, *words: str) -> dict[str, Any]:
     except OSError as error:
         raise WrongUsage(f"cannot run {python}", error.strerror or str(error), "--python takes a Python.") from error
     try:
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        found: dict[str, Any] = rows[-1]  # what comes last knows most
     except (IndexError, ValueError) as error:
         end = (done.stderr or done.stdout).strip().splitlines()[-1:]
         raise WrongUsage(f"{python} is not a Python that answers", "".join(end), "--python takes a Python.") from error
@@ -90,10 +118,26 @@ def card_of(target: Target, profile: str = "") -> emulator.Profile | None:
     name = profile or target.emulated[0]
     if name == emulator.GENERIC:
         return emulator.generic_profile(target.name, target.plugin.module, target.distributed, target.visible_devices)
+    if name == emulator.BARE:
+        return emulator.bare_profile(target.name, target.plugin.module, target.visible_devices)
     card = emulator.load_profile(name)
     if card.type != target.name:
         raise WrongUsage(f"{card.name} is no {target.name}", hint=f"There are: {', '.join(target.emulated)}.")
     return card
+
+
+def _missing(kind: str, target: Target, found: Mapping[str, Any]) -> SurroundingsFailed:
+    """That the vendor's card, or the vendor's simulator, is not to be had, and why."""
+    what = f"no {target.name} {'device' if kind == 'hardware' else 'simulator'} is to be had"
+    if kind == "hardware" and target.simulated:
+        why = f"{target.simulated} is set: the device of {target.plugin.module} is the vendor's simulator, no card"
+        return SurroundingsFailed(what, why, f"unset {target.simulated}, or --device simulator.")
+    if kind == "simulator" and not target.simulated:
+        names = " or ".join(target.simulator)
+        why = f"{names} is not set" if names else f"porter knows of no simulator of the vendor's for {target.name}"
+        return SurroundingsFailed(what, why, "docs/verify.md says how a vendor's simulator is used." if names else "")
+    why = found["why"] or f"{target.plugin.module} is not installed"
+    return SurroundingsFailed(what, why, f"It comes from {target.plugin.source} ({target.plugin.url}).")
 
 
 def choose(kind: str, target: Target, python: str, *, profile: str = "") -> Device:
@@ -101,18 +145,22 @@ def choose(kind: str, target: Target, python: str, *, profile: str = "") -> Devi
 
     Raises:
         WrongUsage: the interpreter is none; the profile is not this target's.
-        SurroundingsFailed: a device of just this kind is not to be had here.
+        SurroundingsFailed: a device of just this kind is not to be had here, or the plugin that is installed does not
+            load, which nobody wants to have passed over in silence.
     """
     found = facts(python, target)
+    if kind not in ("cpu", "emulated") and found["plugin"] and not found["loads"]:
+        hint = f"porter doctor --target {target.name} looks at everything; --device cpu and emulated do without it."
+        raise SurroundingsFailed(unusable(target, found), hint=hint)
     where = f"Python {found['python']}, torch {found['torch']}"
-    if kind in ("auto", "hardware"):
-        if found["available"]:
-            return Device("hardware", target.name, f"{target.title['en']}, {where}", facts=found)
-        if kind == "hardware":
-            raise SurroundingsFailed(
-                f"no {target.name} device is to be had", found["why"] or f"{target.plugin.module} is not installed",
-                f"It comes from {target.plugin.source} ({target.plugin.url}).",
-            )  # fmt: skip
+    real = "simulator" if target.simulated else "hardware"
+    if kind in ("auto", "hardware", "simulator"):
+        if found["available"] and kind in ("auto", real):
+            says = f"{'SIMULATOR ' if target.simulated else ''}{target.title['en']}, {where}"
+            lacks = f"; it works, though {target.plugin.module} has no {found['lacks']}" if found["lacks"] else ""
+            return Device(real, target.name, says + lacks, facts=found)
+        if kind != "auto":
+            raise _missing(kind, target, found)
     if kind == "cpu":
         return Device("cpu", "cpu", f"the cpu ({where})", facts=found)
     card = card_of(target, profile)
@@ -128,5 +176,5 @@ def choose(kind: str, target: Target, python: str, *, profile: str = "") -> Devi
         if kind == "emulated":
             raise
         return Device("cpu", "cpu", f"the cpu ({where}); {error.what}", facts=found)
-    environment = emulator.environment(card, cache=cache, built=built, steps=False, base={})
+    environment = emulator.environment(card, cache=cache, built=built, steps=False, alone=True, base={})
     return Device("emulated", target.name, f"{card.device} ({where})", environment, found, profile=card.name)

@@ -17,8 +17,8 @@ LEVELS = ("static", "smoke", "full")
 # The checks, in the order in which they are reported.  Who needs no more than the names need not import them.
 NAMES = (
     "tree", "audit", "import", "probe", "train", "parity", "finetune", "resume", "learns", "amp", "fp16", "multi-scale",
-    "ema", "early-stop", "ddp", "metrics", "pictures", "schedule", "anchors", "boxes", "save", "downloads", "warnings",
-    "checkpoint", "val", "accuracy", "detect", "safety", "ops", "transfers",
+    "ema", "early-stop", "ddp", "metrics", "pictures", "schedule", "anchors", "boxes", "clock", "save", "downloads",
+    "warnings", "checkpoint", "val", "accuracy", "detect", "safety", "ops", "transfers",
 )  # fmt: skip
 
 

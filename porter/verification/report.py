@@ -47,7 +47,7 @@ class Report:
 
     Attributes:
         target, tree, device, data: what was checked, on what, with what, each in words.
-        emulated: whether the device was an emulated one.
+        kind: of the device: ``hardware``, ``simulator``, ``emulated`` or ``cpu``.
         level: ``static``, ``smoke`` or ``full``.
         outcomes: in the order of the checks.
         seconds: all in all.
@@ -58,7 +58,7 @@ class Report:
     tree: str
     device: str
     data: str
-    emulated: bool
+    kind: str
     level: str
     outcomes: tuple[Outcome, ...]
     seconds: float
@@ -83,7 +83,8 @@ class Report:
             "target": self.target,
             "tree": self.tree,
             "device": self.device,
-            "emulated": self.emulated,
+            "emulated": self.kind == "emulated",
+            "simulator": self.kind == "simulator",
             "data": self.data,
             "level": self.level,
             "seconds": round(self.seconds, 2),

@@ -114,7 +114,8 @@ def test_several_cards(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = max(1, (os.cpu_count() or 1) // 2)
     for rank in 0, 1:
         assert (tree / f"rank{rank}").read_text().split() == [*f"3 {rank} {threads} --batch 4 --device mlu:0,1".split()]
-    assert f"&& OMP_NUM_THREADS={threads} {sys.executable} -m torch.distributed.run --nproc_per_node 2 " in done.stderr
+    variables = f"OMP_NUM_THREADS={threads} TORCH_DEVICE_BACKEND_AUTOLOAD=0"
+    assert f"&& {variables} {sys.executable} -m torch.distributed.run --nproc_per_node 2 " in done.stderr
 
 
 def test_several_machines(tree: Path, tmp_path: Path) -> None:
@@ -156,6 +157,18 @@ def test_wrong_usage(tree: Path, words: tuple[str, ...], says: str, monkeypatch:
     done = porter("train", *[word.format(tree=tree) for word in words], cwd=Path.cwd())
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert says in done.stderr and "Traceback" not in done.stderr
+
+
+def test_cards_of_a_list_that_does_not_ascend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch_npu counts no device then, so that two cards would end in a message about none."""
+    apply(Project(CHECKOUT), ["npu"], tmp_path / "npu")
+    monkeypatch.setenv("ASCEND_RT_VISIBLE_DEVICES", "1,0")
+    words = ("train", "--target", "npu", "--cards", "2", "--dry-run", tmp_path / "npu")
+    done = porter(*words, cwd=CHECKOUT)
+    assert done.returncode == 2 and "ASCEND_RT_VISIBLE_DEVICES=0,1" in done.stderr, done.stderr
+    monkeypatch.setenv("ASCEND_RT_VISIBLE_DEVICES", "4,7")
+    done = porter(*words, cwd=CHECKOUT)
+    assert done.returncode == 0 and "--device npu:0,1" in done.stdout, done.stderr
 
 
 def test_a_python_that_is_none(tree: Path, tmp_path: Path) -> None:

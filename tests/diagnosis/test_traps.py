@@ -161,6 +161,23 @@ def test_torchvision_for_another_torch_is_a_warning() -> None:
     assert trouble.what == "torchvision 0.16.0 is built for torch 2.1.0, this is 2.3.1"
 
 
+def test_a_list_of_devices_that_does_not_ascend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASCEND_RT_VISIBLE_DEVICES", "1,0")
+    (trouble,) = found("npu")
+    assert told([trouble]) == [("visible-devices", "problem")]
+    assert trouble.do == "export ASCEND_RT_VISIBLE_DEVICES=0,1"
+    monkeypatch.setenv("ASCEND_RT_VISIBLE_DEVICES", "0,1")
+    assert found("npu") == []
+
+
+def test_the_vendors_simulator_is_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TPU_EMULATOR_PATH", "/opt/sophon/libfirmware.so")
+    (trouble,) = found("tpu")
+    assert told([trouble]) == [("simulator", "warning")] and "SIMULATOR" in trouble.what
+    assert trouble.do == "unset TPU_EMULATOR_PATH to train on a card"
+    assert found("mlu") == [], "the variable is Sophgo's"
+
+
 def test_no_torch() -> None:
     none = {"version": "", "why": "ModuleNotFoundError: No module named 'torch'"}
     (trouble,) = found("", torch=none, packages={"torchvision": Package("0.16.0")}, pinned={"torch": "2.1.0"})

@@ -68,6 +68,11 @@ def test_the_picture() -> None:
     assert "20" in said and "<c&>cccc" in said
     assert "EMULATED SG2260: yolov5s.yaml, 640 px, batch 16, fp32" in said
     assert "MLU:0: yolov5s.yaml, 640 px, batch 16, fp32" in said
+    entries[1]["simulator"] = True  # the vendor's, of the same name: another line of the picture
+    root = ElementTree.fromstring(trend.draw(entries))
+    assert len(list(root.iter(f"{SVG}polyline"))) == 3
+    said = [each.text or "" for each in root.iter(f"{SVG}text")]
+    assert "SIMULATOR MLU:0: yolov5s.yaml, 640 px, batch 16, fp32" in said
     tips = [each.text or "" for each in root.iter(f"{SVG}title")]
     assert any("10 images/s (9 to 12)" in tip and "2026-11-24" in tip for tip in tips)
 

@@ -39,7 +39,7 @@ def test_percentiles(count: int) -> None:
 
 
 def test_figures_of_runs() -> None:
-    steady = {"uploads": 7, "downloads": 1, "synchronisations": 1}
+    steady = {"uploads": 7, "downloads": 1, "synchronisations": 1, "inside": 2}
     first = {
         "batch_time": [0.1, 0.3],
         "hardware_time": [0.05, 0.05],
@@ -53,6 +53,7 @@ def test_figures_of_runs() -> None:
     assert (both.throughput, both.iterations, both.data_time_avg) == pytest.approx((20.0, 4, 0.02))
     assert both.batch_time_var == pytest.approx(0.005) and both.hardware_time_var == pytest.approx(0.0)
     assert (both.memory_device, both.memory_host) == (10, 8)
-    assert one.per_step == {"host_to_device": 7, "device_to_host": 1, "synchronisations": 1}
+    usual = {"host_to_device": 7, "device_to_host": 1, "synchronisations": 1, "inside_kernels": 2}
+    assert one.per_step == usual
     bare = figures([{**second, "hardware_time": [], "data_time": []}], 4)
     assert (bare.hardware_time_avg, bare.per_step, bare.data_time_avg) == (None, None, 0.0)

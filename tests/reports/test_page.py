@@ -74,6 +74,16 @@ def test_what_was_emulated_is_in_plain_sight(everything: Page) -> None:
     assert "Every device here was EMULATED" in Page(shown(made.verify(), stack=())).text
 
 
+def test_a_vendors_simulator_is_no_card_either() -> None:
+    record = made.verify("tpu", emulated=False, simulator=True)
+    record["device"] = "SIMULATOR Sophgo TPU (SC7 cards, BM1684X), Python 3.10.13, torch 2.1.0"
+    text = Page(shown(record, made.verify(), stack=())).text
+    assert "Of the 2 devices here 1 was the vendor's SIMULATOR: no card was in it." in text
+    assert "Of the 2 devices here 1 was EMULATED: no card was in it." in text
+    assert "the vendor's own simulator of the chip" in text
+    assert text.index("tpu on Sophgo TPU") < text.index("the vendor's own simulator of the chip")
+
+
 def test_pictures_can_be_heard(everything: Page) -> None:
     for svg in everything.all("svg"):
         assert svg.get("aria-hidden") == "true" or (svg["role"] == "img" and len(svg["aria-label"]) > 10)
@@ -112,12 +122,13 @@ def test_boxes_are_drawn_and_tabled(everything: Page) -> None:
 def test_operators_and_transfers(everything: Page) -> None:
     text = everything.text
     assert "used 59 operators. The list has 700: codegen/functions.yaml of vendor/plugin. Every one used" in text
+    assert "Of 1 it is known what their kernels demand; 1 are assumed to take" in text
     assert "aten::op_7" in text and "models/common.py:7" in text
     assert "Off the scale: 90 in step 0, 60 in step 10" in text
     value = made.verify()
     figures = value["checks"][5]["figures"]
     figures["missing"] = {"aten::lost": "utils/loss.py:9"}
-    assert "1 of those used have no kernel there." in Page(shown(value)).text
+    assert "1 of those used are refused." in Page(shown(value)).text
     assert "utils/loss.py:9" in Page(shown(value)).text
     figures["listed"] = None
     assert "No list of the vendor's is known" in Page(shown(value)).text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import py_compile
+import subprocess
 import sys
 import threading
 import time
@@ -40,6 +41,20 @@ def test_a_child_that_hangs_is_killed_with_its_children(children: Children, tmp_
     assert run.limit == 2 and run.status < 0
     assert run.ending == "was killed after 2 s without an end"
     assert gone(int(run.out))
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this system does not count it")
+def test_a_busy_machine_is_no_hang(children: Children, tmp_path: Path) -> None:
+    """A second of work takes five where four others want the same processor: a limit of three does not end it."""
+    one = f"import os, time; os.sched_setaffinity(0, [{min(os.sched_getaffinity(0))}])\n"
+    others = [subprocess.Popen([sys.executable, "-c", one + "while True: pass"]) for _ in range(4)]
+    try:
+        run = children.run("-c", one + "while time.process_time() < 1.2: pass", cwd=tmp_path, limit=3)
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    assert (run.status, run.limit) == (0, 0.0)
 
 
 def gone(pid: int) -> bool:

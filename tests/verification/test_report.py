@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from porter.verification.report import FAILED, NOT_SHOWN, PASSED, Outcome, Report
 
@@ -12,7 +13,7 @@ OUTCOMES = (
     Outcome("ops", "operators", NOT_SHOWN, "only the emulated device counts", 0.0),
     Outcome("transfers", "copies", PASSED, "2 copies", 1.0, figures={"most": {"device_to_host": 2}}),
 )  # fmt: skip
-REPORT = Report("mlu", "/a/tree", "EMULATED MLU370", "scenes", True, "smoke", OUTCOMES, 4.25)
+REPORT = Report("mlu", "/a/tree", "EMULATED MLU370", "scenes", "emulated", "smoke", OUTCOMES, 4.25)
 
 
 def test_for_programs() -> None:
@@ -22,6 +23,12 @@ def test_for_programs() -> None:
     assert [check["state"] for check in found["checks"]] == ["passed", "failed", "not shown", "passed"]
     assert found["checks"][1]["log"] == "a & b\nc"
     assert found["checks"][0]["figures"] == {"head": "abc"}
+
+
+def test_a_simulator_is_neither_hardware_nor_emulated() -> None:
+    for kind in "hardware", "simulator", "emulated", "cpu":
+        found = replace(REPORT, kind=kind).record()
+        assert (found["emulated"], found["simulator"]) == (kind == "emulated", kind == "simulator")
 
 
 def test_a_check_is_a_line_of_it() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from porter.emulator import Profile
 from porter.verification.device import card_of
 from porter.verification.plan import Failed, Finding, NotShown, check, showing
 from porter.verification.session import PER_EPOCH, Session
@@ -24,27 +25,44 @@ def ops(session: Session) -> Finding:
             missing.setdefault(found["operator"], found["line"])
     card = card_of(session.target, session.device.profile)
     listed = card.operators if card else None
+    standings = _standings(card, calls, missing)
     figures = {
         "operators": {name: {"calls": count, "line": lines[name]} for name, count in sorted(calls.items())},
         "missing": missing,
         "outside": sorted(set(calls) - listed) if listed is not None else [],
+        "facts": standings,
         "listed": None if listed is None else len(listed),
-        "list": card.data["operators"]["source"] if card else "",
+        "list": card.listed_in if card else "",
         "profile": session.device.profile,
     }
     with showing(figures):
         if missing:
             said = ", ".join(f"{name} ({line})" for name, line in list(missing.items())[:3])
-            raise Failed(f"{len(missing)} operators have no kernel in {session.device.profile}'s list: {said}")
+            raise Failed(f"{len(missing)} operators that {session.device.profile}'s plugin refuses: {said}")
         if not calls:
             raise Failed("nothing ran on the device")
         if listed is None:
             raise NotShown(f"{len(calls)} operators ran; no operator list: everything torch has is allowed")
-    return Finding(f"{len(calls)} operators, each in {session.device.profile}'s list", figures)
+    said = ", ".join(f"{len(names)} {name}" for name, names in standings.items())
+    return Finding(f"{len(calls)} operators, each in {session.device.profile}'s list: {said}", figures)
+
+
+def _standings(card: Profile | None, ran: Iterable[str], missing: Iterable[str]) -> dict[str, list[str]]:
+    """The operators that ran, by what is known of them; one that was refused counts as that, whatever is known."""
+    refused = set(missing)
+    found: dict[str, list[str]] = {"known": [], "assumed": [], "refused": []}
+    for name in sorted({*ran, *refused}) if card else ():
+        found["refused" if name in refused or card is None else card.standing(name)].append(name)
+    return found
 
 
 # what the emulated device counts, and the names of the budget in target.yaml
-_COUNTED = {"host_to_device": "uploads", "device_to_host": "downloads", "synchronisations": "synchronisations"}
+_COUNTED = {
+    "host_to_device": "uploads",
+    "device_to_host": "downloads",
+    "synchronisations": "synchronisations",
+    "inside_kernels": "inside",
+}
 
 
 @check("smoke", "a training step copies and synchronises no more than the target's budget")
@@ -52,7 +70,10 @@ def transfers(session: Session) -> Finding:
     _counts(session)
     steady, worst = _steady(session.trained().found), per_step(session.trained().found)
     rows = [
-        {"kind": name, **{key: found[key] for key in ("operator", "line", "count", "bytes") if key in found}}
+        {
+            "kind": name,
+            **{key: found[key] for key in ("operator", "line", "direction", "count", "bytes") if key in found},
+        }
         for name, kind in _COUNTED.items()
         for found in sorted(steady[-1][kind], key=lambda found: -int(found["count"]))
     ]

@@ -101,6 +101,39 @@ def boxes(session: Session) -> Finding:
     return Finding(f"{sum(map(len, found['found']))} boxes of 600, in their order")
 
 
+@check("full", "by a clock that runs 100 times too fast training, val.py, detect.py and the hub's model give the same")
+def clock(session: Session) -> Finding:
+    right, fast = _by(session, "right"), _by(session, "fast")
+    found, files = right
+    predicted = sum(len(data.splitlines()) for path, data in files.items() if re.match("val/.*txt", path))
+    if not predicted or not all(found["hub"]):
+        raise Failed("the model finds nothing: there is nothing to compare")
+    if fast[0]["metrics"] != found["metrics"]:
+        raise Failed(f"by a fast clock val.py's metrics are {fast[0]['metrics']}, else {found['metrics']}")
+    if fast[0]["hub"] != found["hub"]:
+        counts = [[len(boxes) for boxes in each["hub"]] for each in (fast[0], found)]
+        raise Failed(f"by a fast clock the hub's model finds {counts[0]} boxes, else {counts[1]}, or others")
+    for name in sorted({*files, *fast[1]}):
+        if files.get(name) != fast[1].get(name):
+            how = "is another" if name in fast[1] and name in files else "is there by one clock alone"
+            raise Failed(f"{name} {how} where the clock is fast and drawing late")
+    said = f"{predicted} predictions, {sum(map(len, found['hub']))} boxes of the hub's model, {len(files)} files"
+    return Finding(f"{said}: the same by a right clock and by a fast one")
+
+
+_RESULTS = {".csv", ".jpg", ".txt"}  # what the programs write that is the same in each run
+
+
+def _by(session: Session, name: str) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """By one of two clocks: what drivers/clock.py prints, and the results that it leaves, by their paths."""
+    cwd = session.children.folder(f"clock-{name}")
+    data = session.copy_data(cwd)
+    found = session.driver("clock.py", name, session.weights, data, cwd=cwd, device="cpu")
+    runs = cwd / "runs"
+    files = {str(path.relative_to(runs)): path.read_bytes() for path in runs.rglob("*") if path.suffix in _RESULTS}
+    return found, files
+
+
 @check("full", "a process that dies while it saves leaves checkpoints that are whole")
 def save(session: Session) -> Finding:
     cwd = session.children.folder("save")

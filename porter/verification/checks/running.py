@@ -130,7 +130,7 @@ def early_stop(session: Session) -> Finding:
 @check("full", "two devices train one model (torch.distributed.run, SyncBatchNorm) and end with equal weights")
 def ddp(session: Session) -> Finding:
     if (
-        session.device.kind == "hardware"
+        session.device.vendors
         and session.driver("probe.py", session.device.name, cwd=session.children.folder("count"))["count"] < 2
     ):
         raise NotShown("there is one device only")
@@ -139,7 +139,8 @@ def ddp(session: Session) -> Finding:
     driver = (DRIVERS / "ranks.py", session.tree, cwd, "--", *NANO, "--epochs", 2, "--project", "runs")
     device = session.device.name if session.device.kind == "cpu" else f"{session.device.name}:0,1"
     words = ("--data", session.copy_data(cwd), "--device", device)
-    run = well(session.run(*launch, "--master_port", _free_port(), *driver, *words, cwd=cwd))
+    env = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}  # torch.distributed.run has no use for plugins, which may not load
+    run = well(session.run(*launch, "--master_port", _free_port(), *driver, *words, cwd=cwd, env=env))
     ranks = [json.loads((cwd / f"rank{number}.json").read_text()) for number in range(2)]
     if ranks[0]["before"] != ranks[1]["before"]:
         raise Failed("the two began with different weights")
@@ -214,9 +215,9 @@ def _clock(session: Session, said: str) -> None:
     if session.device.kind == "cpu":
         return
     shown = {float(size) for size in re.findall(r"(?m)^ +0/0 +([\d.e+-]+)G ", said.replace("\r", "\n"))}
-    if not shown - {0.0}:
-        raise Failed("the column gpu_mem shows no memory")
     found = session.driver("timer.py", session.device.name, cwd=session.children.folder("timer"))
+    if found["memory"] and not shown - {0.0}:
+        raise Failed("the column gpu_mem shows no memory")
     if found["seconds"] is not None and found["seconds"] > found["rest"] / 2:
         raise Failed(f"{found['rest']} s in which the device rests are {found['seconds']:.2f} s of hardware time")
 

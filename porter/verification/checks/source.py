@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from porter.commands.status import APPLIED, status
@@ -73,25 +75,28 @@ def module(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-@check("smoke", "each card answers, takes pictures, computes a Linear layer and its gradients; no plugin is said so")
+@check(
+    "smoke",
+    "each card answers, takes pictures, computes a Linear layer and its gradients; none, a broken plugin, is said so",
+)
 def probe(session: Session) -> Finding:
     name = session.device.name
     found = session.driver("probe.py", name, cwd=session.children.folder("probe"))
     if set(found["kinds"]) != {name}:
         raise Failed(f"results lie on {', '.join(found['kinds'])}, not on {name}")
-    exact = session.device.kind != "hardware"
+    exact = not session.device.vendors
     if not (found["equal"] if exact else found["error"] < 1e-2):  # cards compute float32 products in less
         raise Failed(f"the results are {found['error']:g} away from the cpu's")
-    if session.device.kind == "emulated" and "EMULATED" not in found["names"][0]:
+    if session.device.kind == "emulated" and found["named"] and "EMULATED" not in found["names"][0]:
         raise Failed(f"an emulated device calls itself {found['names'][0]}")
-    if session.device.kind == "emulated" and found["seeded"] != 7:
+    if session.device.kind == "emulated" and found["seeded"] not in (7, None):  # None: the plugin does not say
         raise Failed(f"the device's random numbers begin with {found['seeded']}, not with the seed")
     for card in session.target.emulated:
         if session.device.kind == "emulated" and card != session.device.profile:
             cwd = session.children.folder(f"probe-{card}")
             session.driver("probe.py", name, cwd=cwd, env={"PORTER_EMULATED_PROFILE": card})
     _older(session)
-    refused = _refusal(session)
+    refused = _refusal(session) + _broken(session)
     return Finding(f"{found['names'][0]}, {found['count']} in all{refused}", figures=found)
 
 
@@ -105,16 +110,46 @@ def _older(session: Session) -> None:
         raise Failed(f"with the surface of the vendor's older builds: {found['refused'] or found['count']}")
 
 
+def release(version: str) -> tuple[int, ...]:
+    """The numbers that a version begins with."""
+    return tuple(map(int, re.findall(r"\d+", version)[:2]))
+
+
 def _refusal(session: Session) -> str:
     """Without the plugin, or a device of torch's own, --device has to end in one line; shown where it is not there."""
     target, facts = session.target, session.device.facts
     if facts.get("available") if target.plugin.in_tree else facts.get("plugin"):
         return ""
-    cwd = session.children.folder("no-plugin")
-    run = session.children.run(session.tree / "train.py", "--device", target.name, cwd=cwd)
-    begin = f"--device {target.name}: "
-    lines = [row for row in run.err.splitlines() if row.startswith(begin) and target.plugin.module in row]
-    if run.status == 0 or "Traceback" in run.text or len(lines) != 1:
-        lacking = "a device" if target.plugin.in_tree else target.plugin.module
-        raise Failed(f"without {lacking}, --device {target.name} does not end in one line", run.tail(), run.shown())
+    lacking = "a device" if target.plugin.in_tree else target.plugin.module
+    _ends_in_one_line(session, f"without {lacking}", target.plugin.module, {})
     return f"; without {'a device' if target.plugin.in_tree else 'the plugin'} it says so"
+
+
+def _ends_in_one_line(session: Session, where: str, named: str, env: Mapping[str, str]) -> None:
+    """``--device NAME`` has to end in a line of its own that has ``named`` in it."""
+    name = session.target.name
+    cwd = session.children.folder("no-plugin")
+    run = session.children.run(session.tree / "train.py", "--device", name, cwd=cwd, env=env)
+    lines = [row for row in run.err.splitlines() if row.startswith(f"--device {name}: ") and named in row]
+    if run.status == 0 or "Traceback" in run.text or len(lines) != 1:
+        raise Failed(f"{where}, --device {name} does not end in one line", run.tail(), run.shown())
+
+
+_MISSING = "libvendor.so: cannot open shared object file"
+
+
+def _broken(session: Session) -> str:
+    """A plugin that torch would import by itself (2.5 and later) and that does not load is said in one line as well."""
+    target, facts = session.target, session.device.facts
+    if target.plugin.in_tree or facts.get("plugin") or release(facts.get("torch") or "") < (2, 5):
+        return ""
+    place = session.children.folder("broken-plugin")
+    package, info = place / target.plugin.module, place / f"{target.plugin.module}-0.dist-info"
+    for folder in (package / target.plugin.folder, info):
+        folder.mkdir(parents=True)
+    (package / "__init__.py").write_text(f"raise ImportError({_MISSING!r})\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {target.plugin.module}\nVersion: 0\n")
+    (info / "entry_points.txt").write_text(f"[torch.backends]\nbroken = {target.plugin.module}:load\n")
+    where = f"with a {target.plugin.module} that does not load"
+    _ends_in_one_line(session, where, _MISSING, {"PYTHONPATH": str(place)})
+    return ", nor does one that does not load keep torch from being imported"

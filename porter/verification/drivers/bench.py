@@ -70,7 +70,7 @@ def create_dataloader(*args, **kwargs):
 def end_of_batch(*args, **kwargs):
     if counts():
         step = counts().step()
-        kinds = ("uploads", "downloads", "synchronisations")
+        kinds = ("uploads", "downloads", "synchronisations", "inside")
         steps.append({kind: sum(found["count"] for found in step[kind]) for kind in kinds})
 
 

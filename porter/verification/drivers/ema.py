@@ -53,7 +53,8 @@ train.main(train.parse_opt())
 ema = emas[0]
 average, weights = floats(ema.ema), floats(ema.watched)
 found["updates"] = ema.updates
-found["devices"] = sorted({t.device.type for t in ema.ema.state_dict().values()})
+# of what is averaged: counters, which are not, may be where they are best counted
+found["devices"] = sorted({t.device.type for t in ema.ema.state_dict().values() if t.dtype.is_floating_point})
 found["error"] = max(float(((average[k] - v).abs() / (v.abs() + 1)).max()) for k, v in ema.mine.items() if v.numel())
 found["distance"] = max(float((average[k] - v).abs().max()) for k, v in weights.items() if v.numel())
 print("\n" + json.dumps(found))

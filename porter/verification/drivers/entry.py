@@ -7,6 +7,8 @@ import sys
 
 def enter(program="train.py"):
     """Put the tree where the driver's own folder was on sys.path; returns the driver's own arguments."""
+    # else torch 2.5 and later import every plugin that is installed; the tree's own scripts keep it from that as well
+    os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
     tree, *words = sys.argv[1:]
     cut = words.index("--") if "--" in words else len(words)
     sys.path[0] = tree

@@ -1,7 +1,9 @@
 """What an interpreter has to train with, found out by using it; prints JSON objects, one a line, as they are known.
 
     environment.py packages MODULE...         what is installed, and whether each module imports
-    environment.py torch [TARGET MODULE]...   torch, and of each target's plugin: does it load, find a device, compute
+    environment.py torch [TARGET PLACE]...    torch, and of each target's plugin: does it load, find a device, compute
+
+PLACE is the plugin's module, or MODULE/FOLDER: a package of the name that has no such folder is another project's.
 
 Runs outside any tree, on the oldest Python that a vendor ships.  A plugin may end the process: what was known before
 has been printed by then.
@@ -89,14 +91,14 @@ def tensorboard(torch):
     importlib.import_module("torch.utils.tensorboard")
 
 
-def plugin(torch, target, module):
+def plugin(torch, target, place):
     """How far a plugin comes: ``installed`` (its folder), ``loads``, ``available``, ``computes``."""
+    module, _, inside = place.partition("/")
     spec = importlib.util.find_spec(module)
     folders = list(spec.submodule_search_locations or []) if spec else []
     if not spec and not hasattr(torch, "is_%s_available" % target):
         return {"installed": "", "foreign": False, "loads": False, "why": "not installed"}
-    # a package of the same name that is something else has not the vendor's module in it
-    foreign = bool(spec) and target == "tpu" and not any(os.path.isdir(os.path.join(x, target)) for x in folders)
+    foreign = bool(spec and inside) and not any(os.path.isdir(os.path.join(x, inside)) for x in folders)
     found = {"installed": folders[0] if folders else getattr(spec, "origin", "") or module, "foreign": foreign}
     if foreign:
         return dict(found, loads=False, why="it is another package of the same name")
@@ -109,14 +111,15 @@ def plugin(torch, target, module):
     ask = getattr(torch, "is_%s_available" % target, None) or getattr(kind, "is_available", None)
     found.update(loads=True, version=str(version), why="")
     try:
-        found["available"] = bool(ask and ask())
+        found["lacks"] = "" if ask else "torch.%s.is_available" % target
+        found["available"] = bool(ask()) if ask else works(torch, target, found)
         found["count"] = int(kind.device_count()) if found["available"] and hasattr(kind, "device_count") else 0
         name = getattr(kind, "get_device_name", None)
         found["name"] = str(name(0)) if name and found["available"] else ""
     except Exception as error:
         return dict(found, available=False, why=why(error))
     if not found["available"]:
-        return dict(found, why="it finds no device")
+        return dict(found, why=found["why"] or "it finds no device")
     say(plugin=target, computes=False, **dict(found, why="it ended the interpreter while it computed"))
     try:
         found["error"] = compute(torch, target)
@@ -124,6 +127,16 @@ def plugin(torch, target, module):
         return dict(found, computes=False, why=why(error))
     right = found["error"] < 1e-2
     return dict(found, computes=right, why="" if right else "a linear layer is off by %g" % found["error"])
+
+
+def works(torch, target, found):
+    """Whether a tensor can be made on the device: asks a plugin that has no function to ask."""
+    try:
+        torch.empty(1, device=target)
+    except Exception as error:
+        found["why"] = "it has no %s, and a tensor on %s raises %s" % (found["lacks"], target, why(error))
+        return False
+    return True
 
 
 def compute(torch, target):

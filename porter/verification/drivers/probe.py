@@ -32,7 +32,7 @@ seeded = None
 if name != "cpu":
     torch.random._seed_custom_device = lambda seed: None  # before torch 2.1 there was none
     init_seeds(7)
-    seeded = acc.module.initial_seed()
+    seeded = acc.module.initial_seed() if hasattr(acc.module, "initial_seed") else None
 print(
     "\n"
     + json.dumps(
@@ -43,6 +43,7 @@ print(
             "equal": all(torch.equal(a, b) for a, b in zip(*results)),
             "seeded": seeded,
             "names": acc.describe([0]),
+            "named": hasattr(acc.module, "get_device_properties"),
         }
     )
 )
