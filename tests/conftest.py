@@ -30,20 +30,27 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 
-NEW_ENOUGH = tuple(map(int, version("torch").split(".")[:2])) >= (2, 1)  # for the emulated device
+TORCH = tuple(map(int, version("torch").split(".")[:2]))
+# marker -> what it needs, and whether that is here: where it is not, a test is deselected, not skipped
+NEEDS = {
+    "device": ("a torch that the device can be built for", TORCH >= (2, 1)),
+    "too_old": ("a torch that is too old for the device", TORCH < (2, 1)),
+    "autoload": ("a torch that loads plugins by itself", TORCH >= (2, 5)),
+    "plugins": ("the sources of the vendors' plugins, in PORTER_PLUGINS", bool(os.environ.get("PORTER_PLUGINS"))),
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "device: needs a torch that the device can be built for")
-    config.addinivalue_line("markers", "too_old: needs a torch that is too old for the device")
+    for name, (what, _) in NEEDS.items():
+        config.addinivalue_line("markers", f"{name}: needs {what}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    other = "too_old" if NEW_ENOUGH else "device"
-    out = [item for item in items if item.get_closest_marker(other)]
+    lacking = [name for name, (_, here) in NEEDS.items() if not here]
+    out = [item for item in items if any(item.get_closest_marker(name) for name in lacking)]
     if out:
         config.hook.pytest_deselected(items=out)
-        items[:] = [item for item in items if not item.get_closest_marker(other)]
+        items[:] = [item for item in items if item not in out]
 
 
 @pytest.fixture(scope="session")
