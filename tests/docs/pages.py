@@ -24,6 +24,8 @@ PAGES = (*READMES, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md
 # Why a block is parsed and not run -> who runs the like of it, and when
 REASONS = {
     "needs a card": "nobody here: the same commands run on emulated devices in verify's checks and in the tutorial",
+    "needs Sophgo's libraries": "nobody here: tests/verification/test_device.py shows what is said where they are used",
+    "needs a plugin's source": "tests/profiles scan a plugin of their own, and the vendors' where they are at hand",
     "takes minutes": ".ci/run makes each or its like in a step of its own; tests/upstream/test_bench.py measures",
     "downloads gigabytes": "tests/assets drive the same downloads from servers on the loopback interface",
     "needs GitHub": "tests/lifecycle run the same verbs on upstream's history, where it is not to be had on another",

@@ -30,6 +30,7 @@ COMMANDS = {
     "porter bump --dry-run --json": "porter bump v6.0 --dry-run --json",
     "porter upstream show --json": "porter upstream show --json",
     "porter upstream verify --json": "porter upstream verify --json",
+    "porter profile show --json": "porter profile show sg2260 --json",
     "porter doctor --json": "porter doctor --json",
     "porter data make --json": "porter data make --images 4 --size 64x64 --json others",
     "porter data check --json": "porter data check --json scenes/data.yaml",
