@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -52,3 +53,10 @@ def machine() -> str:
         f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()},"
         f" Python {platform.python_version()}, {git}, load {os.getloadavg()[0]:.1f}"
     )
+
+
+def put_font(folder: Path) -> None:
+    """Put Matplotlib's font there, as the Arial.ttf that v6.0 would download."""
+    import matplotlib
+
+    shutil.copy(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", folder / "Arial.ttf")

@@ -100,10 +100,7 @@ def main() -> None:
     pristine, patched = options.pristine.resolve(), options.patched.resolve()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        import matplotlib
-
-        font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-        shutil.copy(font, scratch / "Arial.ttf")
+        measure.put_font(scratch)
         found = measure.in_turn(
             options.rounds,
             {

@@ -59,11 +59,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        import matplotlib
-        import torch
-
-        font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-        shutil.copy(font, scratch / "Arial.ttf")
+        measure.put_font(scratch)
         found = measure.in_turn(
             options.rounds,
             {
@@ -71,6 +67,8 @@ def main() -> None:
                 "patched": lambda: validate(options.patched, options, scratch),
             },
         )
+    import torch
+
     print(f"{measure.machine()}, torch {torch.__version__}, {options.threads} thread(s), {options.img} px")
     for at, what in enumerate(("wall", "CPU")):
         times = {name: [cost[at] for cost in costs] for name, costs in found.items()}
