@@ -40,6 +40,10 @@ NEEDS = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--tree", default="", metavar="NAME", help="of tests/upstream's trees this one alone, such as mlu")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     for name, (what, _) in NEEDS.items():
         config.addinivalue_line("markers", f"{name}: needs {what}")

@@ -46,20 +46,30 @@ def unpatched_runs() -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Unpatched v6.0 runs on old packages only: elsewhere the comparisons with it are deselected, not skipped."""
-    if unpatched_runs():
-        return
-    out = [item for item in items if item.get_closest_marker("pristine")]
+    """Deselect what is not asked for with --tree, and, where unpatched v6.0 does not run, the comparisons with it."""
+    only, runs = config.getoption("tree"), unpatched_runs()
+
+    def wanted(item: pytest.Item) -> bool:
+        tree = item.callspec.params.get("tree_name", only) if hasattr(item, "callspec") else only
+        return tree == only or not only
+
+    out = [item for item in items if not (wanted(item) and (runs or not item.get_closest_marker("pristine")))]
     if out:
         config.hook.pytest_deselected(items=out)
-        items[:] = [item for item in items if not item.get_closest_marker("pristine")]
+        items[:] = [item for item in items if item not in out]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "tree_name" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("trees")
-        names = [n for word in marker.args for n in SETS.get(word, [word])] if marker else TREES
+        names = [n for word in marker.args for n in _trees(word, metafunc.config)] if marker else TREES
         metafunc.parametrize("tree_name", names, scope="session")
+
+
+def _trees(word: str, config: pytest.Config) -> list[str]:
+    """The trees that a word of the marker stands for; what is common's is seen in the one tree of --tree."""
+    only = config.getoption("tree")
+    return [only] if only and word == "once" else SETS.get(word, [word])
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from porter.errors import SurroundingsFailed
 from porter.target import Plugin, Target
 from porter.verification.device import choose
 
+# torch renames PrivateUse1 from 2.0 on: the marker is `device`, which asks for 2.1
 RENAMES = "import torch\ntorch.utils.rename_privateuse1_backend('bar')\n"
 
 
@@ -38,6 +39,7 @@ def test_a_plugin_without_the_probe_works(tmp_path: Path, monkeypatch: pytest.Mo
     assert found.says.endswith("; it works, though torch_meta has no torch.meta.is_available")
 
 
+@pytest.mark.device
 def test_a_plugin_without_the_probe_on_which_nothing_can_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,6 +71,7 @@ def test_a_vendors_simulator_is_never_hardware(tmp_path: Path, monkeypatch: pyte
     assert "FOO_EMULATOR_PATH is set" in raised.value.why and "unset FOO_EMULATOR_PATH" in raised.value.hint
 
 
+@pytest.mark.device
 def test_doctor_says_what_the_plugin_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     works, not_ = target("meta", tmp_path, "", monkeypatch), target("bar", tmp_path, RENAMES, monkeypatch)
     plugins = examine(sys.executable, [works, not_]).plugins
