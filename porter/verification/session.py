@@ -29,6 +29,10 @@ PER_EPOCH = IMAGES // BATCH  # iterations
 # yolov5n at 96 pixels from nothing: an epoch takes a second or two on one core.  --sync-bn in a single process does
 # nothing but keep v6.0 from tracing a graph for TensorBoard, which takes seconds.
 NANO = ("--weights", "", "--cfg", "yolov5n.yaml", "--batch-size", BATCH, "--img", 96, "--workers", 0, "--sync-bn")
+UNSURE = 1e-5  # confidence from which boxes count: a model after 20 iterations is sure of nothing
+BOXES = ("--save-txt", "--save-conf", "--project", "runs")  # have val.py and detect.py write what they found
+DETECT = ("--img", 96, "--conf-thres", UNSURE, "--max-det", 50, "--nosave", *BOXES)
+COUNTS = "counts.json"
 
 
 @dataclass(frozen=True)
@@ -205,6 +209,21 @@ class Session:
     def weights(self) -> Path:
         """A checkpoint for checks to begin with, trained on the cpu."""
         return self.whole.trained("cpu").best
+
+    def detected(self, device: str) -> Path:
+        """The folder in which detect.py ran on a device, over the pictures to validate on.
+
+        ``runs/exp/labels`` in it holds the boxes, :data:`COUNTS` what the emulated device counted.
+        """
+
+        def make() -> Path:
+            cwd = self.children.folder(f"detect-{device}")
+            words = ["--weights", self.weights, "--source", self.data / "images" / "val", *DETECT]
+            self.script("detect.py", *words, cwd=cwd, device=device, env={"PORTER_EMULATED_COUNTS": str(cwd / COUNTS)})
+            return cwd
+
+        found: Path = self.once(f"detected {device}", make)
+        return found
 
     def plain(self) -> Record:
         """An epoch from nothing on the device as a person runs it, with the metric collector's files asked for."""

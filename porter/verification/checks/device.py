@@ -7,17 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from porter.emulator import Profile
+from porter.emulator.counting import read_counts
 from porter.verification.device import card_of
 from porter.verification.plan import Failed, Finding, NotShown, check, showing
-from porter.verification.session import PER_EPOCH, Session
+from porter.verification.session import COUNTS, PER_EPOCH, Session
 
 
-@check("smoke", "every operator that training and validation use is one that the vendor's plugin has")
+@check("smoke", "every operator that training, validation and detection use is one that the vendor's plugin has")
 def ops(session: Session) -> Finding:
-    counts = _counts(session)
+    counts, detection = _counts(session), read_counts(session.detected(session.device.name) / COUNTS)
+    if not any(found["rest"]["operators"] for found in detection):
+        raise Failed("the emulated device counted no operator of detect.py")
     calls, lines = Counter[str](), dict[str, str]()
     missing: dict[str, str] = {}
-    for step in [*counts["steps"], counts["rest"]]:
+    for step in [*counts["steps"], counts["rest"], *(found["rest"] for found in detection)]:
         for name, found in step["operators"].items():
             calls[name] += found["count"]
             lines.setdefault(name, found["line"])

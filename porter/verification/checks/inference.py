@@ -12,10 +12,9 @@ from porter.assets.checkpoint import inspect
 from porter.verification.checks.training import learned, results
 from porter.verification.plan import Failed, Finding, check, showing
 from porter.verification.seen import SURE, seen
-from porter.verification.session import DRIVERS, Record, Session, newest
+from porter.verification.session import BOXES, DRIVERS, UNSURE, Record, Session, newest
 
 Boxes = dict[str, list[list[float]]]  # picture -> class, x, y, width, height (parts of the picture), confidence
-_UNSURE = 1e-5  # confidence from which boxes count: a model after 20 iterations is sure of nothing
 _BOX = 1.0 / 96  # hardware: a box may be a pixel off
 _PLACES = 2e-3  # hardware: what precision, recall and mAP may differ by
 
@@ -100,7 +99,7 @@ def _val(session: Session, weights: Path, device: str, name: str, data: Path | N
     """val.py's P, R, mAP@.5 and mAP@.5:.95 over all classes, and what it predicted."""
     cwd = session.children.folder(f"{name}-{device}")
     words = ["--data", session.copy_data(cwd, data), "--weights", weights, "--img", 96, "--batch-size", 4]
-    words += ["--conf-thres", _UNSURE, "--save-txt", "--save-conf", "--project", "runs"]
+    words += ["--conf-thres", UNSURE, *BOXES]
     run = session.script("val.py", *words, cwd=cwd, device=device)
     rows = re.findall(r"(?m)^ +all +\d+ +\d+ +(\S+) +(\S+) +(\S+) +(\S+)$", run.text)
     if not rows:
@@ -110,8 +109,9 @@ def _val(session: Session, weights: Path, device: str, name: str, data: Path | N
 
 @check("smoke", "detect.py on the device finds the cpu's boxes")
 def detect(session: Session) -> Finding:
-    words = ("--weights", session.weights, "--img", 96, "--conf-thres", _UNSURE, "--max-det", 50)
-    cpu, ours = _detected(session, session.data / "images" / "val", words)
+    cpu = _read(newest(session.detected("cpu") / "runs") / "labels")
+    device = session.device.name
+    ours = None if device == "cpu" else _read(newest(session.detected(device) / "runs") / "labels")
     count = sum(map(len, cpu.values()))
     if not count:
         raise Failed("detect.py found nothing at all: there is nothing to compare")
@@ -134,7 +134,8 @@ def _look(session: Session, model: Path, before: str) -> Finding:
     source = session.tree / "data" / "images" / "bus.jpg"
     if not source.is_file():
         return Finding(f"{before}; the tree has no {source.name} to try {model.name} on")
-    cpu, ours = _detected(session, source, ("--weights", model, "--img", 640, "--conf-thres", SURE))
+    cpu, *others = (_boxes(session, device, source, model) for device in dict.fromkeys(("cpu", session.device.name)))
+    ours = others[0] if others else None
     shown = seen(session, model.name, inspect(model).classes, [source], cpu, ours)
     theirs = cpu.get(source.stem, [])
     mine = theirs if ours is None else ours.get(source.stem, [])
@@ -158,16 +159,10 @@ def _near(one: Sequence[float], other: Sequence[float]) -> bool:
     return one[0] == other[0] and max(abs(x - y) for x, y in zip(one[1:5], other[1:5])) < _BOX
 
 
-def _detected(session: Session, source: Path, words: Sequence[object]) -> tuple[Boxes, Boxes | None]:
-    """What detect.py finds in a picture or a folder of them, on the cpu and on the device."""
-    cpu = _boxes(session, "cpu", source, words)
-    return cpu, None if session.device.kind == "cpu" else _boxes(session, session.device.name, source, words)
-
-
-def _boxes(session: Session, device: str, source: Path, words: Sequence[object]) -> Boxes:
-    """What detect.py finds on one of them."""
-    cwd = session.children.folder(f"detect-{device}")
-    words = [*words, "--source", source, "--save-txt", "--save-conf", "--nosave", "--project", "runs"]
+def _boxes(session: Session, device: str, source: Path, model: Path) -> Boxes:
+    """What detect.py finds in a picture on one device, with a checkpoint that the person named."""
+    cwd = session.children.folder(f"look-{device}")
+    words = ["--weights", model, "--img", 640, "--conf-thres", SURE, "--source", source, "--nosave", *BOXES]
     session.script("detect.py", *words, cwd=cwd, device=device)
     return _read(newest(cwd / "runs") / "labels")
 
