@@ -134,8 +134,9 @@ def _look(session: Session, model: Path, before: str) -> Finding:
     source = session.tree / "data" / "images" / "bus.jpg"
     if not source.is_file():
         return Finding(f"{before}; the tree has no {source.name} to try {model.name} on")
-    cpu, *others = (_boxes(session, device, source, model) for device in dict.fromkeys(("cpu", session.device.name)))
-    ours = others[0] if others else None
+    device = session.device.name
+    cpu = _boxes(session, "cpu", source, model)
+    ours = None if device == "cpu" else _boxes(session, device, source, model)
     shown = seen(session, model.name, inspect(model).classes, [source], cpu, ours)
     theirs = cpu.get(source.stem, [])
     mine = theirs if ours is None else ours.get(source.stem, [])
