@@ -21,16 +21,15 @@ from .harness import Lab, Tree, porter
 from .jobs import WEIGHTS, Shop
 
 TREES = ["mlu", "tpu", "mlu+tpu"]
-SETS = {
-    "each": ["mlu", "tpu"],  # what the issue promises of each tree
-    "once": ["mlu+tpu"],  # what is common's work: seen in the tree that holds every patch
-}
+# Without --tree most tests run in the tree that holds every patch. The vendors' sessions run them in that vendor's tree
+# alone, and `porter verify --level full` makes its checks in each.
+WHOLE = "mlu+tpu"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "pristine: compares with unpatched v6.0 in the same environment")
     config.addinivalue_line(
-        "markers", "trees(*names): runs in these trees only; each and once stand for sets, see SETS"
+        "markers", "trees(*names): runs in these trees; without it in the one of --tree, or the whole one"
     )
     config.addinivalue_line("markers", "jobs(*names): what of jobs.py the test looks at, begun ahead of it")
 
@@ -62,14 +61,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "tree_name" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("trees")
-        names = [n for word in marker.args for n in _trees(word, metafunc.config)] if marker else TREES
+        names = marker.args if marker else [metafunc.config.getoption("tree") or WHOLE]
         metafunc.parametrize("tree_name", names, scope="session")
-
-
-def _trees(word: str, config: pytest.Config) -> list[str]:
-    """The trees that a word of the marker stands for; what is common's is seen in the one tree of --tree."""
-    only = config.getoption("tree")
-    return [only] if only and word == "once" else SETS.get(word, [word])
 
 
 @pytest.fixture(scope="session")

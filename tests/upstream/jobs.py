@@ -92,10 +92,10 @@ def copy_of_killed(shop: Shop, tree: Tree, name: str) -> Training:
 
 
 def resumed(shop: Shop, tree: Tree) -> Training:
-    """The killed run, gone on with in the same folder: with no more said, for mlu in the seed's words."""
+    """The killed run, gone on with in the same folder: in the seed's words where mlu is, else with no more said."""
     was = copy_of_killed(shop, tree, "resumed")
     words = "--resume"
-    if tree.name == "mlu":
+    if "mlu" in tree.targets:
         words += " --batch 28 --data coco.yaml --cfg yolov5m.yaml --device cpu"
         words += " --weights ./runs/train/exp/weights/last.pt"
     run = shop.lab.script(tree, "train.py", *words.split(), cwd=was.run.folder)

@@ -12,6 +12,7 @@ import pytest
 
 from porter.lockfile import Lock
 
+from .conftest import TREES
 from .harness import CHECKOUT, Lab, Tree, porter
 from .jobs import BARE, Shop
 
@@ -38,11 +39,13 @@ def assert_is_the_locks(path: Path, name: str) -> None:
             assert repo.git.hash_object("--no-filters", str(path / file)) == entry.id, file
 
 
+@pytest.mark.trees(*TREES)
 def test_the_result_is_the_locks(tree: Tree) -> None:
     assert_is_the_locks(tree.path, tree.name)
     assert not git.Repo(tree.path).is_dirty()
 
 
+@pytest.mark.trees(*TREES)
 def test_one_commit_per_patch(tree: Tree, trees: dict[str, Tree]) -> None:
     """Stacks compose: mlu+tpu is common's, mlu's and tpu's patches, in this order."""
     subjects = {

@@ -190,6 +190,7 @@ def test_decoys_in_a_real_file(pristine: Tree) -> None:
     assert [place.key for place in scan(files) if place.path == "train.py"] == before
 
 
+@pytest.mark.trees("mlu", "tpu")
 def test_shipped_trees_have_nothing_unported(tree: Tree) -> None:
     found = audit(Project(CHECKOUT), tree.path, tree.targets)
     assert found.lines() == []
@@ -197,7 +198,6 @@ def test_shipped_trees_have_nothing_unported(tree: Tree) -> None:
     assert all(place.reason for place in found.places)
 
 
-@pytest.mark.trees("each", "once")
 def test_in_memory_is_the_same(tree: Tree, porter_env: Mapping[str, str], tmp_path: Path) -> None:
     targets = [word for target in tree.targets for word in ("--target", target)]
     done = porter("audit", *targets, "--json", tmp_path / "memory.json", env=porter_env)

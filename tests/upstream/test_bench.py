@@ -13,7 +13,6 @@ from .harness import Lab, Tree, porter
 HOW = ("--device", "cpu", "--cfg", "yolov5n.yaml", "--img", 64, "--batch", 2, "--workers", 0, "--threads", 1)
 
 
-@pytest.mark.trees("once")
 def test_two_trees_in_turn(lab: Lab, tree: Tree, porter_env: dict[str, str]) -> None:
     cwd = lab.folder("bench")
     other = cwd / "other"

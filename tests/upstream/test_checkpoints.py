@@ -12,8 +12,6 @@ import pytest
 from .harness import Tree
 from .jobs import Shop
 
-pytestmark = pytest.mark.trees("once")
-
 
 @pytest.mark.jobs("hostile")
 def test_hostile_files_are_refused_by_name(shop: Shop, tree: Tree, weights: Path) -> None:

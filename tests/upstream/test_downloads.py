@@ -13,7 +13,7 @@ import pytest
 from .harness import Tree
 from .jobs import Shop
 
-pytestmark = [pytest.mark.trees("once"), pytest.mark.jobs("downloads")]
+pytestmark = pytest.mark.jobs("downloads")
 
 
 def found(shop: Shop, tree: Tree) -> dict[str, Any]:

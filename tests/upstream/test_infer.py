@@ -36,7 +36,6 @@ def test_reference_is_what_upstream_is_known_to_find() -> None:
     assert Counter(b["class"] for b in REFERENCE["zidane"]) == {PERSON: 2, TIE: 1}
 
 
-@pytest.mark.trees("each")
 @pytest.mark.jobs("detected")
 def test_detect(shop: Shop, tree: Tree, weights: Path) -> None:
     found: Detection = shop.get("detected", tree)
@@ -49,7 +48,6 @@ def test_detect(shop: Shop, tree: Tree, weights: Path) -> None:
         assert picture.read_bytes()[:3] == b"\xff\xd8\xff"
 
 
-@pytest.mark.trees("once")
 def test_all_that_detect_can_write(shop: Shop, tree: Tree, weights: Path) -> None:
     cwd = shop.lab.folder("detect-all")
     words = "--img 320 --save-crop --visualize --agnostic-nms --classes 0 5 --save-txt --project runs"
@@ -63,7 +61,6 @@ def test_all_that_detect_can_write(shop: Shop, tree: Tree, weights: Path) -> Non
     assert list((folder / "bus").glob("stage0_Conv_features.png")), "no features were drawn"
 
 
-@pytest.mark.trees("once")
 @pytest.mark.jobs("scratch")
 def test_all_that_val_can_write(shop: Shop, tree: Tree, weights: Path) -> None:
     words = "--save-txt --save-hybrid --save-conf --save-json --augment --half --verbose --conf 0.1"
@@ -81,7 +78,6 @@ def test_reference_is_what_upstream_finds_here(shop: Shop, pristine: Tree, weigh
         assert_same_boxes(boxes, REFERENCE[name], pixels=0)
 
 
-@pytest.mark.trees("each")
 @pytest.mark.jobs("scratch", "validated")
 def test_val(shop: Shop, tree: Tree) -> None:
     validated: Training = shop.get("validated", tree)
@@ -91,7 +87,6 @@ def test_val(shop: Shop, tree: Tree) -> None:
         assert (validated.folder / name).stat().st_size > 1000, name
 
 
-@pytest.mark.trees("once")
 @pytest.mark.jobs("detected")
 def test_val_of_a_model_that_finds_things(shop: Shop, tree: Tree, weights: Path, tmp_path: Path) -> None:
     """Labels written by detect are the truth that val measures against: nearly everything must be found again."""
@@ -115,7 +110,6 @@ def test_val_of_a_model_that_finds_things(shop: Shop, tree: Tree, weights: Path,
     assert float(everything[5]) > 0.9 and float(everything[6]) > 0.8, run.story()  # mAP@.5, mAP@.5:.95
 
 
-@pytest.mark.trees("once")
 def test_hub_and_export(shop: Shop, tree: Tree, weights: Path) -> None:
     """hubconf.custom, AutoShape on a file, .pandas(), export to TorchScript and what it gives back."""
     cwd = shop.lab.folder("hub")
@@ -129,7 +123,6 @@ def test_hub_and_export(shop: Shop, tree: Tree, weights: Path) -> None:
 
 
 @pytest.mark.pristine
-@pytest.mark.trees("each")
 @pytest.mark.jobs("scratch", "finetuned")
 def test_each_reads_the_others_checkpoint(shop: Shop, tree: Tree, pristine: Tree, weights: Path) -> None:
     for writer, reader in (tree, pristine), (pristine, tree):

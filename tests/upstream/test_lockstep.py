@@ -17,7 +17,6 @@ def test_every_loss_and_weight_is_upstreams(shop: Shop, tree: Tree, pristine: Tr
     assert_equal(shop.get("lockstep-sgd", tree), shop.get("lockstep-sgd", pristine))
 
 
-@pytest.mark.trees("once")
 @pytest.mark.parametrize(
     "config", [pytest.param(c, marks=pytest.mark.jobs(f"lockstep-{c}")) for c in LOCKSTEP if c != "sgd"]
 )

@@ -24,7 +24,6 @@ def only(file: Path) -> dict[str, Any]:
     return record
 
 
-@pytest.mark.trees("each")
 @pytest.mark.jobs("scratch")
 def test_speed(shop: Shop, tree: Tree) -> None:
     run = shop.get("scratch", tree).run
@@ -37,7 +36,6 @@ def test_speed(shop: Shop, tree: Tree) -> None:
     assert not (run.folder / "accuracy.log").exists(), "training writes speed only"
 
 
-@pytest.mark.trees("each")
 @pytest.mark.jobs("scratch", "validated")
 def test_accuracy(shop: Shop, tree: Tree) -> None:
     run = shop.get("validated", tree).run
@@ -48,7 +46,6 @@ def test_accuracy(shop: Shop, tree: Tree) -> None:
     assert not (run.folder / "benchmark.log").exists()
 
 
-@pytest.mark.trees("once")
 def test_first_iterations_are_not_counted(shop: Shop, tree: Tree) -> None:
     """MLU_ADAPTIVE_STRATEGY_COUNT: the device's compiler is at work in them.  All but one: no variance is left."""
     cwd = shop.lab.folder("counted")
@@ -59,7 +56,6 @@ def test_first_iterations_are_not_counted(shop: Shop, tree: Tree) -> None:
     assert found["dataset"] == "scenes"
 
 
-@pytest.mark.trees("each")
 @pytest.mark.jobs("finetuned")
 def test_nothing_is_written_unasked(shop: Shop, tree: Tree, weights: Path) -> None:
     run = shop.get("finetuned", tree).run

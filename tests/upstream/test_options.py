@@ -104,7 +104,6 @@ def few_data(data: Path, cwd: Path, count: int = 4) -> None:
         file.unlink()
 
 
-@pytest.mark.trees("once")
 @pytest.mark.parametrize(
     "config", [pytest.param(c, marks=pytest.mark.jobs(f"lockstep-{c}")) for c in ("images", "schedule", "anchors")]
 )
@@ -115,7 +114,6 @@ def test_upstreams_other_options(shop: Shop, tree: Tree, config: str) -> None:
     assert ("New anchors saved to model" in record["output"]) == (config == "anchors")
 
 
-@pytest.mark.trees("once")
 def test_evolve(shop: Shop, tree: Tree) -> None:
     """Two generations, the second of which reads what the first wrote.  It writes into the tree: a copy is taken."""
     cwd = shop.lab.folder("evolve")
@@ -128,7 +126,6 @@ def test_evolve(shop: Shop, tree: Tree) -> None:
     assert (folder / "evolve.png").stat().st_size > 1000
 
 
-@pytest.mark.trees("once")
 def test_iters_and_skip(shop: Shop, tree: Tree) -> None:
     """--iters: that many iterations, whatever the epochs; --skip: neither validation nor checkpoint."""
     training = shop.train(tree, *BARE, "--epochs", 1, "--iters", NB + 3, "--skip", driver=("count.py",))
@@ -138,7 +135,6 @@ def test_iters_and_skip(shop: Shop, tree: Tree) -> None:
     assert "mAP@.5" not in run.text
 
 
-@pytest.mark.trees("once")
 @pytest.mark.jobs("optimizers")
 @pytest.mark.parametrize(
     ("words", "expected"),
@@ -159,13 +155,11 @@ def test_optimizer(shop: Shop, tree: Tree, words: tuple[str, ...], expected: str
     assert all((g[momentum] if momentum else g["betas"][0]) == 0.937 for g in found["groups"])
 
 
-@pytest.mark.trees("once")
 def test_unknown_optimizer_is_refused(shop: Shop, tree: Tree) -> None:
     run = shop.lab.script(tree, "train.py", "--optimizer", "Ada", cwd=shop.lab.folder("ada")).offline()
     assert run.status == 2 and "invalid choice: 'Ada'" in run.err and "AdamW" in run.err
 
 
-@pytest.mark.trees("once")
 def test_mixed_precision_and_its_scaler_are_resumed(shop: Shop, tree: Tree) -> None:
     """--pyamp on the cpu, and the gradient scaler's state goes through a checkpoint.
 

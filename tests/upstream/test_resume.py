@@ -11,7 +11,6 @@ from .harness import Training, Tree
 from .jobs import BARE, NB, Shop, copy_of_killed
 
 
-@pytest.mark.trees("each")
 @pytest.mark.jobs("killed")
 def test_killed_in_the_second_epoch(shop: Shop, tree: Tree) -> None:
     """What the resume tests start from: the first epoch is whole, of the second nothing is saved."""
@@ -20,13 +19,11 @@ def test_killed_in_the_second_epoch(shop: Shop, tree: Tree) -> None:
     assert killed.last.is_file()
 
 
-@pytest.mark.trees("each")
 @pytest.mark.jobs("killed", "resumed")
 def test_goes_on(shop: Shop, tree: Tree) -> None:
     assert_went_on(shop, tree, shop.get("resumed", tree))
 
 
-@pytest.mark.trees("once")
 @pytest.mark.jobs("killed", "resumed-by-path")
 def test_goes_on_from_a_named_checkpoint(shop: Shop, tree: Tree) -> None:
     assert_went_on(shop, tree, shop.get("resumed-by-path", tree))
@@ -53,7 +50,6 @@ def learning_rates(epoch: int, epochs: int) -> tuple[float, float]:
     return done * rate, 0.1 + done * (rate - 0.1)
 
 
-@pytest.mark.trees("once")
 @pytest.mark.jobs("killed")
 def test_state_is_restored_exactly(shop: Shop, tree: Tree) -> None:
     """Optimizer, averaged weights, their count, best fitness and the learning rates, at the first step after."""
@@ -66,7 +62,6 @@ def test_state_is_restored_exactly(shop: Shop, tree: Tree) -> None:
     assert found["momentum_buffers"] > 100
 
 
-@pytest.mark.trees("once")
 def test_no_death_leaves_a_broken_checkpoint(shop: Shop, tree: Tree) -> None:
     """A copy of the process dies of SIGKILL half-way through each save: what is on disk must load all the same."""
     cwd = shop.lab.folder("deaths")
@@ -80,7 +75,6 @@ def test_no_death_leaves_a_broken_checkpoint(shop: Shop, tree: Tree) -> None:
     assert any(d["present"] for d in deaths), "no checkpoint was there at any death: nothing was tested"
 
 
-@pytest.mark.trees("once")
 @pytest.mark.jobs("killed")
 def test_goes_on_from_an_upstream_run(shop: Shop, tree: Tree) -> None:
     """opt.yaml and checkpoint of a run that unpatched v6.0 began: our options and our state are not in them."""
@@ -92,7 +86,6 @@ def test_goes_on_from_an_upstream_run(shop: Shop, tree: Tree) -> None:
 
 
 @pytest.mark.pristine
-@pytest.mark.trees("once")
 @pytest.mark.jobs("killed")
 def test_each_goes_on_with_the_others_run(shop: Shop, tree: Tree, pristine: Tree) -> None:
     for begins, ends in (pristine, tree), (tree, pristine):
@@ -103,7 +96,6 @@ def test_each_goes_on_with_the_others_run(shop: Shop, tree: Tree, pristine: Tree
         assert [row["epoch"] for row in Training(run, was.folder).rows] == [0, 1, 2]
 
 
-@pytest.mark.trees("once")
 def test_nothing_to_resume_is_said(shop: Shop, tree: Tree) -> None:
     cwd = shop.lab.folder("nothing")
     run = shop.lab.script(tree, "train.py", "--resume", "--device", "cpu", cwd=cwd).offline()

@@ -6,8 +6,6 @@ import base64
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from porter.assets.picture import identify
 from porter.project import Project
 from porter.reports import seen
@@ -20,7 +18,6 @@ from porter.verification.session import Session
 from .harness import Lab, Tree
 
 
-@pytest.mark.trees("once")
 def test_bus(lab: Lab, tree: Tree, weights: Path, tmp_path: Path) -> None:
     project = Project.find(Path(__file__).parent)
     target = Target.load(project.patches / tree.targets[0])

@@ -10,8 +10,6 @@ import pytest
 from .harness import Training, Tree
 from .jobs import FP16_ON_CPU, Shop, well
 
-pytestmark = pytest.mark.trees("each")
-
 # v6.0, utils/loggers/__init__.py
 COLUMNS = [
     "epoch", "train/box_loss", "train/obj_loss", "train/cls_loss", "metrics/precision", "metrics/recall",
