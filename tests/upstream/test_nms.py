@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -63,15 +64,29 @@ def by_hand(boxes: torch.Tensor, scores: torch.Tensor, limit: float) -> list[int
     return kept
 
 
+def one_by_one(boxes: torch.Tensor, scores: torch.Tensor, limit: float, stable: bool) -> list[int]:
+    """The definition, a kept box against all that are left, for more boxes than :func:`by_hand` can take."""
+    left = scores.sort(stable=True, dim=0, descending=True)[1] if stable else scores.sort(descending=True)[1]
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    kept = []
+    while len(left):
+        i, left = int(left[0]), left[1:]
+        kept.append(i)
+        size = torch.minimum(boxes[i, 2:], boxes[left, 2:]) - torch.maximum(boxes[i, :2], boxes[left, :2])
+        inter = size.clamp(min=0).prod(1)
+        left = left[~((inter / (area[i] + area[left] - inter)).double() > limit)]
+    return kept
+
+
 def expected(boxes: torch.Tensor, scores: torch.Tensor, limit: float) -> list[int]:
     """torchvision's answer where it is installed, else the definition's."""
     if reference is None:
-        return by_hand(boxes, scores, limit)
+        return one_by_one(boxes, scores, limit, stable=True)
     return list(map(int, reference(boxes, scores, limit)))
 
 
 @given(scene(), threshold)
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(([], []), 0.5)
 @example(([[0.0, 0.0, 0.0, 0.0]] * 3, [0.5] * 3), 0.0)  # 0 / 0
 @example(([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 1.0]], [0.5, 0.25]), 0.5)  # exactly at the threshold
@@ -108,7 +123,7 @@ def test_as_many_boxes_as_validation_has(module: ModuleType) -> None:
 
 
 @given(scene(), threshold, st.integers(1, 12))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_blocks(module: ModuleType, made: tuple[list[list[float]], list[float]], limit: float, most: int) -> None:
     """Blocks of three boxes, so that a picture's boxes are many blocks and windows; never more pairs than fit one."""
     boxes, scores = torch.tensor(made[0]).reshape(-1, 4), torch.tensor(made[1]).reshape(-1)
@@ -138,23 +153,10 @@ def test_beside_torchvision(
         assert module.nms(boxes, scores, limit, most).tolist() == expected(boxes, scores, limit)[:most]
 
 
-def one_by_one(boxes: torch.Tensor, scores: torch.Tensor, limit: float, stable: bool) -> list[int]:
-    """The definition, a kept box against all that are left, for more boxes than :func:`by_hand` can take."""
-    left = scores.sort(stable=True, dim=0, descending=True)[1] if stable else scores.sort(descending=True)[1]
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    kept = []
-    while len(left):
-        i, left = int(left[0]), left[1:]
-        kept.append(i)
-        size = torch.minimum(boxes[i, 2:], boxes[left, 2:]) - torch.maximum(boxes[i, :2], boxes[left, :2])
-        inter = size.clamp(min=0).prod(1)
-        left = left[~((inter / (area[i] + area[left] - inter)).double() > limit)]
-    return kept
-
-
-@pytest.mark.parametrize("objects", [1, 40, 299, 3000])
-@pytest.mark.parametrize("number", [191, 192, 193, 2000, 6000])
-def test_crowds(module: ModuleType, objects: int, number: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "objects"), [(191, 1), (191, 40), (192, 1), (192, 299), (193, 40), (193, 299), (1500, 40), (1500, 3000)]
+)
+def test_crowds(module: ModuleType, number: int, objects: int) -> None:
     """Many candidates of few objects and few of many, scores with ties, around the size of a block.
 
     torchvision sorts stably only since the release for torch 1.11, which shows from 17 scores on.
@@ -180,6 +182,6 @@ def test_definition(module: ModuleType) -> None:
     """What stands in for torchvision where there is none: figures worked out on paper."""
     boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 11, 11], [20, 20, 30, 30]])
     scores = torch.tensor([0.8, 0.9, 0.7])
-    for function in module.plain_nms, by_hand:
+    for function in module.plain_nms, by_hand, partial(one_by_one, stable=True):
         assert list(map(int, function(boxes, scores, 81 / 119 + 1e-6))) == [1, 0, 2]
         assert list(map(int, function(boxes, scores, 81 / 119 - 1e-6))) == [1, 2]
