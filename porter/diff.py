@@ -241,7 +241,7 @@ def _change(file: Any, text: list[str], at: int) -> tuple[Change, int]:
     at += len(head)
     kind = said["kind"] or "modify"
     if kind == "rename":
-        old, new = _unquote(said["rename from"], start + 1), _unquote(said["rename to"], start + 1)
+        old, new = unquoted(said["rename from"], start + 1), unquoted(said["rename to"], start + 1)
     else:
         old = new = _only_path(head[0].rstrip("\n"), start + 1)
     for path in (old, new):
@@ -250,7 +250,7 @@ def _change(file: Any, text: list[str], at: int) -> tuple[Change, int]:
         names = [("--- ", "a/" + old, kind == "add"), ("+++ ", "b/" + new, kind == "delete")]
         for prefix, name, absent in names:
             found = text[at][:-1]
-            if not found.startswith(prefix) or _unquote(found[4:].rstrip("\t"), at + 1) != (
+            if not found.startswith(prefix) or unquoted(found[4:].rstrip("\t"), at + 1) != (
                 "/dev/null" if absent else name
             ):
                 raise Malformed(at + 1, f"expected {prefix}{'/dev/null' if absent else name}, found {found!r}")
@@ -320,14 +320,18 @@ def _only_path(line: str, number: int) -> str:
         pair = [names[: middle.end() - 2], names[middle.end() - 1 :]] if middle else []
     else:  # both names have the same length, so that spaces in them do no harm
         pair = [names[: len(names) // 2], names[len(names) // 2 + 1 :]]
-    pair = [_unquote(name, number) for name in pair]
+    pair = [unquoted(name, number) for name in pair]
     if len(pair) != 2 or not (pair[0][:2], pair[1][:2]) == ("a/", "b/") or pair[0][2:] != pair[1][2:]:
         raise Malformed(number, f"expected 'diff --git a/PATH b/PATH' with one path, found {line!r}")
     return pair[0][2:]
 
 
-def _unquote(name: str, number: int) -> str:
-    """A path as it is, from the form in which git writes one with unusual characters."""
+def unquoted(name: str, number: int) -> str:
+    """A path as it is, from the form in which git writes one with unusual characters.
+
+    Raises:
+        Malformed: it begins with a quote and is not as git would write it.
+    """
     if not name.startswith('"'):
         return name
     if len(name) < 2 or not name.endswith('"'):

@@ -154,6 +154,25 @@ def merge(ours: bytes, base: bytes, theirs: bytes) -> tuple[bytes, int]:
         return (folder / "ours").read_bytes(), conflicts
 
 
+def mails(mailbox: bytes) -> list[tuple[bytes, bytes, bytes]]:
+    """What ``git am`` takes from each mail of a mailbox: its headers, its message, and its patch.
+
+    The headers are lines such as ``Author: NAME``, those that stand above the message itself among them; text is UTF-8
+    where the mail says which encoding it has, and attachments are parts of the patch.
+
+    Raises:
+        GitFailed: it is no mailbox.
+    """
+    with transient("porter-mail-") as folder:
+        run("mailsplit", "-b", "-o.", stdin=mailbox, cwd=folder)
+        found = []
+        for path in sorted(folder.glob("[0-9]*")):
+            headers = run("mailinfo", "message", "patch", stdin=path.read_bytes(), cwd=folder)
+            parts = [(folder / name).read_bytes() for name in ("message", "patch")]
+            found.append((headers, parts[0], parts[1]))
+        return found
+
+
 def follow(
     *args: str,
     line: Callable[[str], None],

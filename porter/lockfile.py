@@ -218,13 +218,27 @@ class Lock:
             f"\n{part}" for part in (*parts, f"stacks:\n{stacks}" if stacks else _yaml({"stacks": {}}))
         )
 
+    def encoded(self, path: Path) -> bytes:
+        """The file's bytes, which were read back: nothing is written that is not read again.
+
+        Args:
+            path: where they are to go, for the message.
+
+        Raises:
+            WrongUsage: something in them is refused, a path for example.
+        """
+        data = self.dumps().encode()
+        _parsed(data, path)
+        return data
+
     def write(self, path: Path) -> None:
         """Put the lock into a file, whole or not at all.
 
         Raises:
+            WrongUsage: as :meth:`encoded`.
             SurroundingsFailed: the file cannot be written.
         """
-        document.write(path, self.dumps().encode())
+        document.write(path, self.encoded(path))
 
 
 @lru_cache(maxsize=4)

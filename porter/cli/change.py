@@ -128,6 +128,8 @@ def _print_imported(done: Imported) -> None:
             click.echo(f"    {click.style('rejected', fg='red')} {path}: {why}{times}")
     if done.lacking:
         click.echo(f"not taken for deleted: {len(done.lacking)} files of upstream that the copy lacks")
+    for name in done.rebound:
+        click.echo(f"look at {name}", err=True)
     if done.exported:
         print_edits(done.exported.rewrite)
         tell("Next: porter lint, which says what is left to say in the messages")

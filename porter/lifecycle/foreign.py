@@ -10,22 +10,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from email import message_from_bytes
-from email.header import decode_header, make_header
-from email.message import Message
 from email.utils import mktime_tz, parsedate_tz
 from pathlib import Path
 
-from porter.diff import Hunk
+from porter import git
+from porter.diff import Hunk, Malformed, unquoted
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.patch import tidy
 
 _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
-_MAIL = re.compile(rb"^From [0-9a-f]{40} Mon Sep 17 00:00:00 2001$", re.MULTILINE)
-_GIT = re.compile(rb'diff --git (?:"?a/(.*?)"?|(\S+)) (?:"?b/(.*?)"?|(\S+))')
+_MAIL = re.compile(rb"(?s)[A-Z][A-Za-z-]*: .*?\n(Subject|From|Date): ")
+_QUOTED = rb'"(?:[^"\\]|\\.)*"'
+_GIT = re.compile(rb"diff --git (" + _QUOTED + rb"|a/.*?|\S+) (" + _QUOTED + rb"|b/.*|\S+)")
+_COMMIT = re.compile(rb"^commit [0-9a-f]{7,64}(?: \(.*\))?\n", re.MULTILINE)  # as git show and git log begin one
+_COLOUR = re.compile(rb"\x1b\[[0-9;]*[mK]")
+_STAT = re.compile(r" .+ \| +(\d+( [+-]+)?|Bin .*)$| \d+ files? changed|---$")
+_NO_FILE = {"120000": "it is a symbolic link", "160000": "it is a submodule"}
 _BEGIN = re.compile(rb"^(diff --git |diff -|Index: |--- \S)", re.MULTILINE)
 _DEP3 = re.compile(r"(?i)^(subject|description):[ \t]*(.+)")
 _AUTHOR = re.compile(r"(?i)^(?:from|author):[ \t]*(.+<\S+@\S+>)")
+_DATE = re.compile(r"(?i)^(?:author)?date:[ \t]*(.+)")
 _TAG = re.compile(r"^\s*(\[[^]]*\]\s*)+")
 
 
@@ -96,8 +100,24 @@ def read(source: Path, known: Iterable[str]) -> list[Incoming]:
     """
     paths = set(known)
     if source.is_dir():
-        return [patch for name, strip in _listed(source) for patch in _file(source / name, paths, strip)]
+        return [patch for listed in _listed(source) for patch in _taken(source, listed, paths)]
     return _file(source, paths, None)
+
+
+def _taken(folder: Path, listed: _Listed, known: set[str]) -> list[Incoming]:
+    found = _file(folder / listed.path, known, listed.strip)
+    if not listed.reverse:
+        return found
+    turned = [replace(patch, changes=tuple(_reversed(change) for change in patch.changes)) for patch in found]
+    return [replace(patch, subject="", name=f"{patch.name} in reverse") for patch in reversed(turned)]
+
+
+def _reversed(change: FileChange) -> FileChange:
+    """The change that takes this one back; what the file was before, and its mode, are not known then."""
+    kind = {"add": "delete", "delete": "add"}.get(change.kind, change.kind)
+    old, new = (change.new, change.old) if kind == "rename" else (change.old, change.new)
+    pieces = tuple(replace(piece, hunk=_turned(piece.hunk)) for piece in change.pieces)
+    return FileChange(kind, old, new, pieces=pieces, unusable=change.unusable)
 
 
 def is_series(folder: Path) -> bool:
@@ -105,22 +125,54 @@ def is_series(folder: Path) -> bool:
     return bool(_series(folder)) or any(folder.glob("*.patch")) or any(folder.glob("*.diff"))
 
 
+def _turned(hunk: Hunk) -> Hunk:
+    header, turned = _HUNK.match(hunk.header.encode("utf-8", "surrogateescape")), hunk.reversed
+    assert header is not None
+    start = int(header[3])
+    return replace(turned, new_start=_place(start, turned.old), at_start=start <= 1 and bool(turned.old))
+
+
+def _place(start: int, old: Sequence[bytes]) -> int:
+    """Where a hunk begins, from what its header says: ``-7,0`` is after line 7."""
+    return start + 1 if not old and start else start
+
+
 def _series(folder: Path) -> Path | None:
     return next((path for path in (folder / "series", folder / "patches" / "series") if path.is_file()), None)
 
 
-def _listed(folder: Path) -> list[tuple[Path, int | None]]:
-    """The patch files of a folder in order, and how many leading folders quilt strips of the paths in each."""
+@dataclass(frozen=True)
+class _Listed:
+    """A patch file of a folder: leading folders to strip, if that is said, and whether it is applied in reverse."""
+
+    path: Path
+    strip: int | None = None
+    reverse: bool = False
+
+
+def _listed(folder: Path) -> list[_Listed]:
+    """The patch files of a folder in order, with what quilt's series says of each."""
     series = _series(folder)
     if series is None:
         names = sorted(path for pattern in ("*.patch", "*.diff") for path in folder.glob(pattern))
-        return [(path.relative_to(folder), None) for path in names]
-    found: list[tuple[Path, int | None]] = []
-    for line in _bytes(series).decode(errors="replace").split("\n"):
+        return [_Listed(path.relative_to(folder)) for path in names]
+    found = []
+    for number, line in enumerate(_bytes(series).decode(errors="replace").split("\n"), 1):
         words = line.partition("#")[0].split()
-        if words:
-            strip = next((int(word[2:]) for word in words[1:] if re.fullmatch(r"-p\d", word)), None)
-            found.append(((series.parent / words[0]).relative_to(folder), strip))
+        if not words:
+            continue
+        strip, reverse = None, False
+        for word in words[1:]:
+            if word == "-R":
+                reverse = True
+            elif re.fullmatch(r"-p\d", word):
+                strip = int(word[2:])
+            else:
+                raise WrongUsage(
+                    f"{series}, line {number}: porter knows no option {word}",
+                    hint="It knows quilt's -p0, -p1, … and -R. Make the patch without it.",
+                )
+        found.append(_Listed((series.parent / words[0]).relative_to(folder), strip, reverse))
     return found
 
 
@@ -134,24 +186,72 @@ def _bytes(path: Path) -> bytes:
 
 
 def _file(path: Path, known: set[str], strip: int | None) -> list[Incoming]:
-    data = _bytes(path)
-    if b"\r\n" in data and data.count(b"\r\n") == data.count(b"\n"):
-        data = data.replace(b"\r\n", b"\n")  # the file as a whole went through another system
-    if data.startswith(b"From ") or re.match(rb"(?s)[A-Z][A-Za-z-]*: .*?\n(Subject|From|Date): ", data):
-        return [_mail(part, path, known) for part in _mails(data)]
+    data = _plain(_bytes(path))
+    if data.startswith(b"From ") or _MAIL.match(data):
+        try:
+            found = git.mails(data)
+        except git.GitFailed as error:
+            raise CheckFailed(f"{path} begins as a mail and is none that git reads", error.stderr) from error
+        return [_mail(*parts, path, known) for parts in found]
+    if _COMMIT.match(data):
+        return _commits(data, path, known)
     begin = _BEGIN.search(data)
     if begin is None and not _HUNK.search(data):
         raise CheckFailed(
             f"there is no diff in {path}", hint="It should be what git diff, diff -ru or git format-patch print."
         )
-    head = data[: begin.start() if begin else 0].decode(errors="replace")
-    changes = parse(data[len(head.encode(errors="replace")) if not begin else begin.start() :], known, strip)
-    return [_described(head, Incoming(path.name, changes=changes), path)]
+    at = begin.start() if begin else 0
+    return [_described(data[:at].decode(errors="replace"), Incoming(path.name, changes=parse(data[at:], known, strip)))]
 
 
-def _described(head: str, patch: Incoming, path: Path) -> Incoming:
+def _plain(data: bytes) -> bytes:
+    """A file's text as git would have written it: UTF-8, without colours, lines ended by a line feed."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):  # what a shell of Windows writes of `git diff > FILE`
+        data = data.decode("utf-16", "replace").encode()
+    data = data[3:] if data.startswith(b"\xef\xbb\xbf") else data
+    if re.search(rb"^\x1b\[[0-9;]*m(diff |@@ |--- |commit )", data, re.MULTILINE):
+        data = _COLOUR.sub(b"", data)
+    if b"\r\n" in data and data.count(b"\r\n") == data.count(b"\n"):
+        data = data.replace(b"\r\n", b"\n")  # the file as a whole went through another system
+    return data
+
+
+def _commits(data: bytes, path: Path, known: set[str]) -> list[Incoming]:
+    """What ``git show`` and ``git log -p`` print, the oldest commit first; those without a change are left out."""
+    starts = [match.start() for match in _COMMIT.finditer(data)]
+    found = []
+    for start, end in zip(starts, [*starts[1:], len(data)]):
+        text = data[start:end]
+        begin = _BEGIN.search(text)
+        if begin is None:
+            continue
+        head, _, message = text[: begin.start()].decode(errors="replace").partition("\n\n")
+        rows = [row[4:] for row in message.split("\n") if row.startswith("    ") or not row]
+        subject, _, body = "\n".join(rows).strip("\n").partition("\n")
+        said = {key: next((m[1] for row in head.split("\n") for m in [way.match(row)] if m), "")
+                for key, way in (("author", _AUTHOR), ("date", _DATE))}  # fmt: skip
+        changes = parse(text[begin.start() :], known, 1)
+        found.append(Incoming(path.name, subject, tidy(body), said["author"], _when(said["date"]), changes))
+    if not found:
+        raise CheckFailed(f"there is no diff in {path}", hint="Write the commits with git format-patch.")
+    dates = [int(patch.date.split()[0]) for patch in found if patch.date]
+    newest_first = len(dates) < len(found) or dates[0] >= dates[-1]  # as git log has them, unless it is told otherwise
+    return found[::-1] if newest_first else found
+
+
+def _when(date: str) -> str:
+    """A date as git shows one, by default or in a mail, as seconds and zone; empty where it is neither."""
+    parts = re.fullmatch(r"(\w{3} \w{3} +\d+) (\d\d:\d\d:\d\d) (\d{4}) ([+-]\d{4})", date.strip())
+    when = parsedate_tz(f"{parts[1]} {parts[3]} {parts[2]} {parts[4]}" if parts else date)
+    if when is None:
+        return ""
+    minutes = abs(when[9] or 0) // 60
+    return f"{mktime_tz(when)} {'-' if (when[9] or 0) < 0 else '+'}{minutes // 60:02d}{minutes % 60:02d}"
+
+
+def _described(head: str, patch: Incoming) -> Incoming:
     """What stands above a diff, as quilt and Debian have it."""
-    lines = [line for line in head.split("\n") if not re.match(r"#|diff |Index:|=+$", line)]
+    lines = [line for line in head.split("\n") if not re.match(r"#|diff |Index:|=+$", line) and not _STAT.match(line)]
     author = next((match[1] for line in lines for match in [_AUTHOR.match(line)] if match), "")
     titled = next(((n, match[2]) for n, line in enumerate(lines) for match in [_DEP3.match(line)] if match), None)
     if titled is None:
@@ -163,46 +263,31 @@ def _described(head: str, patch: Incoming, path: Path) -> Incoming:
     return replace(patch, subject=_TAG.sub("", titled[1]), body=tidy(rest), author=author)
 
 
-def _mails(data: bytes) -> Iterator[bytes]:
-    starts = [match.start() for match in _MAIL.finditer(data)] or [0]
-    for start, end in zip(starts, [*starts[1:], len(data)]):
-        yield data[start:end]
-
-
-def _mail(data: bytes, path: Path, known: set[str]) -> Incoming:
-    """One mail: its headers decoded, the message above the diff."""
-    mail = message_from_bytes(data.split(b"\n", 1)[1] if data.startswith(b"From ") else data)
-    part: Message = next((p for p in mail.walk() if p.get_content_maintype() == "text"), mail)
-    payload = part.get_payload(decode=True)
-    text = payload if isinstance(payload, bytes) else b""
-    text = text.replace(b"\r\n", b"\n") if text.count(b"\r\n") == text.count(b"\n") else text
-    begin = re.search(rb"^diff --git |^--- a/", text, re.MULTILINE)
-    if begin is None:
-        raise CheckFailed(f"there is no diff in {path}", f"mail: {mail.get('Subject', 'without a subject')}")
-    head = re.split(rb"^---\s*$", text[: begin.start()], maxsplit=1, flags=re.MULTILINE)[0]
-    charset = part.get_content_charset("utf-8")
+def _text(data: bytes) -> str:
+    """Text of which no encoding is said: UTF-8, or else Latin-1, which anything is."""
     try:
-        body = head.decode(charset, "replace")
-    except LookupError:
-        body = head.decode("utf-8", "replace")
-    when = parsedate_tz(str(mail.get("Date", "")))
-    date = ""
-    if when is not None:
-        minutes = abs(when[9] or 0) // 60
-        date = f"{mktime_tz(when)} {'-' if (when[9] or 0) < 0 else '+'}{minutes // 60:02d}{minutes % 60:02d}"
-    author = _text(mail, "From")
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def _mail(headers: bytes, message: bytes, patch: bytes, path: Path, known: set[str]) -> Incoming:
+    """One mail, as git took it apart."""
+    said = dict(line.split(": ", 1) for line in _text(headers).split("\n") if ": " in line)
+    begin = re.search(rb"^(diff --git |Index: |--- \S)", patch, re.MULTILINE)
+    if begin is None:
+        raise CheckFailed(f"there is no diff in {path}", f"mail: {said.get('Subject', 'without a subject')}")
+    # git takes a line of the message that begins as a diff does for one: what follows, up to the ---, is message still
+    message += b"\n" + re.split(rb"^---\s*$", patch[: begin.start()], maxsplit=1, flags=re.MULTILINE)[0]
+    author = f"{said.get('Author', '')} <{said.get('Email', '')}>"
     return Incoming(
         path.name,
-        _TAG.sub("", _text(mail, "Subject")),
-        tidy(body),
-        re.sub(r'^"(.*)" <', r"\1 <", author) if re.fullmatch(r".+ <\S+@\S+>", author) else "",
-        date,
-        parse(text[begin.start() :], known, 1),
+        said.get("Subject", ""),
+        tidy(_text(message)),
+        author if re.fullmatch(r".+ <\S+@\S+>", author) else "",
+        _when(said.get("Date", "")),
+        parse(patch[begin.start() :], known, 1),
     )
-
-
-def _text(mail: Message, key: str) -> str:
-    return re.sub(r"\s+", " ", str(make_header(decode_header(str(mail.get(key, "")))))).strip()
 
 
 def parse(data: bytes, known: Iterable[str], strip: int | None = None) -> tuple[FileChange, ...]:
@@ -263,12 +348,11 @@ def _drafts(rows: Sequence[bytes]) -> Iterator[_Draft]:
     at = 0
     while at < len(rows):
         row = rows[at]
-        git = _GIT.fullmatch(row)
-        if git:
+        head = _GIT.fullmatch(row)
+        if head:
             if draft:
                 yield draft
-            names = [(git[n] or b"").decode("utf-8", "surrogateescape") for n in (1, 2, 3, 4)]
-            draft = _Draft(f"a/{names[0]}" if git[1] else names[1], f"b/{names[2]}" if git[3] else names[3])
+            draft = _Draft(_path(head[1]), _path(head[2]))
         elif row.startswith(b"--- ") and rows[at + 1 : at + 2] and rows[at + 1].startswith(b"+++ "):
             old, new = _name(row), _name(rows[at + 1])
             if draft is None or draft.pieces or {old, new} - {"", draft.old, draft.new}:
@@ -294,27 +378,37 @@ def _drafts(rows: Sequence[bytes]) -> Iterator[_Draft]:
 
 def _name(row: bytes) -> str:
     """The path in a ``---`` or ``+++`` line, without a time stamp; empty for /dev/null."""
-    name = row[4:].split(b"\t")[0].rstrip().decode("utf-8", "surrogateescape").strip('"')
+    name = _path(row[4:].split(b"\t")[0].rstrip())
     return "" if name == "/dev/null" else name
+
+
+def _path(name: bytes) -> str:
+    """A path as it is, from the way in which git, or GNU diff, writes it."""
+    text = name.decode("utf-8", "surrogateescape")
+    try:
+        return unquoted(text, 0)
+    except Malformed:
+        return text
 
 
 def _extended(draft: _Draft, row: bytes) -> None:
     """A line between a file's name and its hunks."""
     text = row.decode("utf-8", "surrogateescape")
-    index = re.match(r"index ([0-9a-f]{4,40})\.\.[0-9a-f]{4,40}", text)
-    mode = re.match(r"(?:new|new file) mode (\d{6})", text)
+    index = re.match(r"index ([0-9a-f]{4,64})\.\.[0-9a-f]{4,64}(?: (\d{6}))?", text)
+    mode = re.match(r"(?:new|new file|old|deleted file) mode (\d{6})", text)
+    kind = mode[1] if mode else index[2] if index else None
+    if kind not in (None, "100644", "100755"):
+        draft.unusable = f"{_NO_FILE.get(str(kind), 'it is no plain file')} (mode {kind}); porter's patches change text"
     rename = re.match(r"rename (from|to) (.+)", text)
     if index and not re.fullmatch("0+", index[1]):
         draft.blob = index[1]
-    elif mode:
+    elif mode and text.startswith("new"):
         draft.mode = mode[1]
         draft.added = draft.added or text.startswith("new file")
-        if mode[1] not in ("100644", "100755"):
-            draft.unusable = f"it is no plain file (mode {mode[1]})"
     elif text.startswith("deleted file mode"):
         draft.deleted = True
     elif rename:
-        draft.renamed[rename[1]] = rename[2].strip('"')
+        draft.renamed[rename[1]] = _path(rename[2].encode("utf-8", "surrogateescape"))
     elif text.startswith(("Binary files ", "GIT binary patch")):
         draft.unusable = "it is a binary file; porter's patches change text"
     elif text.startswith("copy from"):
@@ -354,7 +448,7 @@ def _piece(rows: Sequence[bytes], at: int) -> tuple[Piece, int]:
     hunk = Hunk(
         rows[at].decode("utf-8", "surrogateescape"),
         0,
-        start + 1 if not old and start else start,  # `-7,0` is after line 7
+        _place(start, old),
         tuple(old),
         tuple(new),
         tuple(row + b"\n" for row in body),

@@ -27,6 +27,7 @@ from porter.lifecycle.fit import Judge
 from porter.lifecycle.foreign import Incoming, is_series, read
 from porter.lifecycle.fork import Fork
 from porter.lifecycle.merging import Merger, Outcome, Reject
+from porter.lifecycle.names import Rebound, rebound
 from porter.lockfile import Lock
 from porter.move import room
 from porter.progress import Progress
@@ -79,6 +80,7 @@ class Imported:
         outcomes: what became of each patch.
         rejects: the files in the tree that hold what did not fit.
         lacking: upstream's files that a copy lacks.
+        rebound: names that the stack has and a merged hunk binds again.
         exported: the stacks' new files, if they were accepted.
     """
 
@@ -87,6 +89,7 @@ class Imported:
     outcomes: tuple[Outcome, ...] = ()
     rejects: tuple[str, ...] = ()
     lacking: tuple[str, ...] = ()
+    rebound: tuple[Rebound, ...] = ()
     exported: Exported | None = None
 
     def record(self) -> dict[str, Any]:
@@ -104,6 +107,7 @@ class Imported:
             ],
             "rejects": list(self.rejects),
             "lacking": list(self.lacking),
+            "rebound": [{"path": each.path, "name": each.name, "lines": list(each.lines)} for each in self.rebound],
             "exported": self.exported.record() if self.exported else None,
         }
 
@@ -185,7 +189,8 @@ class _Errand:
         rejects = _rejects(outcomes)
         self._write(snapshot, build, chain, contents, rejects, found)
         words = f"{found.name} ({found.commit[:12]}): {found.fit}"
-        return Imported(request.place, words, tuple(outcomes), tuple(rejects), lacking)
+        again = rebound(build.files, merger.ours, contents)
+        return Imported(request.place, words, tuple(outcomes), tuple(rejects), lacking, tuple(again))
 
     def _read(self, snapshot: Snapshot) -> tuple[list[Incoming], Base, tuple[str, ...]]:
         """The patches, what they are for, and the files that a copy lacks."""

@@ -120,7 +120,7 @@ def plan(
     lock = replace(lock, stacks=surveyed)
     edits = list(_edits(project, old, new))
     if lock != old_lock:
-        edits.append(_edit(project, project.lock_path.name, lock.dumps().encode()))
+        edits.append(_edit(project, project.lock_path.name, lock.encoded(project.lock_path)))
     changed = sorted((edit for edit in edits if edit.before != edit.after), key=lambda edit: edit.path)
     return Rewrite(project, lock, new, whole, tuple(changed))
 

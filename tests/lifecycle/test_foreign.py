@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
 
-from porter.errors import CheckFailed
+from porter.errors import CheckFailed, WrongUsage
 from porter.lifecycle.fit import Candidate, Judge, best
 from porter.lifecycle.foreign import FileChange, Incoming, parse, read
 from porter.objects import Entry, blob
@@ -62,7 +63,7 @@ def test_added_deleted_renamed_and_what_cannot_be_taken() -> None:
     assert (found[0].mode, found[0].pieces[0].hunk.new) == ("100755", (b"one\n", b"two"))
     assert [change.unusable.split(";")[0][:24] for change in found[3:]] == [
         "it is a binary file",
-        "it is no plain file (mod",
+        "it is a symbolic link (m",
         "it is a copy of another ",
         "the path '../../etc/pass",
     ]
@@ -114,6 +115,95 @@ def test_a_mail_in_another_encoding_and_a_file_with_other_line_ends(tmp_path: Pa
     assert (patch.body, len(patch.changes)) == ("Why: Zoë", 1)
     (tmp_path / "dos").write_bytes((b"--- a/train.py\n+++ b/train.py\n" + HUNK).replace(b"\n", b"\r\n"))
     assert read(tmp_path / "dos", KNOWN)[0].changes[0].pieces[0].hunk.old[0] == b"one\n"
+
+
+CHANGE = b"diff --git a/train.py b/train.py\nindex 1234567..89abcde 100644\n--- a/train.py\n+++ b/train.py\n" + HUNK
+COMMIT = (
+    b"commit 0123456789012345678901234567890123456789 (HEAD -> main)\nAuthor: Ann <ann@example.org>\n"
+    b"Date:   Tue Oct 12 10:00:00 2021 +0800\n\n    Raise it\n    \n    Why: fewer boxes.\n\n"
+)
+
+
+def one(path: Path, data: bytes) -> Incoming:
+    path.write_bytes(data)
+    (patch,) = read(path, KNOWN)
+    assert [(c.kind, c.old, c.pieces[0].hunk.new[1]) for c in patch.changes] == [("modify", "train.py", b"zwei\n")]
+    return patch
+
+
+@pytest.mark.parametrize(
+    ("quoted", "name"),
+    [
+        (rb"docs \303\274/read me \347\214\253.txt", "docs ü/read me 猫.txt"),
+        (rb"a \"quoted\" \\ name\t", 'a "quoted" \\ name\t'),
+        (rb"\377", "\udcff"),
+    ],
+)
+def test_names_that_git_quotes(quoted: bytes, name: str) -> None:
+    new, b = b'"a/' + quoted + b'"', b'"b/' + quoted + b'"'
+    added = b"diff --git %s %s\nnew file mode 100644\n--- /dev/null\n+++ %s\t\n@@ -0,0 +1 @@\n+hi\n" % (new, b, b)
+    moved = b"diff --git a/train.py %s\nsimilarity index 100%%\nrename from train.py\nrename to %s\n" % (
+        b,
+        b'"' + quoted + b'"',
+    )
+    assert [(c.kind, c.new) for c in parse(added + moved, KNOWN)] == [("add", name), ("rename", name)]
+
+
+def test_what_git_show_and_git_log_print(tmp_path: Path) -> None:
+    patch = one(tmp_path / "show", COMMIT + CHANGE)
+    assert (patch.subject, patch.body) == ("Raise it", "Why: fewer boxes.")
+    assert (patch.author, patch.date) == ("Ann <ann@example.org>", "1634004000 +0800")
+    # git log begins with the newest; a commit without a change, a merge, says nothing
+    older = COMMIT.replace(b"Oct 12", b"Oct 11").replace(b"Raise", b"Lower").replace(b" (HEAD -> main)", b"")
+    merge = older.replace(b"Author", b"Merge: 1234567 89abcde\nAuthor")
+    for text in (COMMIT + CHANGE + b"\n" + merge + b"\n" + older + CHANGE, older + CHANGE + b"\n" + COMMIT + CHANGE):
+        (tmp_path / "log").write_bytes(text)
+        assert [patch.subject for patch in read(tmp_path / "log", KNOWN)] == ["Lower it", "Raise it"]
+    stat = b" train.py | 2 +-\n 1 file changed, 1 insertion(+), 1 deletion(-)\n\n"
+    assert one(tmp_path / "stat", stat + CHANGE).subject == ""
+
+
+@pytest.mark.parametrize("how", ["colour", "bom", "utf-16"])
+def test_diffs_that_a_terminal_or_windows_changed(tmp_path: Path, how: str) -> None:
+    coloured = b"".join(b"\x1b[1m%s\x1b[m\n" % row for row in CHANGE.split(b"\n")[:-1])
+    text = {"colour": coloured, "bom": b"\xef\xbb\xbf" + CHANGE, "utf-16": CHANGE.decode().encode("utf-16")}
+    one(tmp_path / "x.diff", text[how])
+
+
+def test_mails_as_git_am_takes_them(tmp_path: Path) -> None:
+    """Author and date above the message, text that says no encoding, a patch that is attached."""
+    head = b"From: Sender <s@example.org>\nDate: Tue, 12 Oct 2021 10:00:00 +0800\nSubject: [PATCH 1/2] Raise it\n"
+    above = b"\nFrom: Ann <ann@example.org>\nDate: Wed, 13 Oct 2021 11:00:00 +0000\n\nWhy.\n---\n"
+    patch = one(tmp_path / "in-body", head + above + CHANGE + b"-- \n2.39\n")
+    assert (patch.author, patch.date, patch.body) == ("Ann <ann@example.org>", "1634122800 +0000", "Why.")
+    assert one(tmp_path / "latin", head + b"\nWhy: Zo\xeb.\n---\n" + CHANGE).body == "Why: Zoë."
+    parts = b'Content-Type: multipart/mixed; boundary="B"\n\n--B\nContent-Type: text/plain\n\nWhy.\n\n--B\n'
+    attached = b"Content-Type: text/x-patch\nContent-Transfer-Encoding: base64\n\n" + base64.encodebytes(CHANGE)
+    patch = one(tmp_path / "mime", head + b"MIME-Version: 1.0\n" + parts + attached + b"--B--\n")
+    assert (patch.subject, patch.author, patch.body) == ("Raise it", "Sender <s@example.org>", "Why.")
+
+
+def test_the_options_of_a_series(tmp_path: Path) -> None:
+    (tmp_path / "a.diff").write_bytes(CHANGE + b"@@ -9,0 +10 @@\n+ten\n")
+    (tmp_path / "series").write_text("a.diff -R  # not any more\n")
+    (patch,) = read(tmp_path, KNOWN)
+    first, second = (piece.hunk for piece in patch.changes[0].pieces)
+    assert (first.old[1], first.new[1], first.position, first.at_start) == (b"zwei\n", b"two\n", 0, True)
+    assert (second.old, second.new, second.position) == ((b"ten\n",), (), 9)
+    (tmp_path / "series").write_text("a.diff -p1 --fuzz=3\n")
+    with pytest.raises(WrongUsage, match="series, line 1: porter knows no option --fuzz=3"):
+        read(tmp_path, KNOWN)
+
+
+def test_what_is_no_text_is_called_what_it_is() -> None:
+    changed = b"diff --git a/train.py b/train.py\nindex 1234567..89abcde %s\n--- a/train.py\n+++ b/train.py\n" + HUNK
+    binary = b"diff --git a/x.bin b/x.bin\nindex 1234567..89abcde 100644\nGIT binary patch\nliteral 2\nJc${}\n\n"
+    found = [single(changed % b"120000"), single(changed % b"160000"), single(binary)]
+    assert [change.unusable.partition(";")[0] for change in found] == [
+        "it is a symbolic link (mode 120000)",
+        "it is a submodule (mode 160000)",
+        "it is a binary file",
+    ]
 
 
 def test_the_commit_that_fits_best() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,6 +14,7 @@ from porter.commands.apply import apply
 from porter.commands.lint import lint
 from porter.errors import CheckFailed, WrongUsage
 from porter.lifecycle.importing import Imported, Request, take
+from porter.lockfile import Lock
 from porter.progress import Progress
 from porter.project import Project
 from porter.stack import load_part
@@ -247,6 +249,33 @@ def test_without_the_history_the_pin_is_taken(
     assert made.base.startswith("v6.0 (")
     assert [line for line in Heard.notes if "history cannot be had" in line]
     assert made.rejects == ("train.py.rej",)
+
+
+def test_a_name_that_is_bound_again_is_shown(project: Project, vendor: Path) -> None:
+    """A hunk that fits below the function of the stack replaces it, and no conflict says so."""
+    general = vendor / "utils/general.py"
+    general.write_text(general.read_text() + "\nlog = print\n")
+    made = take(project, Request(diff(vendor), "mlu", tree=vendor.parent / "look"))
+    assert [str(name) for name in made.rebound] == [
+        "utils/general.py: log of line 1 is bound again in line 4, which replaces it"
+    ]
+
+
+def test_what_the_lock_would_not_be_read_with_is_not_written(project: Project) -> None:
+    lock = Lock.load(project.lock_path)
+    before, stack = project.lock_path.read_bytes(), lock.stacks["mlu"]
+    broken = replace(stack, files={**stack.files, "docs \\303/x": None, "../x": None})
+    with pytest.raises(WrongUsage):
+        replace(lock, stacks={**lock.stacks, "mlu": broken}).write(project.lock_path)
+    assert project.lock_path.read_bytes() == before
+
+
+def test_a_path_that_is_not_ascii(project: Project, vendor: Path) -> None:
+    (vendor / "docs ü").mkdir()
+    (vendor / "docs ü/read me 猫.txt").write_text("hi\n")
+    _, fresh = accepted(project, diff(vendor))
+    assert (fresh / "docs ü/read me 猫.txt").read_text() == "hi\n"
+    assert "docs ü/read me 猫.txt" in Lock.load(project.lock_path).stacks["mlu"].files
 
 
 def test_what_cannot_be_imported(project: Project, vendor: Path, tmp_path: Path, own_home: Path) -> None:
