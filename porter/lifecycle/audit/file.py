@@ -147,7 +147,7 @@ class File:
             called = isinstance(parent, ast.Call) and parent.func is node
             self._add(rule, node, scope, dotted + "()" * called)
 
-    def _untrusted(self, node: ast.Attribute | ast.Name, parent: ast.AST | None, dotted: str, scope: Scope) -> None:
+    def _untrusted(self, node: ast.expr, parent: ast.AST | None, dotted: str, scope: Scope) -> None:
         """A name that runs or fetches something."""
         if isinstance(node, ast.Name) and untrusted.builtin(node, scope):
             rule, dotted = "code-from-text", node.id
@@ -167,6 +167,8 @@ class File:
         dotted = scope.dotted(node.func) or ""
         if isinstance(node.func, ast.Attribute) and (not dotted or dotted.startswith("torch")):
             self._method(node, node.func, scope)
+        if getattr(node.func, "id", "") == "getattr":  # getattr(os, 'system')
+            self._untrusted(node, self.parents.get(node), scope.dotted(node) or "", scope)
         if untrusted.shell(node):
             self._add("shell", node, scope, f"{self._source(node.func)}() by a shell")
         if slots.loads(node, scope):
