@@ -171,7 +171,10 @@ def downloads(session: Session) -> Finding:
     return Finding(f"{len(cases)} archives from a server")
 
 
-@check("full", "what strangers made is data: label caches, yaml, run folders, names; a refusal is one line, and runs nothing")
+@check(
+    "full",
+    "what strangers made is data: label caches, yaml, run folders, names; a refusal is one line, and runs nothing",
+)
 def untrusted(session: Session) -> Finding:
     cwd = session.children.folder("untrusted")
     found = session.driver("untrusted.py", session.weights, cwd=cwd, device="cpu")
