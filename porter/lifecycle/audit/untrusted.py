@@ -26,8 +26,9 @@ _BUILTINS = {"eval", "exec", "compile", "__import__"}
 _IMPORTS = {"importlib.import_module", "importlib.reload", "importlib.util.spec_from_file_location"}
 _CODE = _IMPORTS | {"runpy.run_path", "runpy.run_module", "code.interact", "types.CodeType", "types.FunctionType"}
 _CODE |= {"pandas.eval"}
-_STORED = {f"{module}.{name}" for module in ("pickle", "cPickle", "dill", "cloudpickle", "marshal", "joblib", "jsonpickle")
-           for name in ("load", "loads", "decode", "Unpickler", "_Unpickler")}  # fmt: skip
+_PICKLES = ("pickle", "cPickle", "dill", "cloudpickle", "marshal", "joblib", "jsonpickle")
+_READERS = ("load", "loads", "decode", "Unpickler", "_Unpickler")
+_STORED = {f"{module}.{name}" for module in _PICKLES for name in _READERS}
 _STORED |= {"torch.load", "torch.jit.load", "torch.package.PackageImporter", "shelve.open", "numpy.load"}
 _STORED |= {"torch.hub.load", "torch.hub.load_state_dict_from_url", "pandas.read_pickle", "pandas.read_hdf"}
 _STORED |= {f"yaml.{name}" for name in ("load", "load_all", "full_load", "full_load_all", "unsafe_load", "Loader")}

@@ -173,7 +173,7 @@ def downloads(session: Session) -> Finding:
 
 @check(
     "full",
-    "what strangers made is data: label caches, yaml, run folders, names; a refusal is one line, and runs nothing",
+    "label caches, yaml, run folders and names of strangers run nothing and steer nothing; a refusal is one line",
 )
 def untrusted(session: Session) -> Finding:
     cwd = session.children.folder("untrusted")

@@ -190,17 +190,7 @@ def scripts():
         "detect": ["detect.py", "--weights", "hostile.pt", *hub],
         "export": ["export.py", "--weights", "hostile.pt", "--include", "torchscript"],
         "resume": ["train.py", "--resume", "run/weights/last.pt"],
-        "names": [
-            "detect.py",
-            "--weights",
-            "named.pt",
-            *hub,
-            "--save-crop",
-            "--conf-thres",
-            "0.00001",
-            "--max-det",
-            "9",
-        ],
+        "names": ["detect.py", "--weights", "named.pt", *hub, "--save-crop", "--conf-thres", "1e-5", "--max-det", "9"],
     }
     started = {}
     for name, (script, *words) in commands.items():
