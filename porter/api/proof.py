@@ -206,7 +206,7 @@ def audit(
     project: AnyProject = None,
     progress: Progress | None = None,
 ) -> Audit:
-    """Every place in a tree's Python that names a device: routed, allowed with a reason, or not ported.
+    """Every place in a tree's Python that names a device, or runs something: routed, allowed, or not ported.
 
     Args:
         tree: a ported tree, a clone of upstream at any commit, or a plain folder of its files.  None: what the stacks

@@ -36,6 +36,8 @@ def audit(
 ) -> None:
     """Find every place in TREE's Python that names a device: routed, allowed with a reason, or not ported.
 
+    What runs or fetches something counts too, whatever the device: a shell, eval(), a pickle, a download.
+
     TREE is a ported tree or upstream at any commit. Exit code 1 if a place is not ported, or an entry of
     patches/audit.yaml, the list of allowed places, matches nothing any more.
     """

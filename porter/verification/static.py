@@ -13,7 +13,7 @@ from porter.memory import Memory
 from porter.verification.plan import Failed, Finding
 
 TREE = "the tree is what upstream.lock and the patches make of the pin, and every file of it is Python"
-AUDIT = "every place in the tree's Python that names a device is routed through the accelerator or allowed"
+AUDIT = "every place in the tree's Python that names a device, or runs or fetches something, is ported or allowed"
 _PYTHON = "Python"
 
 

@@ -224,6 +224,14 @@ def hostile(shop: Shop, tree: Tree) -> dict[str, Any]:
     return result
 
 
+def untrusted(shop: Shop, tree: Tree) -> dict[str, Any]:
+    """What became of label caches, yaml, run folders, names and pictures of strangers; see drivers/untrusted.py."""
+    best = shop.get("scratch", tree).best
+    run = shop.lab.driver(tree, "untrusted.py", best, cwd=shop.lab.folder("untrusted")).offline()
+    found: dict[str, Any] = json.loads(run.out.splitlines()[-1])
+    return found
+
+
 JOBS: dict[str, Callable[[Shop, Tree], Any]] = {
     "scratch": scratch,
     "killed": killed,
@@ -235,6 +243,7 @@ JOBS: dict[str, Callable[[Shop, Tree], Any]] = {
     "fp16": fp16,
     "downloads": downloads,
     "hostile": hostile,
+    "untrusted": untrusted,
     "optimizers": inspect,
     **{f"lockstep-{config}": lockstep(config) for config in LOCKSTEP},
 }

@@ -1,4 +1,4 @@
-"""One Python file: every place in it that names a device."""
+"""One Python file: every place in it that names a device, or may run or fetch something."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tokenize
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from porter.lifecycle.audit import meanings, slots
+from porter.lifecycle.audit import meanings, slots, untrusted
 from porter.lifecycle.audit.names import FUNCTIONS, SCOPES, Exports, Scope, device_like, package, scopes, source
 from porter.lifecycle.audit.place import ALLOWED, ROUTED, UNPORTED, WORST, Place
 from porter.lifecycle.audit.rules import (
@@ -29,6 +29,8 @@ _THROUGH = "through the accelerator"
 _BY_CONDITION = "only as the accelerator says"
 _INTO_HOST = "into host memory, from whatever device it was saved"
 _CONSTANTS = "onto the device it is given, its graph's constants too, which .to() does not move"
+_READER = "the tree's own reader, which the check safety holds to its list"
+_HARMLESS = "reads data alone, or imports what it names, as it says"
 _NO_CHOICE = "chooses nothing: select_device() resolves it"
 
 _FACTORIES = {
@@ -127,6 +129,7 @@ class File:
         if isinstance(parent, ast.Attribute):
             return  # the whole of a.b.c is looked at, once
         dotted = scope.dotted(node)
+        self._untrusted(node, parent, dotted or "", scope)
         if dotted is None:
             if isinstance(node, ast.Attribute) and node.attr in _ATTRIBUTES and isinstance(node.ctx, ast.Load):
                 self._add("device-method", node, scope)
@@ -144,6 +147,18 @@ class File:
             called = isinstance(parent, ast.Call) and parent.func is node
             self._add(rule, node, scope, dotted + "()" * called)
 
+    def _untrusted(self, node: ast.expr, parent: ast.AST | None, dotted: str, scope: Scope) -> None:
+        """A name that runs or fetches something."""
+        if isinstance(node, ast.Name) and untrusted.builtin(node, scope):
+            rule, dotted = "code-from-text", node.id
+        else:
+            rule = untrusted.rule_of(dotted)
+        if not rule:
+            return
+        call = parent if isinstance(parent, ast.Call) and parent.func is node else None
+        reason = _HARMLESS if call and untrusted.harmless(call, dotted, scope) else ""
+        self._add(rule, node, scope, dotted + "()" * bool(call), ALLOWED if reason else "", reason)
+
     def _routed(self, node: ast.Attribute | ast.Name, scope: Scope) -> None:
         name = node.attr if isinstance(node, ast.Attribute) else node.id
         self._add(ASKED.get(name, "device-api"), node, scope, state=ROUTED, reason=_THROUGH)
@@ -152,6 +167,10 @@ class File:
         dotted = scope.dotted(node.func) or ""
         if isinstance(node.func, ast.Attribute) and (not dotted or dotted.startswith("torch")):
             self._method(node, node.func, scope)
+        if getattr(node.func, "id", "") == "getattr":  # getattr(os, 'system')
+            self._untrusted(node, self.parents.get(node), scope.dotted(node) or "", scope)
+        if untrusted.shell(node):
+            self._add("shell", node, scope, f"{self._source(node.func)}() by a shell")
         if slots.loads(node, scope):
             self._load(node, dotted, scope)
         if dotted in _FACTORIES:
@@ -378,7 +397,9 @@ class File:
             state, reason = ROUTED, _BY_CONDITION
         if state != ROUTED and known.by_condition and self._in_accelerator_call(node, scope):
             state, reason = ROUTED, _THROUGH
-        if self.path.startswith(ACCELERATOR_FOLDER):
+        if known.any_device and self.path == untrusted.READER:
+            state, reason = ROUTED, _READER
+        if not known.any_device and self.path.startswith(ACCELERATOR_FOLDER):
             state, reason = ROUTED, _IN_ACCELERATOR
         at = next((parent for parent, _ in self._around(node) if isinstance(parent, ast.JoinedStr)), node)
         line, column, end_line, end_column = self._span(at)

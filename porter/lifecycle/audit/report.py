@@ -65,7 +65,8 @@ def compare(tree: Iterable[Place], upstream: Iterable[Place]) -> Compared:
             fresh.remove(changed)
             state = changed.state
         else:
-            state = ROUTED if (place.path, place.function) in asking else GONE
+            routed = (place.path, place.function) in asking and not RULES[place.rule].any_device
+            state = ROUTED if routed else GONE
         was.append((place, state))
     return Compared(tuple(was), tuple(place for place in fresh if not RULES[place.rule].follows))
 

@@ -1,4 +1,4 @@
-"""The rules: which kinds of place name a device, why that matters to a port, and what to do about one.
+"""The rules: which kinds of place name a device, or may run or fetch what a file says; why, and what to do about one.
 
 Only data.  :mod:`porter.lifecycle.audit.scan` finds the places.
 """
@@ -62,6 +62,7 @@ class Rule:
         instead: what to write in a patch.
         by_condition: a condition on the accelerator around such a place (``if acc.half:``) decides it well.
         follows: such a place takes the device that it is given, so it is allowed as it stands; says why.
+        any_device: it is about files, texts and servers, and not about devices.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Rule:
     instead: str
     by_condition: bool = False
     follows: str = ""
+    any_device: bool = False
 
 
 _ALL = (
@@ -187,6 +189,41 @@ _ALL = (
         "another runtime's choice of device: ONNX Runtime's providers, TensorRT, OpenCV's DNN_TARGET_CUDA, tf.device",
         "The exported model then runs on another device than --device says, or not at all.",
         "Choose it from the device in use, or allow it with the reason.",
+    ),
+    Rule(
+        "shell",
+        "a command line given to a shell: os.system(), shell=True",
+        "What stands behind a semicolon or in $() runs, wherever the words of the line come from.",
+        "Start the program with a list of its arguments, or do it in Python.",
+        any_device=True,
+    ),
+    Rule(
+        "program",
+        "another program started: subprocess.run(), os.execv()",
+        "A file may have chosen the program, or an option of it.",
+        "Do it in Python; where the program and its options stand in the code, allow it with the reason.",
+        any_device=True,
+    ),
+    Rule(
+        "code-from-text",
+        "a text that becomes code: eval(), exec(), an import by a name that is no constant",
+        "The text may come from a file of a stranger, which then does what the user can do.",
+        "Use int(), ast.literal_eval() or a table of names; for a text of the tree's own, allow it with the reason.",
+        any_device=True,
+    ),
+    Rule(
+        "stored-code",
+        "a file that can hold code, read so that it runs: torch.load(), numpy.load(), yaml.load(), torch.hub.load()",
+        "A pickle, TorchScript, a TensorFlow graph and yaml's tags run what they name while they are read.",
+        "Use utils.checkpoint.load_checkpoint(), numpy.load(allow_pickle=False), yaml.safe_load() or JSON.",
+        any_device=True,
+    ),
+    Rule(
+        "network",
+        "something fetched or sent: requests.get(), urlopen(), torch.hub.download_url_to_file()",
+        "A file may have named the server, and the answer is a stranger's.",
+        "Fetch what the user names, by utils.downloads.fetch(), which the check downloads holds; allow it saying why.",
+        any_device=True,
     ),
 )
 RULES = {rule.id: rule for rule in _ALL}

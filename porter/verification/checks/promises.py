@@ -171,6 +171,49 @@ def downloads(session: Session) -> Finding:
     return Finding(f"{len(cases)} archives from a server")
 
 
+@check(
+    "full",
+    "label caches, yaml, run folders and names of strangers run nothing and steer nothing; a refusal is one line",
+)
+def untrusted(session: Session) -> Finding:
+    cwd = session.children.folder("untrusted")
+    found = session.driver("untrusted.py", session.weights, cwd=cwd, device="cpu")
+    if found["marks"]:
+        raise Failed(f"code ran that came with {', '.join(found['marks'])}")
+    cache, crops = found["cache"], found["crops"]
+    if not (cache["same"] and cache["read"] and cache["anew"]) or cache["left"] != ["labels.cache"]:
+        raise Failed(f"a label cache gives other data than the scan, or is not read, or not made anew: {cache}")
+    for name in "python", "bash", "zip":
+        kind, text = found["download"][name]["error"] or ["", ""]
+        if kind != "Refused" or f"{name}.yaml" not in text:
+            raise Failed(f"a data set's download ({name}) is not refused by name but ends in {text or 'nothing'}")
+    if not found["download"]["allowed"]["ran"] or found["own"]:
+        raise Failed(f"a download that is allowed, or the tree's own, is refused: {found['own'] or found['download']}")
+    if crops["outside"] or crops["files"] != 2 * crops["classes"] or crops["folders"] != crops["classes"]:
+        raise Failed(f"crops of classes lie outside, are lost, or share a folder: {crops}")
+    _in_one_line(found["scripts"])
+    return Finding("caches, downloads, run folders, names and pictures of strangers ran nothing")
+
+
+_ENDS = {  # what a script's only line has to say: the file and what it asked for
+    "train": ("python.yaml", "title"), "val": ("tags.yaml", "os.system"), "detect": ("hostile.pt", "system"),
+    "export": ("hostile.pt", "system"), "resume": ("python.yaml", "title"),
+}  # fmt: skip
+
+
+def _in_one_line(scripts: dict[str, Any]) -> None:
+    """How the scripts ended that were given what has to be refused."""
+    for name, words in _ENDS.items():
+        end = scripts["ends"][name]
+        if end["status"] != 1 or end["traceback"] or not all(word in end["said"] for word in words):
+            raise Failed(f"{name} does not end in a line that names the file: {end}")
+    named = scripts["ends"]["names"]
+    if named["status"] or not named["shows"] or any(end["steers"] for end in scripts["ends"].values()):
+        raise Failed(f"control characters of a class's name reach the terminal: {scripts['ends']}")
+    if scripts["elsewhere"] or scripts["up"] or not scripts["crops"]:
+        raise Failed(f"something is written where a file of a stranger says: {scripts}")
+
+
 # torch's own; 1.9 says the first in every forward pass
 _KNOWN = ("Named tensors and all their associated APIs",)
 

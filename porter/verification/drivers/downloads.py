@@ -1,5 +1,6 @@
 """Fetch and unpack data sets from a server that this process runs itself: ``downloads.py TREE``; prints JSON."""
 
+import hashlib
 import io
 import json
 import os
@@ -97,13 +98,21 @@ def case(work):
     return result
 
 
+def described(**more):
+    """A data yaml that may be downloaded for, as a person allows it."""
+    text = json.dumps({"path": "coco", "train": "images/val", "val": "images/val", "nc": 80, **more})
+    DATA.write_text(text)
+    os.environ["YOLOV5_ALLOW_DOWNLOAD"] = hashlib.sha256(text.encode()).hexdigest()
+    return str(DATA)
+
+
+DATA = Path("data.yaml").resolve()
 EVIL = [str(Path("evil").resolve()), "/tmp/porter-test-evil"]
 picture = (Path(sys.path[0]) / "data" / "images" / "zidane.jpg").read_bytes()
 found = {}
 
 FILES["/coco.zip"] = zipped(("coco/images/val/1.png", picture), ("coco/labels/val/1.txt", b"0 .5 .5 1 1\n"))
-data = {"path": "coco", "train": "images/val", "val": "images/val", "nc": 80, "download": f"{url}/coco.zip"}
-found["honest"] = case(lambda: check_dataset(dict(data)))
+found["honest"] = case(lambda: check_dataset(described(download=f"{url}/coco.zip")))
 
 for name, member in {
     "parent": "../evil",
@@ -112,7 +121,7 @@ for name, member in {
     "backslash": "..\\evil",
 }.items():
     FILES["/evil.zip"] = zipped(("coco/images/val/1.png", picture), (member, b"evil"))
-    found[f"zip {name}"] = case(lambda: check_dataset(dict(data, download=f"{url}/evil.zip")))
+    found[f"zip {name}"] = case(lambda: check_dataset(described(download=f"{url}/evil.zip")))
     found[f"zip {name}"]["files"] = [f for f in found[f"zip {name}"]["files"] if not f.endswith(".zip")]
 
 tars = {
@@ -137,8 +146,8 @@ FILES["/x'; touch ran; '.zip"] = FILES["/x';%20touch%20ran;%20'.zip"] = FILES["/
 found["shell"] = case(lambda: download(f"{url}/x'; touch ran; '.zip", dir="in", curl=True))
 FILES["/cut.zip"] = (FILES["/coco.zip"][:1000], len(FILES["/coco.zip"]))
 tree_downloads.time.sleep = lambda seconds: None  # between tries
-found["cut"] = case(lambda: check_dataset(dict(data, download=f"{url}/cut.zip")))
-found["missing"] = case(lambda: check_dataset(dict(data, download=f"{url}/none.zip")))
+found["cut"] = case(lambda: check_dataset(described(download=f"{url}/cut.zip")))
+found["missing"] = case(lambda: check_dataset(described(download=f"{url}/none.zip")))
 asked = []
 
 

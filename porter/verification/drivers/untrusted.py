@@ -1,0 +1,219 @@
+"""Files, names and pictures of strangers, other than checkpoints: ``untrusted.py TREE HONEST.pt``; prints JSON.
+
+Each payload that runs leaves a file in ``marks/``.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from entry import enter
+
+(honest,) = enter()
+TREE, HERE = Path(sys.path[0]), Path.cwd()
+MARKS = HERE / "marks"
+MARKS.mkdir()
+(HERE / "bin").mkdir()
+(HERE / "bin" / "gs").write_text(f"#!/bin/sh\ntouch {shlex.quote(str(MARKS))}/gs\nexit 1\n")
+(HERE / "bin" / "gs").chmod(0o755)
+os.environ["PATH"] = f"{HERE / 'bin'}{os.pathsep}{os.environ['PATH']}"
+
+import numpy as np
+import torch
+import yaml
+from models.common import AutoShape, Detections  # the tree's
+from models.experimental import attempt_load
+from utils.checkpoint import load_checkpoint
+from utils.datasets import LoadImagesAndLabels
+from utils.general import check_dataset
+
+
+class Call:
+    def __init__(self, function, *values):
+        self.how = function, values
+
+    def __reduce__(self):
+        return self.how
+
+
+def ran(name):
+    """Whether a payload left its mark."""
+    return (MARKS / name).exists()
+
+
+def attempt(function, *values, **named):
+    """How a call ended: the exception's class and text, or None."""
+    try:
+        function(*values, **named)
+    except BaseException as error:  # whatever a hostile file raises is the result
+        return [type(error).__name__, str(error)]
+    return None
+
+
+# -- a label cache --------------------------------------------------------------------------------------
+
+
+def scan():
+    """What the loader has of the data set, and whether it scanned it."""
+    scans = []
+    looked = LoadImagesAndLabels.cache_labels
+
+    def look(self, *args, **named):
+        scans.append(1)
+        return looked(self, *args, **named)
+
+    LoadImagesAndLabels.cache_labels = look
+    found = LoadImagesAndLabels(str(HERE / "set" / "images"), 64)
+    LoadImagesAndLabels.cache_labels = looked
+    data = [[found.img_files, found.shapes.tolist()], [x.tolist() for x in found.labels]]
+    data += [[[s.tolist() for s in x] for x in found.segments], [str(x.dtype) for x in found.labels]]
+    return data, bool(scans)
+
+
+def caches():
+    for folder in "images", "labels":
+        (HERE / "set" / folder).mkdir(parents=True)
+    for number, text in enumerate(["0 .5 .5 .25 .125\n1 .25 .25 .1 .1\n", "2 .1 .1 .2 .2 .3 .1 .15 .3\n", "", None]):
+        shutil.copy(str(TREE / "data" / "images" / "bus.jpg"), f"set/images/{number}.jpg")
+        if text is not None:
+            (HERE / "set" / "labels" / f"{number}.txt").write_text(text)
+    fresh, _ = scan()
+    cached, again = scan()
+    cache = HERE / "set" / "labels.cache"
+    with open(cache, "wb") as file:
+        np.save(file, np.array(Call(os.system, f"touch {shlex.quote(str(MARKS))}/cache"), dtype=object))
+    anew, scanned = scan()
+    left = sorted(path.name for path in (HERE / "set").glob("*.cache*"))
+    return {"ran": ran("cache"), "same": fresh == cached == anew, "read": not again, "anew": scanned, "left": left}
+
+
+# -- a data set's download ---------------------------------------------------------------------------------
+
+
+def described(name, download):
+    """A data yaml whose pictures are missing."""
+    path = HERE / f"{name}.yaml"
+    data = {"path": str(HERE / "none" / name), "train": "images", "val": "images", "nc": 1, "names": ["one"]}
+    path.write_text(yaml.safe_dump({**data, "download": download}))
+    return path
+
+
+def downloads():
+    mark = shlex.quote(str(MARKS))
+    (HERE / "get.sh").write_text(f"touch {mark}/bash\n")
+    texts = {
+        "python": f"'\x1b]0;title\x07'\nimport os\nos.system('touch {mark}/python')",
+        "bash": f"bash {HERE}/get.sh",
+        "zip": "http://127.0.0.1:9/none.zip",
+    }
+    found = {}
+    for name, text in texts.items():
+        found[name] = {"error": attempt(check_dataset, str(described(name, text))), "ran": ran(name)}
+    refused = found["python"]["error"] or ["", ""]
+    os.environ["YOLOV5_ALLOW_DOWNLOAD"] = refused[1].split("YOLOV5_ALLOW_DOWNLOAD=")[-1]
+    found["allowed"] = {"error": attempt(check_dataset, str(HERE / "python.yaml")), "ran": ran("python")}
+    if ran("python"):
+        (MARKS / "python").unlink()
+    del os.environ["YOLOV5_ALLOW_DOWNLOAD"]
+    return found
+
+
+def own():
+    """The tree's own data sets whose download is not done."""
+    from utils import general
+
+    refused = []
+    for path in sorted((TREE / "data").glob("*.yaml")):
+        text = yaml.safe_load(path.read_text(encoding="utf-8", errors="ignore")).get("download")
+        if text and attempt(general.allow_download, path, text):
+            refused.append(path.name)
+    return refused
+
+
+# -- class names and pictures ------------------------------------------------------------------------------
+
+NAMES = ["person", "/", "..", "", "../../up", "a/b", "a\\b", "a_b", "x" * 300, "\x1b]0;title\x07", "a:b", "class2"]
+
+
+def crops():
+    boxes = torch.tensor([[2.0, 2.0, 20.0, 20.0, 0.9, number] for number in range(len(NAMES))])
+    inside = HERE / "deep" / "er" / "crops"
+    found = Detections([np.zeros((64, 64, 3), np.uint8)], [boxes], ["(a+)+.jpg"], [0.0] * 4, NAMES, (1, 3, 64, 64))
+    errors = [attempt(found.crop, save_dir=str(inside)) for _ in range(2)]
+    files = [path.relative_to(HERE) for path in HERE.rglob("*.jpg") if path.parent.parent.name != "data"]
+    files = [path for path in files if path.parts[0] not in ("set", "runs")]
+    outside = [str(path) for path in files if path.parts[:3] != ("deep", "er", "crops")]
+    cut = [path for path in files if path.parts[3:4] == ("crops",)]
+    counts = {"files": len(cut), "folders": len({path.parent for path in cut}), "classes": len(NAMES)}
+    return {"errors": errors, "outside": outside, **counts}
+
+
+def picture():
+    """PostScript under a picture's name, given to the hub's model."""
+    head = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\n%%EndProlog\nshowpage\n%%EOF\n"
+    Path("photo.jpg").write_text(head)
+    error = attempt(AutoShape(attempt_load(honest)), "photo.jpg")
+    Path("photo.jpg").unlink()
+    return {"error": error, "ran": ran("gs")}
+
+
+# -- the scripts ---------------------------------------------------------------------------------------------
+
+
+def files():
+    """Hostile files for the scripts: a checkpoint, a yaml with tags, a run's folder, a model whose classes steer."""
+    torch.save({"model": Call(os.system, f"touch {shlex.quote(str(MARKS))}/checkpoint")}, "hostile.pt")
+    mark = shlex.quote(str(MARKS))
+    Path("tags.yaml").write_text(f"train: x\nval: !!python/object/apply:os.system ['touch {mark}/tags']\nnc: 1\n")
+    Path("run/weights").mkdir(parents=True)
+    shutil.copy(honest, "run/weights/last.pt")
+    options = {"data": str(HERE / "python.yaml"), "hyp": str(TREE / "data/hyps/hyp.scratch.yaml"), "evolve": 1}
+    options.update(bucket=f"x; touch {mark}/bucket;", save_dir=str(HERE / "elsewhere"), project="runs", name="exp")
+    Path("run/opt.yaml").write_text(yaml.safe_dump(options))
+    named = load_checkpoint(honest)
+    model = named["ema"] or named["model"]
+    named["ema"], named["model"] = None, model
+    model.names = [f"\x1b]0;{number}\x07/../../../../up" for number in range(len(model.names))]
+    torch.save(named, "named.pt")
+
+
+def scripts():
+    common = ["--device", "cpu", "--img", "64"]
+    hub = ["--source", str(TREE / "data" / "images" / "bus.jpg"), "--project", "runs"]
+    commands = {
+        "train": ["train.py", "--data", "python.yaml", "--weights", "", "--cfg", "yolov5n.yaml", "--project", "runs"],
+        "val": ["val.py", "--data", "tags.yaml", "--weights", honest, "--project", "runs"],
+        "detect": ["detect.py", "--weights", "hostile.pt", *hub],
+        "export": ["export.py", "--weights", "hostile.pt", "--include", "torchscript"],
+        "resume": ["train.py", "--resume", "run/weights/last.pt"],
+        "names": ["detect.py", "--weights", "named.pt", *hub, "--save-crop", "--conf-thres", "1e-5", "--max-det", "9"],
+    }
+    started = {}
+    for name, (script, *words) in commands.items():
+        words = [sys.executable, str(TREE / script), *words, *common]
+        started[name] = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    found = {}
+    for name, process in started.items():
+        out, err = (text.decode(errors="replace") for text in process.communicate())
+        lines = [line for line in err.splitlines() if line.strip()]
+        found[name] = {
+            "status": process.returncode,
+            "said": lines[-1] if lines else "",
+            "traceback": "Traceback" in err,
+            "steers": "\x1b]" in out + err or "\x07" in out + err,
+            "shows": "\\x1b]0;" in out + err,
+        }
+    up = [str(path.relative_to(HERE)) for path in HERE.rglob("up*") if "runs" not in path.parts]
+    crops = len(list((HERE / "runs").glob("*/crops/*/*.jpg")))
+    return {"ends": found, "elsewhere": (HERE / "elsewhere").exists(), "up": up, "crops": crops}
+
+
+found = {"cache": caches(), "download": downloads(), "own": attempt(own) or own(), "crops": crops(), "eps": picture()}
+files()
+found["scripts"] = scripts()
+found["marks"] = sorted(path.name for path in MARKS.iterdir())
+print("\n" + json.dumps(found))
