@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from porter.assets.digests import sha256_of
 from porter.assets.partial import amount
 from porter.errors import CheckFailed, SurroundingsFailed
 from porter.progress import Progress
@@ -69,11 +70,14 @@ def digests(archive: Path, wanted: Iterable[str], *, below: str = "") -> dict[st
         CheckFailed: as :func:`unpack`.
         SurroundingsFailed: it cannot be read.
     """
-    import hashlib
-
     with _reading(archive), zipfile.ZipFile(archive) as opened:
-        found = _judge(opened, archive, below)
-        return {name: hashlib.sha256(opened.read(found[name])).hexdigest() for name in wanted if name in found}
+        members = _judge(opened, archive, below)
+        found = {}
+        for name in wanted:
+            if name in members:
+                with opened.open(members[name]) as file:
+                    found[name] = sha256_of(file)
+        return found
 
 
 def unpack(

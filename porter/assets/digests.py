@@ -12,7 +12,7 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from porter import document, places
 from porter.errors import CheckFailed, SurroundingsFailed
@@ -51,18 +51,20 @@ class Digest:
     file: Path | None = None
 
 
-def sha256_of(path: Path) -> str:
-    """A file's digest in hexadecimal digits.
+def sha256_of(file: Path | IO[bytes]) -> str:
+    """The digest of a file, or of the rest of an open one, in hexadecimal digits.
 
     Raises:
         OSError: it cannot be read.
     """
     import hashlib
 
+    if isinstance(file, Path):
+        with open(file, "rb") as opened:
+            return sha256_of(opened)
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
+    while piece := file.read(_PIECE):
+        digest.update(piece)
     return digest.hexdigest()
 
 
