@@ -43,6 +43,13 @@ def test_a_run_with_other_packages_is_in_it() -> None:
     figures.judge(dict(zip(CONVERGES["columns"], found)), RUNS)
 
 
+def test_a_run_without_warm_up_is_not() -> None:
+    """Unpatched v6.0 with ``nw = -1`` in train.py, else as the others: a wrong schedule of learning rates."""
+    found = [0.53028, 0.29467, 0.060111, 0.04614, 0.029431]
+    with pytest.raises(Failed, match=r"mAP_0\.5 is 0\.53028"):
+        figures.judge(dict(zip(CONVERGES["columns"], found)), RUNS)
+
+
 def test_a_figure_outside_its_band_fails() -> None:
     """Each of them, on either side: too good is no better than too bad."""
     run = {name: values[0] for name, values in RUNS.items()}
