@@ -32,10 +32,13 @@ if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
 
 TORCH = tuple(map(int, version("torch").split(".")[:2]))
 # marker -> what it needs, and whether that is here: where it is not, a test is deselected, not skipped
+DATA = Path(os.environ.get("PORTER_DATA") or Path(__file__).parents[2] / "shared" / "data")
+COCO128 = next((path for path in (DATA / "coco128", DATA) if (path / "images" / "train2017").is_dir()), None)
 NEEDS = {
     "device": ("a torch that the device can be built for", TORCH >= (2, 1)),
     "too_old": ("a torch that is too old for the device", TORCH < (2, 1)),
     "autoload": ("a torch that loads plugins by itself", TORCH >= (2, 5)),
+    "coco128": ("the real coco128, in PORTER_DATA or beside the checkout in ../shared/data", COCO128 is not None),
     "plugins": ("the sources of the vendors' plugins, in PORTER_PLUGINS", bool(os.environ.get("PORTER_PLUGINS"))),
 }
 

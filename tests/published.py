@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
 import zipfile
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from porter.assets import coco128 as finder
+from porter.assets.published import SETS
+
+_TESTS = Path(__file__).resolve().parent
 
 PICTURE = b"\xff\xd8 a picture \xff\xd9"
 LABEL = b"45 0.479492 0.688771 0.955609 0.5955\n"
@@ -31,6 +42,26 @@ def coco128(names: Iterable[str] = tuple(numbered(128)), bare: Iterable[str] = (
     members |= {f"coco128/images/train2017/{name}.jpg": PICTURE + name.encode() for name in names}
     members |= {f"coco128/labels/train2017/{name}.txt": LABEL for name in names if name not in bare}
     return archive({**members, "__MACOSX/coco128/._LICENSE": b"Mac OS X"})
+
+
+def standin(data: bytes, folder: Path) -> dict[str, str]:
+    """What to set in a program's environment, for its porter to take a zip archive's content for the real coco128."""
+    with zipfile.ZipFile(io.BytesIO(data)) as opened:
+        names = [name for name in opened.namelist() if name.endswith((".jpg", ".txt")) and "2017/" in name]
+        rows = [f"{hashlib.sha256(opened.read(name)).hexdigest()}  {name[len('coco128/') :]}\n" for name in names]
+    (folder / "coco128.sha256").write_text("".join(rows))
+    path = os.pathsep.join((str(_TESTS / "standin"), str(_TESTS.parent)))
+    return {"PYTHONPATH": path, "PORTER_TEST_SUMS": str(folder / "coco128.sha256")}
+
+
+def stand_in(data: bytes, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for this process and all that it starts."""
+    for name, value in standin(data, folder).items():
+        monkeypatch.setenv(name, value)
+    (part,) = SETS["coco128"].archives
+    made = replace(SETS["coco128"], archives=(replace(part, sums=folder / "coco128.sha256"),))
+    monkeypatch.setitem(SETS, "coco128", made)
+    monkeypatch.setattr(finder, "_SET", made)
 
 
 def coco(train: int, val: int) -> dict[str, bytes]:

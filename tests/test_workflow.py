@@ -17,14 +17,17 @@ from typing import Any
 import pytest
 import yaml
 from fileserver import shelf
+from published import stand_in
 from sources import closed_port
 
 from porter.assets import dataset
 from porter.project import Project
 from porter.stack import available
+from porter.verification.checks import figures
+from porter.verification.plan import known
 
 ROOT = Path(__file__).resolve().parents[1]
-WORKFLOW: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+WORKFLOW: dict[Any, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
 VERIFY: dict[str, Any] = WORKFLOW["jobs"]["verify"]
 ROWS: list[dict[str, str]] = VERIFY["strategy"]["matrix"]["include"]
 
@@ -63,22 +66,39 @@ def test_what_it_keeps_between_runs_is_what_its_steps_use() -> None:
     assert cache["with"]["path"] == "${{ env.PORTER_CACHE }}"
 
 
+def test_published_figures_are_held_to_and_weekly_at_the_full_size() -> None:
+    """The checks find what the steps fetched: the weights by the variable, coco128 in the cache."""
+    assert [row["cron"] for row in WORKFLOW[True]["schedule"]], "YAML takes the key `on` for a boolean"
+    assert VERIFY["env"] == {
+        figures.VARIABLE: "${{ github.workspace }}/.porter-cache/yolov5s.pt",
+        "FULL_SIZE": "${{ github.event_name == 'schedule' && '--full-size' || '' }}",
+    }
+    for row in ROWS:
+        assert "weights fetch yolov5s.pt --require-known" in script("Get upstream", row)
+        assert " $FULL_SIZE --data coco128 " in script("Verify", row)
+    assert {"reference", "converges"} <= {check.name for check in known().values() if check.level == "full"}
+
+
 def test_the_steps_of_verify_run(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From nothing with a mirror at hand; and what the cache keeps is enough without a network.
 
-    Its pictures are scenes here, packed and named as in coco128.zip; and of the checks one is made, for time.
+    Its pictures are scenes here, packed and named as in coco128.zip, and the weights are not fetched: nothing else has
+    their digest.  Of the checks one is made, for time.
     """
     row = next(row for row in ROWS if row["device"] == "cpu")
     program = tmp_path / "bin" / "porter"
     program.parent.mkdir()
     program.write_text(
-        f'#!/bin/sh\n[ "$1" = verify ] && set -- "$@" --check probe\nexec "{sys.executable}" -m porter "$@"\n'
+        '#!/bin/sh\n[ "$1" = verify ] && set -- "$@" --check probe\n'
+        '[ "$1" = weights ] && exec test "$*" = "weights fetch yolov5s.pt --require-known --dest $PORTER_CACHE"\n'
+        f'exec "{sys.executable}" -m porter "$@"\n'
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PORTER_CACHE", str(tmp_path / ".porter-cache"))
-    with shelf({"/coco128.zip": _coco128(tmp_path / "scenes")}) as one:
+    data = _coco128(tmp_path / "scenes")
+    stand_in(data, tmp_path, monkeypatch)
+    with shelf({"/coco128.zip": data}) as one:
         monkeypatch.setenv("PORTER_MIRROR", one.url)
         _bash(script("Get upstream", row), tmp_path / "first")
         assert [asked.path for asked in one.log] == ["/coco128.zip"]

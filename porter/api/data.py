@@ -21,6 +21,7 @@ def fetch(
     *,
     mirrors: Sequence[str] = (),
     link: bool = False,
+    require_known: bool = False,
     progress: Progress | None = None,
 ) -> Laid:
     """Download a data set and lay it out as v6.0 expects it.
@@ -32,15 +33,16 @@ def fetch(
         mirrors: where it is tried first: URLs or folders that hold the file by its name, or patterns with ``{url}``
             or ``{name}`` in them.
         link: with ``dest``: link the data set to where v6.0 looks, too.
+        require_known: refuse what porter knows no digest of.
 
     Raises:
-        CheckFailed: what came, or what is there, is not the data set.
+        CheckFailed: what came, or what is there, is not the data set, or it has no known digest.
         SurroundingsFailed: it cannot be downloaded or written.
         WrongUsage: there is no such data set, or a mirror makes no sense.
     """
     from porter.commands.data import fetch as run
 
-    return run(name, path(dest), mirrors, link, progress)
+    return run(name, path(dest), mirrors, link, progress, require_known)
 
 
 def make(

@@ -33,6 +33,7 @@ def verify(
     keep: bool = False,
     data: str = "auto",
     weights: AnyPath | None = None,
+    full_size: bool = False,
     begun: Callable[[str], None] = lambda line: None,
     ended: Callable[[Outcome], None] = lambda outcome: None,
     project: AnyProject = None,
@@ -51,7 +52,9 @@ def verify(
         timeout: seconds that one program may take.
         keep: leave the folder that the checks worked in.
         data: ``coco128``, ``scenes`` (drawn here), or ``auto``: coco128 where it can be had.
-        weights: a checkpoint that sees something: the check ``detect`` shows what it sees in v6.0's picture.
+        weights: a checkpoint that sees something: the check ``detect`` shows what it sees in v6.0's picture; of
+            v6.0's own, ``reference`` and ``converges`` need one.
+        full_size: these two at 640 pixels, as on a card; elsewhere it is 320.
         begun: gets the first lines; ``ended``: gets each outcome as it comes.
 
     Returns:
@@ -78,6 +81,7 @@ def verify(
         keep=keep,
         data=data,
         weights=path(weights),
+        full_size=full_size,
     )
     return run(find(project), request, progress or Progress(), begun, ended)
 

@@ -20,6 +20,7 @@ def fetch(
     *,
     release: str = "v6.0",
     mirrors: Sequence[str] = (),
+    require_known: bool = False,
     progress: Progress | None = None,
 ) -> Downloaded:
     """Download a checkpoint of upstream's; it is looked into before it gets its name.
@@ -29,16 +30,19 @@ def fetch(
         dest: the folder to put it in.
         release: of upstream: ``v6.0`` or ``v6.1``.
         mirrors: where it is tried first, as for :func:`porter.api.data.fetch`.
+        require_known: refuse one that porter knows no digest of.
 
     Raises:
-        CheckFailed: what came, or what is there, is not upstream's, or is no checkpoint.
+        CheckFailed: what came, or what is there, is not upstream's, or is no checkpoint, or it has no known digest.
         SurroundingsFailed: it cannot be downloaded or written.
         WrongUsage: there is no such checkpoint or release, or a mirror makes no sense.
     """
+    from porter.assets.digests import Digests
     from porter.assets.weights import obtain
     from porter.progress import Progress
 
-    return obtain(name, Path(dest), progress or Progress(), release=release, mirrors=mirrors)
+    digests = Digests(strict=require_known)
+    return obtain(name, Path(dest), progress or Progress(), release=release, mirrors=mirrors, digests=digests)
 
 
 def inspect(file: AnyPath) -> Checkpoint:

@@ -13,10 +13,11 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from porter.assets.digests import sha256_of
 from porter.assets.partial import amount
 from porter.errors import CheckFailed, SurroundingsFailed
 from porter.progress import Progress
@@ -62,11 +63,31 @@ def read(archive: Path, name: str, *, below: str = "") -> bytes:
         return opened.read(info) if info else b""
 
 
-def unpack(archive: Path, folder: Path, progress: Progress, *, below: str = "") -> int:
+def digests(archive: Path, wanted: Iterable[str], *, below: str = "") -> dict[str, str]:
+    """The SHA-256 of those of the files that are there, in hexadecimal digits.
+
+    Raises:
+        CheckFailed: as :func:`unpack`.
+        SurroundingsFailed: it cannot be read.
+    """
+    with _reading(archive), zipfile.ZipFile(archive) as opened:
+        members = _judge(opened, archive, below)
+        found = {}
+        for name in wanted:
+            if name in members:
+                with opened.open(members[name]) as file:
+                    found[name] = sha256_of(file)
+        return found
+
+
+def unpack(
+    archive: Path, folder: Path, progress: Progress, *, below: str = "", belongs: Callable[[str], bool] | None = None
+) -> int:
     """Unpack into ``folder``, which is the caller's to throw away if this fails; how many files there were.
 
     Args:
         below: the folder inside the archive whose content is meant, as ``coco128``; it is not made in ``folder``.
+        belongs: whether a file, by the name that it gets, is wanted; the others stay packed.  None: all are.
 
     Raises:
         CheckFailed: the archive is damaged, or holds what no data set holds; nothing was written in the latter case.
@@ -74,6 +95,12 @@ def unpack(archive: Path, folder: Path, progress: Progress, *, below: str = "") 
     """
     with _reading(archive), zipfile.ZipFile(archive) as opened:
         found = _judge(opened, archive, below)
+        if belongs is not None:
+            strays = [name for name in found if not belongs(name)]
+            if strays:
+                shown = ", ".join(map(repr, strays[:3])) + (", …" if strays[3:] else "")
+                progress.note(f"{archive.name}: not unpacked, since no part of the data set: {shown}")
+            found = {name: info for name, info in found.items() if belongs(name)}
         _ask_for_room(sum(info.file_size for info in found.values()), archive, folder)
         made: set[Path] = set()
         for number, (name, info) in enumerate(found.items(), 1):

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from porter.assets.digests import Digest, Digests
+from porter.assets.digests import Digest, Digests, sha256_of
 from porter.assets.partial import Follower, Partial, amount, claim
 from porter.assets.request import Refused, shown
 from porter.assets.transfer import Transfer
@@ -64,11 +64,14 @@ class Wanted:
             names, separated by blanks, come after them.
         check: raises CheckFailed if a file's content is not of the right kind; asked before the digest is believed
             for the first time.
+        vouched: if ``check`` knows every byte that is used, the words for it; then no digest of the file itself is
+            asked for or kept, so that it may be packed anew.
     """
 
     url: str
     mirrors: Sequence[str] = ()
     check: Callable[[Path], None] = field(default=lambda path: None)
+    vouched: str = ""
 
     @property
     def name(self) -> str:
@@ -112,7 +115,7 @@ def fetch(
         raise WrongUsage(f"{destination} is a folder", hint=f"Name a file, as {destination / wanted.name}.")
     digests, patience = digests or Digests(), patience or Patience()
     sources = wanted.sources
-    known = digests.find(wanted.url)
+    known = None if wanted.vouched else digests.find(wanted.url)
     with claim(destination, progress) as partial:
         if partial is None:
             return _there(wanted, destination, known)
@@ -200,6 +203,8 @@ class _Fetch:
         try:
             if self.known is None:
                 self.wanted.check(self.partial.path)
+                if self.wanted.vouched:
+                    return self.wanted.vouched
                 self.known = self.digests.keep(self.wanted.url, sha256, shown(source))
                 if self.known.sha256 == sha256:
                     return f"first download here, only its structure checked; {self.known.origin}"
@@ -213,22 +218,16 @@ class _Fetch:
 
 def _there(wanted: Wanted, destination: Path, known: Digest | None) -> Downloaded:
     """The file that is there already, if it may be."""
-    import hashlib
-
-    digest = hashlib.sha256()
     try:
-        with open(destination, "rb") as file:
-            while piece := file.read(_COPY):
-                digest.update(piece)
+        found = sha256_of(destination)
     except OSError as error:
         raise SurroundingsFailed(f"cannot read {destination}", error.strerror or str(error)) from error
-    sha256 = digest.hexdigest()
     if known is None:
         wanted.check(destination)
-        return Downloaded(destination, sha256, "", "there already, only its structure checked")
-    if known.sha256 != sha256:
-        raise _other(wanted.name, str(destination), sha256, known)
-    return Downloaded(destination, sha256, "", known.origin)
+        return Downloaded(destination, found, "", wanted.vouched or "there already, only its structure checked")
+    if known.sha256 != found:
+        raise _other(wanted.name, str(destination), found, known)
+    return Downloaded(destination, found, "", known.origin)
 
 
 def _other(name: str, what: str, sha256: str, known: Digest) -> CheckFailed:

@@ -7,19 +7,20 @@ when it is whole and its pictures are counted.  Archives are kept until then: wh
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 
 from porter import signals
 from porter.aside import Aside, Taken, aside
 from porter.assets import archive
 from porter.assets.dataset import YAML, data_yaml
-from porter.assets.digests import Digests
+from porter.assets.digests import Digests, sha256_of
 from porter.assets.download import Wanted, fetch
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.patience import Patience
@@ -37,15 +38,34 @@ class Archive:
     Attributes:
         below: the folder inside it that is meant.
         place: where that goes in the data set.
+        members: a regular expression of the files that belong to the data set beside those of ``sums``; what is
+            neither is not unpacked.
         pictures: folder in it -> how many pictures it has.
         lists: file in it -> how many pictures it names.
+        sums: a file with the SHA-256 of each picture and label, as sha256sum writes it; None where they are not known.
     """
 
     url: str
     below: str
+    members: str
     place: str = "."
     pictures: Mapping[str, int] = field(default_factory=dict)
     lists: Mapping[str, int] = field(default_factory=dict)
+    sums: Path | None = None
+
+    def known(self) -> Mapping[str, str]:
+        """The SHA-256 of each picture and label, by its name in the archive; none where they are not known."""
+        return _sums(self.sums) if self.sums else {}
+
+    def belongs(self, name: str) -> bool:
+        """Whether a file of it is part of the data set."""
+        return name in self.known() or re.fullmatch(self.members, name) is not None
+
+
+@lru_cache
+def _sums(file: Path) -> Mapping[str, str]:
+    lines = file.read_text(encoding="ascii").splitlines()
+    return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
 
 
 @dataclass(frozen=True)
@@ -65,19 +85,38 @@ class Published:
 
 
 _TRAIN, _VAL = 118_287, 5_000
+_WORDS = r"LICENSE|README\.txt"
+_COCO = "|".join(
+    (
+        _WORDS,
+        r"(train|val|test-dev)2017\.txt",
+        r"labels/(train|val)2017/[0-9]{12}\.txt",
+        r"annotations/instances_val2017\.json",
+    )
+)
+# coco128 holds two pictures without labels, and the labels of two pictures that it does not hold
+_COCO128 = Archive(
+    f"{_RELEASE}/coco128.zip",
+    "coco128",
+    _WORDS,
+    pictures={"images/train2017": 128},
+    sums=Path(__file__).with_name("coco128.sha256"),
+)
 SETS = {
     "coco128": Published(
         "coco128",
-        (Archive(f"{_RELEASE}/coco128.zip", "coco128", pictures={"images/train2017": 128}),),
+        (_COCO128,),
         {"train2017": 128},
         {"train": "images/train2017", "val": "images/train2017"},
     ),
     "coco": Published(
         "coco",
         (
-            Archive(f"{_RELEASE}/coco2017labels.zip", "coco", lists={"train2017.txt": _TRAIN, "val2017.txt": _VAL}),
-            Archive(f"{_PICTURES}/train2017.zip", "train2017", "images/train2017", {".": _TRAIN}),
-            Archive(f"{_PICTURES}/val2017.zip", "val2017", "images/val2017", {".": _VAL}),
+            Archive(
+                f"{_RELEASE}/coco2017labels.zip", "coco", _COCO, lists={"train2017.txt": _TRAIN, "val2017.txt": _VAL}
+            ),
+            Archive(f"{_PICTURES}/train2017.zip", "train2017", r"[0-9]{12}\.jpg", "images/train2017", {".": _TRAIN}),
+            Archive(f"{_PICTURES}/val2017.zip", "val2017", r"[0-9]{12}\.jpg", "images/val2017", {".": _VAL}),
         ),
         {"train2017": _TRAIN, "val2017": _VAL},
         {"train": "train2017.txt", "val": "val2017.txt"},
@@ -123,6 +162,9 @@ def obtain(
         WrongUsage: a mirror makes no sense.
     """
     path = Path(os.path.abspath(folder)) / published.name
+    if digests and digests.strict:  # refused before hours of downloads, and whatever is there already
+        for part in published.archives:
+            _ = part.sums or digests.find(part.url)
     if path.exists():
         return _there(published, path)
     store = path.with_name(f".{published.name}.downloads")
@@ -178,13 +220,14 @@ def _make(
 ) -> Fetched:
     had = []
     for part in published.archives:
-        wanted = Wanted(part.url, mirrors, partial(_check, part))
+        vouched = f"its {len(part.known())} pictures and labels have the digests that porter knows" if part.sums else ""
+        wanted = Wanted(part.url, mirrors, partial(_check, part), vouched)
         had.append(fetch(wanted, store / wanted.name, progress, digests=digests, patience=patience))
     with aside(path, _LOCK) as made:
         for part, file in zip(published.archives, had):
             place = made.path / part.place
             place.mkdir(parents=True, exist_ok=True)
-            archive.unpack(file.path, place, progress, below=part.below)
+            archive.unpack(file.path, place, progress, below=part.below, belongs=part.belongs)
         progress.step(f"counting the pictures of {published.name}")
         lacking = examine(published, made.path)
         if lacking:
@@ -207,6 +250,19 @@ def _check(part: Archive, file: Path) -> None:
         lines = set(archive.read(file, name, below=part.below).split())
         if len(lines) != count:
             raise CheckFailed(f"its {part.below}/{name} names {len(lines)} pictures, not {count}")
+    known = part.known()
+    differs = _differ(known, archive.digests(file, known, below=part.below))
+    if differs:
+        raise CheckFailed(f"in it {part.below}/{differs}")
+
+
+def _differ(known: Mapping[str, str], found: Mapping[str, str]) -> str:
+    """Which files are not what they have to be, in words; empty if all are."""
+    wrong = [name for name, digest in known.items() if found.get(name) != digest]
+    if not wrong:
+        return ""
+    how = "is another than was published" if wrong[0] in found else "is missing"
+    return f"{wrong[0]} {how}" + (f", and {len(wrong) - 1} more files" if wrong[1:] else "")
 
 
 def _picture(name: str) -> bool:
@@ -247,12 +303,16 @@ def _lacks(published: Published, path: Path) -> Iterator[str]:
         texts = {entry.name[: -len(".txt")] for entry in os.scandir(labels) if entry.name.endswith(".txt")}
         if not texts:
             yield f"{labels} has no labels"
-        strays = texts - pictures
-        if strays:
-            yield f"{labels}/{min(strays)}.txt belongs to no picture"
+        if texts - pictures and not any(part.sums for part in published.archives):
+            yield f"{labels}/{min(texts - pictures)}.txt belongs to no picture"
     for split in published.splits.values():
         if split.endswith(".txt"):
             yield _lacks_of_list(path / split, published.pictures[split[: -len(".txt")]])
+    for part in published.archives:
+        known, place = part.known(), path / part.place
+        found = {name: sha256_of(place / name) for name in known if (place / name).is_file()}
+        differs = _differ(known, found)
+        yield differs and f"{place}/{differs}"
 
 
 def _lacks_of_list(file: Path, count: int) -> str:

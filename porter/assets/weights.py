@@ -42,8 +42,13 @@ def obtain(
         raise WrongUsage(f"upstream has no {name}", hint=f"There are {', '.join(NAMES)}.")
     if release not in RELEASES:
         raise WrongUsage(f"porter knows no release {release}", hint=f"It knows {', '.join(RELEASES)}.")
-    wanted = Wanted(f"{_RELEASE}/{release}/{name}", mirrors, _check)
+    wanted = Wanted(url(name, release), mirrors, _check)
     return fetch(wanted, folder / name, progress, digests=digests, patience=patience)
+
+
+def url(name: str, release: str = "v6.0") -> str:
+    """Where upstream has a checkpoint, by which its digest is known."""
+    return f"{_RELEASE}/{release}/{name}"
 
 
 def _check(path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.cli.shared import FOLDER, JSON, MIRROR, is_quiet, print_json, tell, terminal
+from porter.cli.shared import FOLDER, JSON, MIRROR, REQUIRE_KNOWN, is_quiet, print_json, tell, terminal
 
 if TYPE_CHECKING:
     from porter.assets.review import Review
@@ -69,20 +69,24 @@ def make(like: str, images: int, seed: int, size: tuple[int, int], classes: int,
 )
 @MIRROR
 @click.option("--link", is_flag=True, help="With --dest: link the data set to where the yaml of v6.0 looks, too.")
+@REQUIRE_KNOWN
 @JSON
 @click.argument("name", type=click.Choice(["coco128", "coco"]))
-def fetch(dest: Path | None, mirrors: tuple[str, ...], link: bool, as_json: bool, name: str) -> None:
+def fetch(
+    dest: Path | None, mirrors: tuple[str, ...], link: bool, require_known: bool, as_json: bool, name: str
+) -> None:
     """Download a data set and lay it out as v6.0 expects it.
 
     The sets are coco128 (7 MB) and coco (20 GB, twice that on disk).
 
-    Run it in a tree or beside one. What was downloaded when it is interrupted is gone on with. The digest of a first
-    download is kept, and later ones are held to it. PORTER_MIRROR names mirrors for every download.
+    Run it in a tree or beside one. What was downloaded when it is interrupted is gone on with. Every picture and label
+    of coco128 is held to its published digest, and so are COCO's pictures. Of COCO's labels the first download's digest
+    is kept, and later ones are held to it. PORTER_MIRROR names mirrors for every download.
     """
     from porter.api.data import fetch as run
 
     with terminal() as progress:
-        made = run(name, dest, mirrors=mirrors, link=link, progress=progress)
+        made = run(name, dest, mirrors=mirrors, link=link, require_known=require_known, progress=progress)
     if as_json:
         print_json("data", made.record())
     elif not is_quiet():

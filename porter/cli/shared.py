@@ -27,6 +27,9 @@ MIRROR = click.option(
     help="Try this place first: a folder that holds the file by its name, or a pattern with {url} or {name} in it."
     " May be repeated; the first comes first.",
 )
+REQUIRE_KNOWN = click.option(
+    "--require-known", is_flag=True, help="Refuse what porter knows no digest of: no first download is trusted."
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 FOLDER = click.Path(path_type=Path, readable=False)  # what cannot be read is no wrong usage
 STDOUT = Path("-")  # as a FILE

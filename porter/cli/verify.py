@@ -43,7 +43,13 @@ if TYPE_CHECKING:
     "--timeout", type=click.FloatRange(1), default=300.0, show_default=True, help="Seconds that one program may take."
 )
 @click.option(
-    "--weights", metavar="FILE", type=FOLDER, help="The check detect: show what this checkpoint sees in bus.jpg, too."
+    "--weights",
+    metavar="FILE",
+    type=FOLDER,
+    help="detect shows what this checkpoint sees in bus.jpg; reference and converges need one of v6.0's.",
+)
+@click.option(
+    "--full-size", is_flag=True, help="reference and converges at 640 pixels, as on a card; elsewhere it is 320."
 )
 @click.option(
     "--json", "json_file", metavar="FILE", type=FOLDER, help="Write the record here, for `porter report`; - prints it."
@@ -74,6 +80,7 @@ def verify(
     jobs: int | None,
     timeout: float,
     weights: Path | None,
+    full_size: bool,
     json_file: Path | None,
     html_file: Path | None,
     data: str,
@@ -93,13 +100,13 @@ def verify(
     how: dict[str, Any] = {"device": device, "profile": profile, "python": python, "jobs": jobs or 0}
     how.update(timeout=timeout, keep=keep, data=data)
     if necessity or patches:
-        if tree or checks or html_file or weights or not necessity:
+        if tree or checks or html_file or weights or full_size or not necessity:
             raise click.UsageError("--necessity makes its own trees and chooses checks itself; --patch goes with it.")
         _necessity(target, patches, how, json_file)
     say = json_file != STDOUT  # else the record is all that standard output gets
     with terminal() as progress:
         made = api.verify(
-            target, tree, level=level, checks=checks, **how, weights=weights, progress=progress,
+            target, tree, level=level, checks=checks, **how, weights=weights, full_size=full_size, progress=progress,
             begun=progress.note if is_quiet() or not say else progress.say,
             ended=lambda found: _print_outcome(found, progress) if say else None,
         )  # fmt: skip

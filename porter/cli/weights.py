@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.cli.shared import FOLDER, JSON, MIRROR, print_json, tell, terminal
+from porter.cli.shared import FOLDER, JSON, MIRROR, REQUIRE_KNOWN, print_json, tell, terminal
 
 if TYPE_CHECKING:
     from porter.assets.checkpoint import Checkpoint
@@ -22,20 +22,22 @@ def weights() -> None:
 @click.option("--release", default="v6.0", show_default=True, help="Of upstream: v6.0 or v6.1.")
 @click.option("--dest", metavar="DIR", type=FOLDER, default=".", help="Where to put it.  [default: the current folder]")
 @MIRROR
+@REQUIRE_KNOWN
 @JSON
 @click.argument("name", metavar="yolov5s.pt")
-def fetch(release: str, dest: Path, mirrors: tuple[str, ...], as_json: bool, name: str) -> None:
+def fetch(release: str, dest: Path, mirrors: tuple[str, ...], require_known: bool, as_json: bool, name: str) -> None:
     """Download one of upstream's checkpoints.
 
     They are yolov5 n, s, m, l and x, for 1280 pixels with a 6, as yolov5m6.pt.
 
-    What was downloaded when it is interrupted is gone on with. The digest of a first download is kept, and later ones
-    are held to it. PORTER_MIRROR names mirrors for every download.
+    What was downloaded when it is interrupted is gone on with. porter knows the digests of v6.0's yolov5n.pt and
+    yolov5s.pt; of another the first download's is kept, and later ones are held to it. PORTER_MIRROR names
+    mirrors for every download.
     """
     from porter.api.weights import fetch as run
 
     with terminal() as progress:
-        made = run(name, dest, release=release, mirrors=mirrors, progress=progress)
+        made = run(name, dest, release=release, mirrors=mirrors, require_known=require_known, progress=progress)
     found = made.record()
     if as_json:
         print_json("weights", found)

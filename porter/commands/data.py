@@ -9,6 +9,7 @@ from typing import Any
 
 from porter.assets import published
 from porter.assets.dataset import YAML
+from porter.assets.digests import Digests
 from porter.errors import WrongUsage
 from porter.progress import Progress
 
@@ -36,6 +37,7 @@ def fetch(
     mirrors: Sequence[str] = (),
     link: bool = False,
     progress: Progress | None = None,
+    require_known: bool = False,
 ) -> Laid:
     """Have a data set in ``dest``, by default where v6.0 looks for it from the current folder.
 
@@ -46,7 +48,10 @@ def fetch(
     if name not in published.SETS:
         raise WrongUsage(f"there is no data set {name}", hint=f"There are: {', '.join(published.SETS)}.")
     usual = published.default_folder(Path.cwd())
-    made = published.obtain(published.SETS[name], dest or usual, progress or Progress(), mirrors=mirrors)
+    digests = Digests(strict=require_known)
+    made = published.obtain(
+        published.SETS[name], dest or usual, progress or Progress(), mirrors=mirrors, digests=digests
+    )
     place = published.link(made.path, usual) if link else made.path
     own = made.path / YAML
     data = f"{name}.yaml" if place == usual / name else str(own) if own.is_file() else ""

@@ -48,7 +48,9 @@ class Request:
         timeout: seconds that one may take.
         keep: leave the working folder.
         data: what to train on, see :mod:`porter.verification.data`.
-        weights: a checkpoint that sees something, for the check ``detect``; None for none.
+        weights: a checkpoint that sees something, for the check ``detect``; one of v6.0's, for ``reference`` and
+            ``converges``; None for none.
+        full_size: hold the tree to published figures at the published size.
     """
 
     target: str
@@ -63,6 +65,7 @@ class Request:
     keep: bool = False
     data: str = "auto"
     weights: Path | None = None
+    full_size: bool = False
 
 
 def verify(
@@ -94,7 +97,10 @@ def verify(
         jobs = request.jobs or min(4, os.cpu_count() or 1)
         children = Children(root, request.python, jobs, request.timeout, kept=target.inherited)
         model = request.weights.absolute() if request.weights else None
-        session = Session(project, tree.absolute(), target, device, children, root, request.data, progress, model=model)
+        session = Session(
+            project, tree.absolute(), target, device, children, root, request.data, progress,
+            model=model, full_size=request.full_size,
+        )  # fmt: skip
         data = "none: nothing is run"
         if any(found.level != "static" for found in checks):
             data = session.pictures.says  # made once, before the checks' threads look at it
@@ -154,6 +160,8 @@ def _repeat(request: Request, session: Session, found: Check) -> str:
     words += ["--profile", request.profile] if request.profile else []
     words += ["--data", request.data] if request.data != "auto" else []
     words += ["--python", request.python] if request.python != sys.executable else []
-    words += ["--weights", str(request.weights)] if request.weights and found.name == "detect" else []
+    named = found.name in ("detect", "reference", "converges")
+    words += ["--weights", str(request.weights)] if request.weights and named else []
+    words += ["--full-size"] if request.full_size else []
     words += ["--keep", *([str(request.tree)] if request.tree else [])]
     return shlex.join(words)

@@ -71,6 +71,7 @@ class Session:
         data: the kind of smoke data, see :mod:`porter.verification.data`.
         progress: hears of a download.
         model: a checkpoint that sees something, if the person named one.
+        full_size: hold the tree to published figures at the published size, although it takes long here.
         whole: the session of the tree that this one is a variant of, if it is one: what checks begin with is its.
     """
 
@@ -86,10 +87,12 @@ class Session:
         progress: Progress | None = None,
         whole: Session | None = None,
         model: Path | None = None,
+        full_size: bool = False,
     ) -> None:
         self.project, self.tree, self.target, self.device = project, tree, target, device
         self.children, self.root, self._data = children, root, data
         self.progress, self.whole, self.model = progress or Progress(), whole or self, model
+        self.full_size = full_size
         self._lock = Lock()
         self._done: dict[str, Future[Any]] = {}
 
@@ -143,11 +146,18 @@ class Session:
         return {"PORTER_EMULATED_ROOT": str(self.tree)}
 
     def script(
-        self, name: str, *words: object, cwd: Path, device: str | None = None, env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        *words: object,
+        cwd: Path,
+        device: str | None = None,
+        env: Mapping[str, str] | None = None,
+        limit: float | None = None,
     ) -> Run:
         """``python TREE/NAME WORDS --device DEVICE``, which has to end well."""
         device = device or self.device.name
-        return well(self.run(self.tree / name, *words, "--device", device, cwd=cwd, device=device, env=env))
+        words = (*words, "--device", device)
+        return well(self.run(self.tree / name, *words, cwd=cwd, device=device, env=env, limit=limit))
 
     def driver(
         self, name: str, *words: object, cwd: Path, device: str | None = None, env: Mapping[str, str] | None = None

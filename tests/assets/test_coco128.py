@@ -7,31 +7,36 @@ import pytest
 import yaml
 from fileserver import shelf
 from published import coco128 as archive
-from published import numbered
+from published import numbered, stand_in
 from sources import closed_port, mute_port
 
 from porter.assets import coco128
+from porter.assets.archive import unpack
 from porter.assets.dataset import COCO
 from porter.errors import WrongUsage
+from porter.progress import Progress
 
 
 @pytest.fixture(autouse=True)
-def cut_off(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def cut_off(
+    own_home: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No network but what a test names; and nothing near the current folder."""
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+    stand_in(archive(), tmp_path_factory.mktemp("sums"), monkeypatch)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 
 
 def real(path: Path) -> Path:
     """A folder that passes for coco128."""
-    for kind, suffix in (("images", "jpg"), ("labels", "txt")):
-        folder = path / kind / "train2017"
-        folder.mkdir(parents=True)
-        for name in numbered(128):
-            (folder / f"{name}.{suffix}").write_bytes(b"")
+    path.mkdir(parents=True, exist_ok=True)
+    zipped = path / "coco128.zip"
+    zipped.write_bytes(archive())
+    unpack(zipped, path, Progress(), below="coco128")
+    zipped.unlink()
     return path
 
 
@@ -72,6 +77,16 @@ def test_a_set_that_lacks_a_picture_does_not_count(tmp_path: Path) -> None:
     path = real(tmp_path / "datasets" / "coco128")
     next((path / "images" / "train2017").iterdir()).unlink()
     assert coco128.find() is None
+
+
+def test_a_set_with_another_label_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = real(tmp_path / "datasets" / "coco128")
+    next((path / "labels" / "train2017").iterdir()).write_bytes(b"0 0.5 0.5 1 1\n")
+    assert coco128.find(tmp_path / "tree") is None
+    monkeypatch.setenv("PORTER_DATA", str(path))
+    with pytest.raises(WrongUsage) as caught:
+        coco128.find()
+    assert "is another than was published" in caught.value.why
 
 
 def test_it_is_downloaded_into_the_cache_once(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,29 +1,31 @@
 from __future__ import annotations
 
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from conftest import COCO128
 from fileserver import Shelf, shelf
-from published import coco, coco128, numbered
+from published import PICTURE, archive, coco, coco128, numbered, stand_in
 from sources import closed_port
 
-import porter
 from porter.assets import published
 from porter.assets.dataset import COCO
-from porter.assets.published import SETS, Archive, Published, default_folder, examine, obtain
+from porter.assets.published import SETS, Published, default_folder, examine, obtain
 from porter.errors import CheckFailed, PorterError, WrongUsage
 from porter.patience import Patience
 from porter.progress import Progress
-
-REAL = SETS["coco128"]
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +33,9 @@ def cut_off(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setenv("PYTHONPATH", str(Path(porter.__file__).parents[1]))
+    sums = tmp_path / "sums"
+    sums.mkdir()
+    stand_in(coco128(), sums, monkeypatch)
     (tmp_path / "work").mkdir()
 
 
@@ -47,9 +51,9 @@ def small_coco(train: int, val: int) -> Published:
     return Published(
         "coco",
         (
-            Archive(labels.url, labels.below, lists={"train2017.txt": train, "val2017.txt": val}),
-            Archive(first.url, first.below, first.place, {".": train}),
-            Archive(second.url, second.below, second.place, {".": val}),
+            replace(labels, lists={"train2017.txt": train, "val2017.txt": val}),
+            replace(first, url=first.url.replace("train2017.zip", "small/train2017.zip"), pictures={".": train}),
+            replace(second, url=second.url.replace("val2017.zip", "small/val2017.zip"), pictures={".": val}),
         ),
         {"train2017": train, "val2017": val},
         SETS["coco"].splits,
@@ -63,8 +67,8 @@ def failed(made: Published, folder: Path, *mirrors: str) -> PorterError:
     return caught.value
 
 
-def test_coco128_is_laid_out_as_upstreams_yaml_says(tmp_path: Path, server: Shelf) -> None:
-    made = obtain(REAL, tmp_path / "datasets", Progress(), mirrors=(server.url,))
+def test_coco128_is_laid_out_as_upstreams_yaml_says(tmp_path: Path, server: Shelf, own_home: Path) -> None:
+    made = obtain(SETS["coco128"], tmp_path / "datasets", Progress(), mirrors=(server.url,))
     assert (made.path, made.how) == (tmp_path / "datasets" / "coco128", "fetched")
     assert [p.name for p in made.path.parent.iterdir()] == ["coco128"]
     assert sorted(p.name for p in made.path.iterdir()) == ["LICENSE", "README.txt", "data.yaml", "images", "labels"]
@@ -78,11 +82,12 @@ def test_coco128_is_laid_out_as_upstreams_yaml_says(tmp_path: Path, server: Shel
         "nc": 80,
         "names": list(COCO),
     }
-    assert made.trust[0].startswith("coco128.zip: first download here, only its structure checked; sha256 ")
-    again = obtain(REAL, tmp_path / "datasets", Progress(), mirrors=(server.url,))
+    assert made.trust == ("coco128.zip: its 255 pictures and labels have the digests that porter knows",)
+    again = obtain(SETS["coco128"], tmp_path / "datasets", Progress(), mirrors=(server.url,))
     assert (again.how, len(server.log)) == ("there already", 1)
-    second = obtain(REAL, tmp_path / "second", Progress(), mirrors=(server.url,))
-    assert second.trust[0].startswith("coco128.zip: as the first download here, on ")
+    second = obtain(SETS["coco128"], tmp_path / "second", Progress(), mirrors=(server.url,))
+    assert second.trust == made.trust
+    assert not list(own_home.rglob("digests.json")), "its own digest is of no use"
 
 
 def test_coco_is_laid_out_as_upstreams_script_does_it(tmp_path: Path) -> None:
@@ -94,14 +99,14 @@ def test_coco_is_laid_out_as_upstreams_script_does_it(tmp_path: Path) -> None:
         assert len(lines) == count
         assert all((made.path / line).is_file() for line in lines)
         assert len(list((made.path / "labels" / f"{split}2017").iterdir())) == count - 1
-    assert [p.name for p in tmp_path.iterdir() if p.name != "work"] == ["coco"]
+    assert [p.name for p in tmp_path.iterdir() if p.name not in ("work", "sums")] == ["coco"]
 
 
 def test_the_real_numbers_are_upstreams() -> None:
     labels, train, val = SETS["coco"].archives
     assert (train.pictures, val.pictures) == ({".": 118_287}, {".": 5_000})
     assert labels.lists == {"train2017.txt": 118_287, "val2017.txt": 5_000}
-    assert REAL.archives[0].pictures == {"images/train2017": 128}
+    assert SETS["coco128"].archives[0].pictures == {"images/train2017": 128}
     assert labels.url == "https://github.com/ultralytics/yolov5/releases/download/v1.0/coco2017labels.zip"
     assert train.url == "http://images.cocodataset.org/zips/train2017.zip"
 
@@ -117,23 +122,89 @@ def test_the_real_numbers_are_upstreams() -> None:
 )
 def test_what_is_not_coco128_is_not_kept(tmp_path: Path, server: Shelf, own_home: Path, data: bytes, said: str) -> None:
     server.files["/coco128.zip"] = data
-    error = failed(REAL, tmp_path / "datasets", server.url)
+    error = failed(SETS["coco128"], tmp_path / "datasets", server.url)
     assert said in error.why
     assert not (tmp_path / "datasets").exists()
     assert not list(own_home.rglob("digests.json"))
 
 
-def test_labels_without_pictures(tmp_path: Path, server: Shelf) -> None:
-    """Structure that a count does not show: the archive passes, what is made of it does not."""
-    members = {f"coco128/images/train2017/{name}.jpg": b"" for name in numbered(128)}
-    members["coco128/labels/train2017/stray.txt"] = b""
-    from published import archive
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"images/train2017/000000000007.jpg": b"another"}, "images/train2017/000000000007.jpg is another than was"),
+        ({"labels/train2017/000000000009.txt": b""}, "labels/train2017/000000000009.txt is another than was published"),
+        ({"labels/train2017/000000000009.txt": None}, "labels/train2017/000000000009.txt is missing"),
+        (
+            {f"labels/train2017/{n}.txt": b"" for n in numbered(2)},
+            "000000000001.txt is another than was published, and 1",
+        ),
+    ],
+)
+def test_another_content_is_not_trusted_even_the_first_time(
+    tmp_path: Path, server: Shelf, change: dict[str, bytes | None], said: str
+) -> None:
+    """Whichever zip it comes in: the one with the right content is taken, from the next mirror."""
+    members = {f"coco128/{name}": data for name, data in change.items()}
+    server.files["/bad/coco128.zip"] = repacked(server.files["/coco128.zip"], members)
+    error = failed(SETS["coco128"], tmp_path / "datasets", f"{server.url}/bad")
+    assert said in error.why and not (tmp_path / "datasets").exists()
+    server.files["/coco128.zip"] = repacked(server.files["/coco128.zip"], {}, zipfile.ZIP_STORED)
+    mirrors = (f"{server.url}/bad", server.url)
+    assert obtain(SETS["coco128"], tmp_path / "datasets", Progress(), mirrors=mirrors).how == "fetched"
 
-    server.files["/coco128.zip"] = archive(members)
-    error = failed(REAL, tmp_path / "datasets", server.url)
-    assert error.what == "what was downloaded is not coco128"
-    assert "stray.txt belongs to no picture" in error.why
-    assert ".coco128.downloads" in error.hint
+
+def repacked(data: bytes, change: dict[str, bytes | None], kind: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A zip archive with other members; None: without one."""
+    with zipfile.ZipFile(io.BytesIO(data)) as opened:
+        members = {name: opened.read(name) for name in opened.namelist()}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", kind) as made:
+        for name, content in {**members, **change}.items():
+            if content is not None:
+                made.writestr(name, content)
+    return buffer.getvalue()
+
+
+CACHE = b"a pickle, in the place of v6.0's label cache"
+
+
+def test_what_does_not_belong_stays_packed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In coco128 what is not on the list; in COCO's archives what is named otherwise than its files."""
+    files = coco(4, 2)
+    files["/coco128.zip"] = repacked(
+        coco128(), {f"coco128/labels/train2017{end}": CACHE for end in (".cache", "/9.txt")}
+    )
+    strays = {"coco/labels/train2017.cache": CACHE, "coco/train.py": b"", "coco/labels/train2017/x.txt": b""}
+    files["/coco2017labels.zip"] = repacked(files["/coco2017labels.zip"], dict(strays))
+    files["/val2017.zip"] = repacked(files["/val2017.zip"], {"val2017/000000900000.jpg.cache": CACHE})
+    with shelf(files) as server:
+        for one in SETS["coco128"], small_coco(4, 2):
+            path = obtain(one, tmp_path / "datasets", Progress(), mirrors=(server.url,)).path
+            names = {str(p.relative_to(path)) for p in path.rglob("*") if p.is_file()}
+            assert not {name for name in names if name.endswith((".cache", ".py", "x.txt", "/9.txt"))}
+            assert len(names) == {"coco128": 258, "coco": 14}[one.name]
+
+
+def test_require_known_takes_no_first_download(tmp_path: Path, server: Shelf) -> None:
+    """coco128 is known by its content; of COCO's labels nothing is."""
+    made = run("coco128", "--require-known", "--mirror", server.url, cwd=tmp_path / "work")
+    assert made.returncode == 0, made.stderr
+    server.log.clear()
+    done = run("coco", "--require-known", "--mirror", server.url, cwd=tmp_path / "work")
+    assert done.returncode == 1 and "porter knows no digest of https://github.com/" in done.stderr
+    assert server.log == [] and os.listdir(tmp_path / "work" / "datasets") == ["coco128"]
+
+
+@pytest.mark.coco128
+def test_the_real_one_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has labels of two pictures that it does not hold; and one bit more is seen."""
+    monkeypatch.undo()
+    copy = shutil.copytree(COCO128, tmp_path / "coco128", copy_function=shutil.copyfile)
+    assert examine(SETS["coco128"], copy) == ""
+    picture = copy / "images" / "train2017" / "000000000009.jpg"
+    data = picture.read_bytes()
+    picture.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert examine(SETS["coco128"], copy) == f"{picture} is another than was published"
 
 
 def test_a_list_that_names_other_pictures(tmp_path: Path) -> None:
@@ -145,10 +216,10 @@ def test_a_list_that_names_other_pictures(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_whole_is_left_alone(tmp_path: Path, server: Shelf) -> None:
-    path = obtain(REAL, tmp_path, Progress(), mirrors=(server.url,)).path
+    path = obtain(SETS["coco128"], tmp_path, Progress(), mirrors=(server.url,)).path
     next((path / "images/train2017").iterdir()).unlink()
     with pytest.raises(CheckFailed, match="not the whole of coco128") as caught:
-        obtain(REAL, tmp_path, Progress(), mirrors=(server.url,))
+        obtain(SETS["coco128"], tmp_path, Progress(), mirrors=(server.url,))
     assert "has 127 pictures, not 128" in caught.value.why
     assert len(list((path / "images/train2017").iterdir())) == 127
 
@@ -205,7 +276,7 @@ def test_the_command(tmp_path: Path, server: Shelf) -> None:
     elsewhere.mkdir()
     done = run("coco128", "--dest", tmp_path / "big", "--link", cwd=elsewhere)
     assert (done.returncode, f"{elsewhere}/datasets/coco128 leads there" in done.stdout) == (0, True)
-    assert examine(REAL, elsewhere / "datasets" / "coco128") == ""
+    assert examine(SETS["coco128"], elsewhere / "datasets" / "coco128") == ""
 
 
 @pytest.mark.parametrize(
@@ -226,17 +297,16 @@ def test_the_commands_errors(
     assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_ctrl_c_keeps_what_came(tmp_path: Path) -> None:
+def test_ctrl_c_keeps_what_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the same command goes on from there."""
     work, noise = tmp_path / "work", {"coco128/README.txt": os.urandom(3_000_000)}
     names = numbered(128)
-    from published import PICTURE, archive
-
     data = archive(
         {f"coco128/images/train2017/{n}.jpg": PICTURE for n in names}
         | noise
         | {f"coco128/labels/train2017/{n}.txt": b"" for n in names}
     )
+    stand_in(data, tmp_path, monkeypatch)
     with shelf({"/coco128.zip": data}, rate=500_000) as server:
         command = [sys.executable, "-m", "porter", "data", "fetch", "coco128", "--mirror", server.url]
         child = subprocess.Popen(command, cwd=work, stderr=subprocess.PIPE, text=True)

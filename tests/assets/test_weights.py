@@ -12,7 +12,6 @@ from fileserver import shelf
 from sources import closed_port
 
 import porter
-from porter.assets.digests import KNOWN
 from porter.assets.weights import NAMES
 
 
@@ -44,14 +43,24 @@ def test_a_checkpoint_is_fetched_and_looked_into(tmp_path: Path) -> None:
         # and the one that porter knows is not got round
         done = run("yolov5s.pt", "--mirror", server.url, cwd=tmp_path)
         assert done.returncode == 1
-        assert next(iter(KNOWN.values())) in done.stderr
+        assert "expected sha256 c3b140f32001" in done.stderr
     assert os.listdir(tmp_path) == ["w"]
+
+
+def test_require_known_refuses_one_whose_digest_nobody_knows(tmp_path: Path) -> None:
+    with shelf({"/yolov5m.pt": checkpoint(1000), "/yolov5n.pt": checkpoint(1000)}) as server:
+        done = run("yolov5m", "--require-known", "--mirror", server.url, cwd=tmp_path)
+        assert (done.returncode, server.log) == (1, [])
+        assert "porter knows no digest of https://github.com/ultralytics/yolov5/releases/download/v6.0/" in done.stderr
+        done = run("yolov5n", "--require-known", "--mirror", server.url, cwd=tmp_path)
+        assert done.returncode == 1 and "expected sha256 649e089f" in done.stderr
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_hostile_checkpoint_is_refused_before_it_has_its_name(tmp_path: Path) -> None:
     data = checkpoint(model_yaml={"backbone": [[-1, 1, "__import__('os').system('x')", []]]})
-    with shelf({"/yolov5n.pt": data}) as server:
-        done = run("yolov5n.pt", "--mirror", server.url, cwd=tmp_path)
+    with shelf({"/yolov5m.pt": data}) as server:
+        done = run("yolov5m.pt", "--mirror", server.url, cwd=tmp_path)
     assert done.returncode == 1
     assert "holds code" in done.stderr
     assert os.listdir(tmp_path) == []

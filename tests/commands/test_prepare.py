@@ -9,12 +9,13 @@ import shlex
 import shutil
 import subprocess
 import venv
+from collections.abc import Mapping
 from pathlib import Path
 
 import pip
 import pytest
 from checkpoints import checkpoint
-from published import coco128
+from published import coco128, standin
 from sources import FILES, make_wheel
 from stacks import CHECKOUT, inventory, porter
 
@@ -78,8 +79,8 @@ def installed(python: Path) -> dict[str, str]:
     return found
 
 
-def prepare(*words: object) -> subprocess.CompletedProcess[str]:
-    return porter("prepare", "--target", "tpu", *words, cwd=Path.cwd())
+def prepare(*words: object, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return porter("prepare", "--target", "tpu", *words, cwd=Path.cwd(), env=env)
 
 
 def test_without_install_nothing_is_installed(python: Path, tmp_path: Path) -> None:
@@ -132,23 +133,24 @@ def test_torch_only_when_told(python: Path, tmp_path: Path) -> None:
 def test_weights_data_and_the_command(tmp_path: Path, python: Path) -> None:
     mirror = tmp_path / "mirror"
     mirror.mkdir()
-    (mirror / "yolov5n.pt").write_bytes(checkpoint())
+    (mirror / "yolov5m.pt").write_bytes(checkpoint())
     (mirror / "coco128.zip").write_bytes(coco128())
+    env = standin(coco128(), tmp_path)
     tree = tmp_path / "my trees" / "yolov5"
     tree.parent.mkdir()
-    words = ("--python", python, "--weights", "yolov5n", "--data", "coco128", "--mirror", mirror, tree)
-    done = prepare(*words)
+    words = ("--python", python, "--weights", "yolov5m", "--data", "coco128", "--mirror", mirror, tree)
+    done = prepare(*words, env=env)
     assert done.returncode == 0, done.stderr
-    assert (tree / "yolov5n.pt").read_bytes() == checkpoint()
+    assert (tree / "yolov5m.pt").read_bytes() == checkpoint()
     assert len(list((tree.parent / "datasets/coco128/images/train2017").iterdir())) == 128
     command = done.stdout.splitlines()[-1].strip()
     assert command == (
-        f"cd '{tree}' && {python} train.py --data coco128.yaml --weights yolov5n.pt --img 640 --device tpu"
+        f"cd '{tree}' && {python} train.py --data coco128.yaml --weights yolov5m.pt --img 640 --device tpu"
     )
     for file in mirror.iterdir():
         file.unlink()
     before = inventory(tree.parent)
-    again = json.loads(prepare("--json", *words).stdout)
+    again = json.loads(prepare("--json", *words, env=env).stdout)
     states = {step["name"]: step["state"] for step in again["steps"]}
     assert states == {"tree": "there already", "requirements": "left to you", "weights": "there already",
                       "data": "there already"}  # fmt: skip

@@ -69,7 +69,8 @@ def test_every_command_works(name: str, lock: Lock, upstream: Path, tmp_path: Pa
     commands = [c for block in blocks(ROOT / name, "console") if not block.title for c in block.commands]
     folder = checkout(tmp_path / "porter")
     GIVEN.get(name, lambda folder: None)(folder)
-    done = type_in(commands, folder, environment(tmp_path / "home", lock, upstream)) if commands else Session("", "")
+    env = {**environment(tmp_path / "home", lock, upstream), **published.standin(published.coco128(), tmp_path)}
+    done = type_in(commands, folder, env) if commands else Session("", "")
     assert not done.failed, f"{name}: $ {done.failed}\n{done.text[-4000:]}"
     LEFT.get(name, lambda folder: None)(folder)
 

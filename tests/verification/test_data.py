@@ -18,6 +18,7 @@ from porter.verification.data import pictures
 def real(tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of coco128's layout, named in PORTER_DATA."""
     (tmp_path / "coco128.zip").write_bytes(published.coco128())
+    published.stand_in(published.coco128(), tmp_path, monkeypatch)
     (tmp_path / "unpacked").mkdir()
     archive.unpack(tmp_path / "coco128.zip", tmp_path / "unpacked", Progress())
     monkeypatch.setenv(coco128.VARIABLE, str(tmp_path / "unpacked"))

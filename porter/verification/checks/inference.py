@@ -10,6 +10,7 @@ from pathlib import Path
 from porter.assets import dataset
 from porter.assets.checkpoint import inspect
 from porter.verification.checks.training import learned, results
+from porter.verification.child import Run
 from porter.verification.plan import Failed, Finding, check, showing
 from porter.verification.seen import SURE, seen
 from porter.verification.session import BOXES, DRIVERS, UNSURE, Record, Session, newest
@@ -101,10 +102,19 @@ def _val(session: Session, weights: Path, device: str, name: str, data: Path | N
     words = ["--data", session.copy_data(cwd, data), "--weights", weights, "--img", 96, "--batch-size", 4]
     words += ["--conf-thres", UNSURE, *BOXES]
     run = session.script("val.py", *words, cwd=cwd, device=device)
+    return table(run), _read(newest(cwd / "runs") / "labels")
+
+
+def table(run: Run) -> list[float]:
+    """P, R, mAP@.5 and mAP@.5:.95 over all classes, as val.py printed them.
+
+    Raises:
+        Failed: it did not.
+    """
     rows = re.findall(r"(?m)^ +all +\d+ +\d+ +(\S+) +(\S+) +(\S+) +(\S+)$", run.text)
     if not rows:
         raise Failed("val.py printed no table", run.tail(), run.shown())
-    return [float(cell) for cell in rows[-1]], _read(newest(cwd / "runs") / "labels")
+    return [float(cell) for cell in rows[-1]]
 
 
 @check("smoke", "detect.py on the device finds the cpu's boxes")
