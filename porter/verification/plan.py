@@ -18,7 +18,7 @@ LEVELS = ("static", "smoke", "full")
 NAMES = (
     "tree", "audit", "import", "probe", "train", "parity", "finetune", "resume", "learns", "amp", "fp16", "multi-scale",
     "ema", "early-stop", "ddp", "metrics", "pictures", "schedule", "anchors", "boxes", "clock", "save", "downloads",
-    "warnings", "checkpoint", "val", "accuracy", "detect", "safety", "ops", "transfers",
+    "warnings", "checkpoint", "val", "accuracy", "detect", "export", "hub", "graph", "safety", "ops", "transfers",
 )  # fmt: skip
 
 

@@ -1,3 +1,3 @@
 """What verify proves."""
 
-from porter.verification.checks import device, inference, promises, running, source, training  # noqa: F401
+from porter.verification.checks import device, inference, outside, promises, running, source, training  # noqa: F401
