@@ -22,7 +22,8 @@ from packaging.version import Version
 from platformdirs import user_cache_path
 
 ROOT = Path(__file__).parent
-TESTS = ("pytest>=8.0", "hypothesis>=6.100")  # what the tests need beside porter and the tree
+# What the tests need beside porter and the tree. pip minds what tensorboard asks of protobuf if it is named, too.
+TESTS = ("pytest>=8.0", "hypothesis>=6.100", "onnx>=1.12", "onnxruntime>=1.12", "tensorboard>=2.6")
 NOTEBOOK = ("ipykernel>=6.20", "nbclient>=0.8")  # for docs/tutorial.ipynb, which needs torch 2.1
 LATEST = ("torch==2.13.0",)
 # What a vendor's session runs: what depends on torch and its neighbours, in that vendor's tree alone, and on one older

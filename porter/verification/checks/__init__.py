@@ -1,3 +1,12 @@
 """What verify proves."""
 
-from porter.verification.checks import device, figures, inference, promises, running, source, training  # noqa: F401
+from porter.verification.checks import (  # noqa: F401
+    device,
+    figures,
+    inference,
+    outside,
+    promises,
+    running,
+    source,
+    training,
+)

@@ -96,7 +96,7 @@ def probe(session: Session) -> Finding:
             cwd = session.children.folder(f"probe-{card}")
             session.driver("probe.py", name, cwd=cwd, env={"PORTER_EMULATED_PROFILE": card})
     _older(session)
-    refused = _refusal(session) + _broken(session)
+    refused = _refusal(session) + _broken(session) + _cuda(session)
     return Finding(f"{found['names'][0]}, {found['count']} in all{refused}", figures=found)
 
 
@@ -123,6 +123,20 @@ def _refusal(session: Session) -> str:
     lacking = "a device" if target.plugin.in_tree else target.plugin.module
     _ends_in_one_line(session, f"without {lacking}", target.plugin.module, {})
     return f"; without {'a device' if target.plugin.in_tree else 'the plugin'} it says so"
+
+
+def _cuda(session: Session) -> str:
+    """``--device 99`` means CUDA's; where there is no such one it has to say which devices there are instead."""
+    if session.device.kind != "emulated":
+        return ""
+    cwd = session.children.folder("no-cuda")
+    run = session.run(session.tree / "train.py", "--device", "99", cwd=cwd)
+    said = [row for row in run.err.splitlines() if row.startswith("--device 99: ")]
+    if run.status != 1 or "Traceback" in run.text or f"--device {session.device.name}" not in "".join(said):
+        raise Failed(
+            f"without CUDA --device 99 does not say that there is {session.device.name}", run.tail(), run.shown()
+        )
+    return f"; --device 99 says that there is {session.device.name}"
 
 
 def _ends_in_one_line(session: Session, where: str, named: str, env: Mapping[str, str]) -> None:

@@ -1,0 +1,109 @@
+"""Load what export.py made, make more, compare with the model: ``exports.py TREE CHECKPOINT DEVICE PICTURES``.
+
+CHECKPOINT was exported to ONNX and TorchScript before, beside it, at SIZE pixels. Prints JSON, see ``found`` below.
+Without the packages onnx and onnxruntime it stops after TorchScript, and says so in ``lacks``.
+"""
+
+import importlib.util
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from entry import enter, leave
+
+checkpoint, device, pictures = enter()
+
+import cv2
+import detect  # the tree's, as all below
+import export
+import numpy as np
+import torch
+from models.experimental import attempt_load
+from utils import accelerator
+
+SIZE, OPSET = 64, 12
+found = {"lacks": [x for x in ("onnx", "onnxruntime") if not importlib.util.find_spec(x)], "away": {}, "other": {}}
+torch.manual_seed(0)
+square, oblong = torch.rand(1, 3, SIZE, SIZE), torch.rand(2, 3, SIZE, 2 * SIZE)
+model = attempt_load(checkpoint, map_location="cpu", fuse=True).float()
+
+
+def away(ours, theirs):
+    """The largest difference, as a part of 1 or of the number, whichever is larger."""
+    pairs = [(np.asarray(a, np.float32), np.asarray(b, np.float32)) for a, b in zip(ours, theirs)]
+    if [a.shape for a, _ in pairs] != [b.shape for _, b in pairs] or not pairs:
+        return "shapes %s, the model's %s" % ([a.shape for a, _ in pairs], [b.shape for _, b in pairs])
+    return max(float((np.abs(a - b) / np.maximum(np.abs(b), 1)).max()) for a, b in pairs)
+
+
+def compared(name, outputs, images=square, train=False):
+    with torch.no_grad():
+        expected = model.train(train)(images)
+    found["away"][name] = away(outputs, expected if train else expected[:1])
+
+
+def made(name, **options):
+    """A copy of the checkpoint exported to ONNX as ``name``, read; its opset and files beside it are looked at."""
+    import onnx
+
+    path = Path(name + ".pt")
+    if options:
+        shutil.copy(checkpoint, str(path))
+        common = {"imgsz": (SIZE, SIZE), "opset": OPSET, "include": ("onnx",), "data": "", "device": "cpu"}
+        export.run(weights=str(path), **dict(common, **options))
+    file = path.with_suffix(".onnx")
+    opsets = [each.version for each in onnx.load(str(file)).opset_import if each.domain in ("", "ai.onnx")]
+    if opsets != [OPSET]:
+        found["other"][name] = "opset %s" % opsets
+    parts = sorted(x.name for x in Path().glob(name + ".onnx?*"))
+    if parts:
+        found["other"][name] = "%s beside it" % ", ".join(parts)
+    return str(file)
+
+
+def runtime(file, images=square, dtype=np.float32):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return session.run(None, {"images": images.numpy().astype(dtype)})
+
+
+def detected(*words):
+    """The confidences, in falling order, that detect.py finds in each picture."""
+    name = "dnn" if words else "runtime"
+    sys.argv = ["detect.py", "--weights", own, "--img", str(SIZE), "--source", pictures, "--conf-thres", "1e-5"]
+    sys.argv += ["--max-det", "5", "--save-txt", "--save-conf", "--nosave", "--project", "runs", "--name", name, *words]
+    detect.main(detect.parse_opt())
+    files = sorted(Path("runs", name, "labels").glob("*.txt"))
+    return {x.name: sorted((float(y.split()[5]) for y in x.read_text().splitlines()), reverse=True) for x in files}
+
+
+def everything_in_onnx():
+    global own
+    if (
+        device != "cpu" and accelerator.get(device).half
+    ):  # first: a process that chose the cpu may see no device any more
+        half = runtime(made("half", half=True, device=device), dtype=np.float16)
+        found["half"] = away(half[:1], model(square)[:1])
+    own = made(Path(checkpoint).stem)
+    compared("ONNX", runtime(own)[:1])
+    net = cv2.dnn.readNetFromONNX(own)
+    net.setInput(square.numpy())
+    compared("ONNX in OpenCV", [net.forward("output")])
+    found["detected"] = [detected(), detected("--dnn")]
+    file = made("dynamic", dynamic=True)
+    compared("--dynamic", runtime(file, oblong)[:1], oblong)
+    compared("--train", runtime(made("train", train=True)), train=True)
+    if importlib.util.find_spec("onnxsim"):
+        file = made("simple", dynamic=True, simplify=True)
+        compared("--dynamic --simplify", runtime(file, oblong)[:1], oblong)
+
+
+with torch.no_grad():
+    traced = torch.jit.load(str(Path(checkpoint).with_suffix(".torchscript.pt")))
+    compared("TorchScript", traced(square)[:1])
+    if not found["lacks"]:
+        everything_in_onnx()
+print("\n" + json.dumps(found))
+leave()
