@@ -183,9 +183,10 @@ class Ordered(Pairs):
     metadata: Any
 
     def __setstate__(self, state: Any) -> None:
-        if type(state) is not Pairs or len(state) != 2 or state[0] != "_metadata":
+        item = state[0].item if type(state) is Pairs and len(state) == 1 and type(state[0]) is Pair else (None,)
+        if item[0] != "_metadata":
             raise Hostile("it changes an OrderedDict")
-        self.metadata = state[1]
+        self.metadata = item[1]
 
 
 class Pair(Note):

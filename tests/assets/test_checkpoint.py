@@ -199,7 +199,10 @@ def test_every_cut_and_every_changed_byte_ends_well() -> None:
     [
         (b"(l" + b"I" + b"9" * 1_000_000 + b"\na.", "it makes objects in a way"),  # years to read, one day
         (b"\x96" + (1 << 40).to_bytes(8, "little") + b".", "it makes objects in a way"),  # a terabyte of zeros
-        (b"}(" + b")" + b"\x85" * 0 + b"q\x00" + b"h\x00h\x00\x86q\x00" * 60 + b"K\x01u.", "a tuple as a key"),
+        (
+            b"}(" + b")" + b"\x85" * 0 + b"q\x00" + b"h\x00h\x00\x86q\x00" * 60 + b"K\x01u.",
+            "containers in containers without end",
+        ),
     ],
     ids=["digits", "buffer", "nested key"],
 )
