@@ -408,6 +408,8 @@ def _rewrite(data: bytes, at: int) -> Tuple[bytes, int]:
         Hostile: it has another instruction.
         Unreadable: it is cut short.
     """
+    if data[at : at + 1] != pickle.PROTO:
+        raise Unreadable("no pickle can be read, as torch.save writes them")
     pieces: List[bytes] = []
     match = _FIXED.match
     while True:

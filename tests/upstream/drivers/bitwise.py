@@ -1,4 +1,4 @@
-"""Checkpoints of this tree and of older ones, loaded by it and by torch.load: ``bitwise.py TREE [FILE...]``; prints JSON.
+"""Checkpoints of this tree and of older ones, loaded by it and by torch.load: ``bitwise.py TREE FILE...``; prints JSON.
 
 Prints how many files were the same, every tensor bit for bit and every attribute.
 """
