@@ -183,7 +183,7 @@ class Ordered(Pairs):
     metadata: Any
 
     def __setstate__(self, state: Any) -> None:
-        item = state[0].item if type(state) is Pairs and len(state) == 1 and type(state[0]) is Pair else (None,)
+        item: Any = state[0].item if type(state) is Pairs and len(state) == 1 and type(state[0]) is Pair else (None,)
         if item[0] != "_metadata":
             raise Hostile("it changes an OrderedDict")
         self.metadata = item[1]
