@@ -22,8 +22,6 @@ from hypothesis import strategies as st
 from .harness import Tree
 from .jobs import Shop
 
-pytestmark = pytest.mark.trees("once")
-
 
 def module(tree: Tree, name: str) -> ModuleType:
     """A module of the tree that needs nothing of it, without importing the tree."""

@@ -397,7 +397,7 @@ class File:
             state, reason = ROUTED, _BY_CONDITION
         if state != ROUTED and known.by_condition and self._in_accelerator_call(node, scope):
             state, reason = ROUTED, _THROUGH
-        if known.any_device and self.path == untrusted.READER:
+        if known.any_device and self.path in untrusted.READERS:
             state, reason = ROUTED, _READER
         if not known.any_device and self.path.startswith(ACCELERATOR_FOLDER):
             state, reason = ROUTED, _IN_ACCELERATOR

@@ -11,7 +11,7 @@ from porter.lifecycle.audit import slots
 from porter.lifecycle.audit.names import Scope
 
 # The tree's own reader of checkpoints.  What it may call is held by the check `safety`, case by case.
-READER = "utils/checkpoint.py"
+READERS = ("utils/pickles.py", "utils/checkpoint.py")
 
 _SHELL = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput"}
 _SHELL |= {"asyncio.create_subprocess_shell", "pty.spawn"}

@@ -9,6 +9,7 @@ path, plugin = enter()
 
 import torch
 from models.experimental import attempt_load  # the tree's
+from utils import torchfile
 from utils.checkpoint import load_checkpoint
 
 if "__setstate__" in vars(torch.nn.Upsample):  # torch 1.11 to 2.0 did not complete what older torches pickled
@@ -34,19 +35,9 @@ def tensors(x):
 
 
 found = list(tensors(load_checkpoint(path)))
-# torch tells a storage's device from what was written: before it is mapped to the host
-kinds = set()
-
-
-def seen(storage, location):
-    kinds.add(location.split(":")[0])
-    return storage
-
-
-import utils.checkpoint
-
-options = {"weights_only": False} if "weights_only" in torch.load.__code__.co_varnames else {}
-torch.load(path, map_location=seen, pickle_module=utils.checkpoint, **options)
+# the device that was written beside each storage
+with open(path, "rb") as file:
+    kinds = {storage.location.split(":")[0] for storage in torchfile.read(file).storages.values()}
 model = attempt_load(path, map_location="cpu")
 y = model(torch.zeros(1, 3, 64, 64))[0]
 print(

@@ -97,7 +97,7 @@ def instructions(mark):
         "subprocess.Popen made": ("Popen", name("subprocess", "Popen") + args() + b"\x81"),
         "getattr": ("getattr", call(call(name("builtins", "getattr"), name("posixpath", "os"), text("system")), shell)),
         "INST": ("", b"(" + shell + b"iposix\nsystem\n"),
-        "OBJ": ("system", b"(" + name("posix", "system") + shell + b"o"),
+        "OBJ": ("", b"(" + name("posix", "system") + shell + b"o"),
         "dotted torch": ("os.system", call(dotted("torch", "os.system"), shell)),
         "dotted tree": ("os.system", call(dotted("utils.general", "os.system"), shell)),
         "dotted nn": ("warnings", call(dotted("torch.nn.modules.module", "warnings.sys.modules.get"), text("os"))),
@@ -108,7 +108,7 @@ def instructions(mark):
         "model called": ("Model", call(model, yaml)),
         "model made with arguments": ("Model", model + args(yaml) + b"\x81"),
         "model made with keywords": ("", model + args() + dictionary(cfg=yaml) + b"\x92"),
-        "model changed": ("Model", model + dictionary(forward=name("models.yolo", "Detect")) + b"b"),
+        "model changed": ("", model + dictionary(forward=name("models.yolo", "Detect")) + b"b"),
         "parse_model": ("parse_model", call(name("models.yolo", "parse_model"), yaml, b"](K\x03e")),
         "attempt_download": (
             "attempt_download",
@@ -120,7 +120,53 @@ def instructions(mark):
         "torch.jit.load": ("load", call(name("torch.jit", "load"), text("x"))),
         "copyreg": ("_reconstructor", call(name("copyreg", "_reconstructor"), model, name("builtins", "object"), b"N")),
         "extension": ("", b"\x82\x01"),
+        **disguised(mark),
     }
+
+
+def module(cls, **state):
+    """A module with the parts that each has, and more."""
+    parts = dict.fromkeys(("_parameters", "_buffers", "_modules", "_backward_hooks", "_forward_hooks"), b"}")
+    return name(*cls.rsplit(".", 1)) + b")\x81" + dictionary(**dict(parts, **state)) + b"b"
+
+
+def disguised(mark):
+    """Case -> as instructions(): objects that are allowed, made to do what their classes can, or to take for ever."""
+    shape = module("models.common.Concat")
+    deep, frozen = b")q\x00" + b"h\x00h\x00\x86q\x00" * 60, name("builtins", "frozenset")
+    object_type = call(name("numpy", "dtype"), text("O8"), b"\x89", b"\x88")
+    found = {
+        f"{method} put into a state": (method, module("models.common.Concat", **{method: shape}))
+        for method in ("append", "forward", "add", "__setstate__", "extend", "_call_impl")
+    }
+    sequence = "torch.nn.modules.container.Sequential"
+    found.update(
+        {
+            "append called by APPEND": ("", module(sequence, append=shape) + text("http://localhost:9/x") + b"a"),
+            "AutoShape": ("AutoShape", module("models.common.AutoShape")),
+            "module as a value": ("stride", module("models.yolo.Model", stride=shape)),
+            "hook": ("_forward_hooks", module("models.common.Conv", _forward_hooks=dictionary(a=shape))),
+            "model from a path": ("", call(name("models.yolo", "Model"), text(mark))),
+            "numpy object": ("O8", call(name("numpy.core.multiarray", "scalar"), object_type, b"C\x08" + b"\x01" * 8)),
+            "numpy text": ("U9", call(name("numpy", "dtype"), text("U9"), b"\x89", b"\x88")),
+            "numpy class": ("", call(name("numpy", "dtype"), name("models.yolo", "Model"), b"\x89", b"\x88")),
+            "deep tuple as a key": ("", b"}(" + deep + b"K\x01u"),
+            "deep tuple": ("", deep),
+            "frozensets in frozensets": ("", b"]q\x00" + (b"](h\x00h\x00eq\x01" + frozen + b"h\x01\x85Rq\x00") * 60),
+            "list in itself": ("", b"]q\x00h\x00a"),
+            "decimal digits": ("", b"I" + b"9" * 1_000_000 + b"\n"),
+            "a million places of the memo": ("", b"Nr\xff\xff\xff\xff"),
+            "a tensor of no memory": ("memory", tensor(b"K\x09\x85", b"K\x01\x85")),
+            "endless tensor": ("", tensor(b"J\xff\xff\xff\x7f\x85", b"K\x00\x85", b"K\x01")),
+        }
+    )
+    return found
+
+
+def tensor(sides, strides, count=b"K\x00"):
+    """A tensor of a storage of so many numbers."""
+    pid = b"(" + text("storage") + name("torch", "FloatStorage") + text("0") + text("cpu") + count + b"tQ"
+    return call(name("torch._utils", "_rebuild_tensor_v2"), pid, b"K\x00", sides, strides, b"\x89", b"N")
 
 
 class Call:
@@ -169,7 +215,27 @@ def tarred(data, path):
             archive.addfile(info, io.BytesIO(content))
 
 
-FORMATS = {"archive": archived, "legacy": legacy, "tar": tarred, "bare": lambda data, path: path.write_bytes(data)}
+def program(data, path):
+    """A TorchScript archive, which torch.load takes for a checkpoint and runs; with our pickle in it."""
+    archived(data, path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("archive/constants.pkl", b"\x80\x02).")
+        archive.writestr("archive/code/__torch__.py", b"")
+
+
+def wanted(case, kind, expected):
+    """What the refusal has to say in this form: a whole file is refused as such, a lone pickle for its names alone."""
+    whole = {"program": "TorchScript", "tar": "tar archive"}
+    return whole.get(kind) or ("" if kind == "bare" and case in disguised("") else expected)
+
+
+FORMATS = {
+    "archive": archived,
+    "program": program,
+    "legacy": legacy,
+    "tar": tarred,
+    "bare": lambda data, path: path.write_bytes(data),
+}
 
 
 def attempt(function, *values):
@@ -191,6 +257,7 @@ def load_each():
             key = f"{case} ({kind})"
             mark = MARKS / str(len(found))  # its name must not be found in the refusal
             expected, body = instructions(str(mark))[case]
+            expected = wanted(case, kind, expected)
             path = FILES / (mark.name + ".pt")
             write(checkpoint(body), path)
             found[key] = {

@@ -1,0 +1,355 @@
+"""The forms of a checkpoint file, and what the whole of it may hold; see pickles.py, which this file belongs to.
+
+torch wrote a zip archive (since 1.6), or a row of pickles followed by the numbers.  ``torch.load`` also takes a
+TorchScript archive for a checkpoint, which is a program, and the tar archives of torch 0.1, which is older than YOLOv5.
+Those are refused, by what is in them and not by their name.
+"""
+
+import io
+import re
+import struct
+import zipfile
+import zlib
+from collections import OrderedDict
+from typing import Any, BinaryIO, Callable, Dict, List, Tuple
+
+from . import pickles
+from .pickles import (
+    METHODS,
+    Array,
+    Bag,
+    Hostile,
+    Made,
+    Ordered,
+    Pair,
+    Pairs,
+    Storage,
+    Tensor,
+    Unreadable,
+    Word,
+    check_key,
+    clean,
+    said,
+)
+
+_MAGIC = 0x1950A86A20F9469CFC6C  # of the row of pickles
+_LARGEST = 1 << 24  # bytes of one pickle; v6.0's have 0.1 MB
+_DEEPEST = 100  # containers in containers; v6.0's have 25
+_MOST = 1 << 22  # objects, each counted as often as it is referred to; v6.0's have 40,000
+_SPREAD = 1 << 24  # numbers that tensors may have beyond those in the file, as expand() makes them
+_PLAIN = frozenset((type(None), bool, int, float, str, bytes))
+# A state's own names with a line in front, beside hooks, of which there may be none; modules stand in the third alone.
+_PARTS = ("_parameters", "_buffers", "_modules")
+_NEEDED = (*_PARTS, "_backward_hooks", "_forward_hooks")
+_PRIVATE = frozenset(
+    (
+        "_non_persistent_buffers_set",
+        "_qkv_same_embed_dim",
+        "_padding_repeated_twice",
+        "_reversed_padding_repeated_twice",
+    )
+)
+_FIELDS: Dict[str, Any] = {  # of a checkpoint, where they are not None
+    "epoch": int,
+    "updates": int,
+    "optimizer": dict,
+    "wandb_id": str,
+    "date": str,
+    "training_results": str,
+}
+
+
+class Content:
+    """A file's form ("zip" or "legacy"), its value, its storages by key, and how to get one's bytes."""
+
+    def __init__(self, form: str, value: Any, storages: Dict[str, Storage], fetch: Callable[[Storage], bytes]) -> None:
+        self.form, self.value, self.storages, self.fetch = form, value, storages, fetch
+
+
+def read(file: BinaryIO, maker: Any = None) -> Content:
+    """What an open file holds.
+
+    Args:
+        maker: a class that makes something of the notes, as Notes, which leaves them as they are.
+
+    Raises:
+        Hostile: it asks for what no checkpoint holds.
+        Unreadable: it is damaged, or no checkpoint of torch's.
+        OSError: it cannot be read.
+    """
+    head = file.read(4)
+    file.seek(0)
+    if not head:
+        raise Unreadable("the file is empty")
+    content = _read_zip(file) if head == b"PK\x03\x04" else _read_row(file)
+    content.value = (maker or Notes)(content).whole(content.value)
+    return content
+
+
+def _members(file: BinaryIO) -> Dict[str, zipfile.ZipInfo]:
+    """What an archive holds, by name, once it is one that torch wrote."""
+    archive = zipfile.ZipFile(file)
+    infos = {info.filename: info for info in archive.infolist()}
+    if any(name.rpartition("/")[2] == "constants.pkl" or "code" in name.split("/") for name in infos):
+        raise Hostile("it is a TorchScript archive: a program, not a checkpoint")
+    if len(infos) != len(archive.infolist()):
+        raise Unreadable("two of its parts have one name")
+    if any(info.compress_type or info.compress_size != info.file_size for info in infos.values()):
+        raise Unreadable("it is compressed, which torch does not do")
+    if sum(info.file_size for info in infos.values()) > file.seek(0, io.SEEK_END):
+        raise Unreadable("its parts are larger than the file")
+    return infos
+
+
+def _read_zip(file: BinaryIO) -> Content:
+    try:
+        infos = _members(file)
+    except _BROKEN as error:
+        raise Unreadable(clean(str(error))) from None
+
+    def part(name: str) -> Any:
+        """Bytes or a view of such, as zipfile reads them, in a quarter of the time."""
+        info = infos[name]
+        file.seek(info.header_offset)
+        piece = file.read(info.file_size + 512)  # torch fills up to 64 bytes
+        at = 30 + sum(struct.unpack("<HH", piece[26:30].ljust(4)))
+        data = memoryview(piece)[at : at + info.file_size]
+        if piece[:4] != b"PK\x03\x04" or len(data) != info.file_size or zlib.crc32(data) != info.CRC:
+            raise Unreadable(f"the check sum of {clean(name)} is wrong")
+        return data
+
+    found = [name for name in infos if name.rpartition("/")[2] == "data.pkl"]
+    if len(found) != 1:
+        raise Unreadable(f"it holds {len(found)} pickles named data.pkl, where torch writes one")
+    if infos[found[0]].file_size > _LARGEST:
+        raise Unreadable(f"its pickle has {infos[found[0]].file_size} bytes, more than any checkpoint's")
+    value, storages, _ = pickles.load(bytes(part(found[0])))
+    folder = found[0][: -len("data.pkl")] + "data/"
+    for storage in storages.values():
+        info = infos.get(folder + storage.key)
+        if info is None:
+            raise Unreadable(f"a tensor's numbers are missing (data/{clean(storage.key)})")
+        if info.file_size != storage.size:
+            raise Unreadable(f"a tensor's numbers have {info.file_size} bytes, not {storage.size}")
+    return Content("zip", value, storages, lambda storage: part(folder + storage.key))
+
+
+_BROKEN = (  # what zipfile raises for an archive that is none
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, NotImplementedError, OverflowError),
+    *(RuntimeError, ValueError),
+)
+
+
+def _read_row(file: BinaryIO) -> Content:
+    """Magic number, protocol, system, content, the storages' keys, and of each the count and the numbers."""
+    head = file.read(_LARGEST)
+    if head[257:262] == b"ustar":
+        raise Hostile("it is a tar archive, as torch wrote before 0.1.10; YOLOv5 never did")
+    magic, _, at = pickles.load(head)
+    if magic != _MAGIC:
+        raise Unreadable("it is a pickle that torch.save did not write")
+    for _ in range(2):
+        at = pickles.load(head, at)[2]
+    value, storages, at = pickles.load(head, at)
+    keys, _, at = pickles.load(head, at)
+    if type(keys) is not list or len(keys) != len(storages) or {type(key) for key in keys} - {str}:
+        raise Unreadable("it does not list its tensors")
+    places: Dict[str, int] = {}
+    size = file.seek(0, io.SEEK_END)
+    for key in keys:
+        file.seek(at)
+        count = file.read(8)
+        storage = storages.get(key)
+        if storage is None or key in places or int.from_bytes(count, "little") != storage.count:
+            raise Unreadable("it is cut short, or a tensor's numbers are not those that it names")
+        places[key] = at + 8
+        at += 8 + storage.size
+        if at > size:
+            raise Unreadable("it is cut short")
+
+    def fetch(storage: Storage) -> bytes:
+        file.seek(places[storage.key])
+        return file.read(storage.size)
+
+    return Content("legacy", value, storages, fetch)
+
+
+# -- what the whole may be --------------------------------------------------------------------------------------
+
+
+class Notes:
+    """Goes once through a pickle's value and makes dictionaries of Pairs; a child class makes more of the rest.
+
+    What programs could not go through is refused: an endless value; a module that is no other's part; a state that
+    lies in front of a method.
+    """
+
+    def __init__(self, content: Content) -> None:
+        self.content = content
+        self.known: Dict[int, Any] = {}  # id -> (what was made, objects in it, height, whether a module is in it)
+        self.spread = self.work = 0
+        self.inside: Dict[Any, Callable[[Any, int], Any]] = {
+            list: self.row,
+            tuple: self.row,
+            Pairs: self.pairs,
+            Ordered: self.pairs,
+            **dict.fromkeys((Tensor, Array, Bag, Word), self.leaf),
+        }
+
+    def whole(self, value: Any) -> Any:
+        """A checkpoint.  Raises Hostile if it is none."""
+        made = value if type(value) in _PLAIN else self.visit(value, 0)[0]
+        if type(made) is not dict:
+            return made
+        for name, kind in _FIELDS.items():
+            if not isinstance(made.get(name), (kind, type(None))):
+                raise Hostile(f"its {name} is {said(made[name])}")
+        return made
+
+    # what a child class makes of notes
+
+    def tensor(self, note: Tensor) -> Any:
+        return note
+
+    def other(self, note: Any) -> Any:
+        """Of an Array, a Bag or a Word."""
+        return note
+
+    def module(self, note: Made, state: Dict[str, Any]) -> Any:
+        note.state = state
+        return note
+
+    # the way
+
+    def charge(self, count: int) -> None:
+        """Whoever shares one long thing among many others would keep us busy for years."""
+        self.work += count
+        if self.work > _MOST:
+            raise Hostile("it has containers in containers without end")
+
+    def visit(self, value: Any, depth: int) -> Any:
+        known = self.known.get(id(value))
+        if known is None:
+            if depth > _DEEPEST:
+                raise Hostile(f"it has containers in containers, more than {_DEEPEST} deep")
+            inside = self.inside.get(type(value))
+            if inside is None and not isinstance(value, Made):
+                raise Hostile(f"it keeps {said(value)}")
+            self.known[id(value)] = ()
+            self.known[id(value)] = known = (inside or self.layer)(value, depth + 1)
+        elif not known:
+            raise Hostile("it has a container that holds itself")
+        if known[1] > _MOST or known[2] > _DEEPEST:
+            raise Hostile("it has containers in containers without end")
+        return known
+
+    def leaf(self, value: Any, depth: int) -> Tuple[Any, int, int, bool]:
+        if type(value) is Tensor:
+            self.spread += max(value.count - value.storage.count, 0)
+            if self.spread > _SPREAD:
+                raise Hostile("its tensors have more numbers than are in the file")
+            return self.tensor(value), 1, 0, False
+        if type(value) is Array:
+            self.charge(len(value.data))
+            if not value.dtype:
+                raise Hostile("it has a NumPy array without numbers")
+        elif type(value) is Bag:
+            self.charge(len(value.items))
+            for item in value.items:
+                check_key(item)
+        return self.other(value), 1, 0, False
+
+    def row(self, value: Any, depth: int) -> Tuple[Any, int, int, bool]:
+        self.charge(len(value))
+        made, count, height, module = [], 1 + len(value), 0, False
+        for part in value:
+            if type(part) not in _PLAIN:
+                part, inner, high, holds = self.visit(part, depth)
+                count, height, module = count + inner, max(height, high), module or holds
+            made.append(part)
+        return made if type(value) is list else tuple(made), count, height + 1, module
+
+    def pairs(self, value: Any, depth: int) -> Tuple[Any, int, int, bool]:
+        made: Dict[Any, Any] = {} if type(value) is Pairs else OrderedDict()
+        if hasattr(value, "metadata"):
+            made.__dict__["_metadata"] = self.visit(value.metadata, depth)[0]
+        if not value:
+            return made, 1, 1, False
+        items = flat(value)
+        row, count, height, module = self.row(items[1::2], depth)
+        for key, part in zip(items[::2], row):
+            if type(key) is not str:
+                check_key(key)
+            made[key] = part
+        return made, count, height, module
+
+    def layer(self, note: Made, depth: int) -> Tuple[Any, int, int, bool]:
+        if type(note.state) is not Pairs:
+            raise Hostile(f"it makes {said(note)} and gives it no state")
+        items = flat(note.state)
+        self.charge(len(items))
+        state, count, height = {}, len(items), 0
+        for name, value in zip(items[::2], items[1::2]):
+            if type(name) is not str or name in METHODS:
+                raise Hostile(f"it gives {said(note)} another {clean(str(name))}")
+            if name[:1] == "_" and name not in _PARTS and name not in _PRIVATE:
+                value = self.hooks(note, name, value)
+            elif type(value) not in _PLAIN:
+                if name in _PARTS:
+                    self.part(note, name, value)
+                value, inner, high, holds = self.visit(value, depth)
+                if holds and name != "_modules":
+                    raise Hostile(f"it hides a module in {clean(name)} of {said(note)}")
+                count, height = count + inner, max(height, high)
+            state[name] = value
+        if not all(isinstance(state.get(name), dict) for name in _NEEDED):
+            raise Hostile(f"it makes {said(note)} without the parts of a module")
+        code = code_in(state.get("yaml"))
+        if code:
+            raise Hostile(f"the yaml of its model holds code: {code[:200]!a}")
+        return self.module(note, state), count, height + 1, True
+
+    def hooks(self, note: Made, name: str, value: Any) -> Any:
+        """Empty ones, which come with every module, each its own."""
+        if "hook" in name and (value is None or value is False):
+            return value
+        if "hook" in name and isinstance(value, Pairs) and not value:
+            return OrderedDict() if type(value) is Ordered else {}
+        raise Hostile(f"it gives {said(note)} its own {clean(name)}")
+
+    def part(self, note: Made, name: str, value: Any) -> None:
+        """Whether a module's parameters, buffers or modules are such."""
+        if not isinstance(value, Pairs):
+            raise Hostile(f"the {name} of {said(note)} are {said(value)}")
+        if value:
+            kind: Any = Made if name == "_modules" else Tensor
+            items = flat(value)
+            self.charge(len(items))
+            for key, one in zip(items[::2], items[1::2]):
+                ours = one is None or (isinstance(one, kind) and (name != "_parameters" or one.parameter))
+                if type(key) is not str or not ours:
+                    raise Hostile(f"{said(one)} is among the {name} of {said(note)}")
+
+
+def flat(pairs: Pairs) -> List[Any]:
+    """Keys and values by turns."""
+    items: List[Any] = []
+    for one in pairs:
+        items += one.item if type(one) is Pair else (one,)
+    if len(items) % 2:
+        raise Unreadable("a dictionary has a key without a value")
+    return items
+
+
+def code_in(yaml: Any) -> str:
+    """Text in the rows of a model's yaml that v6.0 would evaluate and that is more than a name, or none ("")."""
+    todo: List[Any] = [yaml.get("backbone"), yaml.get("head")] if isinstance(yaml, dict) else []
+    while todo:  # ends, since the yaml was visited
+        one = todo.pop()
+        if isinstance(one, str) and (not re.match(r"[\w .,/+\-\[\]]*\Z", one) or "__" in one):
+            return one
+        if isinstance(one, dict):
+            todo += [*one.keys(), *one.values()]
+        elif isinstance(one, (list, tuple)):
+            todo += one
+    return ""
