@@ -26,15 +26,15 @@ ROOT = Path(__file__).parent
 TESTS = ("pytest>=8.0", "hypothesis>=6.100", "onnx>=1.12", "onnxruntime>=1.12", "tensorboard>=2.6")
 NOTEBOOK = ("ipykernel>=6.20", "nbclient>=0.8")  # for docs/tutorial.ipynb, which needs torch 2.1
 LATEST = ("torch==2.13.0",)
-# What a vendor's session runs: what depends on torch and its neighbours, in that vendor's tree alone, and on one older
-# Python what porter itself does. The rest, and every other tree, are run once, by `make test`.
+# What a vendor's session runs: what depends on torch and its neighbours, in that vendor's tree alone. The rest is run
+# once, by `make test`, every tree too; tests/test_packaging.py tries porter itself on each Python that there is.
 OF_TORCH = (
     "tests/upstream",
     *(f"--ignore=tests/upstream/test_{name}.py" for name in ("apply", "audit", "bench", "lifecycle", "seen")),
     "tests/assets/test_checkpoint.py",
+    "tests/verification",
     "tests/test_packaging.py::test_pip_leaves_a_vendors_environment_as_it_was",
 )
-OF_PYTHON = ("tests/commands", "tests/verification")
 
 nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["lint", "mlu", "tpu", "latest"]
@@ -122,7 +122,7 @@ def vendor(session: nox.Session, target: str, torch: str, *tests: str) -> None:
 @nox.session(python=interpreter("3.9"))
 def mlu(session: nox.Session) -> None:
     """Python 3.9, torch 1.9.1, torchvision 0.10.1: Cambricon's tutorial. Unpatched v6.0 runs here, to compare with."""
-    vendor(session, "mlu", "1.9.1", *OF_TORCH, *OF_PYTHON, "--tree=mlu")
+    vendor(session, "mlu", "1.9.1", *OF_TORCH, "--tree=mlu")
 
 
 @nox.session(python=interpreter("3.10"))

@@ -43,11 +43,12 @@ def script(name: str, row: dict[str, str]) -> str:
 def test_it_proves_what_ci_run_proves() -> None:
     kinds = {
         "full": ("2.13.0", "full", "emulated"),
-        "2.1": ("2.1.0", "smoke", "emulated"),
+        "figures": ("2.13.0", "full", "emulated"),  # with the checkpoint at hand, as it is for all on GitHub
+        "2.1": ("2.1.0", "full", "emulated"),
         "1.9": ("1.9.1", "smoke", "cpu"),
     }
     (steps,) = re.findall(r"^steps=\((.*)\)$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
-    verified = [step.split("-") for step in steps.split() if "-" in step]
+    verified = [step.split("-") for step in steps.split() if "-" in step and step != "mlu-2.1"]  # which is smoke alone
     wanted = {
         (target, *kinds[kind], "bm1684x" if (target, kind) == ("tpu", "2.1") else "") for target, kind in verified
     }

@@ -70,7 +70,7 @@ def step(shop: Shop, tree: Tree, line: str) -> Run:
     """One step's line, run in the tree; an empty word stands between two spaces."""
     program, *words = line.split(" ")
     if program == "hubconf.py":
-        return shop.lab.driver(tree, "self_test.py", cwd=tree.path)
+        return shop.lab.driver(tree, "selftest.py", cwd=tree.path)
     return shop.lab.script(tree, program, *words, cwd=tree.path)
 
 

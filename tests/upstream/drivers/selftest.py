@@ -1,4 +1,4 @@
-"""hubconf.py's own self-test, its requests answered with the tree's pictures: ``self_test.py TREE``."""
+"""hubconf.py's own self-test, its requests answered with the tree's pictures: ``selftest.py TREE``."""
 
 import runpy
 import sys
