@@ -45,6 +45,7 @@ def test_without_the_plugin(shop: Shop, tree: Tree, program: str) -> None:
         assert [word for word in PLACES[target] if word not in line] == [], line
 
 
+@pytest.mark.trees("tpu")
 def test_the_other_torch_tpu_is_told_apart(shop: Shop, tree: Tree, tmp_path: Path) -> None:
     """The unrelated PyPI project imports under the same name: it must be neither used nor blamed on the user."""
     package = tmp_path / "torch_tpu"
