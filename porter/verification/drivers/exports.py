@@ -79,11 +79,19 @@ def detected(*words):
     return {x.name: sorted((float(y.split()[5]) for y in x.read_text().splitlines()), reverse=True) for x in files}
 
 
+def comparable():
+    """Whether the plugin has aten::equal, with which torch's exporter looks for equal weights (Sophgo's BM1684X: no)."""
+    one = torch.zeros(1).to(device)
+    try:
+        return torch.equal(one, one)
+    except RuntimeError:  # NotImplementedError is one
+        return False
+
+
 def everything_in_onnx():
     global own
-    if (
-        device != "cpu" and accelerator.get(device).half
-    ):  # first: a process that chose the cpu may see no device any more
+    # first: a process that chose the cpu may see no device any more
+    if device != "cpu" and accelerator.get(device).half and comparable():
         half = runtime(made("half", half=True, device=device), dtype=np.float16)
         found["half"] = away(half[:1], model(square)[:1])
     own = made(Path(checkpoint).stem)
