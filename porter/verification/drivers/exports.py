@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from models.experimental import attempt_load
 from utils import accelerator
+from utils.torch_utils import select_device
 
 SIZE, OPSET = 64, 12
 found = {"lacks": [x for x in ("onnx", "onnxruntime") if not importlib.util.find_spec(x)], "away": {}, "other": {}}
@@ -80,8 +81,8 @@ def detected(*words):
 
 
 def comparable():
-    """Whether the plugin has aten::equal, with which torch's exporter looks for equal weights (Sophgo's BM1684X: no)."""
-    one = torch.zeros(1).to(device)
+    """Whether the plugin has aten::equal, with which torch's exporter looks for equal weights: a BM1684X has not."""
+    one = torch.zeros(1).to(select_device(device))
     try:
         return torch.equal(one, one)
     except RuntimeError:  # NotImplementedError is one
