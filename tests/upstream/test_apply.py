@@ -10,7 +10,9 @@ from pathlib import Path
 import git
 import pytest
 
+from porter.lifecycle.audit import audit
 from porter.lockfile import Lock
+from porter.project import Project
 
 from .conftest import TREES
 from .harness import CHECKOUT, Lab, Tree, porter
@@ -95,6 +97,11 @@ def from_index(lab: Lab, porter_env: dict[str, str]) -> Path:
 def test_from_the_package_index_alone(from_index: Path) -> None:
     assert not (from_index / "requirements.txt").exists()
     assert_is_the_locks(from_index, "mlu")
+
+
+def test_what_is_allowed_in_files_that_no_index_has_is_not_stale(from_index: Path) -> None:
+    found = audit(Project(CHECKOUT), from_index, ["mlu"])
+    assert not found.failed, found.lines()
 
 
 def test_a_partial_tree_trains(from_index: Path, shop: Shop) -> None:

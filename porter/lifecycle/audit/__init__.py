@@ -16,7 +16,7 @@ from porter.lifecycle.audit import allowed
 from porter.lifecycle.audit.report import Audit, compare
 from porter.lifecycle.audit.rules import ACCELERATOR_FOLDER
 from porter.lifecycle.audit.scan import remembered, scan
-from porter.lockfile import Lock
+from porter.lockfile import IndexSource, Lock
 from porter.objects import Entry, Object
 from porter.progress import Progress
 from porter.project import Project
@@ -65,12 +65,21 @@ def audit(
         files = _blobs(snapshot.files, snapshot.objects)
     if tree is None and not targets:
         return Audit("upstream at the pin", None, (), tuple(scan(files, remembered())), upstream=True)
+    absent = _of_git_alone(project) - files.keys()
+    entries = [entry for entry in entries if entry.path not in absent]
     found = look(files, name, tree, entries, available(project.patches))
     lacking = sorted(set(targets) - set(found.targets))
     if lacking:
         holds = key(found.targets) or "no stack"
         raise WrongUsage(f"{tree} holds {holds}, not {lacking[0]}", hint=f"porter apply --target {lacking[0]} DIR")
     return _beside(found, snapshot) if baseline and snapshot is not None else found
+
+
+def _of_git_alone(project: Project) -> frozenset[str]:
+    """The pin's files that no package index has: a tree made from one is right without them."""
+    lock = Lock.load(project.lock_path)
+    indexes = [source.files for source in lock.sources if isinstance(source, IndexSource)]
+    return frozenset(lock.pin.files).difference(*indexes) if indexes else frozenset()
 
 
 def look(
