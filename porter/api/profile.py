@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from porter.api.given import AnyPath, Names, names, path
+from porter.api.given import AnyPath, AnyProject, Names, find, names, path
 
 if TYPE_CHECKING:
     from porter.commands.profile import Known, Scanned
@@ -37,12 +37,16 @@ def scan(
     return run(Path(checkout), target, card, names(defines), path(also))
 
 
-def show(card: str) -> Known:
+def show(card: str, *, target: str | None = None, project: AnyProject = None) -> Known:
     """What is known of a card, from where, and what is not known.
 
+    Args:
+        card: a profile's name, such as ``sg2260``; ``bare`` and ``generic`` stand for a card of any target.
+        target: whose card it is; only ``bare`` and ``generic`` need it.
+
     Raises:
-        WrongUsage: there is no profile of this card.
+        WrongUsage: there is no profile of this card, or none of this target's.
     """
     from porter.commands.profile import show as run
 
-    return run(card)
+    return run(None if target is None else find(project), card, target or "")

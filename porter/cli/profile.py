@@ -50,16 +50,20 @@ def scan_plugin(
 
 
 @profile.command(name="show")
+@click.option(
+    "--target", metavar="NAME", shell_complete=complete_target, help="Whose card it is, where CARD does not say that."
+)
 @JSON
 @click.argument("card", metavar="CARD")
-def show_card(as_json: bool, card: str) -> None:
+def show_card(target: str | None, as_json: bool, card: str) -> None:
     """Say what is known of CARD, from where, and what is not known.
 
-    CARD is a profile of the emulated device, such as sg2260.
+    CARD is a profile of the emulated device, such as sg2260; bare and generic stand for a card of any target, which
+    --target names.
     """
     from porter.api.profile import show as run
 
-    found = run(card)
+    found = run(card, target=target)
     if as_json:
         print_json("profile", found.record())
         return

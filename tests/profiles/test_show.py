@@ -47,3 +47,19 @@ def test_no_such_card() -> None:
     done = run("mlu999")
     assert done.returncode == 2
     assert "no profile mlu999" in done.stderr and "mlu370" in done.stderr
+
+
+@pytest.mark.parametrize("card", ["bare", "generic"])
+def test_what_stands_for_a_card_of_any_target(card: str) -> None:
+    done = run("--target", "npu", card)
+    assert done.returncode == 0, done.stderr
+    assert f"{card}  device type npu" in done.stdout and "plugin: torch_npu" in done.stdout
+    assert "No source of its plugin was read" in done.stdout
+    done = run(card)
+    assert done.returncode == 2 and "--target mlu" in done.stderr
+    assert run("--target", "nothing", card).returncode == 2
+
+
+def test_a_card_of_another_target() -> None:
+    done = run("--target", "mlu", "sg2260")
+    assert done.returncode == 2 and "sg2260 is no mlu" in done.stderr
