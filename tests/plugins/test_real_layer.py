@@ -126,7 +126,8 @@ def span(parameters: list[list[Any]]) -> tuple[int, int]:
 
 
 def named(parameters: list[list[Any]]) -> set[str]:
-    return {name for name, kind, _ in parameters if kind == "KEYWORD_ONLY"}
+    """What a call may give by name; a method's object is never given so."""
+    return {name for name, kind, _ in parameters if kind in ("KEYWORD_ONLY", "POSITIONAL_OR_KEYWORD") and name != "self"}
 
 
 def misfit(ours: list[list[Any]] | None, theirs: list[list[Any]] | None) -> str:
@@ -134,7 +135,7 @@ def misfit(ours: list[list[Any]] | None, theirs: list[list[Any]] | None) -> str:
     if ours is None or theirs is None:
         return ""
     (least, most), (least_there, most_there) = span(ours), span(theirs)
-    known = {name for name, _, _ in theirs}
+    known = {name for name, kind, _ in theirs if kind != "POSITIONAL_ONLY"}
     if named(ours) - known and not any(kind == "VAR_KEYWORD" for _, kind, _ in theirs):
         return f"{', '.join(sorted(named(ours) - known))} is no argument there"
     if most == 99:  # it hands them on

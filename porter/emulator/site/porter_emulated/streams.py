@@ -96,7 +96,7 @@ class Stream:
 class StreamContext:
     """Context in which a stream is the current one, which it always is."""
 
-    def __init__(self, stream: Stream | None) -> None:
+    def __init__(self, stream: Stream | None, /) -> None:
         self.stream = stream
 
     def __enter__(self) -> None:
@@ -116,8 +116,8 @@ def _count(name: str) -> None:
 def of(device: Device) -> dict[str, Any]:
     """Every module has streams, since torch asks for them; what a program times with, only where the vendor has it."""
     names: dict[str, Any] = {
-        "current_stream": lambda given=None: Stream(given),
-        "default_stream": lambda given=None: Stream(given),
+        "current_stream": lambda device=None: Stream(device),
+        "default_stream": lambda device=None: Stream(device),
         "set_stream": lambda stream: None,
         "stream": StreamContext,
         "StreamContext": StreamContext,

@@ -101,50 +101,51 @@ def _not_emulated(device: Device, name: str) -> Callable[..., None]:
     return function
 
 
-def devices(device: Device, module: Any) -> dict[str, Any]:
-    native = device.native
-    asked = device.profile.data["surface"]
+def devices(card: Device, module: Any) -> dict[str, Any]:
+    """Arguments have the names that they have in every vendor's plugin; where these differ, they have none."""
+    native = card.native
+    asked = card.profile.data["surface"]
 
-    def checked(given: Any) -> int:
-        index = index_of(module, given)
-        if not 0 <= index < device.count:
-            raise AssertionError(f"Invalid device id: {index}, there are {device.count} ({device.profile.device})")
+    def checked(device: Any) -> int:
+        index = index_of(module, device)
+        if not 0 <= index < card.count:
+            raise AssertionError(f"Invalid device id: {index}, there are {card.count} ({card.profile.device})")
         return index
 
-    def set_device(given: Any) -> None:
-        if device.profile.visible.get("rule") == "map":
-            given = _mapped(given, device.profile.visible["variables"][0])
-            if not given >= 0:  # a torch.device cannot be compared: TypeError, as the plugin's own
+    def set_device(device: Any) -> None:
+        if card.profile.visible.get("rule") == "map":
+            device = _mapped(device, card.profile.visible["variables"][0])
+            if not device >= 0:  # a torch.device cannot be compared: TypeError, as the plugin's own
                 return
-        native.set_device(index_of(module, given))
+        native.set_device(index_of(module, device))
 
-    def get_device_properties(given: Any = None) -> Properties:
-        checked(given)
-        device.initialise()
-        return Properties(device.profile.device, asked.get("total_memory", device.memory))
+    def get_device_properties(device: Any = None, /) -> Properties:
+        checked(device)
+        card.initialise()
+        return Properties(card.profile.device, asked.get("total_memory", card.memory))
 
-    def get_device_name(given: Any = None) -> str:
-        return get_device_properties(given).name
+    def get_device_name(device: Any = None, /) -> str:
+        return get_device_properties(device).name
 
-    def synchronize(given: Any = None) -> None:
-        checked(given)
-        device.initialise()
+    def synchronize(device: Any = None) -> None:
+        checked(device)
+        card.initialise()
         native.synchronise("synchronize")
 
     return {
-        "init": device.initialise,
-        "is_initialized": lambda: device.initialised or native.is_used(),
-        "is_available": lambda: device.count > 0,
+        "init": card.initialise,
+        "is_initialized": lambda: card.initialised or native.is_used(),
+        "is_available": lambda: card.count > 0,
         "is_bf16_supported": lambda: True,
-        "device_count": lambda: device.count,
+        "device_count": lambda: card.count,
         "current_device": native.current_device,
         "set_device": set_device,
         "get_device_properties": get_device_properties,
         "get_device_name": get_device_name,
-        "get_device_capability": lambda given=None: (0, 0),
-        "can_device_access_peer": lambda one, other: True,
+        "get_device_capability": lambda device=None: (0, 0),
+        "can_device_access_peer": lambda device, peer, /: True,
         "synchronize": synchronize,
-        **contexts(device, module),
+        **contexts(card, module),
         "ipc_collect": lambda: None,
         "_is_in_bad_fork": native.in_bad_fork,
         "_exchange_device": lambda index: _exchange(native, index),
@@ -152,15 +153,15 @@ def devices(device: Device, module: Any) -> dict[str, Any]:
     }
 
 
-def contexts(device: Device, module: Any) -> dict[str, Any]:
+def contexts(card: Device, module: Any) -> dict[str, Any]:
     """``torch.mlu.device`` and ``device_of``."""
-    native = device.native
+    native = card.native
 
     class OnDevice:
         """Context in which another device is the current one."""
 
-        def __init__(self, given: Any) -> None:
-            self.index = -1 if given is None else index_of(module, given)
+        def __init__(self, device: Any) -> None:
+            self.index = -1 if device is None else index_of(module, device)
             self.before = -1
 
         def __enter__(self) -> None:
@@ -174,8 +175,8 @@ def contexts(device: Device, module: Any) -> dict[str, Any]:
     class OnDeviceOf(OnDevice):
         """Context in which a tensor's device is the current one."""
 
-        def __init__(self, tensor: torch.Tensor) -> None:
-            super().__init__(tensor.device if tensor.device.type == device.profile.type else None)
+        def __init__(self, obj: torch.Tensor) -> None:
+            super().__init__(obj.device if obj.device.type == card.profile.type else None)
 
     return {"device": OnDevice, "device_of": OnDeviceOf}
 
@@ -199,20 +200,20 @@ def _exchange(native: Any, index: int) -> int:
     return before
 
 
-def memory(device: Device, module: Any) -> dict[str, Any]:
-    native = device.native
+def memory(card: Device, module: Any) -> dict[str, Any]:
+    native = card.native
 
-    kept = device.profile.data["surface"].get("memory_stats")
+    kept = card.profile.data["surface"].get("memory_stats")
 
     def figure(name: str) -> Callable[..., int]:
-        return lambda given=None: memory_stats(given)[name]
+        return lambda device=None: memory_stats(device)[name]
 
-    def mem_get_info(given: Any = None) -> Any:
-        usage = native.usage(index_of(module, given))
+    def mem_get_info(device: Any = None) -> Any:
+        usage = native.usage(index_of(module, device))
         return usage["total"] - usage["reserved"], usage["total"]
 
-    def memory_stats(given: Any = None) -> dict[str, int]:
-        usage = native.usage(index_of(module, given))
+    def memory_stats(device: Any = None) -> dict[str, int]:
+        usage = native.usage(index_of(module, device))
         figures = {
             "allocated_bytes.all.current": usage["allocated"],
             "allocated_bytes.all.peak": usage["peak_allocated"],
@@ -224,12 +225,12 @@ def memory(device: Device, module: Any) -> dict[str, Any]:
         }
         return figures if kept is None else {name: figures[name] for name in kept}
 
-    def memory_summary(given: Any = None, abbreviated: bool = False) -> str:
-        figures = memory_stats(given)
-        return "\n".join([device.profile.device, *(f"{name:32}{value:>16}" for name, value in figures.items())])
+    def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
+        figures = memory_stats(device)
+        return "\n".join([card.profile.device, *(f"{name:32}{value:>16}" for name, value in figures.items())])
 
-    def reset(given: Any = None) -> None:
-        native.reset_peaks(index_of(module, given))
+    def reset(device: Any = None) -> None:
+        native.reset_peaks(index_of(module, device))
 
     return {
         "empty_cache": native.empty_cache,
@@ -245,22 +246,22 @@ def memory(device: Device, module: Any) -> dict[str, Any]:
         "reset_peak_memory_stats": reset,
         "reset_max_memory_allocated": reset,
         "reset_max_memory_cached": reset,
-        "set_per_process_memory_fraction": lambda fraction, given=None: None,
+        "set_per_process_memory_fraction": lambda fraction, device=None: None,
     }
 
 
-def randomness(device: Device, module: Any) -> dict[str, Any]:
-    native = device.native
+def randomness(card: Device, module: Any) -> dict[str, Any]:
+    native = card.native
 
-    def generator(given: Any = None) -> torch.Generator:
-        made: torch.Generator = native.default_generator(index_of(module, given))
+    def generator(device: Any = None) -> torch.Generator:
+        made: torch.Generator = native.default_generator(index_of(module, device))
         return made
 
     def manual_seed(seed: int) -> None:
         generator().manual_seed(int(seed))
 
     def manual_seed_all(seed: int) -> None:
-        for index in range(device.count):
+        for index in range(card.count):
             generator(index).manual_seed(int(seed))
 
     def seed() -> None:
@@ -270,13 +271,13 @@ def randomness(device: Device, module: Any) -> dict[str, Any]:
         manual_seed_all(int.from_bytes(os.urandom(7), "little"))
 
     def get_rng_state_all() -> list[torch.Tensor]:
-        return [generator(index).get_state() for index in range(device.count)]
+        return [generator(index).get_state() for index in range(card.count)]
 
-    def set_rng_state(state: torch.Tensor, given: Any = None) -> None:
-        generator(given).set_state(state.cpu())
+    def set_rng_state(new_state: torch.Tensor, device: Any = None) -> None:
+        generator(device).set_state(new_state.cpu())
 
-    def set_rng_state_all(states: list[torch.Tensor]) -> None:
-        for index, state in enumerate(states):
+    def set_rng_state_all(new_states: list[torch.Tensor]) -> None:
+        for index, state in enumerate(new_states):
             set_rng_state(state, index)
 
     return {
@@ -285,11 +286,11 @@ def randomness(device: Device, module: Any) -> dict[str, Any]:
         "seed": seed,
         "seed_all": seed_all,
         "initial_seed": lambda: generator().initial_seed(),
-        "get_rng_state": lambda given=None: generator(given).get_state(),
+        "get_rng_state": lambda device=None: generator(device).get_state(),
         "get_rng_state_all": get_rng_state_all,
         "set_rng_state": set_rng_state,
         "set_rng_state_all": set_rng_state_all,
-        "default_generators": tuple(generator(index) for index in range(device.count)),
+        "default_generators": tuple(generator(index) for index in range(card.count)),
     }
 
 
