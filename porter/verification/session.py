@@ -153,11 +153,13 @@ class Session:
         device: str | None = None,
         env: Mapping[str, str] | None = None,
         limit: float | None = None,
+        charts: bool = True,
     ) -> Run:
-        """``python TREE/NAME WORDS --device DEVICE``, which has to end well."""
+        """``python TREE/NAME WORDS --device DEVICE``, which has to end well; without charts: drivers/program.py."""
         device = device or self.device.name
-        words = (*words, "--device", device)
-        return well(self.run(self.tree / name, *words, cwd=cwd, device=device, env=env, limit=limit))
+        program = [self.tree / name] if charts else [DRIVERS / "program.py", self.tree, name, "--"]
+        words = (*program, *words, "--device", device)
+        return well(self.run(*words, cwd=cwd, device=device, env=env, limit=limit))
 
     def driver(
         self, name: str, *words: object, cwd: Path, device: str | None = None, env: Mapping[str, str] | None = None

@@ -127,7 +127,9 @@ def span(parameters: list[list[Any]]) -> tuple[int, int]:
 
 def named(parameters: list[list[Any]]) -> set[str]:
     """What a call may give by name; a method's object is never given so."""
-    return {name for name, kind, _ in parameters if kind in ("KEYWORD_ONLY", "POSITIONAL_OR_KEYWORD") and name != "self"}
+    return {
+        name for name, kind, _ in parameters if kind in ("KEYWORD_ONLY", "POSITIONAL_OR_KEYWORD") and name != "self"
+    }
 
 
 def misfit(ours: list[list[Any]] | None, theirs: list[list[Any]] | None) -> str:

@@ -145,8 +145,18 @@ class Lab:
 
     # -- the tree's programs -------------------------------------------------------------------------
 
-    def script(self, tree: Tree, name: str, *args: object, cwd: Path, env: Mapping[str, str] | None = None) -> Run:
-        """``python TREE/NAME ARGS``."""
+    def script(
+        self,
+        tree: Tree,
+        name: str,
+        *args: object,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        charts: bool = True,
+    ) -> Run:
+        """``python TREE/NAME ARGS``; charts are half of a short training, and left out where nobody looks at them."""
+        if not charts:
+            return self.driver(tree, "program.py", name, "--", *args, cwd=cwd, env=env)
         return self.run(tree.path / name, *args, cwd=cwd, env=self.pristine_env(tree, env))
 
     def driver(self, tree: Tree, name: str, *args: object, cwd: Path, env: Mapping[str, str] | None = None) -> Run:
@@ -182,6 +192,7 @@ class Lab:
         script: str = "train.py",
         env: Mapping[str, str] | None = None,
         driver: Sequence[object] = (),
+        charts: bool = False,
     ) -> Training:
         """A short training on a copy of ``data`` in a new folder; ``driver`` runs it through one of our scripts."""
         cwd = cwd or self.folder("train")
@@ -190,7 +201,7 @@ class Lab:
         if driver:
             run = self.driver(tree, str(driver[0]), *driver[1:], "--", *words, cwd=cwd, env=env)
         else:
-            run = self.script(tree, script, *words, cwd=cwd, env=env)
+            run = self.script(tree, script, *words, cwd=cwd, env=env, charts=charts)
         return Training(run, newest(cwd / "runs" / "train"))
 
 

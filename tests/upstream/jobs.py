@@ -67,10 +67,10 @@ def well(tree: Tree, training: Training) -> Training:
 
 
 def scratch(shop: Shop, tree: Tree) -> Training:
-    """Two epochs from nothing, with the files of the metric collector asked for."""
+    """Two epochs from nothing, with every chart, and the files of the metric collector asked for."""
     cwd = shop.lab.folder("scratch")
     env = {"BENCHMARK_LOG": str(cwd / "benchmark.log"), "AVG_LOG": str(cwd / "accuracy.log")}
-    return well(tree, shop.train(tree, *SCRATCH, "--epochs", 2, cwd=cwd, env=env))
+    return well(tree, shop.train(tree, *SCRATCH, "--epochs", 2, cwd=cwd, env=env, charts=True))
 
 
 def killed(shop: Shop, tree: Tree) -> Training:
@@ -98,7 +98,7 @@ def resumed(shop: Shop, tree: Tree) -> Training:
     if "mlu" in tree.targets:
         words += " --batch 28 --data coco.yaml --cfg yolov5m.yaml --device cpu"
         words += " --weights ./runs/train/exp/weights/last.pt"
-    run = shop.lab.script(tree, "train.py", *words.split(), cwd=was.run.folder)
+    run = shop.lab.script(tree, "train.py", *words.split(), cwd=was.run.folder, charts=False)
     return well(tree, Training(run, was.folder))
 
 
@@ -106,7 +106,7 @@ def resumed_by_path(shop: Shop, tree: Tree) -> Training:
     """The same with the checkpoint named."""
     was = copy_of_killed(shop, tree, "resumed-by-path")
     path = was.last.relative_to(was.run.folder)
-    run = shop.lab.script(tree, "train.py", "--resume", path, cwd=was.run.folder)
+    run = shop.lab.script(tree, "train.py", "--resume", path, cwd=was.run.folder, charts=False)
     return well(tree, Training(run, was.folder))
 
 
@@ -162,7 +162,8 @@ def validate(shop: Shop, tree: Tree, weights: Path, *args: object) -> Training:
     words = ["--data", own_data(shop.data, cwd), "--conf", 0.001, "--iou", 0.65, "--weight", weights]
     words += ["--img", 96, "--batch-size", 4, *args]
     env = {"AVG_LOG": str(cwd / "accuracy.log")}
-    run = shop.lab.script(tree, "val.py", *words, "--device", "cpu", "--project", "runs/val", cwd=cwd, env=env)
+    words += ["--device", "cpu", "--project", "runs/val"]
+    run = shop.lab.script(tree, "val.py", *words, cwd=cwd, env=env)
     return well(tree, Training(run, newest(cwd / "runs" / "val")))
 
 

@@ -131,5 +131,5 @@ def test_every_file_compiles_with_the_vendors_pythons(tree: Tree) -> None:
     files = [str(file) for file in sorted(tree.path.rglob("*.py"))]
     assert len(files) > 35
     for python in pythons:
-        done = subprocess.run([python, "-c", COMPILE], input="\0".join(files), capture_output=True, text=True)
+        done = subprocess.run([python, "-I", "-c", COMPILE], input="\0".join(files), capture_output=True, text=True)
         assert done.returncode == 0, f"{python}: {done.stderr}"

@@ -92,7 +92,7 @@ def in_tree(shop: Shop, tree: Tree, weights: Path, words: list[str], epochs: int
     cwd = shop.lab.folder("seed")
     few_data(shop.data, cwd)
     (cwd / "yolov5s.pt").write_bytes(weights.read_bytes())
-    run = shop.lab.script(tree, words[0], *words[1:], "--project", "runs/train", cwd=cwd).ok()
+    run = shop.lab.script(tree, words[0], *words[1:], "--project", "runs/train", cwd=cwd, charts=False).ok()
     lines = (newest(cwd / "runs" / "train") / "results.csv").read_text().splitlines()
     assert len(lines) == 1 + epochs, run.story()
 
@@ -119,7 +119,7 @@ def test_evolve(shop: Shop, tree: Tree) -> None:
     cwd = shop.lab.folder("evolve")
     shutil.copytree(tree.path, cwd / "tree")
     copy = Tree(tree.name, cwd / "tree")
-    shop.train(copy, *BARE, "--epochs", 1, "--evolve", 2, cwd=cwd).run.ok()
+    shop.train(copy, *BARE, "--epochs", 1, "--evolve", 2, cwd=cwd, charts=True).run.ok()
     folder = copy.path / "runs" / "evolve" / "exp"
     assert len((folder / "evolve.csv").read_text().splitlines()) == 3
     assert "Best generation" in (folder / "hyp_evolve.yaml").read_text()

@@ -81,7 +81,7 @@ def test_goes_on_from_an_upstream_run(shop: Shop, tree: Tree) -> None:
     was = copy_of_killed(shop, tree, "upstream-run")
     cwd = was.run.folder
     shop.lab.driver(tree, "as_upstream.py", was.folder, cwd=cwd).ok()
-    run = shop.lab.script(tree, "train.py", "--resume", was.last.relative_to(cwd), cwd=cwd).ok()
+    run = shop.lab.script(tree, "train.py", "--resume", was.last.relative_to(cwd), cwd=cwd, charts=False).ok()
     assert [row["epoch"] for row in Training(run, was.folder).rows] == [0, 1, 2]
 
 
@@ -91,7 +91,7 @@ def test_each_goes_on_with_the_others_run(shop: Shop, tree: Tree, pristine: Tree
     for begins, ends in (pristine, tree), (tree, pristine):
         was = copy_of_killed(shop, begins, f"{begins.name}-{ends.name}")
         cwd = was.run.folder
-        run = shop.lab.script(ends, "train.py", "--resume", was.last.relative_to(cwd), cwd=cwd)
+        run = shop.lab.script(ends, "train.py", "--resume", was.last.relative_to(cwd), cwd=cwd, charts=False)
         assert run.status == 0, run.story()
         assert [row["epoch"] for row in Training(run, was.folder).rows] == [0, 1, 2]
 

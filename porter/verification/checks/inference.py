@@ -101,7 +101,7 @@ def _val(session: Session, weights: Path, device: str, name: str, data: Path | N
     cwd = session.children.folder(f"{name}-{device}")
     words = ["--data", session.copy_data(cwd, data), "--weights", weights, "--img", 96, "--batch-size", 4]
     words += ["--conf-thres", UNSURE, *BOXES]
-    run = session.script("val.py", *words, cwd=cwd, device=device)
+    run = session.script("val.py", *words, cwd=cwd, device=device, charts=False)
     return table(run), _read(newest(cwd / "runs") / "labels")
 
 

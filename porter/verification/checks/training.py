@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from porter.verification.plan import Failed, Finding, NotShown, check, showing
-from porter.verification.session import NANO, PER_EPOCH, Record, Session, newest
+from porter.verification.session import PER_EPOCH, Record, Session
 
 # Hardware sums in another order and multiplies float32 in less precision than the cpu: losses of the first
 # iterations agree to a hundredth, later ones drift.
@@ -86,14 +86,13 @@ def _same(session: Session, ours: Record, other: Record) -> str:
 def finetune(session: Session) -> Finding:
     cwd = session.children.folder("finetune")
     weights = session.weights
-    words = [*NANO, "--epochs", 1, "--data", session.copy_data(cwd), "--project", "runs"]
-    words[words.index("--weights") + 1] = str(weights)
-    words[words.index("--cfg") + 1] = ""  # the checkpoint's own; with a cfg v6.0 leaves its anchors out
-    run = session.script("train.py", *words, cwd=cwd)
-    said = re.search(r"Transferred (\d+)/(\d+) items", run.text)
+    # the model is the checkpoint's own: with a cfg v6.0 leaves its anchors out
+    words = ("--epochs", 1, "--weights", weights, "--cfg", "")
+    record = session.record("finetune", *words, cwd=cwd)
+    said = re.search(r"Transferred (\d+)/(\d+) items", record.run.text)
     if not said or int(said[1]) != int(said[2]):
-        raise Failed("the checkpoint's weights were not all taken", run.tail(), run.shown())
-    rows = results(newest(cwd / "runs"))
+        raise Failed("the checkpoint's weights were not all taken", record.run.tail(), record.run.shown())
+    rows = results(record.folder)
     _epochs(rows, [0])
     return Finding(f"from a checkpoint of the cpu's, {said[1]} of {said[2]} tensors")
 
@@ -135,7 +134,8 @@ def _as_older(options: Path) -> None:
 
 # -- learns ------------------------------------------------------------------------------------------
 
-# 256 scenes of 4 classes in 15 epochs, on the cpu with torch 2.13: mAP@0.5 0.184; with the backbone frozen 0.064.
+# 256 scenes of 4 classes in 15 epochs, on the cpu with torch 2.13: mAP@0.5 0.324; with the backbone frozen 0.053.
+# In 12 epochs 0.123, in 10 0.079.
 _LEARN = {"images": 256, "width": 96, "height": 96, "classes": 4}
 _EPOCHS = 15
 ENOUGH = 0.12  # mAP@0.5
@@ -171,11 +171,8 @@ def learns(session: Session) -> Finding:
             raise Failed(f"the loss was {first:.4f} in the first epoch and is {last:.4f} in the last")
         if best < ENOUGH:
             raise Failed(f"mAP@0.5 reached {best:.3f}, not {ENOUGH}")
-        if session.device.kind != "cpu":
-            cpu = learned(session, "cpu")
-            figures["cpu"] = epochs(results(cpu.folder))
-            if session.device.kind == "emulated":
-                _same(session, run, cpu)
+        if session.device.vendors:  # an emulated device's sums are the cpu's, as `parity` and `multi-scale` show
+            figures["cpu"] = epochs(results(learned(session, "cpu").folder))
     return Finding(f"loss {first:.4f} -> {last:.4f}, mAP@0.5 {best:.3f} ({ENOUGH} is asked)", figures=figures)
 
 

@@ -7,9 +7,10 @@ import json
 import os
 import sys
 
-from entry import Stop, enter, trained
+from entry import Stop, enter, trained, without_charts
 
 (out,) = enter()
+without_charts()
 
 import torch
 import train  # the tree's

@@ -11,9 +11,10 @@ import signal
 import zipfile
 from pathlib import Path
 
-from entry import enter
+from entry import enter, without_charts
 
 (out,) = enter()
+without_charts()
 
 import torch
 import train  # the tree's

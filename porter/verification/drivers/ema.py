@@ -3,9 +3,10 @@
 import json
 import math
 
-from entry import enter
+from entry import enter, without_charts
 
 enter()
+without_charts()
 
 import train  # the tree's
 

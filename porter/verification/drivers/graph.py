@@ -1,8 +1,9 @@
 """A few iterations of a model that torch cannot trace, as a person trains it: ``graph.py TREE -- ARGUMENTS``."""
 
-from entry import enter
+from entry import enter, without_charts
 
 enter()
+without_charts()
 
 import torch
 import train  # the tree's

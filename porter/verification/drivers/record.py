@@ -12,9 +12,10 @@ import signal
 import sys
 import threading
 
-from entry import enter
+from entry import enter, without_charts
 
 out, *rest = enter()
+without_charts()
 kill_at = int(rest[0]) if rest else None
 
 import torch

@@ -2,9 +2,10 @@
 
 import json
 
-from entry import enter
+from entry import enter, without_charts
 
 (out,) = enter()
+without_charts()
 
 import train  # the tree's
 from utils.callbacks import Callbacks

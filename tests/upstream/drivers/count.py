@@ -2,9 +2,10 @@
 
 import json
 
-from entry import enter
+from entry import enter, without_charts
 
 enter()
+without_charts()
 
 import train  # noqa: E402  (the tree's)
 from utils.callbacks import Callbacks  # noqa: E402

@@ -4,9 +4,10 @@ import os
 import signal
 import threading
 
-from entry import enter
+from entry import enter, without_charts
 
 (at,) = map(int, enter())
+without_charts()
 
 import train  # noqa: E402  (the tree's)
 from utils.callbacks import Callbacks  # noqa: E402

@@ -3,9 +3,10 @@
 import json
 import sys
 
-from entry import enter
+from entry import enter, without_charts
 
 out, path = enter()
+without_charts()
 
 import torch  # noqa: E402
 import train  # noqa: E402  (the tree's)

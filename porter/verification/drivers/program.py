@@ -1,0 +1,11 @@
+"""One of the tree's programs as it is, but for its charts: ``program.py TREE PROGRAM -- ARGUMENTS``."""
+
+import runpy
+import sys
+
+from entry import enter, without_charts
+
+(program,) = enter()
+without_charts()
+sys.argv[0] = f"{sys.path[0]}/{program}"
+runpy.run_path(sys.argv[0], run_name="__main__")
