@@ -44,7 +44,7 @@ def test_it_trains_and_verifies(project: tuple[Path, dict[str, str]], tmp_path: 
     """No FP16 on the device, no is_available, no device_count, no events, no figures of memory: and all of it works."""
     root, env = project
     report = tmp_path / "report.json"
-    checks = [word for name in CHECKS for word in ("--check", name)]
+    checks = [word for name in (*CHECKS, "ddp") for word in ("--check", name)]
     words = ("verify", "--target", "bar", "--device", "emulated", "--data", "scenes", *checks, "--json", report)
     porter(*words, cwd=root, env=env)
     found: dict[str, Any] = json.loads(report.read_text())
@@ -52,6 +52,7 @@ def test_it_trains_and_verifies(project: tuple[Path, dict[str, str]], tmp_path: 
     states = {check["check"]: (check["state"], check["said"]) for check in found["checks"]}
     assert {name: states[name][0] for name in CHECKS} == dict.fromkeys(CHECKS, "passed"), states
     assert "bit for bit" in states["parity"][1]
+    assert states["ddp"][0] == "not shown" and "in one line" in states["ddp"][1], states["ddp"]
 
 
 def test_it_is_told_from_a_machine_without_the_plugin(

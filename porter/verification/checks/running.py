@@ -130,7 +130,15 @@ def ddp(session: Session) -> Finding:
     device = session.device.name if session.device.kind == "cpu" else f"{session.device.name}:0,1"
     words = ("--data", session.copy_data(cwd), "--device", device)
     env = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}  # torch.distributed.run has no use for plugins, which may not load
-    run = well(session.run(*launch, "--master_port", _free_port(), *driver, *words, cwd=cwd, env=env))
+    run = session.run(*launch, "--master_port", _free_port(), *driver, *words, cwd=cwd, env=env)
+    # gloo takes tensors of the host alone
+    if session.device.kind != "cpu" and session.target.distributed == (
+        "gloo",
+    ):  # which takes tensors of the host alone
+        if not re.search(rf"(?m)^--device {session.device.name}: torch.distributed has no backend for it", run.err):
+            raise Failed("it was not refused, though nothing averages gradients there", run.tail(), run.shown())
+        raise NotShown("torch.distributed has no backend for the device, which the tree says in one line")
+    well(run)
     ranks = [json.loads((cwd / f"rank{number}.json").read_text()) for number in range(2)]
     if ranks[0]["before"] != ranks[1]["before"]:
         raise Failed("the two began with different weights")
