@@ -120,18 +120,18 @@ class _OwnGradScaler:
             "_growth_tracker": self._growth_start if self._tracker is None else int(self._tracker.item()),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if not self._enabled:
             return
-        if not state:
+        if not state_dict:
             raise RuntimeError(
                 "The source state dict is empty, possibly because it was saved from a disabled GradScaler."
             )
-        self._start = state["scale"]
-        self._growth_start = state["_growth_tracker"]
-        self._growth_factor = state["growth_factor"]
-        self._backoff_factor = state["backoff_factor"]
-        self._growth_interval = state["growth_interval"]
+        self._start = state_dict["scale"]
+        self._growth_start = state_dict["_growth_tracker"]
+        self._growth_factor = state_dict["growth_factor"]
+        self._backoff_factor = state_dict["backoff_factor"]
+        self._growth_interval = state_dict["growth_interval"]
         if self._scale is not None and self._tracker is not None:
             self._scale.fill_(self._start)
             self._tracker.fill_(self._growth_start)
