@@ -11,7 +11,7 @@ from typing import Any
 from porter import document
 from porter.document import Value
 from porter.project import Project
-from porter.stack import available
+from porter.stack import available, must_be_known
 
 FILE = "target.yaml"
 _URL = r"https?://\S+"
@@ -182,6 +182,16 @@ def in_order(name: str, value: str) -> str:
     numbers = [int(word) for word in re.findall(r"\d+", begin[0] if begin else "")]
     right = sorted(set(numbers))
     return "" if numbers == right else ",".join(map(str, right))
+
+
+def load_known(project: Project, name: str) -> Target:
+    """The target of this name.
+
+    Raises:
+        WrongUsage: there is none, or its ``target.yaml`` is malformed.
+    """
+    must_be_known([name], available(project.patches))
+    return Target.load(project.patches / name)
 
 
 def load_all(project: Project) -> list[Target]:

@@ -48,5 +48,6 @@ def show(card: str, *, target: str | None = None, project: AnyProject = None) ->
         WrongUsage: there is no profile of this card, or none of this target's.
     """
     from porter.commands.profile import show as run
+    from porter.target import load_known
 
-    return run(None if target is None else find(project), card, target or "")
+    return run(card, None if target is None else load_known(find(project), target))

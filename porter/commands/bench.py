@@ -24,8 +24,7 @@ from porter.measurement.turns import in_turn, ratios, spread
 from porter.progress import Progress
 from porter.project import Project
 from porter.records import heading
-from porter.stack import available, must_be_known
-from porter.target import Target
+from porter.target import Target, load_known
 from porter.verification.child import Children
 from porter.verification.device import Device, choose
 from porter.verification.session import DRIVERS
@@ -183,8 +182,7 @@ def bench(project: Project, request: Request, progress: Progress, begun: Callabl
         CheckFailed: a training fails.
         SurroundingsFailed: no such device, or the disk is full.
     """
-    must_be_known([request.target], available(project.patches))
-    target = Target.load(project.patches / request.target)
+    target = load_known(project, request.target)
     subjects = _subjects(project, request, target)
     for subject in subjects:
         begun(f"{subject.name}: {subject.tree} on {subject.device.says}")

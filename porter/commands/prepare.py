@@ -19,8 +19,7 @@ from porter.diagnosis.interpreter import Interpreter
 from porter.errors import WrongUsage
 from porter.progress import Progress
 from porter.project import Project
-from porter.stack import available, must_be_known
-from porter.target import Target
+from porter.target import Target, load_known
 from porter.verification.device import facts, unusable
 
 DONE, ALREADY, YOURS = "done", "there already", "left to you"
@@ -91,8 +90,7 @@ def prepare(project: Project, request: Request, progress: Progress, ended: Calla
         WrongUsage: no such target, interpreter, checkpoint or data set.
         SurroundingsFailed: network, disk, pip.
     """
-    must_be_known([request.target], available(project.patches))
-    target = Target.load(project.patches / request.target)
+    target = load_known(project, request.target)
     python = find_python(request.python)
     _must_be_data(request)
     steps: list[Step] = []

@@ -10,11 +10,9 @@ from typing import Any
 
 from porter.emulator.profiles import BARE, GENERIC, SITE, load_profile
 from porter.errors import WrongUsage
-from porter.project import Project
 from porter.scan.facts import dumps
 from porter.scan.plugins import scan as read
 from porter.scan.summary import Summary, summarise
-from porter.stack import available, must_be_known
 from porter.target import Target
 from porter.verification.device import card_of
 
@@ -88,18 +86,17 @@ def scan(checkout: Path, target: str, card: str | None, defines: tuple[str, ...]
     return Scanned(found, summarise(found))
 
 
-def show(project: Project | None, card: str, target: str) -> Known:
+def show(card: str, target: Target | None) -> Known:
     """What the card's profile and its facts file say.
 
     Raises:
         WrongUsage: there is no profile of this name, it is another target's, or it stands for any target's card and no
             target is named.
     """
-    if project is not None:
-        must_be_known([target], available(project.patches))
-        profile = card_of(Target.load(project.patches / target), card)
+    if target is not None:
+        profile = card_of(target, card)
         if profile is None:
-            raise WrongUsage(f"{target} is a device of torch's own", hint="No card stands in for it.")
+            raise WrongUsage(f"{target.name} is a device of torch's own", hint="No card stands in for it.")
     elif card in (BARE, GENERIC):
         raise WrongUsage(f"{card} stands for a card of any target", hint=f"porter profile show --target mlu {card}")
     else:

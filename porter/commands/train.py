@@ -20,8 +20,7 @@ from typing import NoReturn
 from porter.commands.status import must_hold
 from porter.errors import WrongUsage
 from porter.project import Project
-from porter.stack import available, must_be_known
-from porter.target import Target, in_order
+from porter.target import Target, in_order, load_known
 
 SCRIPT = "train.py"
 # options whose value is a file: one that is here and not in the tree is named by its whole path
@@ -92,8 +91,7 @@ def launch(project: Project, request: Request) -> Launch:
     Raises:
         WrongUsage: no such target, tree or interpreter, or numbers that do not fit each other.
     """
-    must_be_known([request.target], available(project.patches))
-    target = Target.load(project.patches / request.target)
+    target = load_known(project, request.target)
     must_hold(project, request.tree, target.name)
     tree = request.tree.absolute()
     python = find_python(request.python)

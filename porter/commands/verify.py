@@ -19,8 +19,7 @@ from porter.commands.status import must_hold
 from porter.errors import WrongUsage
 from porter.progress import Progress
 from porter.project import Project
-from porter.stack import available, must_be_known
-from porter.target import Target
+from porter.target import Target, load_known
 from porter.threads import pool
 from porter.verification.bench import attempt
 from porter.verification.child import Children
@@ -82,8 +81,7 @@ def verify(
         SurroundingsFailed: the device asked for is not to be had, or the disk is full.
     """
     started = time.monotonic()
-    must_be_known([request.target], available(project.patches))
-    target = Target.load(project.patches / request.target)
+    target = load_known(project, request.target)
     checks = select(request.level, request.checks, target)
     if request.tree is not None:
         must_hold(project, request.tree, target.name)
