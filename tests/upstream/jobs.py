@@ -162,8 +162,7 @@ def validate(shop: Shop, tree: Tree, weights: Path, *args: object) -> Training:
     words = ["--data", own_data(shop.data, cwd), "--conf", 0.001, "--iou", 0.65, "--weight", weights]
     words += ["--img", 96, "--batch-size", 4, *args]
     env = {"AVG_LOG": str(cwd / "accuracy.log")}
-    words += ["--device", "cpu", "--project", "runs/val"]
-    run = shop.lab.script(tree, "val.py", *words, cwd=cwd, env=env)
+    run = shop.lab.script(tree, "val.py", *words, "--device", "cpu", "--project", "runs/val", cwd=cwd, env=env)
     return well(tree, Training(run, newest(cwd / "runs" / "val")))
 
 

@@ -131,10 +131,7 @@ def ddp(session: Session) -> Finding:
     words = ("--data", session.copy_data(cwd), "--device", device)
     env = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}  # torch.distributed.run has no use for plugins, which may not load
     run = session.run(*launch, "--master_port", _free_port(), *driver, *words, cwd=cwd, env=env)
-    # gloo takes tensors of the host alone
-    if session.device.kind != "cpu" and session.target.distributed == (
-        "gloo",
-    ):  # which takes tensors of the host alone
+    if session.device.kind != "cpu" and set(session.target.distributed) == {"gloo"}:  # takes tensors of the host alone
         if not re.search(rf"(?m)^--device {session.device.name}: torch.distributed has no backend for it", run.err):
             raise Failed("it was not refused, though nothing averages gradients there", run.tail(), run.shown())
         raise NotShown("torch.distributed has no backend for the device, which the tree says in one line")

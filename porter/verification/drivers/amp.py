@@ -7,10 +7,9 @@ import json
 import os
 import sys
 
-from entry import Stop, enter, trained, without_charts
+from entry import Stop, enter, trained
 
-(out,) = enter()
-without_charts()
+(out,) = enter(charts=False)
 
 import torch
 import train  # the tree's

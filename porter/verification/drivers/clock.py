@@ -13,10 +13,9 @@ import threading
 import time
 from pathlib import Path
 
-from entry import enter, without_charts
+from entry import enter
 
-clock, weights, data = enter()
-without_charts()
+clock, weights, data = enter(charts=False)
 UNSURE = "1e-5"  # confidence from which boxes count: a model after 20 iterations is sure of nothing
 
 

@@ -11,10 +11,9 @@ import signal
 import zipfile
 from pathlib import Path
 
-from entry import enter, without_charts
+from entry import enter
 
-(out,) = enter()
-without_charts()
+(out,) = enter(charts=False)
 
 import torch
 import train  # the tree's

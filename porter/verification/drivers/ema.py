@@ -3,10 +3,9 @@
 import json
 import math
 
-from entry import enter, without_charts
+from entry import enter
 
-enter()
-without_charts()
+enter(charts=False)
 
 import train  # the tree's
 

@@ -5,22 +5,24 @@ import os
 import sys
 
 
-def enter(program="train.py"):
-    """Put the tree where the driver's own folder was on sys.path; returns the driver's own arguments."""
+def enter(program="train.py", charts=True):
+    """Put the tree where the driver's own folder was on sys.path; returns the driver's own arguments.
+
+    Without ``charts`` Matplotlib draws nothing from now on: they are half of a training of 20 iterations.  For what
+    compares numbers alone; the check ``pictures`` looks at a training with all of its charts.
+    """
     # else torch 2.5 and later import every plugin that is installed; the tree's own scripts keep it from that as well
     os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
     tree, *words = sys.argv[1:]
     cut = words.index("--") if "--" in words else len(words)
     sys.path[0] = tree
     sys.argv = [f"{tree}/{program}", *words[cut + 1 :]]
+    if not charts:
+        _draw_no_charts()
     return words[:cut]
 
 
-def without_charts():
-    """From now on Matplotlib draws nothing: charts are half of a training of 20 iterations.
-
-    For what compares numbers alone; the check ``pictures`` looks at a training with all of its charts.
-    """
+def _draw_no_charts():
     import seaborn
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -1,9 +1,8 @@
 """A few iterations of a model that torch cannot trace, as a person trains it: ``graph.py TREE -- ARGUMENTS``."""
 
-from entry import enter, without_charts
+from entry import enter
 
-enter()
-without_charts()
+enter(charts=False)
 
 import torch
 import train  # the tree's

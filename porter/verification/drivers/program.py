@@ -3,9 +3,8 @@
 import runpy
 import sys
 
-from entry import enter, without_charts
+from entry import enter
 
-(program,) = enter()
-without_charts()
+(program,) = enter(charts=False)
 sys.argv[0] = f"{sys.path[0]}/{program}"
 runpy.run_path(sys.argv[0], run_name="__main__")

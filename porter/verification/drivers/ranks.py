@@ -4,10 +4,9 @@ import hashlib
 import json
 import os
 
-from entry import enter, leave, without_charts
+from entry import enter, leave
 
-(folder,) = enter()
-without_charts()
+(folder,) = enter(charts=False)
 
 import torch.distributed as dist
 import train  # the tree's

@@ -12,10 +12,9 @@ import signal
 import sys
 import threading
 
-from entry import enter, without_charts
+from entry import enter
 
-out, *rest = enter()
-without_charts()
+out, *rest = enter(charts=False)
 kill_at = int(rest[0]) if rest else None
 
 import torch

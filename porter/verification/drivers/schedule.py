@@ -2,10 +2,9 @@
 
 import json
 
-from entry import enter, without_charts
+from entry import enter
 
-(out,) = enter()
-without_charts()
+(out,) = enter(charts=False)
 
 import train  # the tree's
 from utils.callbacks import Callbacks

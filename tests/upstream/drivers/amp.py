@@ -6,10 +6,9 @@ A scaler that only keeps count stands in for the device's; the training loop, sa
 import json
 import os
 
-from entry import Stop, enter, trained, without_charts
+from entry import Stop, enter, trained
 
-(data,) = enter()
-without_charts()
+(data,) = enter(charts=False)
 
 import torch  # noqa: E402
 import train  # noqa: E402  (the tree's)

@@ -2,10 +2,9 @@
 
 import json
 
-from entry import enter, without_charts
+from entry import enter
 
-enter()
-without_charts()
+enter(charts=False)
 
 import train  # noqa: E402  (the tree's)
 from utils.callbacks import Callbacks  # noqa: E402

@@ -4,10 +4,9 @@ import os
 import signal
 import threading
 
-from entry import enter, without_charts
+from entry import enter
 
-(at,) = map(int, enter())
-without_charts()
+(at,) = map(int, enter(charts=False))
 
 import train  # noqa: E402  (the tree's)
 from utils.callbacks import Callbacks  # noqa: E402

@@ -7,10 +7,9 @@ import hashlib
 import inspect
 import json
 
-from entry import enter, without_charts
+from entry import enter
 
-(out,) = enter()
-without_charts()
+(out,) = enter(charts=False)
 
 import numpy  # noqa: E402
 import torch  # noqa: E402

@@ -3,10 +3,9 @@
 import json
 import sys
 
-from entry import enter, without_charts
+from entry import enter
 
-out, path = enter()
-without_charts()
+out, path = enter(charts=False)
 
 import torch  # noqa: E402
 import train  # noqa: E402  (the tree's)
