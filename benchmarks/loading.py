@@ -3,8 +3,7 @@
     python benchmarks/loading.py --tree yolov5/ --weights yolov5s.pt [--rounds 15]
 
 Run it with the Python of the environment to measure in; porter has to be importable there. Both are called in one
-process that has imported the tree, with one thread, and give a whole model. Seconds are of the processor. torch.load
-gets the tree's own correction of modules pickled by old torch, which costs it nothing.
+process that has imported the tree, with one thread, and give a whole model. Seconds are of the processor.
 """
 
 from __future__ import annotations
@@ -35,22 +34,23 @@ def main() -> None:
 
     # torch from 2.6 on loads tensors alone unless told otherwise; old ones cannot be told
     whole = {"weights_only": False} if "weights_only" in inspect.signature(torch.load).parameters else {}
-    ways: dict[str, Callable[[], Any]] = {
-        "torch.load": lambda: torch.load(options.weights, map_location="cpu", **whole),
-        "the tree's reader": lambda: load_checkpoint(options.weights),
+
+    def timed(load: Callable[[], Any]) -> float:
+        began = time.process_time()
+        load()
+        return time.process_time() - began
+
+    ways = {
+        "torch.load": lambda: timed(lambda: torch.load(options.weights, map_location="cpu", **whole)),
+        "the tree's reader": lambda: timed(lambda: load_checkpoint(options.weights)),
     }
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(options.rounds + 2):
-        for name, load in ways.items():
-            began = time.process_time()
-            load()
-            if number > 1:  # the first ones import
-                taken[name].append(time.process_time() - began)
+    measure.in_turn(2, ways)  # the first ones import
+    taken = measure.in_turn(options.rounds, ways)
     print(measure.machine(), f"torch {torch.__version__}", sep="\n")
     for name, each in taken.items():
-        print(f"{name}: {measure.spread([1000 * one for one in each], 'ms')}")
+        print(f"{name}: {measure.spread(each, 'ms', 1000)}")
     theirs, ours = taken.values()
-    print(f"ratio: {measure.spread([b / a for a, b in zip(theirs, ours)], '')}")
+    print(f"ratio: {measure.spread(measure.ratios(ours, theirs), '')}")
 
 
 if __name__ == "__main__":
