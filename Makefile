@@ -17,7 +17,6 @@ VENVFLAGS ?=
 TORCH ?= torch==2.13.0
 export DEVICE ?=
 PYTEST_ARGS ?=
-TESTS ?= tests
 
 py := $(VENV)/bin/python
 pip := $(py) -m pip --disable-pip-version-check install
@@ -62,7 +61,7 @@ demo: $(VENV)/.train
 	@$(py) tools/results.py yolov5/runs/train
 
 test: $(VENV)/.dev
-	$(py) -m pytest $(PYTEST_ARGS) $(TESTS)
+	$(py) -m pytest $(PYTEST_ARGS) tests
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
