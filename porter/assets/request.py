@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from porter import __version__
 from porter.assets.partial import Span
 from porter.patience import Patience
+from porter.version import __version__
 
 if TYPE_CHECKING:
     import requests

@@ -6,9 +6,9 @@ import hashlib
 import sys
 from collections.abc import Callable, Mapping
 
+from porter.auditing.place import ALLOWED, ROUTED
+from porter.auditing.report import Audit
 from porter.errors import CheckFailed
-from porter.lifecycle.audit.place import ALLOWED, ROUTED
-from porter.lifecycle.audit.report import Audit
 from porter.memory import Memory
 from porter.verification.plan import Failed, Finding
 

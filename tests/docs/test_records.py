@@ -9,10 +9,10 @@ import shlex
 from pathlib import Path
 
 from porter import merge
+from porter.auditing import place
 from porter.commands import lint, necessity, prepare, status
 from porter.diagnosis import traps
 from porter.lifecycle import replay, report
-from porter.lifecycle.audit import place
 from porter.lockfile import Lock
 from porter.verification import report as outcomes
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from porter import auditing
 from porter.commands.status import APPLIED, status
-from porter.lifecycle import audit as places
 from porter.verification import static
 from porter.verification.plan import Failed, Finding, check
 from porter.verification.session import DRIVERS, Session
@@ -36,7 +36,7 @@ def tree(session: Session) -> Finding:
 
 @check("static", static.AUDIT)
 def audit(session: Session) -> Finding:
-    return static.audited(lambda: places.audit(session.project, session.tree))
+    return static.audited(lambda: auditing.audit(session.project, session.tree))
 
 
 @check(
