@@ -10,7 +10,6 @@ from typing import Any
 from porter import auditing, signals
 from porter.auditing import allowed
 from porter.cache import Cache
-from porter.commands.apply import agree
 from porter.errors import CheckFailed
 from porter.history import History
 from porter.lifecycle import explain, goal, rewrite
@@ -26,7 +25,7 @@ from porter.progress import Progress
 from porter.project import Project
 from porter.render import canonical
 from porter.snapshot import Extent
-from porter.stack import COMMON, Build, Builder, Stack, available, load_parts, must_be_known
+from porter.stack import COMMON, Build, Builder, Stack, agree, available, load_parts, must_be_known
 from porter.verification import static
 from porter.verification.plan import Failed
 from porter.verification.report import FAILED, PASSED, Outcome
