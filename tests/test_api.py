@@ -149,7 +149,7 @@ _SCRIPT = """\
 from pathlib import Path
 
 import porter
-from porter.commands.status import Status
+from porter.tree import Status
 
 
 class Listener(porter.Progress):

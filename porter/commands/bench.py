@@ -17,7 +17,6 @@ from typing import Any
 
 from porter.aside import temporary
 from porter.assets import dataset
-from porter.commands.status import must_hold
 from porter.errors import CheckFailed, WrongUsage
 from porter.measurement.figures import Figures, figures
 from porter.measurement.turns import in_turn, ratios, spread
@@ -25,6 +24,7 @@ from porter.progress import Progress
 from porter.project import Project
 from porter.records import heading
 from porter.target import Target, load_known
+from porter.tree import must_hold
 from porter.verification.child import Children
 from porter.verification.device import Device, choose
 from porter.verification.session import DRIVERS

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from porter.commands.status import must_hold
 from porter.errors import WrongUsage
 from porter.project import Project
 from porter.target import Target, in_order, load_known
+from porter.tree import must_hold
 
 SCRIPT = "train.py"
 # options whose value is a file: one that is here and not in the tree is named by its whole path

@@ -15,12 +15,12 @@ from pathlib import Path
 from porter.aside import temporary
 from porter.assets.checkpoint import inspect
 from porter.commands.apply import apply
-from porter.commands.status import must_hold
 from porter.errors import WrongUsage
 from porter.progress import Progress
 from porter.project import Project
 from porter.target import Target, load_known
 from porter.threads import pool
+from porter.tree import must_hold
 from porter.verification.bench import attempt
 from porter.verification.child import Children
 from porter.verification.device import Device, choose

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from porter import auditing
-from porter.commands.status import APPLIED, status
+from porter.tree import APPLIED, status
 from porter.verification import static
 from porter.verification.plan import Failed, Finding, check
 from porter.verification.session import DRIVERS, Session
