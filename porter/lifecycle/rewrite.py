@@ -3,8 +3,8 @@
 Everything is worked out first: each stack that a tree can hold is built with the new patches, and each patch is
 rendered where it is then.  What does not fit stops that, with nothing written.  Then the new files are made
 aside, in ``.porter/``, and a rename makes them count: from there on the old state is gone, and whoever comes
-next (:meth:`porter.project.Project.find`) carries on where a killed porter was.  Files that do not change are not
-touched.
+next (:func:`recover`, which every command calls first) carries on where a killed porter was.  Files that do not
+change are not touched.
 """
 
 from __future__ import annotations
