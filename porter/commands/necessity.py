@@ -30,9 +30,10 @@ from porter.target import Target
 from porter.threads import pool
 from porter.verification import report
 from porter.verification.bench import Bench, attempt
+from porter.verification.checks import select
 from porter.verification.child import Children
 from porter.verification.device import Device, choose
-from porter.verification.plan import Check, select
+from porter.verification.plan import Check
 from porter.verification.report import Outcome
 from porter.verification.session import Session
 

@@ -22,9 +22,10 @@ from porter.target import Target, load_known
 from porter.threads import pool
 from porter.tree import must_hold
 from porter.verification.bench import attempt
+from porter.verification.checks import select
 from porter.verification.child import Children
 from porter.verification.device import Device, choose
-from porter.verification.plan import Check, select
+from porter.verification.plan import Check
 from porter.verification.report import Outcome, Report
 from porter.verification.session import Session
 

@@ -27,7 +27,7 @@ from porter.render import canonical
 from porter.snapshot import Extent
 from porter.stack import COMMON, Build, Builder, Stack, agree, available, load_parts, must_be_known
 from porter.verification import static
-from porter.verification.plan import Failed
+from porter.verification.finding import Failed
 from porter.verification.report import FAILED, PASSED, Outcome
 
 _ANCESTOR = "before the patch"

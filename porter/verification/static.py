@@ -10,7 +10,7 @@ from porter.auditing.place import ALLOWED, ROUTED
 from porter.auditing.report import Audit
 from porter.errors import CheckFailed
 from porter.memory import Memory
-from porter.verification.plan import Failed, Finding
+from porter.verification.finding import Failed, Finding
 
 TREE = "the tree is what upstream.lock and the patches make of the pin, and every file of it is Python"
 AUDIT = "every place in the tree's Python that names a device, or runs or fetches something, is ported or allowed"

@@ -10,7 +10,8 @@ from pathlib import Path
 from porter import auditing
 from porter.tree import APPLIED, status
 from porter.verification import static
-from porter.verification.plan import Failed, Finding, check
+from porter.verification.finding import Failed, Finding
+from porter.verification.plan import check
 from porter.verification.session import DRIVERS, Session
 
 # what a training, a validation or a detection does not import unless it is asked for by name, and which needs
