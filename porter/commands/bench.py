@@ -154,6 +154,27 @@ class Result:
             "ratio": {**summary, "rounds": ratio} if summary else None,
         }
 
+    def trend(self) -> dict[str, Any]:
+        """What a file of measurements over commits keeps: the subject, not what it was compared with."""
+        first, asked = self.measured[0], self.request
+        together = first.together.record()
+        return {
+            "date": self.date,
+            "commit": first.subject.commit,
+            "target": asked.target,
+            "device": first.card,
+            "emulated": first.mark == "EMULATED",
+            "simulator": first.mark == "SIMULATOR",
+            "cfg": asked.cfg,
+            "img": asked.img,
+            "batch": asked.batch,
+            "precision": first.precision,
+            "throughput": statistics.median(first.speeds),
+            "throughput_min": min(first.speeds),
+            "throughput_max": max(first.speeds),
+            **{name: value for name, value in together.items() if name not in ("throughput", "iterations")},
+        }
+
     def rows(self) -> list[tuple[str, ...]]:
         """A table for people: the first row is the heading."""
         all_ = [each.together for each in self.measured]
