@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from porter import __version__
 from porter.patience import Patience
+from porter.version import __version__
 
 if TYPE_CHECKING:
     import requests

@@ -15,9 +15,9 @@ from typing import Any, NoReturn
 
 import click
 
-from porter import __version__
 from porter.cli.shared import CONTEXT, colour, loudness
 from porter.errors import PorterError
+from porter.version import __version__
 
 _UNFORESEEN = 70  # EX_SOFTWARE of sysexits.h: none of the four that porter's users can act on
 
