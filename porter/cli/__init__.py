@@ -132,14 +132,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     import gc
 
-    from porter import signals
+    from porter import output, signals
 
     # syntax trees and patches are many small objects that live to the end; looking for cycles among them costs a fifth
     gc.set_threshold(100_000, 20, 20)
-    for stream in (sys.stdout, sys.stderr):
-        # a path or a patch may hold what the terminal's encoding has not
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    output.clean()
     try:
         signals.install()
         result = cli.main(arguments, prog_name="porter", standalone_mode=False, color=None if colour() else False)
