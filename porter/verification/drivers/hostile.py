@@ -267,6 +267,8 @@ def load_each():
                 "load_checkpoint": attempt(utils.checkpoint.load_checkpoint, path),
                 "ran": mark.exists(),
             }
+            if mark.exists():
+                return found  # where one runs, another hangs
     return found
 
 
