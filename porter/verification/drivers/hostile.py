@@ -307,8 +307,9 @@ def plain():
     return ran
 
 
-honest_loads = attempt(attempt_load, honest)
-result = {"honest": honest_loads, "cases": load_each(), "yaml": poisoned(), "plain": plain()}
+result = {"honest": attempt(attempt_load, honest)}
+if not result["honest"]:
+    result.update(cases=load_each(), yaml=poisoned(), plain=plain())
 sys.stdout.flush()
 with open("hostile.json", "w") as file:
     json.dump(result, file, indent=1)
