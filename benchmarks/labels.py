@@ -20,6 +20,7 @@ from pathlib import Path
 import measure
 from PIL import Image
 
+_LINKS = 10_000  # names of one picture: ext4 has at most 65,000
 LOAD = """
 import json, resource, sys
 def used():
@@ -37,10 +38,13 @@ def make(folder: Path, count: int) -> None:
     """The data set: ``images/`` and ``labels/``."""
     for name in "images", "labels":
         (folder / name).mkdir(parents=True)
-    Image.new("RGB", (16, 16)).save(folder / "one.jpg")
+    picture = Image.new("RGB", (16, 16))
     texts = ["".join(f"{k % 80} 0.{k + 10} 0.5 0.1 0.0{k % 9 + 1}\n" for k in range(n)) for n in (0, 1, 3, 7, 20)]
     for number in range(count):
-        os.link(folder / "one.jpg", folder / "images" / f"{number:06}.jpg")
+        original = folder / f"{number // _LINKS}.jpg"
+        if number % _LINKS == 0:
+            picture.save(original)
+        os.link(original, folder / "images" / f"{number:06}.jpg")
         (folder / "labels" / f"{number:06}.txt").write_text(texts[number % len(texts)])
 
 
