@@ -81,6 +81,15 @@ def test_strided_arguments_meet_bm1684xs_kernels(run: Run) -> None:
     assert errors(run, "sg2260", asked[0]) == [None]
 
 
+def test_bm1684x_expands_four_dimensions_at_most(run: Run) -> None:
+    asked = ["x.expand(2, 2, 3, 4, 5).shape", "x.view(2, 1, 3, 4, 5).expand(2, 2, 3, 4, 5)"]
+    fine, five = outcomes(run, "bm1684x", *asked)
+    assert fine["result"] == "torch.Size([2, 2, 3, 4, 5])"
+    assert (five["error"] or "").startswith("RuntimeError: ")
+    assert [found["operator"] for found in five["refused"]] == ["aten::expand"]
+    assert errors(run, "sg2260", *asked) == [None, None]
+
+
 @pytest.mark.parametrize("profile", ["bm1684x", "sg2260"])
 def test_sophgos_reductions_take_neighbouring_dimensions(run: Run, profile: str) -> None:
     asked = ["x.sum((0, 2, 3))", "x.mean((0, 2, 3))", "x.sum((2, 3))", "x.sum()", "x.mean((3, 2))"]

@@ -47,7 +47,8 @@ def register(device: Device) -> None:
     device.native.configure(_configuration(device, common))
     whole = _whole(device.profile.operators, common) + list(common["composites"]["operators"])
     _add_facts(device, common)
-    device.native.start(sorted({_unqualified(name) for name in whole if _known(name)}))
+    views = [name for name in device.profile.operators or () if _views(name)]
+    device.native.start(*(sorted({_unqualified(name) for name in names if _known(name)}) for names in (whole, views)))
     for policy, names in _casts(device, common).items():
         device.native.register_autocast(policy, [name for name in names if _known(f"aten::{name}")])
 
@@ -152,8 +153,17 @@ def _taken_apart(name: str, outs: Any) -> bool:
 def _computes(name: str) -> bool:
     schema = _schema(name)
     takes_tensor = any("Tensor" in str(argument.type) for argument in schema.arguments)
-    shares = any(value.alias_info is not None and not value.alias_info.is_write for value in schema.returns)
-    return takes_tensor and bool(schema.returns) and not shares
+    return takes_tensor and bool(schema.returns) and not _shares(schema)
+
+
+def _views(name: str) -> bool:
+    """Whether it shares memory, and torch has one kernel for every device, beside which the vendor has its own."""
+    own = name.split(".")[0].split("::")[1] in _OWN
+    return not own and _known(name) and _has(name, _COMPOSITES[0]) and _shares(_schema(name))
+
+
+def _shares(schema: Any) -> bool:
+    return any(value.alias_info is not None and not value.alias_info.is_write for value in schema.returns)
 
 
 def _is_out(name: str) -> bool:
