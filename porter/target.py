@@ -112,6 +112,11 @@ class Target:
         """The variable in this process's environment that chooses the vendor's simulator; empty if none is set."""
         return next((name for name in self.simulator if os.environ.get(name)), "")
 
+    @property
+    def called(self) -> str:
+        """What its device is called: SIMULATOR stands before it where it is the vendor's."""
+        return f"{'SIMULATOR ' if self.simulated else ''}{self.title['en']}"
+
     def record(self) -> dict[str, Any]:
         """The target as plain data, for JSON."""
         return asdict(self)

@@ -60,6 +60,8 @@ def train(
     from porter.api import train as run
 
     found = run(target, tree, arguments, cards=cards, nodes=nodes, node_rank=node_rank, master=master, python=python)
+    if found.simulator:
+        tell(found.simulator, err=True)
     if dry_run:
         click.echo(found.shown)
         return

@@ -61,11 +61,13 @@ class Launch:
         words: the command, its interpreter first, by its whole path.
         folder: where it runs.
         environment: variables that it gets beside those of this process.
+        simulator: what the device is called where it is the vendor's simulator, no card; else empty.
     """
 
     words: tuple[str, ...]
     folder: Path
     environment: Mapping[str, str]
+    simulator: str = ""
 
     @property
     def shown(self) -> str:
@@ -112,7 +114,8 @@ def launch(project: Project, request: Request) -> Launch:
     words += [SCRIPT, *_rooted(request.arguments, Path.cwd(), tree)]
     if not any(re.fullmatch(r"--device(=.*)?", word) for word in request.arguments):
         words += ["--device", _device(request, target)]
-    return Launch(tuple(words), tree, environment)
+    here = re.search(rf"--device[= ]{target.name}\b", " ".join(words))
+    return Launch(tuple(words), tree, environment, target.called if here and target.simulated else "")
 
 
 def find_python(name: str) -> str:

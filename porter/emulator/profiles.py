@@ -34,7 +34,7 @@ class Profile:
         facts: what a scan of the plugin's source found; None where there is no source to scan.
         operators: the operators that the vendor has a kernel for, as in the vendor's list; None where there is no list,
             and then everything torch has is allowed.
-        casts: whether autocast of the vendor's plugin changes any operator's dtype.
+        casts: whether autocast of the vendor's plugin casts convolutions, which training is made of.
         limits: what the card cannot do although the list has it, each with its source.
     """
 
@@ -125,9 +125,12 @@ def generic_profile(kind: str, plugin: str, backends: Sequence[str], visible: Se
         "process_group": {"backend": backends[0], "source": said},
         "surface": {"events": True, "source": unknown},
         "fallback": {"variable": None, "source": unknown},
-        "refusal": "Could not run '{operator}' with arguments from the '{type}' backend.",
-        "exhausted": f"{kind.upper()} out of memory. Tried to allocate {{size}}. {kind.upper()} {{index}} has a total "
-        "capacity of {total} of which {free} is free.",
+        "refusal": {"text": "Could not run '{operator}' with arguments from the '{type}' backend.", "source": unknown},
+        "exhausted": {
+            "text": f"{kind.upper()} out of memory. Tried to allocate {{size}}. {kind.upper()} {{index}} has a total "
+            "capacity of {total} of which {free} is free.",
+            "source": unknown,
+        },
         "autocast": {"casts": True, "source": unknown},
         "limits": [],
     }
@@ -175,6 +178,12 @@ def _profile(name: str, data: dict[str, Any], path: Path | None) -> Profile:
         memory=data["memory"]["bytes"],
         facts=facts,
         operators=frozenset(facts["operators"]) if facts else None,
-        casts=data["autocast"]["casts"],
+        casts=_casts_convolutions(data["autocast"]["casts"], facts),
         limits=tuple(data["limits"]),
     )
+
+
+def _casts_convolutions(said: bool | str, facts: Mapping[str, Any] | None) -> bool:
+    if said != "scanned" or facts is None:
+        return bool(said)
+    return any("conv" in name for names in facts["autocast"]["casts"].values() for name in names)

@@ -21,6 +21,7 @@ from pathlib import Path
 from porter.errors import SurroundingsFailed
 from porter.trace import Timed
 
+ENDLESS = "was killed after"  # begins the ending of a program that ran out of time
 _log = logging.getLogger(__name__)
 GUARD = Path(__file__).resolve().parent / "guard"
 _ISOLATE = GUARD / "isolate.py"
@@ -61,7 +62,7 @@ class Run:
     def ending(self) -> str:
         """How it ended, in words."""
         if self.limit:
-            return f"was killed after {self.limit:g} s without an end"
+            return f"{ENDLESS} {self.limit:g} s without an end"
         if self.status < 0:
             with contextlib.suppress(ValueError):
                 return f"died of {signal.Signals(-self.status).name}"

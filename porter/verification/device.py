@@ -173,7 +173,7 @@ def choose(kind: str, target: Target, python: str, *, profile: str = "") -> Devi
     real = "simulator" if target.simulated else "hardware"
     if kind in ("auto", "hardware", "simulator"):
         if found["available"] and kind in ("auto", real):
-            says = f"{'SIMULATOR ' if target.simulated else ''}{target.title['en']}, {where}"
+            says = f"{target.called}, {where}"
             lacks = f"; it works, though {target.plugin.module} has no {found['lacks']}" if found["lacks"] else ""
             return Device(real, target.name, says + lacks, facts=found)
         if kind != "auto":

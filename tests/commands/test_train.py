@@ -171,6 +171,18 @@ def test_cards_of_a_list_that_does_not_ascend(tmp_path: Path, monkeypatch: pytes
     assert done.returncode == 0 and "--device npu:0,1" in done.stdout, done.stderr
 
 
+def test_the_vendors_simulator_is_no_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    apply(Project(CHECKOUT), ["tpu"], tmp_path / "tpu")
+    words = ("train", "--target", "tpu", "--dry-run", tmp_path / "tpu")
+    line = "SIMULATOR Sophgo TPU (SC7 cards, BM1684X)\n"
+    monkeypatch.delenv("TPU_EMULATOR_PATH", raising=False)
+    assert "SIMULATOR" not in porter(*words, cwd=CHECKOUT).stderr
+    monkeypatch.setenv("TPU_EMULATOR_PATH", "/opt/cmodel.so")
+    assert porter(*words, cwd=CHECKOUT).stderr == line
+    assert porter(*words, "--", "--device", "tpu:1", cwd=CHECKOUT).stderr == line
+    assert porter(*words, "--", "--device=cpu", cwd=CHECKOUT).stderr == ""
+
+
 def test_a_python_that_is_none(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "python").write_text("not a program")
     (tmp_path / "python").chmod(0o755)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 from commandline import commands
 
 from porter.cli import cli
+from porter.emulator.profiles import load_profile, profiles
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.lockfile import Lock
 from porter.project import Project
@@ -98,6 +100,23 @@ def test_every_check_named_is_one() -> None:
         named = {name for row in table[1:] for name in re.findall(r"`([a-z0-9-]+)`", row[-1])}
         assert named <= set(known()) | {"lint"} and {"ddp", "ema", "resume", "schedule"} <= named
     assert first_column(DOCS / "verify.md", "The checks") == set(known())
+
+
+def test_how_much_is_known_of_the_operators_that_are_used() -> None:
+    """operators.json holds those that ran, by card: figures.operators of the check ops in the record of
+
+    porter verify --target TARGET --device emulated --profile CARD --data scenes --check ops --json FILE
+
+    made with torch 2.13.0, for bm1684x with 2.1.0 (--python), which its plugin is for.
+    """
+    ran = json.loads(Path(__file__).with_name("operators.json").read_text(encoding="utf-8"))
+    for page in READMES:
+        (table,) = (t for t in tables(page.read_text(encoding="utf-8")) if len(t[0]) == 4)
+        found = {row[0].replace(" ", "").lower(): [int(cell) for cell in row[1:]] for row in table[1:]}
+        assert found.keys() == ran.keys() == set(profiles())
+        for card, names in ran.items():
+            standings = [load_profile(card).standing(name) for name in names]
+            assert found[card] == [standings.count(each) for each in ("known", "assumed", "refused")], card
 
 
 def test_file_formats() -> None:

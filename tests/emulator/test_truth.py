@@ -81,6 +81,15 @@ def test_strided_arguments_meet_bm1684xs_kernels(run: Run) -> None:
     assert errors(run, "sg2260", asked[0]) == [None]
 
 
+def test_bm1684x_expands_four_dimensions_at_most(run: Run) -> None:
+    asked = ["x.expand(2, 2, 3, 4, 5).shape", "x.view(2, 1, 3, 4, 5).expand(2, 2, 3, 4, 5)"]
+    fine, five = outcomes(run, "bm1684x", *asked)
+    assert fine["result"] == "torch.Size([2, 2, 3, 4, 5])"
+    assert (five["error"] or "").startswith("RuntimeError: ")
+    assert [found["operator"] for found in five["refused"]] == ["aten::expand"]
+    assert errors(run, "sg2260", *asked) == [None, None]
+
+
 @pytest.mark.parametrize("profile", ["bm1684x", "sg2260"])
 def test_sophgos_reductions_take_neighbouring_dimensions(run: Run, profile: str) -> None:
     asked = ["x.sum((0, 2, 3))", "x.mean((0, 2, 3))", "x.sum((2, 3))", "x.sum()", "x.mean((3, 2))"]
@@ -141,24 +150,50 @@ def test_gloo_takes_no_tensor_of_the_device(run: Run, tmp_path: Path, profile: s
     assert done.out.count("2.0 No backend type associated with device type tpu") == 2, done.out + done.error
 
 
-def test_kernels_that_go_through_the_host_are_counted(run: Run) -> None:
-    several = "x[torch.zeros(1, dtype=torch.int64).to(kind), torch.zeros(1, dtype=torch.int64).to(kind)]"
-    (outcome,) = outcomes(run, "bm1684x", several)
+AT = "torch.zeros(1, dtype=torch.int64).to(kind)"
+FLOATS = 2 * 3 * 4 * 5 * 4  # bytes of x
+
+
+@pytest.mark.parametrize(
+    ("profile", "expression", "operator", "down", "up"),
+    [
+        ("bm1684x", f"x[{AT}, {AT}]", "index.Tensor_out", (3, FLOATS + 16), (1, 80)),
+        ("sg2260", f"x[{AT}, {AT}]", "index.Tensor_out", (3, FLOATS + 16), (1, 80)),
+        ("bm1684x", f"x.index_put_(({AT}, {AT}), x[:1, 0])", "index_put_", (4, FLOATS + 16 + 80), (1, FLOATS)),
+        ("bm1684x", "x[0, 0, 0, 0].sigmoid()", "sigmoid.out", (1, 4), (1, 4)),
+        (
+            "bm1684x",
+            "torch.ops.aten.sigmoid_backward(x, x)",
+            "sigmoid_backward.grad_input",
+            (2, 2 * FLOATS),
+            (1, FLOATS),
+        ),
+        (
+            "bm1684x",
+            "torch.nn.functional.batch_norm(x, *x[0, 0, :2, :3])",
+            "native_batch_norm",
+            (3, FLOATS + 2 * 12),
+            (3, FLOATS),  # two of its three results are empty
+        ),
+    ],
+)
+def test_kernels_that_go_through_the_host_are_counted(
+    run: Run, profile: str, expression: str, operator: str, down: tuple[int, int], up: tuple[int, int]
+) -> None:
+    (outcome,) = outcomes(run, profile, expression)
+    assert outcome["error"] is None
     found = [(entry["operator"], entry["direction"], entry["count"], entry["bytes"]) for entry in outcome["inside"]]
-    index, size = "aten::index.Tensor_out", 2 * 3 * 4 * 5 * 4
-    assert found == [(index, "down", 3, size + 16), (index, "up", 1, 80)]
-    (one,) = outcomes(run, "bm1684x", "x[0, 0, 0, 0].sigmoid()")
-    assert [(entry["direction"], entry["count"], entry["bytes"]) for entry in one["inside"]] == [
-        ("down", 1, 4),
-        ("up", 1, 4),
-    ]
+    assert found == [(f"aten::{operator}", "down", *down), (f"aten::{operator}", "up", *up)]
+
+
+BOTH = ("reflection_pad2d", "squeeze", "var.correction")
 
 
 @pytest.mark.parametrize(
     ("profile", "names"),
     [
-        ("bm1684x", ["gather", "reflection_pad2d", "remainder.Tensor_out", "var.correction"]),
-        ("sg2260", ["reflection_pad2d", "var.correction"]),
+        ("bm1684x", ["gather", "remainder.Tensor_out", *BOTH, "permute"]),
+        ("sg2260", [*BOTH, "tril_indices"]),
     ],
 )
 def test_names_in_comments_are_no_operators(profile: str, names: list[str]) -> None:

@@ -12,9 +12,12 @@ import torch
 
 from porter.commands.verify import Request
 from porter.progress import Progress
+from porter.verification.bench import BROKE
 from porter.verification.checks import known
+from porter.verification.child import ENDLESS
+from porter.verification.report import Outcome
 
-from .mutants import FOLDER, Mutant, groups, hunt, load
+from .mutants import FOLDER, Mutant, Result, groups, hunt, load
 
 QUICK = {"boxes", "import", "probe"}
 NEW_ENOUGH = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 1)  # for the emulated device
@@ -30,6 +33,21 @@ def test_each_says_what_it_is() -> None:
     assert f"`tests/mutants/` holds {len(mutants)} mistakes" in " ".join(page.split())
     numbers = [mutant.name.partition("-")[0] for mutant in mutants]
     assert numbers == [f"{number:02}" for number in range(1, len(mutants) + 1)]
+
+
+@pytest.mark.parametrize(
+    ("whole", "said", "caught"),
+    [
+        ("passed", "the losses are others", True),
+        ("failed", "the losses are others", False),
+        ("passed", f"{BROKE}: KeyError: 'a'", False),
+        ("passed", f"train.py {ENDLESS} 300 s without an end", False),
+    ],
+)
+def test_what_counts_as_caught(whole: str, said: str, caught: bool) -> None:
+    mutant = load()[0]
+    outcomes = (Outcome("train", "", state, said, 1.0) for state in (whole, "failed"))
+    assert Result(mutant, "train", *outcomes).caught == caught
 
 
 def quick() -> dict[tuple[str, str], list[Mutant]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from sources import git
 
 import porter
 from porter.commands.profile import SOURCES
+from porter.emulator import load_profile
+from porter.emulator.profiles import profiles
 
 pytest.importorskip("tree_sitter")
 pytest.importorskip("tree_sitter_cpp")
@@ -46,6 +49,32 @@ def test_the_shipped_file_is_what_a_scan_prints(file: Path, tmp_path: Path) -> N
     also = checkout(*SECOND, tmp_path / "second") if "also" in said else None
     found = porter.profile.scan(said["target"], plugin, card=said["card"], also=also)
     assert found.json() == file.read_text(encoding="utf-8")
+
+
+# a place in the plugin's source, as the profiles cite it: path:7, path:7-9 or path:7, 12
+CITED = re.compile(r"(torch_(?:tpu|mlu|npu)/[\w/.-]+):(\d+(?:(?:-|, )\d+)*)")
+
+
+@pytest.mark.plugins
+@pytest.mark.parametrize("card", profiles())
+def test_every_line_that_a_profile_cites_is_there(card: str) -> None:
+    profile = load_profile(card)
+    said = json.dumps(profile.data)
+    assert profile.facts is not None
+    commit = profile.facts["commit"]
+    assert set(re.findall(r"\b(?=\w*\d)[0-9a-f]{7}\b", said)) == {commit[:7]}
+    places = CITED.findall(said)
+    assert places
+    for path, numbers in places:
+        found = git("grep", "-n", "[^ ]", commit, "--", path, cwd=repository(REPOSITORIES[profile.plugin]))
+        written = {line.split(":")[2] for line in found.splitlines()}
+        assert written.issuperset(re.findall(r"\d+", numbers)), f"{path}:{numbers}"
+
+
+@pytest.mark.parametrize("card", profiles())
+def test_every_fact_of_a_profile_has_a_source(card: str) -> None:
+    for fact in porter.profile.show(card).facts:
+        assert fact.source or fact.name in ("type", "plugin", "label", "device", "source"), fact.name
 
 
 @pytest.mark.parametrize("file", sorted(SOURCES.glob("*.json")), ids=lambda path: path.stem)

@@ -52,7 +52,7 @@ def amp(session: Session) -> Finding:
     if "own-scaler" in session.target.features and session.device.kind != "cpu" and not found["own"]:
         raise Failed(f"the gradient scaler is torch's, not {session.target.plugin.module}'s own")
     scaler = "the scaler's state is restored" if found["enabled"] else "this device needs no scaler"
-    plain = "" if casts else " (the vendor's autocast changes no dtype)"
+    plain = "" if casts else " (the vendor's autocast casts no convolution)"
     return Finding(f"{len(found['losses'])} finite losses, {', '.join(found['dtypes'])}{plain}; {scaler}")
 
 

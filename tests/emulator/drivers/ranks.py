@@ -37,7 +37,7 @@ if kind not in ("tpu", "cpu"):
 model = model.to(device)
 options = {"device_ids": [rank], "output_device": rank} if kind != "cpu" else {}
 model = torch.nn.parallel.DistributedDataParallel(model, **options)
-optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, foreach=False)
+optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
 torch.manual_seed(rank)
 for _ in range(3):
     optimizer.zero_grad()

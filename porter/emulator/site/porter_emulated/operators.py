@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from porter_emulated import Device
 
 _COMPOSITES = ("CompositeExplicitAutograd", "CompositeExplicitAutogradNonFunctional")
+# torch's names of what autocast does (ATen/autocast_mode.h), and ours
+_POLICIES = {
+    "lower_precision_fp": "lower",
+    "fp32": "float",
+    "fp32_set_opt_dtype": "float_dtype",
+    "promote": "promote",
+}
 # Memory, views and copies are the emulation's own or decompose into what is.
 _OWN = {
     "copy_",
@@ -40,11 +47,19 @@ def register(device: Device) -> None:
     device.native.configure(_configuration(device, common))
     whole = _whole(device.profile.operators, common) + list(common["composites"]["operators"])
     _add_facts(device, common)
-    device.native.start(sorted({_unqualified(name) for name in whole if _known(name)}))
-    if device.profile.data["autocast"]["casts"]:
-        for policy in ("lower", "float", "float_dtype", "promote"):
-            names = [name for name in common["autocast"][policy] if _known(f"aten::{name}")]
-            device.native.register_autocast(policy, names)
+    views = [name for name in device.profile.operators or () if _views(name)]
+    device.native.start(*(sorted({_unqualified(name) for name in names if _known(name)}) for names in (whole, views)))
+    for policy, names in _casts(device, common).items():
+        device.native.register_autocast(policy, [name for name in names if _known(f"aten::{name}")])
+
+
+def _casts(device: Device, common: dict[str, Any]) -> dict[str, list[str]]:
+    """Operators by what autocast does to them: by torch's own lists, or by those that the plugin's source registers."""
+    profile = device.profile
+    said = profile.data["autocast"]["casts"]
+    if said == "scanned" and profile.facts:
+        return {_POLICIES[policy]: names for policy, names in profile.facts.data["autocast"]["casts"].items()}
+    return {policy: common["autocast"][policy] for policy in _POLICIES.values()} if said else {}
 
 
 def _configuration(device: Device, common: dict[str, Any]) -> dict[str, Any]:
@@ -57,8 +72,8 @@ def _configuration(device: Device, common: dict[str, Any]) -> dict[str, Any]:
         "type": profile.type,
         "label": profile.label,
         "profile": profile.device,
-        "refusal": profile.data["refusal"],
-        "exhausted": profile.data["exhausted"],
+        "refusal": profile.data["refusal"]["text"],
+        "exhausted": profile.data["exhausted"]["text"],
         "devices": device.count,
         "memory": device.memory,
         "strict": settings.strict,
@@ -138,8 +153,17 @@ def _taken_apart(name: str, outs: Any) -> bool:
 def _computes(name: str) -> bool:
     schema = _schema(name)
     takes_tensor = any("Tensor" in str(argument.type) for argument in schema.arguments)
-    shares = any(value.alias_info is not None and not value.alias_info.is_write for value in schema.returns)
-    return takes_tensor and bool(schema.returns) and not shares
+    return takes_tensor and bool(schema.returns) and not _shares(schema)
+
+
+def _views(name: str) -> bool:
+    """Whether it shares memory, and torch has one kernel for every device, beside which the vendor has its own."""
+    own = name.split(".")[0].split("::")[1] in _OWN
+    return not own and _known(name) and _has(name, _COMPOSITES[0]) and _shares(_schema(name))
+
+
+def _shares(schema: Any) -> bool:
+    return any(value.alias_info is not None and not value.alias_info.is_write for value in schema.returns)
 
 
 def _is_out(name: str) -> bool:

@@ -399,4 +399,14 @@ inline void boxed(const c10::OperatorHandle& op, Stack* stack) {
   come_back(trips, stack->data() + (stack->size() - results), results);
 }
 
+// A view that the vendor has its own kernel for: what it demands is checked, then torch makes the view as for any device.
+inline void boxed_view(const c10::OperatorHandle& op, Stack* stack) {
+  const auto& operation = operators().of(op.schema());
+  if (operation.facts != nullptr) {
+    const size_t number = op.schema().arguments().size();
+    check_demands(operation, {stack->data() + (stack->size() - number), number});
+  }
+  op.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), stack);
+}
+
 }  // namespace porter

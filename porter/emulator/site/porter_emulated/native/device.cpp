@@ -97,7 +97,7 @@ void add_facts(const std::string& name, const py::list& demands, const py::list&
   }
 }
 
-void start(const Names& whole) {
+void start(const Names& whole, const Names& views) {
   static auto* hooks = new Hooks();  // torch asks them to the very end
   at::RegisterPrivateUse1HooksInterface(hooks);
   register_generator<at::PrivateUse1HooksInterface>(0);
@@ -116,6 +116,9 @@ void start(const Names& whole) {
   register_kernels(aten);
   for (const auto& name : whole) {
     aten.impl(name.c_str(), torch::CppFunction::makeFromBoxedFunction<&boxed>());
+  }
+  for (const auto& name : views) {
+    aten.impl(name.c_str(), torch::CppFunction::makeFromBoxedFunction<&boxed_view>());
   }
   pthread_atfork(nullptr, nullptr, [] { bad_fork = used.load(); });
 }

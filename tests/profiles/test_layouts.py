@@ -1,0 +1,83 @@
+"""porter profile scan over plugins of our own in the layouts of Cambricon's and of Huawei's: a list and its kernels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import porter
+
+pytest.importorskip("tree_sitter")
+pytest.importorskip("tree_sitter_cpp")
+
+KERNEL = """\
+Tensor& {name}(const Tensor& self, Tensor& out) {{
+  TORCH_CHECK(self.dim() == 4, "four dimensions");
+  return out;
+}}
+"""
+CAMBRICON = {
+    "codegen/mlu_functions.yaml": "aten:\n- func: twice.out\n- func: rows.out\n  derived_type: bang\n- func: gone\n",
+    "torch_mlu/csrc/aten/operators/cnnl/twice.cpp": KERNEL.format(name="cnnl_twice_out"),
+    "torch_mlu/csrc/aten/operators/bang/rows.cpp": KERNEL.format(name="bang_rows_out"),
+    "torch_mlu/__init__.py": "import torch_mlu._MLUC\n",
+    "scripts/release/build.property": '{"version": "1.2-torch2.4"}',
+}
+HUAWEI = {
+    "torch_npu/csrc/aten/npu_native_functions.yaml": "supported:\n  - twice.out\n",
+    "torch_npu/csrc/aten/Twice.cpp": KERNEL.format(name="twice_out"),
+    "torch_npu/__init__.py": "import torch_npu._C\n",
+    "setup.py": 'VERSION = "2.1.0"\n',
+    "third_party/op-plugin/op_plugin/config/op_plugin_functions.yaml": (
+        "official:\n"
+        "  - func: rows.out(Tensor self, *, Tensor(a!) out) -> Tensor(a!)\n    op_api: [v2.1, newest]\n"
+        "  - func: made(Tensor self) -> Tensor\n    op_api: all_version\n    gen_opapi: yes\n"
+        "  - func: later(Tensor self) -> Tensor\n    op_api: [v2.5, newest]\n"
+    ),
+    "third_party/op-plugin/op_plugin/ops/opapi/Rows.cpp": KERNEL.format(name="rows_out"),
+}
+
+
+def scan(folder: Path, target: str, files: dict[str, str]) -> dict[str, Any]:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return dict(porter.profile.scan(target, folder).facts)
+
+
+def demand(file: str) -> list[dict[str, Any]]:
+    four = {"argument": 0, "name": "self", "rule": "dimensions", "least": 4, "most": 4, "when": None}
+    return [{**four, "at": f"{file}:2"}]
+
+
+def test_cambricons(tmp_path: Path) -> None:
+    found = scan(tmp_path, "mlu", CAMBRICON)
+    assert (found["plugin"], found["card"], found["version"]) == ("torch_mlu", "mlu370", "1.2+torch2.4")
+    operators = found["operators"]
+    assert {name: one["at"].rpartition(":")[2] for name, one in operators.items()} == {
+        "aten::twice.out": "2",
+        "aten::rows.out": "3",
+        "aten::gone": "5",
+    }
+    assert operators["aten::twice.out"]["demands"] == demand("torch_mlu/csrc/aten/operators/cnnl/twice.cpp")
+    assert operators["aten::rows.out"]["demands"] == demand("torch_mlu/csrc/aten/operators/bang/rows.cpp")
+    assert operators["aten::gone"]["demands"] == [] and not operators["aten::gone"].get("kernel")
+
+
+def test_huaweis(tmp_path: Path) -> None:
+    found = scan(tmp_path, "npu", HUAWEI)
+    assert (found["plugin"], found["card"], found["version"]) == ("torch_npu", "ascend910b", "2.1.0")
+    operators = found["operators"]
+    assert operators.keys() == {"aten::twice.out", "aten::rows.out", "aten::made"}
+    assert operators["aten::twice.out"]["demands"] == demand("torch_npu/csrc/aten/Twice.cpp")
+    assert operators["aten::rows.out"]["demands"] == demand("op-plugin/op_plugin/ops/opapi/Rows.cpp")
+    assert operators["aten::made"]["demands"] == []
+
+
+def test_huaweis_without_op_plugin(tmp_path: Path) -> None:
+    alone = {name: text for name, text in HUAWEI.items() if not name.startswith("third_party")}
+    with pytest.raises(porter.PorterError, match="holds no op-plugin"):
+        scan(tmp_path, "npu", alone)
