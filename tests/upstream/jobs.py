@@ -224,6 +224,28 @@ def hostile(shop: Shop, tree: Tree) -> dict[str, Any]:
     return result
 
 
+def senseless(shop: Shop, tree: Tree) -> dict[str, Any]:
+    """How programs end that are given checkpoints that make no sense; the files' paths; see drivers/senseless.py."""
+    cwd = shop.lab.folder("senseless")
+    run = shop.lab.driver(tree, "senseless.py", cwd=cwd).offline()
+    found: dict[str, Any] = json.loads(run.out.splitlines()[-1])
+    for one in found.values():
+        one["path"] = cwd / one["file"]
+    return found
+
+
+def reached(*words: object) -> Callable[[Shop, Tree], dict[str, Any]]:
+    """A job: what loading files of random content reaches; see drivers/reach.py."""
+
+    def job(shop: Shop, tree: Tree) -> dict[str, Any]:
+        run = shop.lab.driver(tree, "reach.py", *words, cwd=shop.lab.folder("reach")).offline()
+        assert run.status == 0, run.story()
+        found: dict[str, Any] = json.loads(run.out.splitlines()[-1])
+        return found
+
+    return job
+
+
 def untrusted(shop: Shop, tree: Tree) -> dict[str, Any]:
     """What became of label caches, yaml, run folders, names and pictures of strangers; see drivers/untrusted.py."""
     best = shop.get("scratch", tree).best
@@ -244,6 +266,9 @@ JOBS: dict[str, Callable[[Shop, Tree], Any]] = {
     "downloads": downloads,
     "hostile": hostile,
     "untrusted": untrusted,
+    "senseless": senseless,
+    "reach": reached(300),
+    "reach-broken": reached(40, "broken"),
     "optimizers": inspect,
     **{f"lockstep-{config}": lockstep(config) for config in LOCKSTEP},
 }
