@@ -67,6 +67,7 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy --strict porter
+	$(VENV)/bin/lint-imports --no-cache --no-logo
 	$(build_docs)
 
 docs: $(VENV)/.dev

@@ -151,11 +151,12 @@ def latest(session: nox.Session) -> None:
 
 @nox.session(python=interpreter("3.11"))
 def lint(session: nox.Session) -> None:
-    """ruff, mypy and the site, as `make lint` runs them."""
+    """ruff, mypy, import-linter and the site, as `make lint` runs them."""
     with FileLock(f"{session.virtualenv.location}.lock"):
         prepare(session, LATEST, "\n".join(LATEST))
         session.install("-e", ".[dev]")
         session.run("ruff", "check", ".")
         session.run("ruff", "format", "--check", ".")
         session.run("mypy", "--strict", "porter")
+        session.run("lint-imports", "--no-cache", "--no-logo")
         session.run("mkdocs", "build", "--strict", "--quiet")

@@ -1,17 +1,16 @@
-"""What a download costs beside curl's, on the loopback interface; and what parts bring with a slow server.
+"""What a download costs beside curl's, on the loopback interface.
 
     python benchmarks/download.py [--megabytes 512] [--repeats 7] [--folder /dev/shm]
 
 porter hashes while it downloads, so curl is measured alone and with ``sha256sum`` after it.  porter's time is
 :func:`porter.assets.download.fetch`'s, curl's the whole program's.  The server is a process of its own that sends
-files with ``sendfile``; the limited one sleeps, so that each connection gets so many megabytes a second and no more.
+files with ``sendfile``.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -27,35 +26,22 @@ from porter.assets.digests import Digests
 from porter.assets.download import Wanted, fetch
 from porter.progress import Progress
 
-_LIMIT = 20  # megabytes a second of each connection
-_LIMITED = 64  # megabytes, of the file that comes from the limited server
-
 
 class Server(BaseHTTPRequestHandler):
-    """Files of the current folder, by ranges; below ``/slow/`` at a limited rate."""
+    """Files of the current folder."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         path = Path(self.path.rpartition("/")[2])
         size = path.stat().st_size
-        span = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-        start, end = (int(span[1]), min(int(span[2]) + 1, size)) if span else (0, size)
-        self.send_response(206 if span else 200)
+        self.send_response(200)
         self.send_header("ETag", f'"{size}"')
-        self.send_header("Content-Length", str(end - start))
-        if span:
-            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
+        self.send_header("Content-Length", str(size))
         self.end_headers()
         self.wfile.flush()
-        limited = self.path.startswith("/slow/")
-        step = _LIMIT * 50_000 if limited else end - start
         with open(path, "rb") as file:
-            while start < end:
-                began = time.monotonic()
-                start += self.connection.sendfile(file, start, min(step, end - start)) or 0
-                if limited:
-                    time.sleep(max(0.05 - (time.monotonic() - began), 0))
+            self.connection.sendfile(file, 0, size)
 
     def log_message(self, *args: object) -> None:
         pass
@@ -74,15 +60,15 @@ def curl(url: str, file: Path) -> None:
     subprocess.run(["curl", "-sSf", "-o", file, url], check=True)
 
 
-def porter(url: str, file: Path, parts: int) -> None:
+def porter(url: str, file: Path) -> None:
     """The same with porter, to a file that is not there and of a digest that is not known."""
     for path in (file, file.with_suffix(".json")):
         path.unlink(missing_ok=True)
-    fetch(Wanted(url), file, Progress(), digests=Digests(file.with_suffix(".json")), parts=parts)
+    fetch(Wanted(url), file, Progress(), digests=Digests(file.with_suffix(".json")))
 
 
 def compare(name: str, url: str, folder: Path, repeats: int) -> None:
-    """One table: curl, curl with a digest, porter with one connection and with four."""
+    """One table: curl, curl with a digest, porter."""
     file = folder / "copy"
 
     def checked() -> None:
@@ -94,8 +80,7 @@ def compare(name: str, url: str, folder: Path, repeats: int) -> None:
         {
             "curl": lambda: timed(lambda: curl(url, file)),
             "curl, then sha256sum": lambda: timed(checked),
-            "porter, one connection": lambda: timed(lambda: porter(url, file, 1)),
-            "porter, four": lambda: timed(lambda: porter(url, file, 4)),
+            "porter": lambda: timed(lambda: porter(url, file)),
         },
     )
     print(f"\n{name}\n")
@@ -121,17 +106,15 @@ def main() -> None:
     print(machine())
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
-        for file, megabytes in (("large", options.megabytes), ("small", _LIMITED)):
-            with open(folder / file, "wb") as stream:
-                for _ in range(megabytes):
-                    stream.write(os.urandom(1_000_000))
+        with open(folder / "large", "wb") as stream:
+            for _ in range(options.megabytes):
+                stream.write(os.urandom(1_000_000))
         command = [sys.executable, os.path.abspath(__file__), "--serve"]
         child = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
         assert child.stdout is not None
         url = f"http://127.0.0.1:{int(child.stdout.readline())}"
         try:
             compare(f"{options.megabytes} MB, loopback", f"{url}/large", folder, options.repeats)
-            compare(f"{_LIMITED} MB, {_LIMIT} MB/s a connection", f"{url}/slow/small", folder, 3)
         finally:
             child.terminate()
             child.wait()

@@ -5,6 +5,8 @@ The commands of the command line are functions here, under the same names: see :
 
 from __future__ import annotations
 
+from porter.version import __version__ as __version__
+
 TYPE_CHECKING = False  # what typing has; its import would be most of this one's time
 if TYPE_CHECKING:
     from typing import Any
@@ -43,8 +45,6 @@ if TYPE_CHECKING:
     from porter.errors import CheckFailed, PorterError, SurroundingsFailed, WrongUsage
     from porter.progress import Progress
     from porter.project import Project
-
-__version__ = "0.1.0"
 
 __all__ = [
     "CheckFailed",

@@ -17,9 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from porter import __version__, document
+from porter import document
 from porter.cache import Cache
 from porter.errors import SurroundingsFailed
+from porter.version import __version__
 
 _KEPT = 8  # memories of one kind that stay in the cache
 _open: dict[Path, Memory] = {}

@@ -1,4 +1,4 @@
-"""Moving a tree from one commit to another so that nothing is lost, whenever the run is cut off.
+"""Filling a new tree, and moving one from commit to commit so that nothing is lost, whenever the run is cut off.
 
 git's own switch is not atomic: killed in the middle, it leaves some files new, some old and ``index.lock``
 behind.  So a journal in ``.git/porter`` says what is going on before it begins, and the next run takes the
@@ -18,16 +18,35 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from porter import signals, waiting
+from porter import git, objects, signals, waiting
+from porter.aside import Aside
 from porter.errors import SurroundingsFailed, WrongUsage
-from porter.git import GitFailed
+from porter.git import GitFailed, Repository
+from porter.lockfile import GitSource, Lock
 from porter.objects import Entry
-from porter.tree import Move, Tree, dump, short
+from porter.snapshot import Snapshot
+from porter.stack import Build, Stack
+from porter.tree import Move, Notes, Tree, branch_of, dump, short
 
 _PATIENCE = 60.0  # seconds to wait for another porter
 _LITTLE = 4 << 20  # bytes; fewer than a tree of upstream needs
 _MOMENT = 0.5  # seconds that a living git keeps a lock file at most, in ordinary work
 _ZERO = "0" * 40
+
+
+# what runs leave in a tree; upstream's own .gitignore is not there in a partial one
+_EXCLUDE = """\
+# written by porter
+__pycache__/
+*.py[cod]
+*.cache
+*.pt
+*.onnx
+*.torchscript*
+runs/
+wandb/
+/datasets/
+"""
 
 
 @contextmanager
@@ -303,3 +322,40 @@ def _write(path: Path, data: bytes) -> None:
 def _remove(path: Path) -> None:
     with suppress(FileNotFoundError, NotADirectoryError):
         path.unlink()
+
+
+def fill(folder: Aside, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build) -> None:
+    """Make a tree's repository and its files in a folder aside.
+
+    Raises:
+        GitFailed, OSError: there is no room, or the folder cannot be written.
+    """
+    git.run("init", "--quiet", "--template=", str(folder.path))
+    inside = folder.path / ".git"
+    if snapshot.shallow:
+        (inside / "shallow").write_text(f"{snapshot.base}\n")
+    repository = Repository(folder.path)
+    repository.write(objects.pack([*snapshot.objects.values(), *build.objects.values()]))
+    refs = [("heads/master", snapshot.base), (f"heads/{stack.branch}", build.tip)]
+    if not snapshot.partial and lock.pin.tagged:
+        refs.append((f"tags/{lock.pin.tag}", snapshot.base))
+    commands = "".join(f"create refs/{name} {commit}\n" for name, commit in refs)
+    repository.run("update-ref", "--stdin", stdin=commands.encode())
+    repository.run("symbolic-ref", "HEAD", branch_of(stack))
+    (inside / "info").mkdir(exist_ok=True)
+    (inside / "info" / "exclude").write_text(_EXCLUDE)
+    url = next((source.url for source in lock.sources if isinstance(source, GitSource)), "")
+    with (inside / "config").open("a") as config:
+        config.write(_config(url))
+    notes = Notes(stack.targets, snapshot.base, build.tip, "refs/heads/master")
+    (inside / "porter" / "state.json").write_bytes(dump(notes))
+    repository.run("reset", "--quiet", "--hard")
+
+
+def _config(url: str) -> str:
+    """What a tree's configuration has beyond git's own: line ends stay as they are, and where upstream is."""
+    text = "[core]\n\tautocrlf = false\n"
+    if url:
+        quoted = url.replace("\\", "\\\\").replace('"', '\\"')
+        text += f'[remote "origin"]\n\turl = "{quoted}"\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n'
+    return text

@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from porter.output import printable, shown
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
@@ -61,7 +63,7 @@ class Terminal(Progress):
     def answer(self, line: str) -> None:
         """Print ``line`` in the same place, also where all else is to be quiet."""
         if self._bars is not None:
-            self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._bars.console.print(shown(line), markup=False, highlight=False, soft_wrap=True)
             return
         import sys
 
@@ -87,6 +89,8 @@ class Terminal(Progress):
 
         if self._quiet or not sys.stderr.isatty():
             return
+        from rich.markup import escape
+
         if self._bars is not None and unit != self._unit:
             self._bars.stop()
             self._bars = None
@@ -97,15 +101,18 @@ class Terminal(Progress):
             self._bars.remove_task(self._task)
             self._task = None
         if self._task is None:
-            self._task, self._what = self._bars.add_task(what, total=total), what
+            self._task, self._what = self._bars.add_task(escape(printable(what)), total=total), what
         self._bars.update(self._task, completed=done, total=total)
 
 
 def _bars(unit: str) -> Bars:
+    import sys
+
     from rich import progress
     from rich.console import Console
 
     columns = progress.Progress.get_default_columns()
     if unit == "bytes":
         columns = (*columns, progress.DownloadColumn(), progress.TransferSpeedColumn())
-    return progress.Progress(*columns, console=Console(stderr=True), transient=True)
+    # the bars move the cursor, which porter's own streams do not pass on
+    return progress.Progress(*columns, console=Console(file=sys.__stderr__), transient=True)

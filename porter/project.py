@@ -57,8 +57,7 @@ class Project:
         """The project that ``start`` (by default the current folder) is in, else the installed package's.
 
         In a checkout the nearest folder upwards counts.  An editable install, run from elsewhere, has no
-        packaged copy: then it is the checkout that the package's code is in.  Stacks that a killed porter was
-        writing are whole before this returns.
+        packaged copy: then it is the checkout that the package's code is in.
 
         Raises:
             WrongUsage: there is neither; the installation is incomplete.  Or the current folder is gone.
@@ -69,12 +68,7 @@ class Project:
             raise WrongUsage("the current folder does not exist any more", hint="Change to one that does.") from error
         for folder in (here, *here.parents, _PACKAGE / "_data", _PACKAGE.parent):
             if (folder / LOCK_NAME).is_file() and (folder / PATCHES_NAME).is_dir():
-                project = cls(folder)
-                if (project.state / REWRITE_NAME).exists():  # a porter was killed while it wrote the stacks
-                    from porter.lifecycle import rewrite
-
-                    rewrite.recover(project)
-                return project
+                return cls(folder)
         raise WrongUsage(
             f"found neither {LOCK_NAME} nor {PATCHES_NAME}/ in {here}, above it or in the installed package",
             hint="Reinstall porter, or run it inside a checkout of its repository.",

@@ -10,13 +10,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from porter.version import __version__
+
 SCHEMA = 1
 
 
 def heading(kind: str) -> dict[str, Any]:
     """The fields that a record of this kind begins with."""
-    from porter import __version__
-
     return {"kind": kind, "schema": SCHEMA, "porter": __version__}
 
 

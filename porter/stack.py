@@ -10,16 +10,18 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
 from porter import diff, objects
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.lockfile import Lock, StackLock, Tip
 from porter.objects import Entry, Files, Object
 from porter.patch import Patch, PatchFailed
+from porter.progress import Progress
 from porter.project import Project
-from porter.snapshot import Snapshot
+from porter.snapshot import Snapshot, extents
 
 COMMON = "common"
 SERIES = "series"
@@ -188,6 +190,39 @@ def load_parts(project: Project) -> dict[str, list[Patch]]:
         CheckFailed: a series or a patch is malformed.
     """
     return {part: load_part(project.patches / part) for part in (COMMON, *available(project.patches))}
+
+
+def find_patch(project: Project, name: str) -> Patch:
+    """The patch that ``name`` means: ``3``, ``common/3``, ``0003-Load``, ``common/Load`` (with or without number).
+
+    Raises:
+        WrongUsage: none or several fit.
+        CheckFailed: a stack is malformed.
+    """
+    stack, slash, rest = name.rpartition("/")
+    stacks = (COMMON, *available(project.patches))
+    if slash and stack not in stacks:
+        raise WrongUsage(f"there is no stack {stack!r}", hint=f"Known: {', '.join(stacks)}.")
+    patches = [patch for part in ([stack] if slash else stacks) for patch in load_part(project.patches / part)]
+    for fits in (_same, _begins):
+        found = [patch for patch in patches if fits(patch, rest)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            several = "\n".join(patch.id for patch in found)
+            raise WrongUsage(f"{name} means {len(found)} patches", several, f"Say which: {found[0].stack}/{rest}.")
+    parts = [[patch for patch in patches if patch.stack == part] for part in stacks]
+    there = ", ".join(f"{part[0].stack}/{part[0].number} to {part[-1].number}" for part in parts if part)
+    raise WrongUsage(f"there is no patch {name}", hint=f"There are {there}; `porter status TREE` says their subjects.")
+
+
+def _same(patch: Patch, name: str) -> bool:
+    return name == patch.name or (name.isdecimal() and int(name) == patch.number)
+
+
+def _begins(patch: Patch, name: str) -> bool:
+    wanted = name.lower()
+    return bool(wanted) and (patch.name.lower().startswith(wanted) or patch.name[5:].lower().startswith(wanted))
 
 
 _Effects = dict[tuple[object, ...], "Effect"]
@@ -387,3 +422,91 @@ def _before(change: diff.Change, lookup: Callable[[str], Entry | None], missing:
     if before is None:
         raise diff.Mismatch(_LACKING if change.old in set(missing) else "there is no such file")
     return before
+
+
+def agree(lock: Lock, stack: Stack, build: Build, partial: bool) -> None:
+    """Check a built stack against the lock.
+
+    Raises:
+        CheckFailed: they differ.
+    """
+    hint = "If the patches were meant to change: `porter lock`. Else restore them from git, or reinstall porter."
+    locked_stack = lock.stacks.get(stack.key)
+    if locked_stack is None:
+        raise CheckFailed(f"upstream.lock does not know the stack {stack.key}", hint=hint)
+    if locked_stack.digest != stack.digest:
+        why = f"expected digest {locked_stack.digest}\nfound    digest {stack.digest}"
+        raise CheckFailed(f"the patches of {stack.key} are not those of upstream.lock", why, hint)
+    wrong = sorted(
+        path
+        for path in {*locked_stack.files, *build.touched}
+        if locked_stack.files.get(path, "nothing") != build.touched.get(path, "nothing")
+    )
+    if wrong:
+        why = "\n".join(
+            f"{path}: expected {locked_stack.files.get(path)}, found {build.touched.get(path)}" for path in wrong
+        )
+        raise CheckFailed(f"{stack.key} does not give the files of upstream.lock", why, hint)
+    end = locked_stack.partial if partial else locked_stack
+    if end and (end.commit, end.tree) != (build.tip, build.tree):
+        why = f"expected commit {end.commit}, tree {end.tree}\nfound    commit {build.tip}, tree {build.tree}"
+        raise CheckFailed(f"{stack.key} does not end where upstream.lock says", why, hint)
+
+
+class Surveyor:
+    """Builds stacks on the pin and on each part of it that a package index has.
+
+    Attributes:
+        builder: builds on the whole pin.
+
+    Args:
+        lock: whose pin.
+        snapshot: the pin's files.  A part of them will do as long as no patch changes another: everything but the
+            changed files' contents stands in the lock.
+    """
+
+    def __init__(self, lock: Lock, snapshot: Snapshot) -> None:
+        pin = lock.pin
+        self.builder = Builder(Snapshot(pin.commit, pin.files, snapshot.objects, snapshot.missing))
+        self._parts: list[Builder] = []
+        for extent in extents(lock)[1:]:
+            base = extent.made_base
+            if base:
+                known = {**snapshot.objects, base.id: base}
+                part = Snapshot(base.id, extent.files, known, extent.missing, shallow=False)
+                self._parts.append(Builder(part, like=self.builder))
+
+    def survey(self, stack: Stack) -> StackLock:
+        """What the lock should say about a stack.
+
+        Raises:
+            PatchFailed: a patch does not apply.
+        """
+        build = self.builder.build(stack)
+        partial = None
+        for builder in self._parts:
+            try:
+                short = builder.build(stack)
+                partial = Tip(short.tip, short.tree)
+            except PatchFailed:  # it needs a file that the index does not have: there is no partial tree of it
+                continue
+        return StackLock(stack.digest, build.tip, build.tree, build.touched, partial)
+
+
+def every_stack(parts: Mapping[str, Sequence[Patch]]) -> list[Stack]:
+    """Every stack that a tree can hold, of loaded parts."""
+    return [Stack.of(parts, targets) for targets in combined(set(parts) - {COMMON})]
+
+
+def relock(lock: Lock, parts: Mapping[str, Sequence[Patch]], snapshot: Snapshot, progress: Progress) -> Lock:
+    """The lock as it should be for loaded parts, with the pin as it is.
+
+    Raises:
+        PatchFailed: a patch does not apply.
+    """
+    surveyor = Surveyor(lock, snapshot)
+    whole, found = every_stack(parts), {}
+    for number, stack in enumerate(whole):
+        progress.step("building the stacks", number, len(whole))
+        found[stack.key] = surveyor.survey(stack)
+    return replace(lock, stacks=found)

@@ -23,10 +23,10 @@ class Asked:
     headers: dict[str, str]
 
     @property
-    def span(self) -> tuple[int, int] | None:
-        """The range asked for, the end exclusive."""
-        found = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("range", ""))
-        return (int(found[1]), int(found[2]) + 1) if found else None
+    def start(self) -> int | None:
+        """The first byte asked for, of a range that has no end."""
+        found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("range", ""))
+        return int(found[1]) if found else None
 
 
 @dataclass
@@ -45,11 +45,9 @@ class Shelf:
         answers: statuses for the next requests, before any file is given: (status, headers).
         moved: path, query and all -> where it redirects to.
         rate: bytes a second of each connection.
-        at_once: the most requests that are served at once; more get 503.
         headers: more headers of an answer with a file.
         alter: changes the headers of a range's answer.
         log: every request, in order.
-        most: the most requests that were served at once.
         sent: bytes of bodies that were given out.
     """
 
@@ -63,13 +61,11 @@ class Shelf:
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     moved: dict[str, str] = field(default_factory=dict)
     rate: float = 0.0
-    at_once: int = 1000
     headers: dict[str, str] = field(default_factory=dict)
     alter: Callable[[dict[str, str]], None] = lambda headers: None
     log: list[Asked] = field(default_factory=list)
     url: str = ""
     serving: int = 0
-    most: int = 0
     sent: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -88,11 +84,8 @@ class Handler(BaseHTTPRequestHandler):
             one.log.append(asked)
             special = one.answers.pop(0) if one.answers else None
             one.serving += 1
-            one.most = max(one.most, one.serving)
             if self.path in one.moved:
                 special = 302, {"Location": one.moved[self.path]}
-            if one.serving > one.at_once:
-                special = 503, {}
         try:
             if special:
                 self._answer(special[0], special[1], b"")
@@ -111,14 +104,15 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(404, {}, b"")
             return
         headers = {"ETag": one.etag, "Last-Modified": one.date, **one.headers}
-        status, span = 200, asked.span
-        if one.ranges and span and asked.headers.get("if-range") in (None, one.etag, one.date):
-            if span[0] >= len(data):
+        if one.ranges:
+            headers["Accept-Ranges"] = "bytes"
+        status, start = 200, asked.start
+        if one.ranges and start is not None and asked.headers.get("if-range") in (None, one.etag, one.date):
+            if start >= len(data):
                 self._answer(416, {"Content-Range": f"bytes */{len(data)}"}, b"")
                 return
-            start, end = span[0], min(span[1], len(data))
-            headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
-            status, data = 206, data[start:end]
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            status, data = 206, data[start:]
             one.alter(headers)
         self._answer(status, headers, data, one.cut(number, asked))
 

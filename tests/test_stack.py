@@ -9,14 +9,13 @@ import pytest
 from sources import git
 from stacks import AUTHOR, STEPS
 
-from porter.commands.apply import agree
 from porter.errors import CheckFailed, WrongUsage
 from porter.lockfile import Lock
 from porter.patch import PatchFailed
 from porter.project import Project
 from porter.snapshot import Extent, Snapshot
 from porter.sources import obtain
-from porter.stack import Stack, available, combined, key, series
+from porter.stack import Stack, agree, available, combined, key, series
 
 pytestmark = pytest.mark.usefixtures("warm")
 

@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from checkpoints import checkpoint
 from commandline import commands
-from sources import git
+from sources import git, serving
 from stacks import CHECKOUT, porter
 
 import porter as package
+from porter.assets.dataset import Recipe, make
 from porter.cli import cli, main
+from porter.output import shown
 from porter.project import Project
 from porter.trace import discreet
 
@@ -221,3 +226,52 @@ def test_no_colour_without_a_terminal_or_against_ones_will(tree: Path, project: 
         assert not [code for code in ("\x1b[1m", "\x1b[2m", "\x1b[3") if code in seen], seen
         _, seen = on_a_terminal(*words, cwd=project.root)
         assert ("\x1b[1m" in seen or "\x1b[32m" in seen) == painted
+
+
+# -- text of elsewhere ----------------------------------------------------------------------------------------------
+
+TITLE = "\x1b]0;mine\x07"  # renames the window
+
+
+class Rude(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(404, f"No{TITLE}pe")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_no_text_of_elsewhere_commands_the_terminal(project: Project, warm: None, tmp_path: Path) -> None:
+    """Names in a checkpoint, of files and in a patch, and what a server answers."""
+    (tmp_path / "x.pt").write_bytes(checkpoint(model_names=[f"{TITLE}cat", "two\nlines"]))
+    make(tmp_path / "set", Recipe(2, width=32, height=32))
+    (tmp_path / "set" / "images" / "train" / f"{TITLE}.jpg").write_bytes(b"none")
+    patch = project.patches / "mlu/0001-Register-the-MLU.patch"
+    patch.write_text(patch.read_text().replace("+NAME = 'mlu'", f"+NAME = '{TITLE}'", 1))
+    with serving(Rude) as url:
+        for code, *words in (
+            (0, "weights", "inspect", tmp_path / "x.pt"),
+            (1, "data", "check", tmp_path / "set" / "data.yaml"),
+            (0, "show", "mlu/1"),
+            (3, "weights", "fetch", "yolov5s.pt", "--mirror", url, "--dest", tmp_path / "new"),
+        ):
+            env = {"no_proxy": "127.0.0.1", "https_proxy": "http://127.0.0.1:9"}
+            found, seen = on_a_terminal(*words, cwd=project.root, **env)
+            assert found == code, seen
+            assert r"\x1b]0;mine\x07" in seen, words
+            assert not re.search(r"\x1b(?!\[([0-9;]*m|\?25[lh]|[0-9]*[AK]))|\x07|two\n", seen), words
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("\x1b[31mred\x1b[0m\tand\n", "\x1b[31mred\x1b[0m\tand\n"),
+        ("\x1b[8mhidden", r"\x1b[8mhidden"),
+        ("\x1b[1A\x1b[2K\rover", r"\x1b[1A\x1b[2K\rover"),
+        ("\x9b31m \u202egpj.exe", r"\x9b31m \u202egpj.exe"),
+    ],
+)
+def test_porters_own_lines_and_colours_stay(text: str, seen: str) -> None:
+    assert shown(text) == seen

@@ -23,8 +23,7 @@ from sources import closed_port
 from porter.assets import dataset
 from porter.project import Project
 from porter.stack import available
-from porter.verification.checks import figures
-from porter.verification.plan import known
+from porter.verification.checks import figures, known
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOW: dict[Any, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())

@@ -16,16 +16,20 @@ AnyProject = Union["Project", str, "os.PathLike[str]", None]
 
 
 def find(project: AnyProject) -> Project:
-    """The project that is meant.
+    """The project that is meant.  Stacks that a killed porter was writing are whole before this returns.
 
     Raises:
-        WrongUsage: there is none.
+        WrongUsage: there is none, or a file of those stacks was edited since.
+        SurroundingsFailed: those stacks cannot be written.
     """
-    from porter.project import Project
+    from porter.project import REWRITE_NAME, Project
 
-    if isinstance(project, Project):
-        return project
-    return Project.find(None if project is None else Path(project))
+    found = project if isinstance(project, Project) else Project.find(None if project is None else Path(project))
+    if (found.state / REWRITE_NAME).exists():
+        from porter.lifecycle import rewrite  # seldom needed, and not light
+
+        rewrite.recover(found)
+    return found
 
 
 def names(given: Names) -> tuple[str, ...]:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from porter.api.given import AnyPath, AnyProject, Names, find, names, path
 
 if TYPE_CHECKING:
+    from porter.auditing import Audit
     from porter.commands.bench import Result
     from porter.commands.necessity import Necessity, Verdict
     from porter.commands.report import Recorded
-    from porter.lifecycle.audit import Audit
     from porter.progress import Progress
     from porter.verification.report import Outcome, Report
 
@@ -226,7 +226,7 @@ def audit(
         CheckFailed: a file is not Python, or a patch does not apply.
         SurroundingsFailed: upstream cannot be had, or a file cannot be read.
     """
-    from porter.lifecycle.audit import audit as run
+    from porter.auditing import audit as run
 
     return run(find(project), path(tree), names(targets), baseline, upstream, progress)
 

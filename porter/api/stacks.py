@@ -35,9 +35,9 @@ def show(name: str, *, project: AnyProject = None) -> Patch:
         WrongUsage: no patch or several are meant.
         CheckFailed: a stack is malformed.
     """
-    from porter.commands.show import find as run
+    from porter.stack import find_patch
 
-    return run(find(project), name)
+    return find_patch(find(project), name)
 
 
 def lint(*, upstream: str | None = None, project: AnyProject = None, progress: Progress | None = None) -> list[Finding]:

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from porter.assets.digests import Digest, Digests, sha256_of
-from porter.assets.partial import Follower, Partial, amount, claim
+from porter.assets.partial import Partial, amount, claim
 from porter.assets.request import Refused, shown
 from porter.assets.transfer import Transfer
 from porter.errors import CheckFailed, PorterError, SurroundingsFailed, WrongUsage
@@ -26,7 +26,6 @@ from porter.progress import Progress
 
 VARIABLE = "PORTER_MIRROR"
 _log = logging.getLogger(__name__)
-PARTS = 4  # connections at once
 _COPY = 4 << 20  # bytes of a local file copied at a time
 
 
@@ -96,14 +95,12 @@ def fetch(
     *,
     digests: Digests | None = None,
     patience: Patience | None = None,
-    parts: int = PARTS,
 ) -> Downloaded:
     """Have a file at ``destination``.
 
     Args:
         digests: what the file is held to, and where a first digest is kept.
         patience: how long a failing server is borne.
-        parts: the most connections at once.
 
     Raises:
         CheckFailed: what every source has is not the file it should be, or what is at ``destination`` is not.
@@ -120,11 +117,11 @@ def fetch(
         if partial is None:
             return _there(wanted, destination, known)
         try:
-            return _Fetch(wanted, partial, progress, digests, known, patience, parts).run(sources)
+            return _Fetch(wanted, partial, progress, digests, known, patience).run(sources)
         except BaseException:
-            if partial.lasting and partial.covered:
+            if partial.lasting and partial.length:
                 progress.note(
-                    f"{amount(partial.covered)} are kept in {partial.path}; the same command goes on from there"
+                    f"{amount(partial.length)} are kept in {partial.path}; the same command goes on from there"
                 )
             raise
 
@@ -137,7 +134,6 @@ class _Fetch:
     digests: Digests
     known: Digest | None
     patience: Patience
-    parts: int
 
     def run(self, sources: Sequence[str]) -> Downloaded:
         """From the first source that has the right file."""
@@ -164,19 +160,22 @@ class _Fetch:
 
     def _from(self, source: str) -> Downloaded:
         self.progress.transfer(f"downloading {self.wanted.name}", 0, None)
-        started, had = time.monotonic(), self.partial.covered
-        follower = Follower(self.partial)
-        try:
-            if _is_url(source):
-                Transfer(source, self.partial, self.patience, self.parts, self._report).run()
-            else:
-                self._copy(Path(source))
-            sha256 = follower.digest()
-        finally:
-            follower.stop()
-        took, came = time.monotonic() - started, self.partial.covered - had
+        started, had = time.monotonic(), self.partial.length
+        resumed = had > 0 and self.partial.source == source
+        if _is_url(source):
+            Transfer(source, self.partial, self.patience, self._report).run()
+        else:
+            self._copy(Path(source))
+        sha256, came = self.partial.sha256(), self.partial.length - had
+        took = time.monotonic() - started
         _log.debug("%s came in %.3f s; %s was there; sha256 %s", amount(came), took, amount(had), sha256)
-        trust = self._judge(sha256, source)
+        try:
+            trust = self._judge(sha256, source)
+        except CheckFailed as error:
+            if not resumed:
+                raise
+            self.progress.note(f"{error.what}; what an earlier run left is thrown away")
+            return self._from(source)
         self.partial.finish()
         return Downloaded(self.partial.destination, sha256, shown(source), trust)
 
@@ -185,11 +184,9 @@ class _Fetch:
         try:
             with open(file, "rb") as stream:
                 self.partial.begin(str(file), "", os.fstat(stream.fileno()).st_size)
-                at = 0
                 while piece := stream.read(_COPY):
-                    self.partial.write(at, piece, self.partial.generation)
-                    at += len(piece)
-                    self._report(at, self.partial.size)
+                    self.partial.append(piece)
+                    self._report(self.partial.length, self.partial.size)
         except OSError as error:
             raise Refused(error.strerror or str(error)) from error
         if not self.partial.whole:

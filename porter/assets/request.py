@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from porter import __version__
-from porter.assets.partial import Span
 from porter.patience import Patience
+from porter.version import __version__
 
 if TYPE_CHECKING:
     import requests
@@ -53,7 +52,8 @@ class Answer:
 
     Attributes:
         partial: whether it is a range (206).
-        version: the edition of the file, in the words that If-Range takes; empty if the server names none.
+        version: the edition of the file, in the words that If-Range takes; empty if the server names none, or does not
+            say that it gives ranges.
         length: of the body, if it is told.
         range: first byte, last byte and size of the whole file, as the server tells them; ``None`` if it does not.
     """
@@ -64,8 +64,9 @@ class Answer:
         headers = response.headers
         tag = headers.get("ETag", "")
         # a weak tag promises no equal bytes; with none the date has to do
-        self.version = tag if tag.startswith('"') else headers.get("Last-Modified", "")
+        version = tag if tag.startswith('"') else headers.get("Last-Modified", "")
         self.partial = response.status_code == 206
+        self.version = version if self.partial or headers.get("Accept-Ranges", "").lower() == "bytes" else ""
         length = headers.get("Content-Length", "")
         chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
         self.length = int(length) if length.isdecimal() and not chunked else None
@@ -128,8 +129,8 @@ class Client:
         if time.monotonic() > self._deadline:
             raise Refused(f"it took longer than {self.patience.whole:g} s")
 
-    def get(self, url: str, span: Span | None = None, version: str = "") -> Answer:
-        """Ask for a file, or for ``span`` of it if it still is of that version.
+    def get(self, url: str, start: int = 0, version: str = "") -> Answer:
+        """Ask for a file, or for its bytes from ``start`` on if it still is of that version.
 
         Raises:
             Cut: a failure that may pass, or the server says that it is busy.
@@ -139,10 +140,8 @@ class Client:
         import requests
 
         headers = {"Accept-Encoding": "identity", "User-Agent": f"porter/{__version__}"}
-        if span is not None:
-            headers["Range"] = f"bytes={span[0]}-{span[1] - 1}"
-        if version:
-            headers["If-Range"] = version
+        if start:
+            headers.update({"Range": f"bytes={start}-", "If-Range": version})
         seen = [url]
         while True:
             silence = max(min(self.patience.silence, self._deadline - time.monotonic()), 0.001)
@@ -158,7 +157,7 @@ class Client:
             response.close()
             seen.append(_checked(seen, target))
         try:
-            self._judge(response, asked_for_range=span is not None)
+            self._judge(response, asked_for_range=start > 0)
         except BaseException:
             response.close()
             raise

@@ -17,6 +17,7 @@ from porter import document
 from porter.assets.labels import Box, parse
 from porter.assets.picture import SUFFIXES, Corrupt, identify
 from porter.errors import SurroundingsFailed, WrongUsage
+from porter.output import printable
 from porter.progress import Progress
 
 _SPLITS = ("train", "val", "test")
@@ -41,7 +42,7 @@ class Finding:
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{where}: {self.kind}{': ' if self.detail else ''}{self.detail}"
+        return printable(f"{where}: {self.kind}{': ' if self.detail else ''}{self.detail}")
 
 
 @dataclass

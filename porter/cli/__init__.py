@@ -15,9 +15,9 @@ from typing import Any, NoReturn
 
 import click
 
-from porter import __version__
 from porter.cli.shared import CONTEXT, colour, loudness
 from porter.errors import PorterError
+from porter.version import __version__
 
 _UNFORESEEN = 70  # EX_SOFTWARE of sysexits.h: none of the four that porter's users can act on
 
@@ -132,14 +132,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     import gc
 
-    from porter import signals
+    from porter import output, signals
 
     # syntax trees and patches are many small objects that live to the end; looking for cycles among them costs a fifth
     gc.set_threshold(100_000, 20, 20)
-    for stream in (sys.stdout, sys.stderr):
-        # a path or a patch may hold what the terminal's encoding has not
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    output.clean()
     try:
         signals.install()
         result = cli.main(arguments, prog_name="porter", standalone_mode=False, color=None if colour() else False)

@@ -70,7 +70,7 @@ def _painted(line: str) -> str:
 
 
 def _print_rules() -> None:
-    from porter.lifecycle.audit.rules import RULES
+    from porter.auditing.rules import RULES
 
     for rule in RULES.values():
         click.echo(f"{click.style(rule.id, bold=True)}: {rule.title}")

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from porter.cli.shared import FOLDER, JSON, complete_target, device, print_json, tell, terminal
+from porter.cli.shared import FOLDER, JSON, complete_target, device, print_json, terminal
 
 if TYPE_CHECKING:
     from porter.commands.bench import Result
 
 
 @click.command()
-@click.option("--target", default="", metavar="NAME", shell_complete=complete_target, help="A device family.")
+@click.option("--target", required=True, metavar="NAME", shell_complete=complete_target, help="A device family.")
 @device
 @click.option("--iters", type=click.IntRange(1), default=100, show_default=True, help="Iterations that count, a run.")
 @click.option("--warm-up", type=click.IntRange(0), default=10, show_default=True, help="Iterations before, left out.")
@@ -39,17 +39,8 @@ if TYPE_CHECKING:
 @click.option("--threads", type=click.IntRange(0), default=0, help="Of torch, on the host.  [default: a core each]")
 @JSON
 @click.option("--trend", metavar="FILE", type=FOLDER, help="Append the figures to this file, a JSON object a line.")
-@click.option("--plot", metavar="FILE", type=FOLDER, help="Measure nothing: draw such a file, as FILE.svg.")
-@click.argument("tree", metavar="[DIR]", type=FOLDER, required=False)
-def bench(
-    target: str,
-    tree: Path | None,
-    as_json: bool,
-    trend: Path | None,
-    plot: Path | None,
-    threads: int,
-    **asked: Any,
-) -> None:
+@click.argument("tree", metavar="DIR", type=FOLDER)
+def bench(target: str, tree: Path, as_json: bool, trend: Path | None, **asked: Any) -> None:
     """Measure how fast the tree in DIR trains on the target.
 
     Each run is a process of its own that trains from nothing; the times are those of the tree's metric collector. What
@@ -57,23 +48,16 @@ def bench(
     """
     from porter.api import bench as run
 
-    if plot:
-        _plot(plot)
-        return
-    if not target or tree is None:
-        raise click.UsageError(f"Missing {'DIR' if target else '--target NAME'}.")
     with terminal() as progress:
-        found = run(target, tree, **asked, threads=threads, begun=progress.note, progress=progress)
+        found = run(target, tree, **asked, begun=progress.note, progress=progress)
     if trend:
-        from porter.measurement.trend import append, entry
+        from porter.measurement.trend import append
 
-        append(trend, entry(found))
+        append(trend, found.trend())
     if as_json:
         print_json("bench", found.record())
     else:
         _print(found)
-    if trend:
-        tell(f"Next: porter bench --plot {trend}", err=as_json)
 
 
 def _print(found: Result) -> None:
@@ -89,13 +73,3 @@ def _print(found: Result) -> None:
         click.echo(f"images/s, {names}: {spread(found.ratio, '')}")
     for mark in sorted({each.mark for each in found.measured if each.mark}):
         click.secho(f"{mark}: these are times of this machine's processor; no card was in it.", fg="yellow", bold=True)
-
-
-def _plot(file: Path) -> None:
-    from porter.document import write
-    from porter.measurement.trend import draw, read
-
-    entries = read(file)
-    picture = file.with_name(file.name + ".svg")
-    write(picture, draw(entries).encode())
-    tell(f"{picture}: {len(entries)} measurements")

@@ -138,6 +138,11 @@ def print_json(kind: str, value: Mapping[str, Any]) -> None:
     click.echo(to_json(labelled(kind, value)), nl=False)
 
 
+def print_bytes(data: bytes) -> None:
+    """Print a file's content: as it is, but for what a terminal would take for a command."""
+    click.echo(data.decode(errors="replace") if sys.stdout.isatty() else data, nl=False)
+
+
 def write_out(file: Path, data: bytes) -> None:
     """Write a report into a file, whole or not at all; ``-`` is standard output.
 
@@ -147,6 +152,6 @@ def write_out(file: Path, data: bytes) -> None:
     from porter.document import write
 
     if file == STDOUT:
-        click.echo(data, nl=False)
+        print_bytes(data)
     else:
         write(file, data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from porter.cli.shared import JSON, UPSTREAM, colour, print_json, tell, terminal
+from porter.cli.shared import JSON, UPSTREAM, colour, print_bytes, print_json, tell, terminal
 
 
 @click.command()
@@ -42,7 +42,7 @@ def show(as_json: bool, name: str) -> None:
         print_json("patch", patch.record())
         return
     click.secho(f"# {patch.id}", fg="yellow")
-    click.echo(patch.data if not colour() else _coloured(patch.data))
+    print_bytes(patch.data if not colour() else _coloured(patch.data))
 
 
 def _coloured(data: bytes) -> bytes:

@@ -12,7 +12,7 @@ from porter.cli.shared import FOLDER, JSON, UPSTREAM, complete_target, is_quiet,
 
 if TYPE_CHECKING:
     from porter.commands.apply import Applied
-    from porter.commands.status import Status
+    from porter.tree import Status
 
 
 @click.command()

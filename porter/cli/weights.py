@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from porter.cli.shared import FOLDER, JSON, MIRROR, REQUIRE_KNOWN, print_json, tell, terminal
+from porter.output import printable
 
 if TYPE_CHECKING:
     from porter.assets.checkpoint import Checkpoint
@@ -74,7 +75,7 @@ def _lines(found: Checkpoint) -> list[tuple[str, str]]:
 
     lines = [("file", f"{found.path}, {amount(found.size)}, {found.kind} ({found.format})")]
     if found.kind == "YOLOv5 checkpoint":
-        shown = ", ".join(found.classes[:5]) + (", …" if len(found.classes) > 5 else "")
+        shown = ", ".join(map(printable, found.classes[:5])) + (", …" if len(found.classes) > 5 else "")
         scales = (f"{_pairs(row)} (stride {stride:g})" for stride, row in zip(found.strides, found.anchors))
         lines += [
             ("model", f"{found.model or 'of an unknown yaml'}, {found.layers} layers, {found.parameters:,} parameters"),

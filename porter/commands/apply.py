@@ -7,32 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from porter import git, objects, signals
-from porter.aside import Aside, Taken, aside
-from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
-from porter.git import GitFailed, Repository
-from porter.lockfile import GitSource, Lock
-from porter.move import locked, recover, room, switch
+from porter import objects, signals
+from porter.aside import Taken, aside
+from porter.errors import SurroundingsFailed, WrongUsage
+from porter.git import GitFailed
+from porter.lockfile import Lock
+from porter.move import fill, locked, recover, room, switch
 from porter.progress import Progress
 from porter.project import Project
 from porter.snapshot import Snapshot
 from porter.sources import obtain
-from porter.stack import Build, Stack
-from porter.tree import Move, Notes, Tree, branch_of, dump, short, stack_in
-
-# what runs leave in a tree; upstream's own .gitignore is not there in a partial one
-_EXCLUDE = """\
-# written by porter
-__pycache__/
-*.py[cod]
-*.cache
-*.pt
-*.onnx
-*.torchscript*
-runs/
-wandb/
-/datasets/
-"""
+from porter.stack import Build, Stack, agree
+from porter.tree import Move, Notes, Tree, branch_of, short, stack_in
 
 
 @dataclass(frozen=True)
@@ -109,35 +95,6 @@ def apply(
             continue
 
 
-def agree(lock: Lock, stack: Stack, build: Build, partial: bool) -> None:
-    """Check a built stack against the lock.
-
-    Raises:
-        CheckFailed: they differ.
-    """
-    hint = "If the patches were meant to change: `porter lock`. Else restore them from git, or reinstall porter."
-    locked_stack = lock.stacks.get(stack.key)
-    if locked_stack is None:
-        raise CheckFailed(f"upstream.lock does not know the stack {stack.key}", hint=hint)
-    if locked_stack.digest != stack.digest:
-        why = f"expected digest {locked_stack.digest}\nfound    digest {stack.digest}"
-        raise CheckFailed(f"the patches of {stack.key} are not those of upstream.lock", why, hint)
-    wrong = sorted(
-        path
-        for path in {*locked_stack.files, *build.touched}
-        if locked_stack.files.get(path, "nothing") != build.touched.get(path, "nothing")
-    )
-    if wrong:
-        why = "\n".join(
-            f"{path}: expected {locked_stack.files.get(path)}, found {build.touched.get(path)}" for path in wrong
-        )
-        raise CheckFailed(f"{stack.key} does not give the files of upstream.lock", why, hint)
-    end = locked_stack.partial if partial else locked_stack
-    if end and (end.commit, end.tree) != (build.tip, build.tree):
-        why = f"expected commit {end.commit}, tree {end.tree}\nfound    commit {build.tip}, tree {build.tree}"
-        raise CheckFailed(f"{stack.key} does not end where upstream.lock says", why, hint)
-
-
 def _vacant(destination: Path) -> bool:
     """Whether there is nothing, or an empty folder, at ``destination``."""
     try:
@@ -182,43 +139,6 @@ def lay(place: Path, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build)
             raise SurroundingsFailed(f"cannot make {place}", error.strerror or str(error)) from error
         with signals.held():
             folder.finish()
-
-
-def fill(folder: Aside, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build) -> None:
-    """Make a tree's repository and its files in a folder aside.
-
-    Raises:
-        GitFailed, OSError: there is no room, or the folder cannot be written.
-    """
-    git.run("init", "--quiet", "--template=", str(folder.path))
-    inside = folder.path / ".git"
-    if snapshot.shallow:
-        (inside / "shallow").write_text(f"{snapshot.base}\n")
-    repository = Repository(folder.path)
-    repository.write(objects.pack([*snapshot.objects.values(), *build.objects.values()]))
-    refs = [("heads/master", snapshot.base), (f"heads/{stack.branch}", build.tip)]
-    if not snapshot.partial and lock.pin.tagged:
-        refs.append((f"tags/{lock.pin.tag}", snapshot.base))
-    commands = "".join(f"create refs/{name} {commit}\n" for name, commit in refs)
-    repository.run("update-ref", "--stdin", stdin=commands.encode())
-    repository.run("symbolic-ref", "HEAD", branch_of(stack))
-    (inside / "info").mkdir(exist_ok=True)
-    (inside / "info" / "exclude").write_text(_EXCLUDE)
-    url = next((source.url for source in lock.sources if isinstance(source, GitSource)), "")
-    with (inside / "config").open("a") as config:
-        config.write(_config(url))
-    notes = Notes(stack.targets, snapshot.base, build.tip, "refs/heads/master")
-    (inside / "porter" / "state.json").write_bytes(dump(notes))
-    repository.run("reset", "--quiet", "--hard")
-
-
-def _config(url: str) -> str:
-    """What a tree's configuration has beyond git's own: line ends stay as they are, and where upstream is."""
-    text = "[core]\n\tautocrlf = false\n"
-    if url:
-        quoted = url.replace("\\", "\\\\").replace('"', '\\"')
-        text += f'[remote "origin"]\n\turl = "{quoted}"\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n'
-    return text
 
 
 def _onto(lock: Lock, stack: Stack, destination: Path, check: bool) -> Applied:

@@ -17,7 +17,6 @@ from typing import Any
 
 from porter.aside import temporary
 from porter.assets import dataset
-from porter.commands.status import must_hold
 from porter.errors import CheckFailed, WrongUsage
 from porter.measurement.figures import Figures, figures
 from porter.measurement.turns import in_turn, ratios, spread
@@ -25,6 +24,7 @@ from porter.progress import Progress
 from porter.project import Project
 from porter.records import heading
 from porter.target import Target, load_known
+from porter.tree import must_hold
 from porter.verification.child import Children
 from porter.verification.device import Device, choose
 from porter.verification.session import DRIVERS
@@ -152,6 +152,27 @@ class Result:
             "simulator": any(each.mark == "SIMULATOR" for each in self.measured),
             "subjects": [each.record() for each in self.measured],
             "ratio": {**summary, "rounds": ratio} if summary else None,
+        }
+
+    def trend(self) -> dict[str, Any]:
+        """What a file of measurements over commits keeps: the subject, not what it was compared with."""
+        first, asked = self.measured[0], self.request
+        together = first.together.record()
+        return {
+            "date": self.date,
+            "commit": first.subject.commit,
+            "target": asked.target,
+            "device": first.card,
+            "emulated": first.mark == "EMULATED",
+            "simulator": first.mark == "SIMULATOR",
+            "cfg": asked.cfg,
+            "img": asked.img,
+            "batch": asked.batch,
+            "precision": first.precision,
+            "throughput": statistics.median(first.speeds),
+            "throughput_min": min(first.speeds),
+            "throughput_max": max(first.speeds),
+            **{name: value for name, value in together.items() if name not in ("throughput", "iterations")},
         }
 
     def rows(self) -> list[tuple[str, ...]]:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from porter.commands.lock import Surveyor, stacks
 from porter.errors import CheckFailed, PorterError
 from porter.lockfile import Lock
 from porter.patch import Patch, PatchFailed, file_name
@@ -15,7 +14,7 @@ from porter.project import Project
 from porter.render import canonical
 from porter.snapshot import Snapshot
 from porter.sources import obtain
-from porter.stack import COMMON, SERIES, Build, Builder, Stack, available, load_parts, series
+from porter.stack import COMMON, SERIES, Build, Builder, Stack, Surveyor, available, every_stack, load_parts, series
 from porter.target import FILE, Target
 from porter.verification.plan import NAMES
 
@@ -65,12 +64,12 @@ def lint(project: Project, upstream: str | None = None, progress: Progress | Non
     if any(finding.line < 0 for finding in findings):  # something cannot even be read
         return sorted(Finding(f.file, max(f.line, 0), f.what) for f in findings)
     snapshot = obtain(lock, upstream, progress=progress)
-    surveyor, whole = Surveyor(lock, snapshot), stacks(load_parts(project))
+    surveyor, whole = Surveyor(lock, snapshot), every_stack(load_parts(project))
     known: dict[str, Build] = {}
     for number, stack in enumerate(whole):
         (progress or Progress()).step("building the stacks", number, len(whole))
         try:
-            build = known[stack.key] = surveyor.build(stack)
+            build = known[stack.key] = surveyor.builder.build(stack)
         except PatchFailed as error:
             findings.append(Finding(_place(error.patch), 0, f"in {stack.key}: {error}"))
             continue

@@ -15,7 +15,6 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from porter import signals
-from porter.commands.show import find
 from porter.commands.verify import Request, workplace
 from porter.errors import WrongUsage
 from porter.lockfile import Lock
@@ -26,14 +25,15 @@ from porter.project import Project
 from porter.records import heading
 from porter.snapshot import Snapshot
 from porter.sources import obtain
-from porter.stack import Stack
+from porter.stack import Stack, find_patch
 from porter.target import Target
 from porter.threads import pool
 from porter.verification import report
 from porter.verification.bench import Bench, attempt
+from porter.verification.checks import select
 from porter.verification.child import Children
 from porter.verification.device import Device, choose
-from porter.verification.plan import Check, select
+from porter.verification.plan import Check
 from porter.verification.report import Outcome
 from porter.verification.session import Session
 
@@ -179,7 +179,7 @@ def unmet(patch: Patch, device: Device) -> list[str]:
 
 
 def _chosen(project: Project, stack: Stack, names: Sequence[str]) -> list[Patch]:
-    wanted = {find(project, name).id for name in names}
+    wanted = {find_patch(project, name).id for name in names}
     known = {patch.id for patch in stack.patches}
     for name in sorted(wanted - known):
         raise WrongUsage(f"{name} is not in the stack of {stack.key}")

@@ -12,7 +12,6 @@ from typing import Any
 from porter.assets import dataset, published, weights
 from porter.commands.apply import apply
 from porter.commands.doctor import pins
-from porter.commands.status import must_hold
 from porter.commands.train import SCRIPT, find_python
 from porter.diagnosis import interpreter, requirements
 from porter.diagnosis.interpreter import Interpreter
@@ -20,6 +19,7 @@ from porter.errors import WrongUsage
 from porter.progress import Progress
 from porter.project import Project
 from porter.target import Target, load_known
+from porter.tree import must_hold
 from porter.verification.device import facts, unusable
 
 DONE, ALREADY, YOURS = "done", "there already", "left to you"

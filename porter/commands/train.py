@@ -14,13 +14,15 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from porter.commands.status import must_hold
 from porter.errors import WrongUsage
 from porter.project import Project
 from porter.target import Target, in_order, load_known
+from porter.tree import must_hold
+from porter.verification.device import MISSING, no_torch
 
 SCRIPT = "train.py"
 # options whose value is a file: one that is here and not in the tree is named by its whole path
@@ -76,7 +78,10 @@ class Launch:
 
         Raises:
             WrongUsage: it cannot be started.
+            SurroundingsFailed: its interpreter is porter's own, which has no torch.
         """
+        if self.words[0] == sys.executable and find_spec("torch") is None:
+            raise no_torch(self.words[0], MISSING)
         try:
             os.chdir(self.folder)
             os.execve(self.words[0], self.words, {**os.environ, **self.environment})

@@ -15,16 +15,17 @@ from pathlib import Path
 from porter.aside import temporary
 from porter.assets.checkpoint import inspect
 from porter.commands.apply import apply
-from porter.commands.status import must_hold
 from porter.errors import WrongUsage
 from porter.progress import Progress
 from porter.project import Project
 from porter.target import Target, load_known
 from porter.threads import pool
+from porter.tree import must_hold
 from porter.verification.bench import attempt
+from porter.verification.checks import select
 from porter.verification.child import Children
 from porter.verification.device import Device, choose
-from porter.verification.plan import Check, select
+from porter.verification.plan import Check
 from porter.verification.report import Outcome, Report
 from porter.verification.session import Session
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from porter.commands.show import find as find_patch
 from porter.errors import WrongUsage
 from porter.lifecycle.errand import Errand
 from porter.lifecycle.journal import Journal, Store
@@ -17,6 +16,7 @@ from porter.lifecycle.report import ALREADY, DONE, Bump
 from porter.lockfile import Lock
 from porter.progress import Progress
 from porter.project import Project
+from porter.stack import find_patch
 
 
 def begin(
@@ -112,7 +112,7 @@ def redo(project: Project, name: str, progress: Progress | None = None) -> Bump:
     """Go back to a patch that was resolved, skipped or fitted by itself, and halt there, with it as it is now.
 
     Args:
-        name: see :func:`porter.commands.show.find`.
+        name: see :func:`porter.stack.find_patch`.
 
     Raises:
         WrongUsage: no bump is open, there is no such patch, or another one is half resolved.

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from porter import signals
+from porter import auditing, signals
+from porter.auditing import allowed
 from porter.cache import Cache
-from porter.commands.apply import agree
 from porter.errors import CheckFailed
 from porter.history import History
-from porter.lifecycle import audit, explain, goal, rewrite
-from porter.lifecycle.audit import allowed
+from porter.lifecycle import explain, goal, rewrite
 from porter.lifecycle.desk import Desk, Sheet
 from porter.lifecycle.goal import Goal
 from porter.lifecycle.journal import Journal, Resolution, Store
@@ -26,9 +25,9 @@ from porter.progress import Progress
 from porter.project import Project
 from porter.render import canonical
 from porter.snapshot import Extent
-from porter.stack import COMMON, Build, Builder, Stack, available, load_parts, must_be_known
+from porter.stack import COMMON, Build, Builder, Stack, agree, available, load_parts, must_be_known
 from porter.verification import static
-from porter.verification.plan import Failed
+from porter.verification.finding import Failed
 from porter.verification.report import FAILED, PASSED, Outcome
 
 _ANCESTOR = "before the patch"
@@ -266,7 +265,7 @@ class Errand:
             stack = Stack.of(parts, [target])
             build = builder.build(stack)
             agree(lock, stack, build, partial=False)
-            files = audit.python(snapshot, build)
+            files = auditing.python(snapshot, build)
             wrong = static.complaints(files)
             if wrong:
                 what = f"the new tree of {target} does not verify; nothing was written"
@@ -303,7 +302,7 @@ class Errand:
 def _audited(target: str, files: Mapping[str, bytes], entries: list[allowed.Entry], targets: Sequence[str]) -> Outcome:
     outcome = Outcome("audit", static.AUDIT, PASSED, "", 0.0, repeat=f"porter verify --target {target} --check audit")
     try:
-        finding = static.audited(lambda: audit.look(files, target, None, entries, targets))
+        finding = static.audited(lambda: auditing.look(files, target, None, entries, targets))
         return replace(outcome, said=finding.said, figures=finding.figures)
     except Failed as error:
         return replace(outcome, state=FAILED, said=error.why)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porter import commits, objects
-from porter.commands.show import find
 from porter.commits import Commit
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.git import GitFailed, Repository, scratch
@@ -29,7 +28,18 @@ from porter.progress import Progress
 from porter.project import Project
 from porter.render import Mails, key_of, places_named, raw, render, sides, written
 from porter.snapshot import Extent, Snapshot
-from porter.stack import COMMON, Contents, available, combined, digest, key, load_parts, must_be_known, series
+from porter.stack import (
+    COMMON,
+    Contents,
+    available,
+    combined,
+    digest,
+    find_patch,
+    key,
+    load_parts,
+    must_be_known,
+    series,
+)
 from porter.tree import Tree
 
 if TYPE_CHECKING:
@@ -237,7 +247,7 @@ class _Errand:
             author = person(self.repository)
             text = header.proposed(request.new.subject, request.new.stack, request.new.why, request.new.trailers)
         else:
-            patch = find(self.project, request.into)
+            patch = find_patch(self.project, request.into)
             author, text = f"{patch.author} {patch.date}", f"fixup! {patch.subject}\n"
         with transient("porter-") as folder:
             # an index of our own: the user's keeps what they staged, should anything be refused later
@@ -258,7 +268,7 @@ class _Errand:
         """The commit that takes what is not committed, by the patch that the user named."""
         if not self.request.into:
             return ""
-        patch = find(self.project, self.request.into)
+        patch = find_patch(self.project, self.request.into)
         fitting = [one.id for one in listed[:-1] if one.subject == patch.subject and one.stack in (patch.stack, "")]
         if not fitting:
             raise WrongUsage(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import html
+import io
 import json
 from collections.abc import Sequence
 
-from porter.assets import lettering, png
+from porter.errors import SurroundingsFailed
 from porter.lifecycle.drift import LETTERS, Drift, Track
 
 SAYS = {
@@ -18,61 +19,63 @@ SAYS = {
 }
 # told apart in the common colour blindnesses, and by lightness alone
 COLOURS = {"a": "#1b7a5a", "o": "#6cbf8f", "m": "#f0c24b", "t": "#4a78c8", "c": "#b5352f"}
-_INK, _PAPER, _FAINT, _GRID = 0, 1, 2, 3
-_FIXED = ((27, 31, 36), (255, 255, 255), (110, 119, 129), (216, 222, 228))
-_FIRST = len(_FIXED)
-_ROW, _GAP = 26, 4  # pixels
-_SCALE = 2  # of the letters
-_WIDE = 1400  # pixels for the commits, at least a pixel each
+_WIDE, _ROW = 1400, 26  # pixels for the commits, at least one each, and of a patch's row
+_LEFT, _RIGHT, _ABOVE, _BELOW = 480, 90, 130, 100  # pixels around them
 _SUBJECT = 40  # characters
 
 
 def to_png(drift: Drift) -> bytes:
-    """The picture as a PNG, about 2000 pixels wide."""
-    labels = [_label(track) for track in drift.tracks]
-    left = max((lettering.width(label, _SCALE) for label in labels), default=0) + 40
-    column = max(1, _WIDE // max(1, len(drift.steps)))
-    wide = left + column * len(drift.steps) + 130
-    top = 126
-    high = top + _ROW * len(labels) + 96
-    rows = [bytearray([_PAPER]) * max(wide, 1100) for _ in range(high)]
-    colours = {letter: _FIRST + n for n, letter in enumerate(COLOURS)}
-    lettering.write(rows, _title(drift), 20, 16, _INK, 3)
-    lettering.write(rows, _verdict(drift), 20, 54, _FAINT, _SCALE)
-    for n, (label, track) in enumerate(zip(labels, drift.tracks)):
-        y = top + n * _ROW
-        lettering.write(rows, label, 20, y + 3, _INK, _SCALE)
-        for at, letter in enumerate(track.letters):
-            lettering.box(rows, left + at * column, y, column, _ROW - _GAP, colours[letter])
-        share = sum(letter != "c" for letter in track.letters)
-        lettering.write(rows, f"{share}", left + column * len(drift.steps) + 14, y + 3, _FAINT, _SCALE)
-    _axis(rows, drift, left, column, top, top + _ROW * len(labels))
-    x = 20
-    for letter, says in SAYS.items():
-        lettering.box(rows, x, high - 34, 22, 22, colours[letter])
-        lettering.write(rows, says, x + 32, high - 31, _INK, _SCALE)
-        x += 32 + lettering.width(says, _SCALE) + 30
-    palette = [*_FIXED, *(_rgb(colour) for colour in COLOURS.values())]
-    return png.encode(len(rows[0]), palette, rows, compressed=True)
+    """The picture as a PNG, about 2000 pixels wide.
+
+    Raises:
+        SurroundingsFailed: Matplotlib is not installed.
+    """
+    try:
+        from matplotlib.colors import ListedColormap
+        from matplotlib.figure import Figure
+        from matplotlib.patches import Rectangle
+    except ImportError as error:
+        hint = "pip install 'yolov5-porter[train]' brings it; --html needs nothing."
+        raise SurroundingsFailed("a picture of the drift needs Matplotlib", str(error), hint) from error
+    count, rows = max(1, len(drift.steps)), max(1, len(drift.tracks))
+    inner = max(1, _WIDE // count) * count, _ROW * rows
+    outer = inner[0] + _LEFT + _RIGHT, inner[1] + _ABOVE + _BELOW
+    figure = Figure(figsize=(outer[0] / 100, outer[1] / 100), dpi=100)
+    area = _LEFT / outer[0], _BELOW / outer[1], inner[0] / outer[0], inner[1] / outer[1]
+    axes = figure.add_axes(area, frame_on=False)
+    order = list(COLOURS)
+    codes = [[order.index(letter) for letter in track.letters] or [-1] for track in drift.tracks] or [[-1] * count]
+    colours = ListedColormap(list(COLOURS.values()))
+    colours.set_under("white")
+    axes.imshow(codes, colours, aspect="auto", interpolation="nearest", vmin=0, vmax=len(order) - 1)
+    axes.hlines([row + 0.5 for row in range(rows)], -0.5, count - 0.5, "white", linewidth=3)  # apart from one another
+    axes.set_yticks(range(len(drift.tracks)), [_label(track) for track in drift.tracks], family="monospace")
+    axes.set_xticks(list(_quarters(drift)), list(_quarters(drift).values()))
+    axes.set_ylim(rows - 0.5, -0.5)
+    for n, track in enumerate(drift.tracks):
+        axes.text(count, n, f" {sum(letter != 'c' for letter in track.letters)}", va="center")
+    for at, tag in drift.tags.items():
+        axes.axvline(at, color="black", linewidth=1)
+        axes.annotate(tag, (at, 1), (0, 4), ("data", "axes fraction"), "offset points", ha="center")
+    figure.text(20 / outer[0], 1 - 30 / outer[1], _title(drift), fontsize=16)
+    figure.text(20 / outer[0], 1 - 60 / outer[1], _verdict(drift), color="dimgray")
+    shown = [Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
+    figure.legend(shown, list(SAYS.values()), loc="lower left", ncols=len(SAYS), frameon=False)
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
 
 
-def _axis(rows: list[bytearray], drift: Drift, left: int, column: int, top: int, bottom: int) -> None:
-    """Tags above the rows with a line through them, and the first commit of each year and quarter below."""
-    last = -1000
-    for at, tag in sorted(drift.tags.items()):
-        x = left + at * column
-        lettering.box(rows, x, top - 12, 2, bottom - top + 12, _INK)
-        wide = lettering.width(tag, _SCALE)
-        lettering.write(rows, tag, min(x - wide // 2, len(rows[0]) - wide), top - 34, _INK, _SCALE)
-    before = ""
+def _quarters(drift: Drift) -> dict[int, str]:
+    """Where each third month begins that has a commit, with room between them: the step's number -> year and month."""
+    found: dict[int, str] = {}
+    before, last = "", -len(drift.steps)
     for at, step in enumerate(drift.steps):
         quarter = f"{step.date[:4]}-{(int(step.date[5:7]) - 1) // 3 * 3 + 1:02d}"
-        x = left + at * column
-        if quarter != before and x - last > 100:
-            lettering.box(rows, x, bottom, 2, 8, _FAINT)
-            lettering.write(rows, step.date[:7], x, bottom + 14, _FAINT, _SCALE)
-            last = x
+        if quarter != before and (at - last) * 14 > len(drift.steps):
+            found[at], last = step.date[:7], at
         before = quarter
+    return found
 
 
 def _title(drift: Drift) -> str:
@@ -89,11 +92,8 @@ def _verdict(drift: Drift) -> str:
 def _label(track: Track) -> str:
     subject = track.patch.subject
     cut = subject if len(subject) <= _SUBJECT else subject[: _SUBJECT - 3].rstrip() + "..."
-    return f"{track.patch.stack}/{track.patch.number:04d} {cut}"
-
-
-def _rgb(colour: str) -> tuple[int, int, int]:
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+    text = f"{track.patch.stack}/{track.patch.number:04d} {cut}"
+    return text.encode("ascii", "replace").decode().replace("$", r"\$")  # Matplotlib's own font has no Chinese
 
 
 # -- the page ---------------------------------------------------------------------------------------------

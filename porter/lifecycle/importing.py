@@ -14,7 +14,6 @@ from typing import Any
 
 from porter import objects, signals
 from porter.aside import Taken, aside
-from porter.commands.apply import agree, fill
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.git import GitFailed, Repository
 from porter.history import History
@@ -29,12 +28,12 @@ from porter.lifecycle.fork import Fork
 from porter.lifecycle.merging import Merger, Outcome, Reject
 from porter.lifecycle.names import Rebound, rebound
 from porter.lockfile import Lock
-from porter.move import room
+from porter.move import fill, room
 from porter.progress import Progress
 from porter.project import Project
 from porter.snapshot import Snapshot
 from porter.sources import obtain
-from porter.stack import COMMON, Build, Contents, Stack
+from porter.stack import COMMON, Build, Contents, Stack, agree
 
 _RECORD = ".git/porter/import.json"
 _REJECT = ".rej"

@@ -16,7 +16,6 @@ from packaging.version import InvalidVersion, Version
 
 from porter import git, objects, signals
 from porter.aside import Taken, aside
-from porter.commands.lock import updated
 from porter.emulator import BARE, GENERIC, load_profile
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.git import GitFailed, Repository
@@ -28,7 +27,8 @@ from porter.patch import FORMAT, Patch, file_name
 from porter.places import transient
 from porter.progress import Progress
 from porter.project import Project
-from porter.stack import COMMON, SERIES, available, must_be_known
+from porter.sources import obtain
+from porter.stack import COMMON, SERIES, available, load_parts, must_be_known, relock
 from porter.target import FILE, IN_TREE, Target
 from porter.verification.device import known_to_torch
 
@@ -116,7 +116,9 @@ def new_target(
         except OSError as error:
             raise SurroundingsFailed(f"cannot work in {folder}", error.strerror or str(error)) from error
         target = _loaded(staged.patches / draft.name)
-        before, after = updated(staged, upstream, progress)
+        before = Lock.load(staged.lock_path)
+        parts = load_parts(staged)
+        after = relock(before, parts, obtain(before, upstream, progress=progress), progress or Progress())
         _put(staged.patches / draft.name, project, after)
     stacks = tuple(sorted(set(after.stacks) - set(before.stacks)))
     return Made(project.patches / draft.name, target, patch, stacks, _unsaid(request, draft))

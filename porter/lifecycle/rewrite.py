@@ -3,8 +3,8 @@
 Everything is worked out first: each stack that a tree can hold is built with the new patches, and each patch is
 rendered where it is then.  What does not fit stops that, with nothing written.  Then the new files are made
 aside, in ``.porter/``, and a rename makes them count: from there on the old state is gone, and whoever comes
-next (:meth:`porter.project.Project.find`) carries on where a killed porter was.  Files that do not change are not
-touched.
+next (:func:`recover`, which every command calls first) carries on where a killed porter was.  Files that do not
+change are not touched.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from porter import document, signals, waiting
-from porter.commands.lock import Surveyor, stacks
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.git import Repository
 from porter.lifecycle import series
@@ -30,7 +29,7 @@ from porter.patch import Patch, PatchFailed
 from porter.project import REWRITE_NAME, Project
 from porter.render import canonical, numbered
 from porter.snapshot import Snapshot
-from porter.stack import COMMON, SERIES, Build, Builder, Stack, load_parts
+from porter.stack import COMMON, SERIES, Build, Builder, Stack, Surveyor, every_stack, load_parts
 
 _JOURNAL = "journal.json"
 _UNWRITTEN = "Nothing was written. Bring the patches in step in one tree: porter apply with every --target."
@@ -114,8 +113,8 @@ def plan(
             for name in {patch.stack for patch in patches}:
                 new[name] = [patch for patch in patches if patch.stack == name]
     whole, surveyed = {}, {}
-    for stack in stacks(new):
-        whole[stack.key] = _build(surveyor.build, stack)
+    for stack in every_stack(new):
+        whole[stack.key] = _build(surveyor.builder.build, stack)
         surveyed[stack.key] = surveyor.survey(stack)
     lock = replace(lock, stacks=surveyed)
     edits = list(_edits(project, old, new))

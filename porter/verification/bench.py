@@ -17,7 +17,8 @@ from porter.target import Target
 from porter.verification import report
 from porter.verification.child import Children, Stopped
 from porter.verification.device import Device
-from porter.verification.plan import Check, Failed, NotShown
+from porter.verification.finding import Failed, NotShown
+from porter.verification.plan import Check
 from porter.verification.report import Outcome
 from porter.verification.session import Session
 

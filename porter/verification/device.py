@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from porter import emulator
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import PorterError, SurroundingsFailed, WrongUsage
 from porter.target import Target
 
 KINDS = ("auto", "hardware", "simulator", "emulated", "cpu")
 _DRIVERS = Path(__file__).resolve().parent / "drivers"
+MISSING = "No module named 'torch'"  # what Python says
+_INSTALL = "pip install 'yolov5-porter[train]'"
 _PATIENCE = 120  # seconds for an interpreter to import torch and a plugin; a cold disk needs 20
 
 
@@ -54,16 +59,26 @@ def facts(python: str, target: Target) -> dict[str, Any]:
     """What an interpreter has: see drivers/facts.py; ``why`` says in one line why there is no device.
 
     Raises:
-        WrongUsage: it cannot be run, or has no torch.
-        SurroundingsFailed: it did not answer.
+        WrongUsage: it cannot be run, or it is another than porter's and has no torch.
+        SurroundingsFailed: porter's own has no torch, or it did not answer.
     """
     found = _ask(python, "facts.py", target.name, target.plugin.place, *target.probe)
     if not found["torch"]:
-        raise WrongUsage(f"{python} has no torch", found["why"], "Install torch there, or name another --python.")
+        raise no_torch(python, found["why"])
     if found["foreign"]:
         what = f"not the vendor's, but {target.plugin.confused_with}"
         found["why"] = f"the {target.plugin.module} that is installed is {what} ({found['foreign']})"
     return found
+
+
+def no_torch(python: str, why: str) -> PorterError:
+    """That an interpreter has no torch, or one that cannot be imported, and what to do about it.
+
+    Porter is installed without torch; the extra ``train`` brings one where there is none, and replaces none.
+    """
+    if why == MISSING and os.path.abspath(shutil.which(python) or python) == sys.executable:
+        return SurroundingsFailed(f"this needs torch, which {python} does not have", hint=f"Install it: {_INSTALL}")
+    return WrongUsage(f"{python} has no torch", why, "Install torch there, or name another --python.")
 
 
 def unusable(target: Target, found: Mapping[str, Any]) -> str:
@@ -83,10 +98,12 @@ def known_to_torch(python: str, name: str) -> dict[str, Any]:
     """Whether an interpreter's torch has a name for itself: as a device's ``type``, as a ``module`` torch.NAME.
 
     Raises:
-        WrongUsage: it cannot be run, or has no torch.
-        SurroundingsFailed: it did not answer.
+        WrongUsage, SurroundingsFailed: as :func:`facts`.
     """
-    return _ask(python, "names.py", name)
+    found = _ask(python, "names.py", name)
+    if not found["torch"]:
+        raise no_torch(python, found["why"])
+    return found
 
 
 def _ask(python: str, driver: str, *words: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from porter.project import Project
 from porter.target import Target
 from porter.verification.child import Children, Run
 from porter.verification.device import Device
-from porter.verification.plan import Failed
+from porter.verification.finding import Failed
 
 if TYPE_CHECKING:
     from porter.verification.data import Pictures
@@ -33,6 +33,10 @@ UNSURE = 1e-5  # confidence from which boxes count: a model after 20 iterations 
 BOXES = ("--save-txt", "--save-conf", "--project", "runs")  # have val.py and detect.py write what they found
 DETECT = ("--img", 96, "--conf-thres", UNSURE, "--max-det", 50, "--nosave", *BOXES)
 COUNTS = "counts.json"
+# 256 scenes of 4 classes in 15 epochs, on the cpu with torch 2.13: mAP@0.5 0.324; with the backbone frozen 0.053.
+# In 12 epochs 0.123, in 10 0.079.
+LEARN = {"images": 256, "width": 96, "height": 96, "classes": 4}
+LEARN_EPOCHS = 15
 
 
 @dataclass(frozen=True)
@@ -235,6 +239,20 @@ class Session:
             return cwd
 
         found: Path = self.once(f"detected {device}", make)
+        return found
+
+    def learned(self, device: str | None = None) -> Record:
+        """The overfit run of :data:`LEARN`, on a device."""
+
+        def make() -> Record:
+            from porter.assets import dataset  # draws; of no use where nothing is run
+
+            cwd = self.children.folder("learns")
+            made = dataset.make(cwd / "scenes", dataset.Recipe(**LEARN))
+            words = ("--epochs", LEARN_EPOCHS, "--batch-size", 16, "--optimizer", "Adam", "--data", made.yaml)
+            return self.record("learns", *words, cwd=cwd, device=device)
+
+        found: Record = self.once(f"learned {device or self.device.name}", make)
         return found
 
     def plain(self) -> Record:

@@ -6,11 +6,11 @@ import hashlib
 import sys
 from collections.abc import Callable, Mapping
 
+from porter.auditing.place import ALLOWED, ROUTED
+from porter.auditing.report import Audit
 from porter.errors import CheckFailed
-from porter.lifecycle.audit.place import ALLOWED, ROUTED
-from porter.lifecycle.audit.report import Audit
 from porter.memory import Memory
-from porter.verification.plan import Failed, Finding
+from porter.verification.finding import Failed, Finding
 
 TREE = "the tree is what upstream.lock and the patches make of the pin, and every file of it is Python"
 AUDIT = "every place in the tree's Python that names a device, or runs or fetches something, is ported or allowed"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -30,9 +29,8 @@ def tree(project: Project, tmp_path: Path) -> Path:
         (("--target", "mlu", "--device", "cpu", "--against", "nowhere", "{tree}"), "nowhere"),
         (("--target", "mlu", "--python", "no-python", "{tree}"), "cannot run no-python"),
         (("--target", "mlu", "--device", "mlu:0", "{tree}"), "'cpu'. The device family is --target's; which card"),
-        (("--target", "mlu"), "Missing DIR"),
-        (("{tree}",), "Missing --target"),
-        (("--plot", "nowhere"), "cannot read nowhere"),
+        (("--target", "mlu"), "Missing argument 'DIR'"),
+        (("{tree}",), "Missing option '--target'"),
     ],
 )
 def test_wrong_usage(tree: Path, words: tuple[str, ...], says: str) -> None:
@@ -51,11 +49,3 @@ def test_a_training_that_fails(tree: Path, tmp_path: Path, monkeypatch: pytest.M
     assert "pictures during the first 3 iterations" in done.stderr  # those that count are not usual ones
     assert "the training on cpu ended with status 1" in done.stderr and "ValueError: out of luck" in done.stderr
     assert list((tmp_path / "temporary").iterdir()) == []
-
-
-def test_a_picture(tmp_path: Path) -> None:
-    file = tmp_path / "trend.jsonl"
-    file.write_text(json.dumps({"commit": "abc", "throughput": 3.0}) + "\n")
-    done = porter("bench", "--plot", file, cwd=Path.cwd())
-    assert (done.returncode, done.stdout) == (0, f"{file}.svg: 1 measurements\n"), done.stderr
-    assert (tmp_path / "trend.jsonl.svg").read_text().startswith("<svg ")

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from stacks import porter
 
-from porter.commands.show import find
 from porter.errors import WrongUsage
 from porter.project import Project
+from porter.stack import find_patch
 
 pytestmark = pytest.mark.usefixtures("warm")
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("warm")
     ],
 )
 def test_a_patch_by_what_one_remembers(project: Project, name: str, patch: str) -> None:
-    assert find(project, name).id == patch
+    assert find_patch(project, name).id == patch
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_patch_by_what_one_remembers(project: Project, name: str, patch: str) 
 )
 def test_none_or_several(project: Project, name: str, what: str) -> None:
     with pytest.raises(WrongUsage, match=what):
-        find(project, name)
+        find_patch(project, name)
 
 
 def test_what_is_printed_is_the_file(project: Project) -> None:

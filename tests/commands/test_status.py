@@ -8,10 +8,10 @@ from sources import git
 from stacks import STEPS, inventory, porter
 
 from porter.commands.apply import apply
-from porter.commands.status import status
 from porter.errors import WrongUsage
 from porter.lockfile import Lock
 from porter.project import Project
+from porter.tree import status
 
 pytestmark = pytest.mark.usefixtures("warm")
 

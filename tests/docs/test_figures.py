@@ -19,7 +19,7 @@ from porter.project import Project
 from porter.sources import extents
 from porter.stack import COMMON, available, series
 from porter.target import FEATURES, Target, load_all
-from porter.verification.plan import known
+from porter.verification.checks import known
 
 from .pages import PAGES, READMES, ROOT, blocks, prose, spans, tables
 

@@ -8,11 +8,11 @@ import re
 import shlex
 from pathlib import Path
 
-from porter import merge
-from porter.commands import lint, necessity, prepare, status
+from porter import merge, tree
+from porter.auditing import place
+from porter.commands import lint, necessity, prepare
 from porter.diagnosis import traps
 from porter.lifecycle import replay, report
-from porter.lifecycle.audit import place
 from porter.lockfile import Lock
 from porter.verification import report as outcomes
 
@@ -47,7 +47,7 @@ LISTS = {
         necessity.Verdict,
         {necessity.NOTICED, necessity.BUILT_ON, necessity.UNNOTICED, necessity.NOT_SHOWN},
     ),
-    "`patches` of `status`": (status.PatchStatus, {status.APPLIED, status.CHANGED, status.MISSING}),
+    "`patches` of `status`": (tree.PatchStatus, {tree.APPLIED, tree.CHANGED, tree.MISSING}),
     "`patches` of `bump`": (report.Row, {*merge.OUTCOMES, replay.SKIPPED, replay.RESOLVED}),
     "`places` of `audit`": (place.Place, {place.ROUTED, place.ALLOWED, place.UNPORTED}),
     "`findings` of `lint`": (lint.Finding, set()),

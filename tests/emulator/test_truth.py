@@ -247,3 +247,11 @@ def test_a_bare_plugin_has_a_device_and_nothing_else(run: Run) -> None:
         assert error is not None and error.startswith("NotImplementedError: Could not run")
         assert "Half" in error
     assert amp is not None and "Error" in amp
+
+
+@pytest.mark.parametrize("profile", ["ascend910b", "mlu370", "sg2260"])
+def test_torchs_tracer_sees_a_convolution(run: Run, profile: str) -> None:
+    # torch_npu has a kernel for aten::convolution, which the tracer does not record; it calls aten::_convolution
+    traced = "torch.jit.trace(torch.nn.Conv2d(3, 2, 1).to(x.device), x, check_trace=False)"
+    asked = f"[node.kind() for node in {traced}.inlined_graph.nodes()][-1]"
+    assert results(run, profile, asked) == ["'aten::_convolution'"]

@@ -13,10 +13,10 @@ import sources
 from sources import git
 from stacks import porter
 
+from porter.auditing import audit
+from porter.auditing.rules import RULES
 from porter.commands.apply import apply
 from porter.errors import WrongUsage
-from porter.lifecycle.audit import audit
-from porter.lifecycle.audit.rules import RULES
 from porter.project import Project
 
 pytestmark = pytest.mark.usefixtures("warm")

@@ -7,10 +7,10 @@ from textwrap import dedent
 
 import pytest
 
+from porter.auditing.place import ALLOWED, ROUTED, UNPORTED, Place
+from porter.auditing.rules import RULES
+from porter.auditing.scan import scan
 from porter.errors import CheckFailed
-from porter.lifecycle.audit.place import ALLOWED, ROUTED, UNPORTED, Place
-from porter.lifecycle.audit.rules import RULES
-from porter.lifecycle.audit.scan import scan
 
 HEAD = "import torch\nimport torch.nn as nn\nimport torch.distributed as dist\nfrom utils import accelerator\n"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from porter.lifecycle.audit.place import ALLOWED, ROUTED, UNPORTED
-from porter.lifecycle.audit.rules import RULES
-from porter.lifecycle.audit.scan import scan
-from porter.lifecycle.audit.untrusted import READERS
+from porter.auditing.place import ALLOWED, ROUTED, UNPORTED
+from porter.auditing.rules import RULES
+from porter.auditing.scan import scan
+from porter.auditing.untrusted import READERS
 
 HEAD = "import os, subprocess, pickle, importlib, requests, urllib.request, yaml, torch\nimport numpy as np\n"
 

@@ -21,6 +21,7 @@ from histories import Line
 from sources import git
 from stacks import CHECKOUT, porter
 
+from porter.api.given import find
 from porter.errors import WrongUsage
 from porter.lifecycle import bump
 from porter.project import Project
@@ -124,7 +125,7 @@ def test_while_it_begins(synthetic_line: Line, place: Path) -> None:
     before = contents(start)
 
     def after(project: Project, number: int) -> None:
-        assert contents(Project.find(project.root)) == before
+        assert contents(find(project.root)) == before
         if number % 2 and (project.state / "bump/journal.json").exists():
             bump.abort(project)
             assert contents(project) == before
@@ -159,7 +160,7 @@ def test_while_it_continues_and_ends(synthetic_line: Line, resolved: Project, pl
     seen = set()
 
     def after(project: Project, number: int) -> None:
-        project = Project.find(project.root)  # as every command does; it finishes what began to be written
+        project = find(project.root)  # as every command does; it finishes what began to be written
         state = contents(project)
         assert state in (before, goal)
         is_open = (project.state / "bump/journal.json").exists()
@@ -261,7 +262,7 @@ def test_a_signal_ends_it_and_it_goes_on(
     resolved: Project, synthetic_line: Line, place: Path, number: signal.Signals
 ) -> None:
     status, _ = signalled(resolved, number, (resolved.state / "resolutions").exists)
-    project = Project.find(resolved.root)
+    project = find(resolved.root)
     if (project.state / "bump/journal.json").exists():
         assert status in (130, 128 + number)
         assert porter("bump", "--continue", cwd=project.root).returncode == 0

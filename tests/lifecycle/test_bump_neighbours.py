@@ -15,6 +15,7 @@ from sources import git
 from stacks import commit, export, inventory, message, porter
 from stacks import replace as put
 
+from porter.api.given import find
 from porter.commands.lint import lint
 from porter.commands.lock import updated
 from porter.errors import CheckFailed
@@ -97,7 +98,7 @@ def test_a_kill_leaves_nothing_beside_the_desk(
         copied = copy(project, tmp_path / f"killed-{number}")
         lived = run_killed(act, copied, number)
         assert strays(copied) == set()
-        copied = Project.find(copied.root)
+        copied = find(copied.root)
         if (copied.state / "bump/journal.json").exists():
             bump.abort(copied)
         else:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import io
 import json
 import re
-import struct
-import zlib
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from PIL import Image
 
+from porter.errors import SurroundingsFailed
 from porter.history import Step
 from porter.lifecycle import heatmap
 from porter.lifecycle.drift import LETTERS, Drift, Track
@@ -92,38 +94,32 @@ def test_the_page_holds_every_outcome_and_subject(drift: Drift) -> None:
     assert "stands again later" in "".join(page.text["small"])
 
 
-def pixels(data: bytes) -> tuple[list[tuple[int, ...]], list[bytes]]:
-    """Palette and rows of a PNG, by the specification."""
-    assert data.startswith(b"\x89PNG\r\n\x1a\n")
-    chunks, at = {}, 8
-    while at < len(data):
-        size, kind = struct.unpack(">I4s", data[at : at + 8])
-        chunks[kind] = data[at + 8 : at + 8 + size]
-        assert struct.unpack(">I", data[at + 8 + size : at + 12 + size])[0] == zlib.crc32(kind + chunks[kind])
-        at += 12 + size
-    wide, high = struct.unpack(">II", chunks[b"IHDR"][:8])
-    raw = zlib.decompress(chunks[b"IDAT"])
-    assert len(raw) == high * (wide + 1)
-    colours = chunks[b"PLTE"]
-    palette = [tuple(colours[n : n + 3]) for n in range(0, len(colours), 3)]
-    return palette, [raw[n * (wide + 1) + 1 : (n + 1) * (wide + 1)] for n in range(high)]
+def pixels(data: bytes) -> list[list[tuple[int, int, int]]]:
+    """Rows of red, green and blue."""
+    with Image.open(io.BytesIO(data)) as picture:
+        wide, _ = picture.size
+        data = picture.convert("RGB").tobytes()
+    flat = [(data[at], data[at + 1], data[at + 2]) for at in range(0, len(data), 3)]
+    return [flat[at : at + wide] for at in range(0, len(flat), wide)]
 
 
 def test_the_picture_has_the_outcomes_in_their_places(drift: Drift) -> None:
-    palette, rows = pixels(heatmap.to_png(drift))
-    shown = {letter: tuple(bytes.fromhex(colour[1:])) for letter, colour in heatmap.COLOURS.items()}
-    assert set(shown) == set(heatmap.SAYS) == set(LETTERS)
+    shown = {tuple(bytes.fromhex(colour[1:])): letter for letter, colour in heatmap.COLOURS.items()}
+    assert set(shown.values()) == set(heatmap.SAYS) == set(LETTERS)
     column = heatmap._WIDE // 50
     strips = []
-    for row in rows:
-        colours = [palette[value] for value in row]
-        if sum(colour in shown.values() for colour in colours) >= heatmap._WIDE - 20:
-            start = next(n for n, colour in enumerate(colours) if colour in shown.values())
-            middles = [colours[start + at * column + column // 2] for at in range(50)]
-            strip = "".join(next((k for k, v in shown.items() if v == colour), "?") for colour in middles)
-            if not strips or strips[-1] != strip:
-                strips.append(strip)
+    for row in pixels(heatmap.to_png(drift)):
+        middles = row[heatmap._LEFT + column // 4 : heatmap._LEFT + heatmap._WIDE : column]  # beside the tags' lines
+        strip = "".join(shown.get(colour, "?") for colour in middles)
+        if "?" not in strip and (not strips or strips[-1] != strip):
+            strips.append(strip)
     assert strips == [track.letters for track in drift.tracks]
+
+
+def test_a_picture_needs_matplotlib(drift: Drift, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(SurroundingsFailed, match="needs Matplotlib"):
+        heatmap.to_png(drift)
 
 
 def test_nothing_to_show_is_shown_too(drift: Drift) -> None:
@@ -137,5 +133,5 @@ def test_thousands_of_commits_have_a_pixel_each(drift: Drift) -> None:
     many = replace(
         drift, steps=drift.steps * 60, tracks=tuple(replace(t, letters=t.letters * 60) for t in drift.tracks)
     )
-    _, rows = pixels(heatmap.to_png(many))
+    rows = pixels(heatmap.to_png(many))
     assert len(rows[0]) > 3000

@@ -12,9 +12,9 @@ import pytest
 from sources import git
 from stacks import CHECKOUT, porter
 
+from porter.auditing.scan import remembered, scan
 from porter.commands.apply import apply
 from porter.errors import CheckFailed
-from porter.lifecycle.audit.scan import remembered, scan
 from porter.lifecycle.export import Request, export
 from porter.memory import Memory
 from porter.project import Project

@@ -16,6 +16,7 @@ import pytest
 from sources import git
 from stacks import CHECKOUT, commit, inventory, message, porter
 
+from porter.api.given import find
 from porter.commands.lint import lint
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.git import Repository
@@ -271,7 +272,10 @@ def test_killed_at_every_step_the_stacks_are_old_or_new(
         place = tmp_path / "at" / str(step)
         shutil.copytree(project.root, place, symlinks=True)
         died = dies(replace(planned, project=Project(place)), step)
+        left = inventory(place)
         found = Project.find(place)
+        assert inventory(place) == left
+        assert find(place) == found
         seen.add("old" if state(found) == old else "new" if state(found) == new else "torn")
         assert not (place / ".porter/rewrite").exists()
         if state(found) == old:

@@ -22,7 +22,7 @@ from porter.project import Project
 from porter.sources import obtain
 from porter.stack import Stack
 from porter.verification.bench import BROKE, Bench, attempt
-from porter.verification.plan import known
+from porter.verification.checks import known
 from porter.verification.report import FAILED, PASSED, Outcome
 
 FOLDER = Path(__file__).resolve().parent / "patches"

@@ -12,7 +12,7 @@ import torch
 
 from porter.commands.verify import Request
 from porter.progress import Progress
-from porter.verification.plan import known
+from porter.verification.checks import known
 
 from .mutants import FOLDER, Mutant, groups, hunt, load
 

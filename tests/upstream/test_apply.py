@@ -10,7 +10,7 @@ from pathlib import Path
 import git
 import pytest
 
-from porter.lifecycle.audit import audit
+from porter.auditing import audit
 from porter.lockfile import Lock
 from porter.project import Project
 

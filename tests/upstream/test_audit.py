@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from porter.lifecycle.audit import audit, read
-from porter.lifecycle.audit.place import ALLOWED, UNPORTED, Place
-from porter.lifecycle.audit.rules import RULES
-from porter.lifecycle.audit.scan import scan
+from porter.auditing import audit, read
+from porter.auditing.place import ALLOWED, UNPORTED, Place
+from porter.auditing.rules import RULES
+from porter.auditing.scan import scan
 from porter.project import Project
 
 from .harness import CHECKOUT, Tree, porter

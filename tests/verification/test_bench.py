@@ -14,7 +14,8 @@ from porter.target import Target
 from porter.verification.bench import BROKE, attempt
 from porter.verification.child import Children, Stopped
 from porter.verification.device import Device
-from porter.verification.plan import Check, Failed, Finding, NotShown, showing
+from porter.verification.finding import Failed, Finding, NotShown, showing
+from porter.verification.plan import Check
 from porter.verification.report import FAILED, NOT_SHOWN, PASSED
 from porter.verification.session import Session
 

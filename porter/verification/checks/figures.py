@@ -17,10 +17,10 @@ from porter.assets.dataset import data_yaml
 from porter.assets.digests import KNOWN, sha256_of
 from porter.assets.published import SETS
 from porter.errors import WrongUsage
-from porter.verification.checks.inference import table
-from porter.verification.checks.training import results
 from porter.verification.child import Run
-from porter.verification.plan import Failed, Finding, NotShown, check, showing
+from porter.verification.finding import Failed, Finding, NotShown, showing
+from porter.verification.outputs import results, table
+from porter.verification.plan import check
 from porter.verification.session import Session, newest
 
 FILE = Path(__file__).parents[1] / "figures.yaml"

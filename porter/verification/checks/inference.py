@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from porter.assets import dataset
 from porter.assets.checkpoint import inspect
-from porter.verification.checks.training import learned, results
-from porter.verification.child import Run
-from porter.verification.plan import Failed, Finding, check, showing
+from porter.verification.finding import Failed, Finding, showing
+from porter.verification.outputs import results, table
+from porter.verification.plan import check
 from porter.verification.seen import SURE, seen
 from porter.verification.session import BOXES, DRIVERS, UNSURE, Record, Session, newest
 
@@ -56,7 +55,7 @@ def val(session: Session) -> Finding:
 
 @check("full", "of a model that finds things, val.py on the device gives the cpu's metrics")
 def accuracy(session: Session) -> Finding:
-    run = learned(session.whole)
+    run = session.whole.learned()
     scenes = run.run.folder / "scenes"
     found, cpu, ours = _validated(session, run.best, "accuracy", scenes)
     if not found.figures["metrics"][2]:
@@ -103,18 +102,6 @@ def _val(session: Session, weights: Path, device: str, name: str, data: Path | N
     words += ["--conf-thres", UNSURE, *BOXES]
     run = session.script("val.py", *words, cwd=cwd, device=device, charts=False)
     return table(run), _read(newest(cwd / "runs") / "labels")
-
-
-def table(run: Run) -> list[float]:
-    """P, R, mAP@.5 and mAP@.5:.95 over all classes, as val.py printed them.
-
-    Raises:
-        Failed: it did not.
-    """
-    rows = re.findall(r"(?m)^ +all +\d+ +\d+ +(\S+) +(\S+) +(\S+) +(\S+)$", run.text)
-    if not rows:
-        raise Failed("val.py printed no table", run.tail(), run.shown())
-    return [float(cell) for cell in rows[-1]]
 
 
 @check("smoke", "detect.py on the device finds the cpu's boxes")

@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from porter.verification.plan import Failed, Finding, check
+from porter.verification.finding import Failed, Finding
+from porter.verification.plan import check
 from porter.verification.session import DRIVERS, IMAGES, NANO, PER_EPOCH, Session, newest, well
 
 _NOMINAL, _WARM = 64, 1000  # v6.0, train.py: nominal batch size; iterations of warm-up at least

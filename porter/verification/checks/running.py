@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
-from porter.verification.checks.training import learned, results
 from porter.verification.device import card_of
-from porter.verification.plan import Failed, Finding, NotShown, check
+from porter.verification.finding import Failed, Finding, NotShown
+from porter.verification.outputs import results
+from porter.verification.plan import check
 from porter.verification.session import DRIVERS, IMAGES, NANO, Session, newest, well
 
 SPEED = {
@@ -102,7 +103,7 @@ def ema(session: Session) -> Finding:
 
 @check("full", "a run that gets no better stops by itself (--patience)")
 def early_stop(session: Session) -> Finding:
-    run = learned(session.whole)
+    run = session.whole.learned()
     cwd = session.children.folder("early-stop")
     with open(session.tree / "data" / "hyps" / "hyp.scratch.yaml", encoding="utf-8") as file:
         hyp = yaml.safe_load(file)

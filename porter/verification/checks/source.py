@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from porter.commands.status import APPLIED, status
-from porter.lifecycle import audit as places
+from porter import auditing
+from porter.tree import APPLIED, status
 from porter.verification import static
-from porter.verification.plan import Failed, Finding, check
+from porter.verification.finding import Failed, Finding
+from porter.verification.plan import check
 from porter.verification.session import DRIVERS, Session
 
 # what a training, a validation or a detection does not import unless it is asked for by name, and which needs
@@ -36,7 +37,7 @@ def tree(session: Session) -> Finding:
 
 @check("static", static.AUDIT)
 def audit(session: Session) -> Finding:
-    return static.audited(lambda: places.audit(session.project, session.tree))
+    return static.audited(lambda: auditing.audit(session.project, session.tree))
 
 
 @check(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import Any
 
 import yaml
 
-from porter.verification.plan import Failed, Finding, NotShown, check, showing
+from porter.verification.finding import Failed, Finding, NotShown, showing
+from porter.verification.outputs import results
+from porter.verification.plan import check
 from porter.verification.session import PER_EPOCH, Record, Session
 
 # Hardware sums in another order and multiplies float32 in less precision than the cpu: losses of the first
@@ -134,31 +135,12 @@ def _as_older(options: Path) -> None:
 
 # -- learns ------------------------------------------------------------------------------------------
 
-# 256 scenes of 4 classes in 15 epochs, on the cpu with torch 2.13: mAP@0.5 0.324; with the backbone frozen 0.053.
-# In 12 epochs 0.123, in 10 0.079.
-_LEARN = {"images": 256, "width": 96, "height": 96, "classes": 4}
-_EPOCHS = 15
-ENOUGH = 0.12  # mAP@0.5
-
-
-def learned(session: Session, device: str | None = None) -> Record:
-    """The overfit run, on the device if no other is named."""
-
-    def make() -> Record:
-        from porter.assets import dataset  # draws; of no use where nothing is run
-
-        cwd = session.children.folder("learns")
-        made = dataset.make(cwd / "scenes", dataset.Recipe(**_LEARN))
-        words = ("--epochs", _EPOCHS, "--batch-size", 16, "--optimizer", "Adam", "--data", made.yaml)
-        return session.record("learns", *words, cwd=cwd, device=device)
-
-    found: Record = session.once(f"learned {device or session.device.name}", make)
-    return found
+ENOUGH = 0.12  # mAP@0.5; Session.learned says what it reaches
 
 
 @check("full", "the training loss falls, every parameter moves, and a short overfit run finds its objects")
 def learns(session: Session) -> Finding:
-    run = learned(session)
+    run = session.learned()
     if run.found["still"]:
         still = run.found["still"]
         raise Failed(f"{len(still)} of {run.found['parameters']} parameters never moved: {', '.join(still[:3])}, …")
@@ -172,40 +154,8 @@ def learns(session: Session) -> Finding:
         if best < ENOUGH:
             raise Failed(f"mAP@0.5 reached {best:.3f}, not {ENOUGH}")
         if session.device.vendors:  # an emulated device's sums are the cpu's, as `parity` and `multi-scale` show
-            figures["cpu"] = epochs(results(learned(session, "cpu").folder))
+            figures["cpu"] = epochs(results(session.learned("cpu").folder))
     return Finding(f"loss {first:.4f} -> {last:.4f}, mAP@0.5 {best:.3f} ({ENOUGH} is asked)", figures=figures)
-
-
-# -- reading what train.py writes ----------------------------------------------------------------------
-
-
-# v6.0, utils/loggers/__init__.py: tools of others read the file by these
-COLUMNS = [
-    "epoch", "train/box_loss", "train/obj_loss", "train/cls_loss", "metrics/precision", "metrics/recall",
-    "metrics/mAP_0.5", "metrics/mAP_0.5:0.95", "val/box_loss", "val/obj_loss", "val/cls_loss",
-    "x/lr0", "x/lr1", "x/lr2",
-]  # fmt: skip
-
-
-def results(folder: Path) -> list[dict[str, float]]:
-    """results.csv, one dictionary a line.
-
-    Raises:
-        Failed: there is none, its columns are not v6.0's, or a number in it is none.
-    """
-    path = folder / "results.csv"
-    if not path.is_file():
-        raise Failed("it left no results.csv")
-    with open(path, newline="") as file:
-        lines = [[cell.strip() for cell in line] for line in csv.reader(file)]
-    if lines[0] != COLUMNS:
-        raise Failed(f"results.csv has the columns {', '.join(lines[0])}")
-    rows = [dict(zip(lines[0], map(float, line))) for line in lines[1:]]
-    for row in rows:
-        bad = [name for name, value in row.items() if value != value or abs(value) == float("inf")]
-        if bad:
-            raise Failed(f"epoch {row['epoch']:.0f}: {bad[0]} is {row[bad[0]]}")
-    return rows
 
 
 def _epochs(rows: Sequence[dict[str, float]], expected: list[int]) -> None:

@@ -6,7 +6,11 @@ import sys
 
 os.environ["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"  # torch 2.5 and later import every plugin otherwise
 
-import torch
+try:
+    import torch
+except Exception as error:  # it is not there, or a library of its own is not
+    print("\n" + json.dumps({"torch": None, "why": str(error)}))
+    sys.exit()
 
 (name,) = sys.argv[1:]
 try:

@@ -25,6 +25,9 @@ _OWN = {
     "_conj",
     "resize_",
     "detach",
+    # torch's own form calls _convolution, as torch_npu's kernel does (op-plugin's ConvolutionKernelNpuOpApi.cpp:37);
+    # torch's tracer records that call alone: a kernel for the whole would be missing from a trace
+    "convolution",
 }
 
 

@@ -8,10 +8,10 @@ import tokenize
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from porter.lifecycle.audit import meanings, slots, untrusted
-from porter.lifecycle.audit.names import FUNCTIONS, SCOPES, Exports, Scope, device_like, package, scopes, source
-from porter.lifecycle.audit.place import ALLOWED, ROUTED, UNPORTED, WORST, Place
-from porter.lifecycle.audit.rules import (
+from porter.auditing import meanings, slots, untrusted
+from porter.auditing.names import FUNCTIONS, SCOPES, Exports, Scope, device_like, package, scopes, source
+from porter.auditing.place import ALLOWED, ROUTED, UNPORTED, WORST, Place
+from porter.auditing.rules import (
     ACCELERATOR_FOLDER,
     ASKED,
     BACKENDS,

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from porter.auditing import allowed
+from porter.auditing.report import Audit, compare
+from porter.auditing.rules import ACCELERATOR_FOLDER
+from porter.auditing.scan import remembered, scan
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.git import Repository
-from porter.lifecycle.audit import allowed
-from porter.lifecycle.audit.report import Audit, compare
-from porter.lifecycle.audit.rules import ACCELERATOR_FOLDER
-from porter.lifecycle.audit.scan import remembered, scan
 from porter.lockfile import IndexSource, Lock
 from porter.objects import Entry, Object
 from porter.progress import Progress

@@ -1,6 +1,6 @@
 """The rules: which kinds of place name a device, or may run or fetch what a file says; why, and what to do about one.
 
-Only data.  :mod:`porter.lifecycle.audit.scan` finds the places.
+Only data.  :mod:`porter.auditing.scan` finds the places.
 """
 
 from __future__ import annotations

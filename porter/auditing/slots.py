@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator
 from typing import Union
 
-from porter.lifecycle.audit.names import Scope, arguments, device_like, device_name
+from porter.auditing.names import Scope, arguments, device_like, device_name
 
 Literal = Union[str, int]
 

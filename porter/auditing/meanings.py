@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from porter.lifecycle.audit.names import FUNCTIONS, Scope, device_name
-from porter.lifecycle.audit.rules import BACKENDS, DEVICE_WORD, PLUGINS, TYPES
+from porter.auditing.names import FUNCTIONS, Scope, device_name
+from porter.auditing.rules import BACKENDS, DEVICE_WORD, PLUGINS, TYPES
 
 
 def rule_of(dotted: str) -> str:

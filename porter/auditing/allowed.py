@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from porter import document
+from porter.auditing.place import ALLOWED, UNPORTED, Place
+from porter.auditing.rules import RULES
 from porter.document import Value
-from porter.lifecycle.audit.place import ALLOWED, UNPORTED, Place
-from porter.lifecycle.audit.rules import RULES
 
 FILE = "audit.yaml"
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ast
 
-from porter.lifecycle.audit import slots
-from porter.lifecycle.audit.names import Scope
+from porter.auditing import slots
+from porter.auditing.names import Scope
 
 # The tree's own reader of checkpoints.  What it may call is held by the check `safety`, case by case.
 READERS = ("utils/pickles.py", "utils/checkpoint.py")

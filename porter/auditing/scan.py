@@ -16,9 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from porter.auditing.names import imported, package, source
+from porter.auditing.place import Place
 from porter.errors import CheckFailed
-from porter.lifecycle.audit.names import imported, package, source
-from porter.lifecycle.audit.place import Place
 from porter.memory import Memory
 
 _STAR = "*"
@@ -77,7 +77,7 @@ class _Scanned:
         known = self._known
         if known and all(exports(module) == names for module, names in known["asked"].items()):
             return [Place(path=self.path, **dict(zip(_FIELDS, row))) for row in known["places"]]
-        from porter.lifecycle.audit.file import File  # where all is known nothing of this is needed
+        from porter.auditing.file import File  # where all is known nothing of this is needed
 
         asked: dict[str, dict[str, str]] = {}
 

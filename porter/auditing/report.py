@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from porter import __version__
-from porter.lifecycle.audit.allowed import FILE, Stale
-from porter.lifecycle.audit.place import ALLOWED, ROUTED, UNPORTED, Place
-from porter.lifecycle.audit.rules import RULES
+from porter.auditing.allowed import FILE, Stale
+from porter.auditing.place import ALLOWED, ROUTED, UNPORTED, Place
+from porter.auditing.rules import RULES
 from porter.project import PATCHES_NAME
 from porter.records import labelled, to_json
+from porter.version import __version__
 
 GONE = "gone"
 STALE = "stale-allowance"

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Callable, Iterator
 from typing import Union
 
-from porter.lifecycle.audit.rules import ACCELERATOR
+from porter.auditing.rules import ACCELERATOR
 
 Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
