@@ -131,7 +131,8 @@ def change(found):
         layer.__class__ = chance.choice(CLASSES)
         return
     # those that matter are few among the hundreds of buffers and hooks
-    small = [box for box in boxes if box is found or "nc" in box or "optimizer" in box or "param_groups" in box]
+    known = {"nc", "optimizer", "param_groups"}
+    small = [box for box in boxes if box is found or (isinstance(box, dict) and not known.isdisjoint(box))]
     box = chance.choice(small if small and chance.random() < 0.4 else boxes)
     keys = list(box) if isinstance(box, dict) else range(len(box))
     key, way = chance.choice(keys), chance.random()
