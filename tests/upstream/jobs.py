@@ -234,6 +234,13 @@ def senseless(shop: Shop, tree: Tree) -> dict[str, Any]:
     return found
 
 
+def mutated(shop: Shop, tree: Tree) -> dict[Path, str | None]:
+    """Mutated checkpoints, and the loader's refusals; see drivers/mutated.py."""
+    cwd = shop.lab.folder("mutated")
+    run = shop.lab.driver(tree, "mutated.py", 400, cwd=cwd).offline()
+    return {cwd / name: said for name, said in json.loads(run.out.splitlines()[-1]).items()}
+
+
 def reached(*words: object) -> Callable[[Shop, Tree], dict[str, Any]]:
     """A job: what loading files of random content reaches; see drivers/reach.py."""
 
@@ -267,6 +274,7 @@ JOBS: dict[str, Callable[[Shop, Tree], Any]] = {
     "hostile": hostile,
     "untrusted": untrusted,
     "senseless": senseless,
+    "mutated": mutated,
     "reach": reached(300),
     "reach-broken": reached(40, "broken"),
     "optimizers": inspect,

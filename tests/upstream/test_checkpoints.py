@@ -40,11 +40,12 @@ def test_the_files_are_hostile(shop: Shop, tree: Tree, weights: Path) -> None:
 
 
 @pytest.mark.jobs("hostile")
-@pytest.mark.parametrize("place", ["module", "argument"])
+@pytest.mark.parametrize("place", ["module", "argument", "file", "depth"])
 def test_a_models_yaml_is_no_code(shop: Shop, tree: Tree, weights: Path, place: str) -> None:
     found = hostile(shop, tree)["yaml"][place]
-    assert not found["ran"], "the yaml's code RAN"
-    assert found["Model"] is not None, "a model was made from a yaml that names no layer"
+    assert not found["ran"], "the yaml's code RAN, or the file that it names was opened"
+    assert found["attempt_load"] and "refused" in found["attempt_load"][1]
+    assert found["Model"] is not None, "a model was made from a yaml that names no layer, or layers without end"
 
 
 def hostile(shop: Shop, tree: Tree) -> dict[str, Any]:
@@ -119,6 +120,22 @@ def test_the_inspector_refuses_what_the_loader_refuses(shop: Shop, tree: Tree) -
             what = one["load"].partition(": refused: ")[2]
             assert what in said or (kind == "something else" and what.startswith("it holds ")), (case, what, kind, said)
     assert refused > 40
+
+
+@pytest.mark.jobs("mutated")
+def test_the_inspector_and_the_loader_agree_on_mutants(shop: Shop, tree: Tree) -> None:
+    """Bytes of an honest checkpoint at random: what one of them accepts the other does."""
+    apart, loaded = [], 0
+    for path, refusal in shop.get("mutated", tree).items():
+        try:
+            kind = inspect(path).kind
+        except CheckFailed:
+            kind = ""
+        loaded += refusal is None
+        if not (kind == "something else" and "it holds a" in str(refusal)) and bool(kind) != (refusal is None):
+            apart.append((path.name, kind, refusal))
+    assert apart == []
+    assert 30 < loaded < 370
 
 
 # What may be called, in Python, to make the objects that a file describes: by module and function.
