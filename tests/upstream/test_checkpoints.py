@@ -163,10 +163,10 @@ def test_what_a_file_reaches_is_seen(shop: Shop, tree: Tree) -> None:
 
 
 def test_checkpoints_load_bit_for_bit(shop: Shop, tree: Tree, weights: Path) -> None:
-    """v6.0's own, and those of trainings here in both forms, as torch.load itself reads them."""
+    """v6.0's own, those of trainings here in both forms, those of other trees: as torch.load itself reads them."""
     run = shop.lab.driver(tree, "bitwise.py", weights, cwd=shop.lab.folder("bitwise")).offline()
     found = json.loads(run.out.strip().splitlines()[-1])
-    assert found["same"] == 5
+    assert found["same"] == 7
     assert found["ratio"] < 5, "loading takes five times as long as torch.load"  # benchmarks/ has the figure
 
 
