@@ -5,6 +5,7 @@ Each goes the whole way of the programs up to their first picture or batch.  Mea
 write down what is done besides.  With ``broken`` the tree's maker does what it must not: opens what a file names.
 """
 
+import contextlib
 import importlib
 import inspect
 import json
@@ -247,8 +248,9 @@ def reads():
 
 def opens(self, note, state, makes=checkpoint.Maker.module):
     """A maker that lets a file choose what is opened."""
-    if isinstance(state.get("yaml_file"), str):
-        open(state["yaml_file"]).close()
+    if isinstance(state.get("type"), str):  # every layer has one
+        with contextlib.suppress(OSError):
+            open(state["type"]).close()
     return makes(self, note, state)
 
 
