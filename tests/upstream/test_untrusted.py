@@ -78,7 +78,7 @@ class TestTree:
             ("detect", ["hostile.pt", "system"]),
             ("export", ["hostile.pt", "system"]),
             ("resume", ["python.yaml"]),
-            ("cfg", ["code.yaml", "os.system"]),
+            ("cfg", ["code.yaml", "system"]),
             ("hyp", ["lists.yaml", "a0"]),
             ("yolo", ["deep.yaml", "depth_multiple"]),
         ],

@@ -216,7 +216,7 @@ CASES = {
     "stride no number": stride(float("nan")),
     "stride a text": attribute("8", "stride"),
     "stride of one scale": attribute(torch.tensor([8.0]), "stride", head),
-    "another stride than the head's": attribute(torch.tensor([2.0, 4.0]), "stride"),
+    "another stride than the head's": attribute(torch.tensor([4.0, 8.0]), "stride"),
     "stride of a mile": stride(1e6),
     "weights of another shape": parameter(tensor(8, 2, 3, 3), conv),
     "weights of one dimension": parameter(tensor(5), conv),
