@@ -88,7 +88,7 @@ def test_cuda_without_cuda_names_the_card(shop: Shop, tree: Tree, built_emulator
     words = [*PROGRAMS["train.py"], "--data", shop.data / "data.yaml", "--device", "0"]
     run = shop.lab.script(tree, "train.py", *words, cwd=shop.lab.folder("cuda-card"), env=env).offline()
     assert run.status == 1 and "Traceback" not in run.text, run.story()
-    there = "There is --device mlu or --device cpu"
+    there = "There is --device cpu or --device mlu"
     assert run.err.splitlines()[-1] == f"--device 0: no such CUDA device. {there}", run.story()
 
 
