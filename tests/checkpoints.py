@@ -25,7 +25,15 @@ class Model(torch.nn.Module):
         generator = torch.Generator().manual_seed(0)
         self.weight = torch.nn.Parameter(torch.rand(numbers, generator=generator))
         self.model = torch.nn.Sequential(torch.nn.SiLU(), Detect())
-        self.yaml: dict[str, Any] = {"nc": 2, "backbone": [[-1, 1, "Conv", [64, 6, 2, 2]]], "anchors": 2}
+        self.yaml: dict[str, Any] = {
+            "nc": 2,
+            "depth_multiple": 0.33,
+            "width_multiple": 0.25,
+            "anchors": 2,
+            "backbone": [[-1, 1, "nn.SiLU", []]],
+            "head": [[[0, 0], 1, "Detect", ["nc", "anchors"]]],
+        }
+        self.stride = self.model[-1].stride
         self.yaml_file = "yolov5n.yaml"
         self.names = ["cat", "dog"]
 
@@ -35,6 +43,8 @@ class Detect(torch.nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.nc, self.no, self.nl, self.na = 2, 7, 2, 2
+        self.anchor_grid = [torch.zeros(1)] * 2
         self.stride = torch.tensor(STRIDES)
         self.register_buffer("anchors", torch.tensor(ANCHORS).view(2, 2, 2) / self.stride.view(2, 1, 1))
 

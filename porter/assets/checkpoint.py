@@ -98,9 +98,9 @@ def inspect(path: Path) -> Checkpoint:
 
 def _describe(path: Path, size: int, content: Content) -> Checkpoint:
     value = content.value
-    for storage in content.storages.values():
-        content.fetch(storage)  # checks its sum
     tensors = list(_tensors(value))
+    for storage in {tensor.storage.key: tensor.storage for tensor in tensors}.values():
+        content.fetch(storage)  # checks its sum
     made = Checkpoint(
         path,
         content.form,

@@ -76,6 +76,7 @@ _FLOATS = {"float64", "float32", "float16", "bfloat16"}
 # numpy's dtypes -> struct's letters; objects, text and records are none of them
 NUMPY = {"f2": "e", "f4": "f", "f8": "d", "b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q"}
 NUMPY.update({"u1": "B", "u2": "H", "u4": "I", "u8": "Q"})
+DEVICES = ("cpu", "cuda", "xpu", "xla", "hip", "vulkan", "meta")  # those that every torch knows without a plugin
 _WORK = 1 << 26  # letters and items given to what is called; v6.0's have some thousands
 _WIDEST = 1 << 60  # Python's hash of a whole number below this is the number: nobody can make them collide
 
@@ -385,8 +386,10 @@ def _shape(sides: Any) -> Any:
 
 
 def _device(kind: Any, index: Any) -> str:
-    if type(kind) is not str or not kind.replace("_", "").isalnum() or not (index is None or type(index) is int):
-        raise Hostile(f"it makes a torch.device of {said(kind)}")
+    if type(kind) is not str or kind not in DEVICES:
+        raise Hostile(f"it makes a torch.device of {clean(kind) if type(kind) is str else said(kind)}")
+    if index is not None and not (type(index) is int and 0 <= index < (1 if kind == "cpu" else 100)):
+        raise Hostile(f"it makes a torch.device of {kind} and what is no number of one")
     return kind if index is None else f"{kind}:{index}"
 
 

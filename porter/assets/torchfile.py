@@ -11,11 +11,13 @@ import struct
 import zipfile
 import zlib
 from collections import OrderedDict
-from typing import Any, BinaryIO, Callable, Dict, List, Tuple
+from typing import Any, BinaryIO, Callable, Dict, List, Set, Tuple
 
 from . import pickles
 from .pickles import (
+    CLASSES,
     METHODS,
+    MODULES,
     Array,
     Bag,
     Hostile,
@@ -37,6 +39,7 @@ _LARGEST = 1 << 24  # bytes of one pickle; v6.0's have 0.1 MB
 _DEEPEST = 100  # containers in containers; v6.0's have 25
 _MOST = 1 << 22  # objects, each counted as often as it is referred to; v6.0's have 40,000
 _SPREAD = 1 << 24  # numbers that tensors may have beyond those in the file, as expand() makes them
+_REPEATS = 1000  # layers of a model's yaml, each counted as often as it is repeated; v6.0's have 100
 _PLAIN = frozenset((type(None), bool, int, float, str, bytes))
 # A state's own names with a line in front, beside hooks, of which there may be none; modules stand in the third alone.
 _PARTS = ("_parameters", "_buffers", "_modules")
@@ -49,21 +52,20 @@ _PRIVATE = frozenset(
         "_reversed_padding_repeated_twice",
     )
 )
-_FIELDS: Dict[str, Any] = {  # of a checkpoint, where they are not None
-    "epoch": int,
-    "updates": int,
-    "optimizer": dict,
-    "wandb_id": str,
-    "date": str,
-    "training_results": str,
-}
 
 
 class Content:
     """A file's form ("zip" or "legacy"), its value, its storages by key, and how to get one's bytes."""
 
-    def __init__(self, form: str, value: Any, storages: Dict[str, Storage], fetch: Callable[[Storage], bytes]) -> None:
-        self.form, self.value, self.storages, self.fetch = form, value, storages, fetch
+    def __init__(self, form: str, value: Any, storages: Dict[str, Storage], part: Callable[[Storage], bytes]) -> None:
+        self.form, self.value, self.storages, self.part = form, value, storages, part
+
+    def fetch(self, storage: Storage) -> bytes:
+        """A storage's bytes."""
+        data = self.part(storage)
+        if storage.dtype == "bool" and bytes(data).strip(b"\0\1"):
+            raise Hostile("it has truth values that are neither")
+        return data
 
 
 def read(file: BinaryIO, maker: Any = None) -> Content:
@@ -188,6 +190,7 @@ class Notes:
         self.content = content
         self.known: Dict[int, Any] = {}  # id -> (what was made, objects in it, height, whether a module is in it)
         self.spread = self.work = 0
+        self.head: Dict[str, Any] = {}  # the state of the last Detect layer
         self.inside: Dict[Any, Callable[[Any, int], Any]] = {
             list: self.row,
             tuple: self.row,
@@ -197,13 +200,11 @@ class Notes:
         }
 
     def whole(self, value: Any) -> Any:
-        """A checkpoint.  Raises Hostile if it is none."""
+        """A checkpoint.  Raises Hostile, or Unreadable where it makes no sense."""
         made = value if type(value) in _PLAIN else self.visit(value, 0)[0]
-        if type(made) is not dict:
-            return made
-        for name, kind in _FIELDS.items():
-            if not isinstance(made.get(name), (kind, type(None))):
-                raise Hostile(f"its {name} is {said(made[name])}")
+        if type(made) is dict:
+            items = flat(value)
+            check_fields(made, dict(zip(items[::2], items[1::2])))
         return made
 
     # what a child class makes of notes
@@ -304,9 +305,10 @@ class Notes:
             state[name] = value
         if not all(isinstance(state.get(name), dict) for name in _NEEDED):
             raise Hostile(f"it makes {said(note)} without the parts of a module")
-        code = code_in(state.get("yaml"))
-        if code:
-            raise Hostile(f"the yaml of its model holds code: {code[:200]!a}")
+        if note.name.name == "Detect":
+            self.head = check_head(state)
+        elif note.name.name == "Model":
+            check_model(state, self.head)
         return self.module(note, state), count, height + 1, True
 
     def hooks(self, note: Made, name: str, value: Any) -> Any:
@@ -341,15 +343,182 @@ def flat(pairs: Pairs) -> List[Any]:
     return items
 
 
-def code_in(yaml: Any) -> str:
+def code_in(rows: Any) -> str:
     """Text in the rows of a model's yaml that v6.0 would evaluate and that is more than a name, or none ("")."""
-    todo: List[Any] = [yaml.get("backbone"), yaml.get("head")] if isinstance(yaml, dict) else []
-    while todo:  # ends, since the yaml was visited
+    todo: List[Any] = [rows]
+    seen: Set[int] = set()
+    while todo:
         one = todo.pop()
         if isinstance(one, str) and (not re.match(r"[\w .,/+\-\[\]]*\Z", one) or "__" in one):
             return one
-        if isinstance(one, dict):
-            todo += [*one.keys(), *one.values()]
-        elif isinstance(one, (list, tuple)):
-            todo += one
+        if isinstance(one, (dict, list, tuple)) and id(one) not in seen:  # a yaml file's may hold itself
+            seen.add(id(one))
+            todo += [*one.keys(), *one.values()] if isinstance(one, dict) else one
     return ""
+
+
+# -- whether it makes sense -------------------------------------------------------------------------------------
+
+
+def whole(value: Any, least: int = 0) -> bool:
+    """Whether it is a number of things that there can be."""
+    return type(value) is int and least <= value < 1 << 31
+
+
+def number(value: Any, most: float = float("inf")) -> bool:
+    return type(value) in (int, float) and -most <= value <= most
+
+
+def told(value: Any) -> str:
+    """A value in a refusal, in the same words whether it is a note or what was made of one."""
+    if isinstance(value, (list, tuple, dict)):
+        return said(value)
+    short = value is None or type(value) is float or isinstance(value, str)
+    if short or (isinstance(value, int) and value.bit_length() < 99):
+        return f"{value!a:.40}"
+    return "something else" if sides(value) is None else f"an array of the shape {sides(value)}"
+
+
+def sides(value: Any) -> Any:
+    """The shape of a tensor or an array, or of the note of one; none of anything else."""
+    shape = getattr(value, "shape", None)
+    return None if shape is None else tuple(shape)
+
+
+def check_fields(made: Dict[Any, Any], notes: Dict[Any, Any]) -> None:
+    """The parts of a checkpoint; those that are None are none."""
+    for name, right in _FIELDS.items():
+        value = made.get(name)
+        if value is not None and not right(value):
+            raise Unreadable(f"its {name} is {told(value)}")
+    models = {name: notes.get(name) for name in ("model", "ema") if name == "model" or notes.get(name) is not None}
+    for name, note in models.items() if any(isinstance(note, Made) for note in models.values()) else ():
+        if not isinstance(note, Made) or note.name.name != "Model":
+            raise Unreadable(f"its {name} is {told(note) if type(note) in _PLAIN else said(note)}, not a model")
+
+
+def check_head(state: Dict[str, Any]) -> Dict[str, Any]:
+    """A Detect layer, which is returned."""
+    classes: Any = state.get("nc")
+    scales, buffers = state.get("nl"), state["_buffers"]
+    if not whole(classes, 1) or state.get("no") != classes + 5:
+        raise Unreadable(f"its head has {told(classes)} classes and {told(state.get('no'))} outputs")
+    wanted = (scales, state.get("na"), 2)
+    if not whole(scales, 1) or sides(buffers.get("anchors")) != wanted or "anchor_grid" not in {**state, **buffers}:
+        raise Unreadable(f"its head has no anchors of the shape {told(scales)} x {told(wanted[1])} x 2")
+    if sides(state.get("stride")) != (scales,):
+        raise Unreadable("its head has no stride of each scale")
+    return state
+
+
+def check_model(state: Dict[str, Any], head: Dict[str, Any]) -> None:
+    """A Model, of what the programs ask beside its layers."""
+    check_design(state.get("yaml"))
+    names = state.get("names")
+    if not head:
+        raise Unreadable("its model has no Detect layer")
+    if sides(state.get("stride")) != sides(head["stride"]):
+        raise Unreadable("its model has no stride of each scale")
+    classes = head["nc"]
+    if not whole(state.get("nc", classes)):
+        raise Unreadable(f"its model has {told(state.get('nc'))} classes")
+    if not isinstance(names, (list, tuple, dict)):
+        raise Unreadable(f"the names of its classes are {told(names)}")
+    if len(names) < classes:
+        raise Unreadable(f"it has {len(names)} names for {classes} classes")
+    if isinstance(names, dict) and any(key not in names for key in range(classes)):
+        raise Unreadable(f"the names of its classes are not numbered from 0 to {classes - 1}")
+
+
+def check_design(yaml: Any) -> None:
+    """A model's yaml, of a checkpoint or a file: that layers can be made of it, those of v6.0 alone, and not no end."""
+    if not isinstance(yaml, dict):
+        raise Unreadable(f"the yaml of its model is {told(yaml)}")
+    code = code_in([yaml.get("backbone"), yaml.get("head")])
+    if code:
+        raise Hostile(f"the yaml of its model holds code: {code[:200]!a}")
+    for name, right in _YAML.items():
+        if not right(yaml.get(name)):
+            raise Unreadable(f"the {name} in its model's yaml makes no sense: {told(yaml.get(name))}")
+    rows = yaml["backbone"] + yaml["head"]
+    for row in rows:
+        if row[2] not in LAYERS:
+            raise Hostile(f"the yaml of its model names {row[2][:200]!a}, which is no layer")
+    if sum(max(row[1] * yaml["depth_multiple"], 1) for row in rows) > _REPEATS:
+        raise Unreadable(f"the yaml of its model has more than {_REPEATS} layers")
+
+
+def _anchors(value: Any) -> bool:
+    """Of a model's yaml: their number, or widths and heights by turns, a row for each scale."""
+    rows = value if isinstance(value, list) and _short(value) else ()
+    row = rows[0] if rows and isinstance(rows[0], list) else ()
+    same = len(row) > 1 and all(isinstance(one, list) and len(one) == len(row) for one in rows)
+    return (_size(value) and value < 1000) or (same and all(number(x) for one in rows for x in one))
+
+
+def _size(value: Any) -> bool:
+    """A number of classes, channels or anchors."""
+    return whole(value, 1) and value < 1 << 16
+
+
+def _short(value: Any) -> bool:
+    """Whether it has few parts and letters, however often a yaml file refers to one."""
+    todo, count = [value], 0
+    while todo and count < 1000:
+        one = todo.pop()
+        if isinstance(one, (list, tuple)):
+            todo += one[:1000]
+        elif type(one) not in _PLAIN:
+            return False
+        count += len(one) if isinstance(one, (list, tuple, str, bytes)) else 0
+    return count < 1000
+
+
+def _layers(value: Any) -> bool:
+    """Rows of a model's yaml: from where, how many, which layer, its arguments."""
+    for row in value if isinstance(value, list) and 0 < len(value) <= _REPEATS else (None,):
+        if not isinstance(row, (list, tuple)) or len(row) != 4 or not _short(row):
+            return False
+        sources = row[0] if isinstance(row[0], list) else [row[0]]
+        if not all(type(source) is int for source in sources) or not whole(row[1], 1) or row[1] > 100:
+            return False
+        if type(row[2]) is not str or not isinstance(row[3], list):
+            return False
+    return True
+
+
+# What a row may name.  No other class: a Model, for one, reads the file that it is told.
+LAYERS = {name for module in ("models.common", "models.experimental") for name in MODULES[module].split()}
+LAYERS |= {"Detect"} | {"nn." + name for module, name in CLASSES if module.startswith("torch.")}
+LAYERS.remove("Ensemble")
+_YAML: Dict[str, Callable[[Any], bool]] = {
+    "nc": _size,
+    "ch": lambda x: x is None or _size(x),
+    "depth_multiple": lambda x: number(x, 10),
+    "width_multiple": lambda x: number(x, 100),
+    "anchors": _anchors,
+    "backbone": _layers,
+    "head": lambda x: _layers(x) and x[-1][2] == "Detect",
+}
+
+
+def _optimizer(value: Any) -> bool:
+    groups = value.get("param_groups") if isinstance(value, dict) and isinstance(value.get("state"), dict) else None
+    return isinstance(groups, list) and all(isinstance(group, dict) for group in groups)
+
+
+def _text(value: Any) -> bool:
+    return type(value) is str
+
+
+_FIELDS: Dict[str, Callable[[Any], bool]] = {
+    "epoch": lambda x: whole(x, -1),
+    "updates": whole,
+    "best_fitness": lambda x: number(x) or sides(x) in ((), (1,)) or (isinstance(x, Array) and x.shape is None),
+    "optimizer": _optimizer,
+    "scaler": lambda x: isinstance(x, dict) and all(number(one) for one in x.values()),
+    "run": lambda x: isinstance(x, dict),
+    "wandb_id": _text,
+    "date": _text,
+    "training_results": _text,
+}

@@ -149,13 +149,15 @@ class File:
 
     def _untrusted(self, node: ast.expr, parent: ast.AST | None, dotted: str, scope: Scope) -> None:
         """A name that runs or fetches something."""
+        call = parent if isinstance(parent, ast.Call) and parent.func is node else None
         if isinstance(node, ast.Name) and untrusted.builtin(node, scope):
             rule, dotted = "code-from-text", node.id
+        elif untrusted.fetches(call, dotted):
+            rule, dotted = "network", self._source(node)
         else:
             rule = untrusted.rule_of(dotted)
         if not rule:
             return
-        call = parent if isinstance(parent, ast.Call) and parent.func is node else None
         reason = _HARMLESS if call and untrusted.harmless(call, dotted, scope) else ""
         self._add(rule, node, scope, dotted + "()" * bool(call), ALLOWED if reason else "", reason)
 

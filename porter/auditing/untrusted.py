@@ -35,13 +35,15 @@ _STORED |= {f"yaml.{name}" for name in ("load", "load_all", "full_load", "full_l
 _STORED |= {f"yaml.{name}" for name in ("unsafe_load_all", "UnsafeLoader", "FullLoader")}
 _STORED |= {"tensorflow.keras.models.load_model", "tensorflow.saved_model.load", "keras.models.load_model"}
 _STORED |= {"tensorflow.compat.v1.import_graph_def", "torchvision.models.__dict__", "torch.ops.load_library"}
-_STORED |= {"ctypes.CDLL", "ctypes.cdll.LoadLibrary"}
+_STORED |= {"ctypes.CDLL", "ctypes.cdll.LoadLibrary", "cv2.dnn.readNetFromONNX", "onnxruntime.InferenceSession"}
+_STORED |= {"tensorflow.lite.Interpreter"}
 _VERBS = ("get", "post", "put", "patch", "delete", "head", "options", "request", "Session", "session")
 _NETWORK = {f"{module}.{verb}" for module in ("requests", "httpx") for verb in _VERBS}
 _NETWORK |= {"urllib.request.urlopen", "urllib.request.urlretrieve", "urllib.request.build_opener", "pafy.new"}
 _NETWORK |= {"http.client.HTTPConnection", "http.client.HTTPSConnection", "ftplib.FTP", "smtplib.SMTP"}
 _NETWORK |= {"wandb.login", "wandb.init", "wandb.Api", "socket.socket", "socket.create_connection", "cv2.VideoCapture"}
-_NETWORK |= {"torch.hub.download_url_to_file"}
+_NETWORK |= {"torch.hub.download_url_to_file", "wandb.use_artifact"}
+_FETCHING = ("download", "use_artifact")  # methods, of Weights & Biases' objects for one
 _NAMES = {
     **dict.fromkeys(_SHELL, "shell"),
     **dict.fromkeys(_PROGRAM, "program"),
@@ -57,6 +59,11 @@ def rule_of(dotted: str) -> str:
     if dotted.startswith(("os.exec", "os.spawn", "os.posix_spawn")):
         return "program"
     return _NAMES.get(dotted, "")
+
+
+def fetches(call: ast.Call | None, dotted: str) -> bool:
+    """Whether a call of a method downloads, by the method's name, on an object that is not known."""
+    return not dotted and call is not None and getattr(call.func, "attr", "") in _FETCHING
 
 
 def builtin(node: ast.Name, scope: Scope) -> bool:

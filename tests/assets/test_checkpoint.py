@@ -93,7 +93,7 @@ def test_a_checkpoint_is_described(tmp_path: Path, zipped: bool) -> None:
     assert (found.model, found.classes, found.parameters) == ("yolov5n.yaml", ["cat", "dog"], 1000)
     assert (found.strides, found.anchors) == (STRIDES, ANCHORS)
     assert found.modules == {"Model": 1, "Sequential": 1, "Detect": 1, "SiLU": 1}
-    assert (found.dtypes, found.devices) == ({"float16": 2, "float32": 2}, {"cpu": 4})
+    assert (found.dtypes, found.devices) == ({"float16": 2, "float32": 3}, {"cpu": 5})
 
 
 def test_torch_is_not_needed(tmp_path: Path) -> None:

@@ -224,6 +224,35 @@ def hostile(shop: Shop, tree: Tree) -> dict[str, Any]:
     return result
 
 
+def senseless(shop: Shop, tree: Tree) -> dict[str, Any]:
+    """How programs end that are given checkpoints that make no sense; the files' paths; see drivers/senseless.py."""
+    cwd = shop.lab.folder("senseless")
+    run = shop.lab.driver(tree, "senseless.py", cwd=cwd).offline()
+    found: dict[str, Any] = json.loads(run.out.splitlines()[-1])
+    for one in found.values():
+        one["path"] = cwd / one["file"]
+    return found
+
+
+def mutated(shop: Shop, tree: Tree) -> dict[Path, str | None]:
+    """Mutated checkpoints, and the loader's refusals; see drivers/mutated.py."""
+    cwd = shop.lab.folder("mutated")
+    run = shop.lab.driver(tree, "mutated.py", 400, cwd=cwd).offline()
+    return {cwd / name: said for name, said in json.loads(run.out.splitlines()[-1]).items()}
+
+
+def reached(*words: object) -> Callable[[Shop, Tree], dict[str, Any]]:
+    """A job: what loading files of random content reaches; see drivers/reach.py."""
+
+    def job(shop: Shop, tree: Tree) -> dict[str, Any]:
+        run = shop.lab.driver(tree, "reach.py", *words, cwd=shop.lab.folder("reach")).offline()
+        assert run.status == 0, run.story()
+        found: dict[str, Any] = json.loads(run.out.splitlines()[-1])
+        return found
+
+    return job
+
+
 def untrusted(shop: Shop, tree: Tree) -> dict[str, Any]:
     """What became of label caches, yaml, run folders, names and pictures of strangers; see drivers/untrusted.py."""
     best = shop.get("scratch", tree).best
@@ -244,6 +273,10 @@ JOBS: dict[str, Callable[[Shop, Tree], Any]] = {
     "downloads": downloads,
     "hostile": hostile,
     "untrusted": untrusted,
+    "senseless": senseless,
+    "mutated": mutated,
+    "reach": reached(300),
+    "reach-broken": reached(40, "broken"),
     "optimizers": inspect,
     **{f"lockstep-{config}": lockstep(config) for config in LOCKSTEP},
 }

@@ -129,6 +129,7 @@ def test_by_the_rules_that_it_should(upstream: list[Place]) -> None:
 CALLS = re.compile(
     r"(?<![.\w])(eval|exec)\(|os\.(system|popen)|subprocess\.(run|check_output|Popen|call)\(|shell=True"
     r"|(torch|np|pickle|yaml)\.loads?\(|torch\.hub\.\w+\(|requests\.(get|post)\(|urlopen|create_connection\("
+    r"|\.(download|use_artifact|readNetFromONNX|InferenceSession)\(|tf\.lite\.Interpreter\("
 )
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from porter.emulator import environment, load_profile
+
 from .harness import Tree
 from .jobs import Shop
 
@@ -77,6 +79,17 @@ def test_cuda_without_cuda_says_what_there_is(shop: Shop, tree: Tree, device: st
     run = shop.lab.script(tree, "train.py", *words, cwd=shop.lab.folder("cuda")).offline()
     assert run.status == 1 and "Traceback" not in run.text, run.story()
     assert run.err.splitlines()[-1] == "--device 0: no such CUDA device. There is --device cpu", run.story()
+
+
+@pytest.mark.device
+@pytest.mark.trees("mlu")
+def test_cuda_without_cuda_names_the_card(shop: Shop, tree: Tree, built_emulator: Path, emulator_cache: Path) -> None:
+    env = environment(load_profile("mlu370"), cache=emulator_cache, built=built_emulator, base={})
+    words = [*PROGRAMS["train.py"], "--data", shop.data / "data.yaml", "--device", "0"]
+    run = shop.lab.script(tree, "train.py", *words, cwd=shop.lab.folder("cuda-card"), env=env).offline()
+    assert run.status == 1 and "Traceback" not in run.text, run.story()
+    there = "There is --device cpu or --device mlu"
+    assert run.err.splitlines()[-1] == f"--device 0: no such CUDA device. {there}", run.story()
 
 
 def test_names(shop: Shop, tree: Tree) -> None:

@@ -61,6 +61,12 @@ class TestTree:
         assert crops["errors"] == [None, None] and crops["outside"] == []
         assert crops["folders"] == crops["classes"] and crops["files"] == 2 * crops["classes"]
 
+    def test_a_layers_number_is_no_path(self, found: dict[str, Any]) -> None:
+        assert found["stage"] == {"error": None, "outside": [], "files": 1}
+
+    def test_hyperparameters_of_a_run_are_a_file(self, found: dict[str, Any]) -> None:
+        assert found["pipe"][0] == "Refused" and "opt.yaml" in found["pipe"][1]
+
     def test_postscript_is_no_picture(self, found: dict[str, Any]) -> None:
         assert found["eps"]["error"][0] == "Refused" and "photo.jpg" in found["eps"]["error"][1]
 
@@ -72,6 +78,9 @@ class TestTree:
             ("detect", ["hostile.pt", "system"]),
             ("export", ["hostile.pt", "system"]),
             ("resume", ["python.yaml"]),
+            ("cfg", ["code.yaml", "system"]),
+            ("hyp", ["lists.yaml", "a0"]),
+            ("yolo", ["deep.yaml", "depth_multiple"]),
         ],
     )
     def test_a_script_ends_in_one_line(self, found: dict[str, Any], script: str, words: list[str]) -> None:

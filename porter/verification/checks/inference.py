@@ -190,8 +190,8 @@ def safety(session: Session) -> Finding:
             if not ends[way] or "refused" not in ends[way][1] or ends["expected"] not in ends[way][1]:
                 raise Failed(f"{case}: {way} does not refuse it by name but says {ends[way]}")
     for place, ends in found["yaml"].items():
-        if ends["ran"]:
-            raise Failed(f"a model's yaml was run as code ({place})")
+        if ends["ran"] or not ends["attempt_load"] or not ends["Model"]:
+            raise Failed(f"a model's yaml was run, or was not refused ({place}): {ends}")
     if len(found["plain"]) < 5:
         raise Failed("plain pickle runs these files no more: nothing was tried")
     return Finding(f"{len(found['cases'])} hostile files refused by name, none ran anything")

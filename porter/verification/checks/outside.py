@@ -37,7 +37,9 @@ def export(session: Session) -> Finding:
         theirs = dnn.get(name, [])
         if len(ours) != len(theirs) or any(abs(a - b) > _AWAY * max(a, 1e-3) for a, b in zip(ours, theirs)):
             raise Failed(f"{name}: detect.py --dnn is sure by {theirs}, without --dnn by {ours}")
-    return Finding(f"{', '.join(found['away'])}{', --half' if 'half' in found else ''}", found)
+    said = [*found["away"], *(["--half"] if "half" in found else [])]
+    skipped = [f"not {option}: {why}" for option, why in found["skipped"].items()]
+    return Finding("; ".join([", ".join(said), *skipped]), found)
 
 
 def _one_fails(session: Session, own: object) -> None:

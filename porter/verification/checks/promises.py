@@ -192,13 +192,18 @@ def untrusted(session: Session) -> Finding:
         raise Failed(f"a download that is allowed, or the tree's own, is refused: {found['own'] or found['download']}")
     if crops["outside"] or crops["files"] != 2 * crops["classes"] or crops["folders"] != crops["classes"]:
         raise Failed(f"crops of classes lie outside, are lost, or share a folder: {crops}")
+    if found["stage"]["error"] or found["stage"]["outside"]:
+        raise Failed(f"a picture of --visualize is written where a checkpoint says: {found['stage']}")
+    if (found["pipe"] or [""])[0] != "Refused":
+        raise Failed(f"--resume opens whatever opt.yaml names for hyperparameters: {found['pipe']}")
     _in_one_line(found["scripts"])
     return Finding("caches, downloads, run folders, names and pictures of strangers ran nothing")
 
 
 _ENDS = {  # what a script's only line has to say: the file and what it asked for
     "train": ("python.yaml", "title"), "val": ("tags.yaml", "os.system"), "detect": ("hostile.pt", "system"),
-    "export": ("hostile.pt", "system"), "resume": ("python.yaml", "title"),
+    "export": ("hostile.pt", "system"), "resume": ("python.yaml", "title"), "cfg": ("code.yaml", "system"),
+    "yolo": ("deep.yaml", "depth_multiple"), "hyp": ("lists.yaml", "a0"),
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from utils.torch_utils import select_device
 
 SIZE, OPSET = 64, 12
 found = {"lacks": [x for x in ("onnx", "onnxruntime") if not importlib.util.find_spec(x)], "away": {}, "other": {}}
+found["skipped"] = {}  # option -> why it was not looked at
 torch.manual_seed(0)
 square, oblong = torch.rand(1, 3, SIZE, SIZE), torch.rand(2, 3, SIZE, 2 * SIZE)
 model = attempt_load(checkpoint, map_location="cpu", fuse=True).float()
@@ -92,7 +93,11 @@ def comparable():
 def everything_in_onnx():
     global own
     # first: a process that chose the cpu may see no device any more
-    if device != "cpu" and accelerator.get(device).half and comparable():
+    if device == "cpu" or not accelerator.get(device).half:
+        found["skipped"]["--half"] = "export.py makes none on %s" % device
+    elif not comparable():
+        found["skipped"]["--half"] = "%s cannot compare weights, as torch's exporter does" % device
+    else:
         half = runtime(made("half", half=True, device=device), dtype=np.float16)
         found["half"] = away(half[:1], model(square)[:1])
     own = made(Path(checkpoint).stem)
@@ -107,6 +112,8 @@ def everything_in_onnx():
     if importlib.util.find_spec("onnxsim"):
         file = made("simple", dynamic=True, simplify=True)
         compared("--dynamic --simplify", runtime(file, oblong)[:1], oblong)
+    else:
+        found["skipped"]["--simplify"] = "onnxsim is not there"
 
 
 with torch.no_grad():

@@ -19,8 +19,9 @@ from entry import enter
 
 (honest,) = enter()
 
+import models.yolo  # the tree's, as the others
 import torch
-import utils.checkpoint  # the tree's
+import utils.checkpoint
 from models.experimental import attempt_load
 from utils.general import strip_optimizer
 
@@ -272,23 +273,31 @@ def load_each():
     return found
 
 
+def opened(path, *values, **named):
+    """open() for models/yolo.py; a file among the marks is made."""
+    if MARKS in Path(str(path)).parents:
+        Path(str(path)).touch()
+    return open(path, *values, **named)
+
+
 def poisoned():
-    """An honest checkpoint whose model's yaml names code instead of layers; and what each program makes of it."""
+    """An honest checkpoint whose model's yaml names code or a file; and what each program makes of it."""
     found = {}
+    models.yolo.open = opened
     for place, spoil in {
-        "module": lambda yaml, code: yaml["backbone"][0].__setitem__(2, code),
-        "argument": lambda yaml, code: yaml["backbone"][0][3].__setitem__(0, code),
+        "module": lambda yaml, mark: yaml["backbone"][0].__setitem__(2, PYTHON.format(mark)),
+        "argument": lambda yaml, mark: yaml["backbone"][0][3].__setitem__(0, PYTHON.format(mark)),
+        "file": lambda yaml, mark: yaml["backbone"].insert(0, [-1, 1, "Model", [str(mark)]]),
+        "depth": lambda yaml, mark: yaml.__setitem__("depth_multiple", 1e9),
     }.items():
         mark = MARKS / f"yaml-{place}"
         data = utils.checkpoint.load_checkpoint(honest)
-        spoil(data["model"].yaml, PYTHON.format(mark))
+        spoil(data["model"].yaml, mark)
         path = FILES / f"yaml-{place}.pt"
         torch.save(data, path)
-        from models.yolo import Model
-
         found[place] = {
             "attempt_load": attempt(attempt_load, str(path)),
-            "Model": attempt(Model, data["model"].yaml),
+            "Model": attempt(models.yolo.Model, data["model"].yaml),
             "ran": mark.exists(),
         }
     return found

@@ -27,9 +27,11 @@ import torch
 import yaml
 from models.common import AutoShape, Detections  # the tree's
 from models.experimental import attempt_load
+from train import own_options
 from utils.checkpoint import load_checkpoint
 from utils.datasets import LoadImagesAndLabels
 from utils.general import check_dataset
+from utils.plots import feature_visualization
 
 
 class Call:
@@ -152,6 +154,22 @@ def crops():
     return {"errors": errors, "outside": outside, **counts}
 
 
+def stage():
+    """What --visualize writes for a layer whose number and kind lead out of the run's folder."""
+    folder = HERE / "deep" / "stages"
+    folder.mkdir(parents=True)
+    error = attempt(feature_visualization, torch.zeros(1, 1, 2, 2), "x.a/../../up", "/../../../up", save_dir=folder)
+    files = list(HERE.rglob("*_features*"))
+    return {"error": error, "outside": [str(path) for path in files if path.parent != folder], "files": len(files)}
+
+
+def pipe():
+    """A run whose hyperparameters are a pipe that nobody writes to."""
+    os.mkfifo("pipe")
+    options = {"data": str(TREE / "data/coco128.yaml"), "hyp": str(HERE / "pipe")}
+    return attempt(own_options, options, "opt.yaml")
+
+
 def picture():
     """PostScript under a picture's name, given to the hub's model."""
     head = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\n%%EndProlog\nshowpage\n%%EOF\n"
@@ -174,6 +192,14 @@ def files():
     options = {"data": str(HERE / "python.yaml"), "hyp": str(TREE / "data/hyps/hyp.scratch.yaml"), "evolve": 1}
     options.update(bucket=f"x; touch {mark}/bucket;", save_dir=str(HERE / "elsewhere"), project="runs", name="exp")
     Path("run/opt.yaml").write_text(yaml.safe_dump(options))
+    data = {"train": str(HERE / "set" / "images"), "val": str(HERE / "set" / "images"), "nc": 3, "names": list("abc")}
+    Path("set.yaml").write_text(yaml.safe_dump(data))
+    model = yaml.safe_load((TREE / "models" / "yolov5n.yaml").read_text())
+    Path("deep.yaml").write_text(yaml.safe_dump({**model, "depth_multiple": 1e9}))
+    model["backbone"][0][2] = f"__import__('os').system('touch {mark}/cfg')"
+    Path("code.yaml").write_text(yaml.safe_dump(model))
+    lists = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10))]
+    Path("lists.yaml").write_text("\n".join(lists))
     named = load_checkpoint(honest)
     model = named["ema"] or named["model"]
     named["ema"], named["model"] = None, model
@@ -190,11 +216,14 @@ def scripts():
         "detect": ["detect.py", "--weights", "hostile.pt", *hub],
         "export": ["export.py", "--weights", "hostile.pt", "--include", "torchscript"],
         "resume": ["train.py", "--resume", "run/weights/last.pt"],
+        "cfg": ["train.py", "--data", "set.yaml", "--weights", "", "--cfg", "code.yaml", "--project", "runs"],
+        "hyp": ["train.py", "--hyp", "lists.yaml", "--weights", "", "--cfg", "yolov5n.yaml", "--project", "runs"],
+        "yolo": ["models/yolo.py", "--cfg", "deep.yaml"],
         "names": ["detect.py", "--weights", "named.pt", *hub, "--save-crop", "--conf-thres", "1e-5", "--max-det", "9"],
     }
     started = {}
     for name, (script, *words) in commands.items():
-        words = [sys.executable, str(TREE / script), *words, *common]
+        words = [sys.executable, str(TREE / script), *words, *(common[:2] if name == "yolo" else common)]
         started[name] = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     found = {}
     for name, process in started.items():
@@ -213,6 +242,7 @@ def scripts():
 
 
 found = {"cache": caches(), "download": downloads(), "own": attempt(own) or own(), "crops": crops(), "eps": picture()}
+found.update(stage=stage(), pipe=pipe())
 files()
 found["scripts"] = scripts()
 found["marks"] = sorted(path.name for path in MARKS.iterdir())

@@ -6,6 +6,7 @@ Prints how many files were the same, every tensor bit for bit and every attribut
 import json
 import os
 import time
+from copy import deepcopy
 
 from entry import enter
 
@@ -14,6 +15,7 @@ given = enter()
 import models.yolo  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from models.experimental import attempt_load  # noqa: E402
 from utils.checkpoint import load_checkpoint, run_state, to_half  # noqa: E402
 
 PLAIN = {"weights_only": False} if "weights_only" in torch.load.__code__.co_varnames else {}
@@ -61,8 +63,33 @@ def written():
             yield name + ".pt"
 
 
+def others():
+    """Files as other trees leave them: v5.0, whose train.py put more on a model, and those that keep their options."""
+    model = models.yolo.Model(os.path.dirname(models.yolo.__file__) + "/yolov5n.yaml", nc=2)
+    model.nc, model.names = 2, ["cat", "dog"]
+    five = deepcopy(model)
+    five.hyp, five.gr, five.class_weights, five.traced = {"lr0": 0.01}, 1.0, torch.ones(2), False
+    head = five.model[-1]
+    del head.anchor_grid
+    head.register_buffer("anchor_grid", (head.anchors * head.stride.view(-1, 1, 1)).view(head.nl, 1, -1, 1, 1, 2))
+    for module in five.modules():
+        if type(module) is models.yolo.Conv:
+            module.act = torch.nn.Hardswish()  # v3.1 and v4.0
+    six = deepcopy(model)
+    six.names = {0: "cat", 1: "dog"}
+    asked = {"weights": "yolov5n.pt", "data": "coco.yaml", "save_dir": "runs/train/exp", "freeze": [0], "evolve": None}
+    for name, one, more in (
+        ("five", five, {"training_results": "0/299 2.1G 0.1 0.02"}),
+        ("six", six, {"opt": asked, "git": {"remote": None, "branch": "master", "commit": None}, "date": "2022"}),
+    ):
+        found = {"epoch": -1, "best_fitness": np.array([0.25]), "model": to_half(one), "ema": None, "updates": None}
+        torch.save({**found, "optimizer": None, "wandb_id": None, **more}, name + ".pt")
+        attempt_load(name + ".pt")  # and it computes
+        yield name + ".pt"
+
+
 files = 0
-for file in [*given, *written()]:
+for file in [*given, *written(), *others()]:
     same(torch.load(file, map_location="cpu", **PLAIN), load_checkpoint(file))
     files += 1
 
