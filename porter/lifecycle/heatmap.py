@@ -43,11 +43,16 @@ def to_png(drift: Drift) -> bytes:
     figure = Figure(figsize=(outer[0] / 100, outer[1] / 100), dpi=100)
     area = _LEFT / outer[0], _BELOW / outer[1], inner[0] / outer[0], inner[1] / outer[1]
     axes = figure.add_axes(area, frame_on=False)
-    order = list(COLOURS)
-    codes = [[order.index(letter) for letter in track.letters] or [-1] for track in drift.tracks] or [[-1] * count]
-    colours = ListedColormap(list(COLOURS.values()))
-    colours.set_under("white")
-    axes.imshow(codes, colours, aspect="auto", interpolation="nearest", vmin=0, vmax=len(order) - 1)
+    order = ["", *COLOURS]  # the first: no commit at all
+    codes = [[order.index(letter) for letter in track.letters] or [0] for track in drift.tracks] or [[0] * count]
+    axes.imshow(
+        codes,
+        ListedColormap(["white", *COLOURS.values()]),
+        aspect="auto",
+        interpolation="nearest",
+        vmin=0,
+        vmax=len(COLOURS),
+    )
     axes.hlines([row + 0.5 for row in range(rows)], -0.5, count - 0.5, "white", linewidth=3)  # apart from one another
     axes.set_yticks(range(len(drift.tracks)), [_label(track) for track in drift.tracks], family="monospace")
     axes.set_xticks(list(_quarters(drift)), list(_quarters(drift).values()))
