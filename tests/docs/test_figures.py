@@ -107,7 +107,7 @@ def test_how_much_is_known_of_the_operators_that_are_used() -> None:
 
     porter verify --target TARGET --device emulated --profile CARD --data scenes --check ops --json FILE
 
-    made with torch 2.13.0, for bm1684x with 2.1.0 (--python), which its plugin is for.
+    made with torch 2.13.0, for bm1684x and ascend910b with 2.1.0 (--python), which their plugins are for.
     """
     ran = json.loads(Path(__file__).with_name("operators.json").read_text(encoding="utf-8"))
     for page in READMES:
