@@ -36,7 +36,7 @@ def steps(project: Project, options: argparse.Namespace, scratch: Path) -> None:
     apply(project, [target.name], scratch / "tree")
     recipe = dataset.Recipe(images=options.batch * 5, width=options.img, height=options.img)
     options.data = dataset.make(scratch / "scenes", recipe).yaml
-    device = choose("emulated", target, sys.executable)
+    device = choose("emulated", target, sys.executable, profile=options.profile)
     found = measure.in_turn(
         options.rounds,
         {
@@ -65,7 +65,7 @@ def transfers(project: Project, options: argparse.Namespace, scratch: Path) -> N
             for built in reversed(speed):
                 _git("revert", "--no-edit", built.commit, cwd=scratch / name)
             print(f"left out of the straightforward port: {', '.join(built.patch.id for built in speed)}")
-        found[name] = _recorded(project, scratch / name, target, scratch / f"work-{name}")
+        found[name] = _recorded(project, scratch / name, target, options.profile, scratch / f"work-{name}")
     for what in target.budget:
         row = {name: per_step(record)[what] for name, record in found.items()}
         share = f", {row['shipped'] / row['straightforward']:.2f} of it" if row["straightforward"] else ""
@@ -79,9 +79,9 @@ def _git(*words: str, cwd: Path) -> None:
     subprocess.run(["git", *who, *words], cwd=cwd, check=True, stdout=subprocess.DEVNULL)
 
 
-def _recorded(project: Project, tree: Path, target: Target, work: Path) -> dict[str, Any]:
+def _recorded(project: Project, tree: Path, target: Target, profile: str, work: Path) -> dict[str, Any]:
     work.mkdir()
-    device = choose("emulated", target, sys.executable)
+    device = choose("emulated", target, sys.executable, profile=profile)
     session = Session(project, tree, target, device, Children(work, sys.executable, 1, 600.0), work)
     return dict(session.trained().found)
 
@@ -104,6 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("steps", "transfers", "times"))
     parser.add_argument("--target", default="mlu")
+    parser.add_argument("--profile", default="", help="the emulated card, where it is not the usual one")
     training.add_options(parser, cfg="yolov5s.yaml", img=320, batch=8, rounds=3, epochs=3)
     options = parser.parse_args()
     print(measure.machine())
