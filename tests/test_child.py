@@ -37,13 +37,11 @@ def test_a_child_hit_while_it_is_started_is_ended_too(tmp_path: Path, call: str,
     trace, program = tmp_path / "trace", HIT + _WHILE_STARTING.replace("{call}", CALLS[call])
     # the child of a child, as git's own helpers are
     shell = f"for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do sleep 0.1; echo here >>{trace}; done"
-    begun = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", program, str(int(number)), shell], stdout=subprocess.PIPE, check=False, timeout=60
     )
     assert (done.stdout, done.returncode != 0) == (b"left\n", True)
     lines = trace.read_text() if trace.exists() else ""
-    assert time.monotonic() - begun < 10
     time.sleep(0.5)
     assert (trace.read_text() if trace.exists() else "") == lines
 
@@ -52,7 +50,7 @@ def test_a_child_hit_while_it_is_started_is_ended_too(tmp_path: Path, call: str,
 def test_a_child_that_does_not_listen_is_killed(tmp_path: Path, session: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child, "_PATIENCE", 0.5)
     code = (
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
     )
     begun = time.monotonic()
     with (
@@ -62,7 +60,7 @@ def test_a_child_that_does_not_listen_is_killed(tmp_path: Path, session: bool, m
         assert process.stdout is not None and process.stdout.readline() == b"deaf\n"
         _ = 1 / 0
     assert process.returncode == -signal.SIGKILL
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 100
 
 
 def test_a_child_is_waited_for_and_its_pipes_are_closed() -> None:

@@ -288,7 +288,7 @@ def test_a_server_that_never_answers(small: Upstream, monkeypatch: pytest.Monkey
     with mute_port() as port:
         started = time.monotonic()
         error = failed(small, f"http://127.0.0.1:{port}/small.git")
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 50  # it would wait 60 s
         assert "said nothing for 1 s" in str(error)
         assert isinstance(error, SurroundingsFailed)
         assert not _processes_that_mention(f"127.0.0.1:{port}")

@@ -235,15 +235,15 @@ def test_a_server_that_falls_silent(tmp_path: Path) -> None:
     with mute_port() as port:
         started = time.monotonic()
         error = fails(SurroundingsFailed, f"http://127.0.0.1:{port}/x", tmp_path, patience=Patience(0.3, tries=2))
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 50  # it would wait 60 s each time
     assert "it said nothing for 0.3 s (2 times in a row)" in error.why
 
 
 def test_a_time_for_everything(tmp_path: Path) -> None:
-    with shelf({"/file.bin": DATA}, rate=200_000) as server:
+    with shelf({"/file.bin": DATA}, rate=20_000) as server:  # 100 s
         started = time.monotonic()
         fails(SurroundingsFailed, server, tmp_path, left=2, patience=Patience(5, whole=0.5))
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 50
 
 
 # -- lies -------------------------------------------------------------------------------------------------------
@@ -335,7 +335,7 @@ def test_a_server_that_says_when_to_come_back(tmp_path: Path, status: int, dated
     with shelf({"/file.bin": DATA}, answers=[(status, {"Retry-After": when})]) as server:
         started = time.monotonic()
         right(get(server, tmp_path))
-        assert 0.9 < time.monotonic() - started < 4
+        assert time.monotonic() - started > 0.9
     with shelf({"/file.bin": DATA}, answers=[(status, {"Retry-After": "3600"})]) as server:
         assert "asks to come back in 3600 s" in fails(SurroundingsFailed, server, tmp_path / "other").why
 

@@ -164,8 +164,8 @@ def test_a_tool_that_lists_nothing(tools: Path) -> None:
 
 
 def test_a_driver_that_hangs_is_not_waited_for(tools: Path) -> None:
-    script(tools / "cnmon", "sleep 60 & sleep 60")
+    script(tools / "cnmon", "sleep 600 & sleep 600")
     began = time.monotonic()
     found = cards.look("mlu")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 100
     assert found and found.why == "cnmon did not answer within 2.5 s"

@@ -78,6 +78,7 @@ class TestTree:
             ("detect", ["hostile.pt", "system"]),
             ("export", ["hostile.pt", "system"]),
             ("resume", ["python.yaml"]),
+            ("piped", ["opt.yaml", "no file"]),
             ("cfg", ["code.yaml", "system"]),
             ("hyp", ["lists.yaml", "a0"]),
             ("yolo", ["deep.yaml", "depth_multiple"]),

@@ -203,7 +203,7 @@ def untrusted(session: Session) -> Finding:
 _ENDS = {  # what a script's only line has to say: the file and what it asked for
     "train": ("python.yaml", "title"), "val": ("tags.yaml", "os.system"), "detect": ("hostile.pt", "system"),
     "export": ("hostile.pt", "system"), "resume": ("python.yaml", "title"), "cfg": ("code.yaml", "system"),
-    "yolo": ("deep.yaml", "depth_multiple"), "hyp": ("lists.yaml", "a0"),
+    "yolo": ("deep.yaml", "depth_multiple"), "hyp": ("lists.yaml", "a0"), "piped": ("opt.yaml", "no file"),
 }  # fmt: skip
 
 

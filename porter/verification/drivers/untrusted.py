@@ -192,6 +192,8 @@ def files():
     options = {"data": str(HERE / "python.yaml"), "hyp": str(TREE / "data/hyps/hyp.scratch.yaml"), "evolve": 1}
     options.update(bucket=f"x; touch {mark}/bucket;", save_dir=str(HERE / "elsewhere"), project="runs", name="exp")
     Path("run/opt.yaml").write_text(yaml.safe_dump(options))
+    shutil.copytree("run/weights", "piped/weights")
+    os.mkfifo("piped/opt.yaml")  # which nobody writes to
     data = {"train": str(HERE / "set" / "images"), "val": str(HERE / "set" / "images"), "nc": 3, "names": list("abc")}
     Path("set.yaml").write_text(yaml.safe_dump(data))
     model = yaml.safe_load((TREE / "models" / "yolov5n.yaml").read_text())
@@ -216,6 +218,7 @@ def scripts():
         "detect": ["detect.py", "--weights", "hostile.pt", *hub],
         "export": ["export.py", "--weights", "hostile.pt", "--include", "torchscript"],
         "resume": ["train.py", "--resume", "run/weights/last.pt"],
+        "piped": ["train.py", "--resume", "piped/weights/last.pt"],
         "cfg": ["train.py", "--data", "set.yaml", "--weights", "", "--cfg", "code.yaml", "--project", "runs"],
         "hyp": ["train.py", "--hyp", "lists.yaml", "--weights", "", "--cfg", "yolov5n.yaml", "--project", "runs"],
         "yolo": ["models/yolo.py", "--cfg", "deep.yaml"],
