@@ -12,7 +12,7 @@ import sys
 
 # C0 and C1 control characters, and those that turn the direction of the text around
 _CONTROL = r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
-_OWN = r"\x1b\[(?:[012]|3[1-7])m|[\t\n]"  # porter's colours, and lines
+_FOREIGN = re.compile(rf"(?!\x1b\[(?:[012]|3[1-7])m|[\t\n]){_CONTROL}")  # all but porter's colours and lines
 
 
 def printable(text: object) -> str:
@@ -22,7 +22,7 @@ def printable(text: object) -> str:
 
 def shown(text: str) -> str:
     """The same of a text that porter made: its lines and colours stay."""
-    return re.sub(f"{_OWN}|{_CONTROL}", lambda m: m[0] if re.fullmatch(_OWN, m[0]) else _spelled(m), text)
+    return _FOREIGN.sub(_spelled, text)
 
 
 class _Text(io.TextIOWrapper):

@@ -55,7 +55,8 @@ def to_png(drift: Drift) -> bytes:
     )
     axes.hlines([row + 0.5 for row in range(rows)], -0.5, count - 0.5, "white", linewidth=3)  # apart from one another
     axes.set_yticks(range(len(drift.tracks)), [_label(track) for track in drift.tracks], family="monospace")
-    axes.set_xticks(list(_quarters(drift)), list(_quarters(drift).values()))
+    quarters = _quarters(drift)
+    axes.set_xticks(list(quarters), list(quarters.values()))
     axes.set_ylim(rows - 0.5, -0.5)
     for n, track in enumerate(drift.tracks):
         axes.text(count, n, f" {sum(letter != 'c' for letter in track.letters)}", va="center")

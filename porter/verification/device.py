@@ -63,8 +63,6 @@ def facts(python: str, target: Target) -> dict[str, Any]:
         SurroundingsFailed: porter's own has no torch, or it did not answer.
     """
     found = _ask(python, "facts.py", target.name, target.plugin.place, *target.probe)
-    if not found["torch"]:
-        raise no_torch(python, found["why"])
     if found["foreign"]:
         what = f"not the vendor's, but {target.plugin.confused_with}"
         found["why"] = f"the {target.plugin.module} that is installed is {what} ({found['foreign']})"
@@ -100,10 +98,7 @@ def known_to_torch(python: str, name: str) -> dict[str, Any]:
     Raises:
         WrongUsage, SurroundingsFailed: as :func:`facts`.
     """
-    found = _ask(python, "names.py", name)
-    if not found["torch"]:
-        raise no_torch(python, found["why"])
-    return found
+    return _ask(python, "names.py", name)
 
 
 def _ask(python: str, driver: str, *words: str) -> dict[str, Any]:
@@ -121,6 +116,8 @@ def _ask(python: str, driver: str, *words: str) -> dict[str, Any]:
     except (IndexError, ValueError) as error:
         end = (done.stderr or done.stdout).strip().splitlines()[-1:]
         raise WrongUsage(f"{python} is not a Python that answers", "".join(end), "--python takes a Python.") from error
+    if not found["torch"]:
+        raise no_torch(python, found["why"])
     return found
 
 
