@@ -25,10 +25,10 @@ import measure
 import series
 from measure import Cost
 
-from porter.history import History
-from porter.lifecycle import bump
+from porter.sources.history import History
+from porter.commands import bump
 from porter.lockfile import GitSource, Lock, Pin
-from porter.merge import CONFLICT
+from porter.rebase.merge import CONFLICT
 from porter.objects import Entry
 from porter.project import Project
 from porter.stack import COMMON, available, load_part

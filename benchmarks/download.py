@@ -3,7 +3,7 @@
     python benchmarks/download.py [--megabytes 512] [--repeats 7] [--folder /dev/shm]
 
 porter hashes while it downloads, so curl is measured alone and with ``sha256sum`` after it.  porter's time is
-:func:`porter.assets.download.fetch`'s, curl's the whole program's.  The server is a process of its own that sends
+:func:`porter.downloads.download.fetch`'s, curl's the whole program's.  The server is a process of its own that sends
 files with ``sendfile``.
 """
 
@@ -21,10 +21,10 @@ from pathlib import Path
 
 from measure import in_turn, machine, ratios, spread
 
-from porter.assets.dataset import Recipe, make
-from porter.assets.digests import Digests
-from porter.assets.download import Wanted, fetch
-from porter.progress import Progress
+from porter.datasets.generate import Recipe, make
+from porter.downloads.digests import Digests
+from porter.downloads.download import Wanted, fetch
+from porter.output import Progress
 
 
 class Server(BaseHTTPRequestHandler):

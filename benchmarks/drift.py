@@ -19,8 +19,8 @@ from pathlib import Path
 
 import measure
 
-from porter.cache import Cache
-from porter.history import History
+from porter.sources.cache import Cache
+from porter.sources.history import History
 from porter.lockfile import Lock
 from porter.project import Project
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import measure
 import series
 
-from porter.cache import Cache
+from porter.sources.cache import Cache
 from porter.lockfile import Lock
 from porter.patch import FORMAT
 from porter.project import Project

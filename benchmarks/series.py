@@ -23,7 +23,7 @@ import measure
 from porter.lockfile import Lock
 from porter.patch import FORMAT
 from porter.project import Project
-from porter.sources import obtain
+from porter.sources.obtain import obtain
 
 PERSON = {"NAME": "A Person", "EMAIL": "person@example.invalid", "DATE": "1700000000 +0000"}
 ENV = {f"GIT_{who}_{key}": value for who in ("AUTHOR", "COMMITTER") for key, value in PERSON.items()}

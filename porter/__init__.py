@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         weights,
     )
     from porter.errors import CheckFailed, PorterError, SurroundingsFailed, WrongUsage
-    from porter.progress import Progress
+    from porter.output import Progress
     from porter.project import Project
 
 __all__ = [
@@ -86,7 +86,7 @@ __all__ = [
 _ELSEWHERE = {
     "CheckFailed": "porter.errors",
     "PorterError": "porter.errors",
-    "Progress": "porter.progress",
+    "Progress": "porter.output",
     "Project": "porter.project",
     "SurroundingsFailed": "porter.errors",
     "WrongUsage": "porter.errors",

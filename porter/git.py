@@ -20,11 +20,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from porter import child
+from porter import process
 from porter.errors import CheckFailed, SurroundingsFailed
+from porter.files import temporary_folder
 from porter.objects import Object
-from porter.places import transient
-from porter.trace import Timed
+from porter.output import Timed
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ def run(
     command = ["git", *_settings(), *args]
     told = Timed(_log, ("git", *args))
     try:
-        done = child.run(
+        done = process.run(
             command,
             stdin=stdin,
             cwd=cwd,
@@ -140,7 +140,7 @@ def merge(ours: bytes, base: bytes, theirs: bytes) -> tuple[bytes, int]:
     Raises:
         GitFailed: git could not merge, binary files for example.
     """
-    with transient("porter-merge-") as folder:
+    with temporary_folder("porter-merge-") as folder:
         for name, data in ("ours", ours), ("base", base), ("theirs", theirs):
             (folder / name).write_bytes(data)
         command = ("merge-file", "--quiet", "--diff3", "ours", "base", "theirs")
@@ -163,7 +163,7 @@ def mails(mailbox: bytes) -> list[tuple[bytes, bytes, bytes]]:
     Raises:
         GitFailed: it is no mailbox.
     """
-    with transient("porter-mail-") as folder:
+    with temporary_folder("porter-mail-") as folder:
         run("mailsplit", "-b", "-o.", stdin=mailbox, cwd=folder)
         found = []
         for path in sorted(folder.glob("[0-9]*")):
@@ -196,23 +196,23 @@ def follow(
     told = Timed(_log, ("git", *args))
     said: list[str] = []
     try:
-        with child.started(
+        with process.started(
             ["git", *_settings(), *args],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=environment(env, user_config=user_config),
             start_new_session=True,
-        ) as process:
-            assert process.stderr is not None
-            for text in _lines(process.stderr, silence):
+        ) as child:
+            assert child.stderr is not None
+            for text in _lines(child.stderr, silence):
                 said.append(text)
                 line(text)
     except FileNotFoundError as error:
         raise SurroundingsFailed("git is not installed", hint="Install git 2.25 or newer.") from error
-    told.ended(process.returncode)
-    if process.returncode:
-        raise GitFailed(args, process.returncode, "\n".join(said))
+    told.ended(child.returncode)
+    if child.returncode:
+        raise GitFailed(args, child.returncode, "\n".join(said))
 
 
 def _lines(pipe: IO[bytes], silence: float) -> Iterable[str]:
@@ -355,7 +355,7 @@ def scratch(borrow: Repository | None = None, shallow: Iterable[str] = ()) -> It
     Raises:
         SurroundingsFailed: it cannot be made.
     """
-    with transient("porter-") as folder:
+    with temporary_folder("porter-") as folder:
         grafts = list(shallow)
         if borrow is not None:
             where = borrow.text("rev-parse", "--git-common-dir")

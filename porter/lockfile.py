@@ -16,10 +16,11 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any, Union
 
-from porter import document
-from porter.document import Value
+from porter import yamlfile
 from porter.errors import CheckFailed
+from porter.files import read_file, write_file
 from porter.objects import Entry, Object, trees
+from porter.yamlfile import Value
 
 _HEAD = """\
 # Which upstream porter's stacks are for, where it is had, and what each stack makes of it.
@@ -177,7 +178,7 @@ class StackLock:
         commit: id of the last commit, on the pin.
         tree: id of that commit's tree.
         files: path -> blob id of every file the stack touches, ``None`` where it deletes one.
-        partial: the same stack's end on the partial base (see :mod:`porter.sources`), if it applies there.
+        partial: the same stack's end on the partial base (see :mod:`porter.sources.obtain`), if it applies there.
     """
 
     digest: str
@@ -204,7 +205,7 @@ class Lock:
             CheckFailed: the pin's files do not make its tree.
             SurroundingsFailed: it cannot be read.
         """
-        return _parsed(document.content(path), path)
+        return _parsed(read_file(path), path)
 
     def dumps(self) -> str:
         """The file's text: the same lock gives the same bytes."""
@@ -238,13 +239,13 @@ class Lock:
             WrongUsage: as :meth:`encoded`.
             SurroundingsFailed: the file cannot be written.
         """
-        document.write(path, self.encoded(path))
+        write_file(path, self.encoded(path))
 
 
 @lru_cache(maxsize=4)
 def _parsed(data: bytes, path: Path) -> Lock:
     """The lock in ``data``, which ``path`` held.  What one command does in several steps reads it in each."""
-    top = document.parse(data, path).fields(("pin", "sources", "stacks"))
+    top = yamlfile.parse(data, path).fields(("pin", "sources", "stacks"))
     pin = _pin(top["pin"])
     sources = tuple(_source(value, pin) for value in top["sources"].sequence("a list of sources"))
     if not sources:

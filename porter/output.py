@@ -1,14 +1,24 @@
-"""What porter prints: text of elsewhere reaches a terminal as text, never as a command to it.
-
-Names of files and classes, messages of servers and lines of patches may hold escape sequences, which rename a window,
-rewrite the lines above or have the terminal type into the shell.  The ported trees print by the same rule.
-"""
+"""What porter says: to people on a terminal, to programs as JSON, and to whoever asks what it does (``--verbose``)."""
 
 from __future__ import annotations
 
 import io
+import json
+import logging
 import re
+import shlex
 import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from porter.version import __version__
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
 # C0 and C1 control characters, and those that turn the direction of the text around
 _CONTROL = r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
@@ -47,3 +57,180 @@ def clean() -> None:
 
 def _spelled(match: re.Match[str]) -> str:
     return ascii(match[0])[1:-1]
+
+
+SCHEMA = 1
+
+
+def heading(kind: str) -> dict[str, Any]:
+    """The fields that a record of this kind begins with."""
+    return {"kind": kind, "schema": SCHEMA, "porter": __version__}
+
+
+def labelled(kind: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with its heading; one that has one already stays as it is."""
+    return {**heading(kind), **value}
+
+
+def to_json(value: Any) -> str:
+    """A record as text, ended by a newline; what is no text of Unicode, as a path may be, is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+class Progress:
+    """Says nothing; what functions use when nobody listens."""
+
+    def note(self, line: str) -> None:
+        """Something the person should know although all goes well: a source that failed, a missing file."""
+
+    def answer(self, line: str) -> None:
+        """Something the person asked for, as where what is kept lies: said even where notes are not."""
+        self.note(line)
+
+    def step(self, what: str, done: int = 0, total: int | None = None) -> None:
+        """Where a step stands; ``total`` is ``None`` while the end is not known."""
+
+    def transfer(self, what: str, done: int, total: int | None) -> None:
+        """A step whose numbers are bytes."""
+        self.step(what, done, total)
+
+
+class Terminal(Progress):
+    """Notes and answers on standard error, one line each; there also a bar, if standard error is a terminal.
+
+    A context manager: the bar is gone when the block ends, however it ends.
+
+    Args:
+        quiet: neither notes nor a bar; only what :meth:`say` and :meth:`answer` are told.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._bars: Bars | None = None
+        self._task: TaskID | None = None
+        self._what = self._unit = ""
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+    def note(self, line: str) -> None:
+        """Print ``line``, above the bar if there is one."""
+        if not self._quiet:
+            self.answer(line)
+
+    def answer(self, line: str) -> None:
+        """Print ``line`` in the same place, also where all else is to be quiet."""
+        if self._bars is not None:
+            self._bars.console.print(shown(line), markup=False, highlight=False, soft_wrap=True)
+            return
+        import sys
+
+        print(line, file=sys.stderr)
+
+    def say(self, line: str) -> None:
+        """Print a line of the result on standard output, while a bar may stand below it."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+        print(line, flush=True)
+
+    def step(self, what: str, done: int = 0, total: int | None = None) -> None:
+        """Move the bar; a new ``what`` starts it anew."""
+        self._move(what, done, total, "count")
+
+    def transfer(self, what: str, done: int, total: int | None) -> None:
+        """Move the bar, which says how many bytes came and how fast."""
+        self._move(what, done, total, "bytes")
+
+    def _move(self, what: str, done: int, total: int | None, unit: str) -> None:
+        import sys
+
+        if self._quiet or not sys.stderr.isatty():
+            return
+        from rich.markup import escape
+
+        if self._bars is not None and unit != self._unit:
+            self._bars.stop()
+            self._bars = None
+        if self._bars is None:
+            self._bars, self._unit, self._task = _bars(unit), unit, None
+            self._bars.start()
+        if self._task is not None and what != self._what:
+            self._bars.remove_task(self._task)
+            self._task = None
+        if self._task is None:
+            self._task, self._what = self._bars.add_task(escape(printable(what)), total=total), what
+        self._bars.update(self._task, completed=done, total=total)
+
+
+def _bars(unit: str) -> Bars:
+    import sys
+
+    from rich import progress
+    from rich.console import Console
+
+    columns = progress.Progress.get_default_columns()
+    if unit == "bytes":
+        columns = (*columns, progress.DownloadColumn(), progress.TransferSpeedColumn())
+    # the bars move the cursor, which porter's own streams do not pass on
+    return progress.Progress(*columns, console=Console(file=sys.__stderr__), transient=True)
+
+
+_SECRET = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+def discreet(text: object) -> str:
+    """A text without what a URL in it holds before its host: that may be a password."""
+    return _SECRET.sub("", str(text))
+
+
+class Timed:
+    """A program that runs: told when it has ended, with what it took.
+
+    Args:
+        log: the logger of the module that runs it.
+        words: the command.
+    """
+
+    def __init__(self, log: logging.Logger, words: Iterable[object]) -> None:
+        self._log, self._words, self._started = log, words, time.monotonic()
+
+    def ended(self, how: object) -> None:
+        """Tell it; ``how`` is its exit status, or how it ended in words."""
+        if self._log.isEnabledFor(logging.DEBUG):
+            took = time.monotonic() - self._started
+            self._log.debug(
+                "%s  (%s, %.3f s)", discreet(shlex.join(map(str, self._words))), how if how != 0 else "done", took
+            )
+
+
+class _Lines(logging.Handler):
+    """A line each on standard error, as that is now: a progress bar stands in for it while there is one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started = time.monotonic()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record, with the seconds since porter began to listen."""
+        name = record.name.rpartition(".")[2]
+        with suppress(OSError, ValueError):  # standard error is closed: nobody reads it
+            print(f"{time.monotonic() - self._started:8.3f} {name}: {record.getMessage()}", file=sys.stderr)
+
+
+def listen() -> Callable[[], None]:
+    """Have everything told on standard error from now on; what is returned tells how long it was."""
+    log, started = logging.getLogger("porter"), time.monotonic()
+    if not any(isinstance(handler, _Lines) for handler in log.handlers):
+        log.addHandler(_Lines())
+    log.setLevel(logging.DEBUG)
+    log.propagate = False
+    return lambda: log.debug("%.3f s in all", time.monotonic() - started)

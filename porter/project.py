@@ -10,7 +10,7 @@ from porter.errors import WrongUsage
 LOCK_NAME = "upstream.lock"
 PATCHES_NAME = "patches"
 STATE_NAME = ".porter"
-REWRITE_NAME = "rewrite"  # in there: new stacks on their way to their place, see porter.lifecycle.rewrite
+REWRITE_NAME = "rewrite"  # in there: new stacks on their way to their place, see porter.rebase.write_stacks
 _PACKAGE = Path(__file__).resolve().parent
 
 

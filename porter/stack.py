@@ -18,10 +18,10 @@ from porter import diff, objects
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.lockfile import Lock, StackLock, Tip
 from porter.objects import Entry, Files, Object
+from porter.output import Progress
 from porter.patch import Patch, PatchFailed
-from porter.progress import Progress
 from porter.project import Project
-from porter.snapshot import Snapshot, extents
+from porter.sources.snapshot import Snapshot, extents
 
 COMMON = "common"
 SERIES = "series"

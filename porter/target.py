@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from porter import document
-from porter.document import Value
+from porter import yamlfile
 from porter.project import Project
 from porter.stack import available, must_be_known
+from porter.yamlfile import Value
 
 FILE = "target.yaml"
 _URL = r"https?://\S+"
@@ -129,7 +129,7 @@ class Target:
             WrongUsage: the file is missing or malformed (file, line, field).
             SurroundingsFailed: it cannot be read.
         """
-        value = document.read(folder / FILE)
+        value = yamlfile.read(folder / FILE)
         fields = value.fields(
             (
                 "name",

@@ -18,11 +18,11 @@ from stacks import CHECKOUT, commit, export, message, replace, write
 
 from porter import objects
 from porter.commands.lock import updated
-from porter.history import History
 from porter.lockfile import GitSource, Lock, Pin
-from porter.merge import CONFLICT, TAKEN, Original, Placer, Placing, originals
 from porter.objects import Entry, step
 from porter.project import Project
+from porter.rebase.merge import CONFLICT, TAKEN, Original, Placer, Placing, originals
+from porter.sources.history import History
 from porter.stack import Contents, Stack
 
 REACH_SECONDS = 120  # for a clone of 20 MB; without a network git says so at once

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from porter.assets import coco128 as finder
-from porter.assets.published import SETS
+from porter.downloads import coco128 as finder
+from porter.downloads.datasets import SETS
 
 _TESTS = Path(__file__).resolve().parent
 

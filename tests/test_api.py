@@ -24,8 +24,7 @@ from stacks import CHECKOUT
 
 import porter
 from porter import api
-from porter.commands import bench, prepare, train, verify
-from porter.lifecycle import export, importing, new_target
+from porter.commands import bench, export, import_, new_target, prepare, train, verify
 from porter.project import Project
 
 # what is for a terminal alone
@@ -65,8 +64,8 @@ def test_every_command_has_its_function() -> None:
 
 
 def test_the_command_line_calls_nothing_else() -> None:
-    """A function of porter.auditing, porter.commands or porter.lifecycle that cli/ imports is one for printing."""
-    reading = {"porter.auditing.rules", "porter.lifecycle.heatmap"}
+    """A function of porter.auditing, porter.commands or porter.rebase that cli/ imports is one for printing."""
+    reading = {"porter.auditing.rules", "porter.reports.heatmap"}
     for file in (CHECKOUT / "porter" / "cli").glob("*.py"):
         tree = ast.parse(file.read_text(encoding="utf-8"))
         types = {n for i in ast.walk(tree) if isinstance(i, ast.If) and "TYPE_CHECKING" in ast.dump(i.test)
@@ -74,7 +73,7 @@ def test_the_command_line_calls_nothing_else() -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node not in types and node.module:
                 names = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-                if node.module.startswith(("porter.auditing", "porter.commands", "porter.lifecycle")):
+                if node.module.startswith(("porter.auditing", "porter.commands", "porter.rebase", "porter.foreign")):
                     assert names & reading, f"{file.name}, line {node.lineno}: {node.module}"
 
 
@@ -86,7 +85,7 @@ def test_the_command_line_calls_nothing_else() -> None:
         (api.prepare, prepare.Request, {}),
         (api.train, train.Request, {}),
         (api.new_target, new_target.Request, {}),
-        (api.import_, importing.Request, {}),
+        (api.import_, import_.Request, {}),
         (api.export, export.Request, {}),
     ],
 )
@@ -149,7 +148,7 @@ _SCRIPT = """\
 from pathlib import Path
 
 import porter
-from porter.tree import Status
+from porter.tree.clone import Status
 
 
 class Listener(porter.Progress):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from porter.aside import LOCK, Taken, aside, sweep
 from porter.errors import SurroundingsFailed
+from porter.files import LOCK, Taken, staged, sweep
 
 
 def leftover(destination: Path, name: str = "0badcafe") -> Path:
@@ -20,7 +20,7 @@ def leftover(destination: Path, name: str = "0badcafe") -> Path:
 
 
 def test_a_finished_folder_is_in_its_place(tmp_path: Path) -> None:
-    with aside(tmp_path / "a/tree") as folder:
+    with staged(tmp_path / "a/tree") as folder:
         assert folder.path.parent == tmp_path / "a"
         (folder.path / "file").write_text("x")
         assert not (tmp_path / "a/tree").exists()
@@ -38,7 +38,7 @@ def _umask() -> int:
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_an_unfinished_folder_and_the_folders_above_are_gone(tmp_path: Path, error: type[BaseException]) -> None:
-    with pytest.raises(error), aside(tmp_path / "a/b/tree") as folder:
+    with pytest.raises(error), staged(tmp_path / "a/b/tree") as folder:
         (folder.path / "file").write_text("x")
         raise error
     assert os.listdir(tmp_path) == []
@@ -46,14 +46,14 @@ def test_an_unfinished_folder_and_the_folders_above_are_gone(tmp_path: Path, err
 
 def test_folders_above_that_were_there_stay(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    with pytest.raises(ValueError, match="x"), aside(tmp_path / "a/b/tree"):
+    with pytest.raises(ValueError, match="x"), staged(tmp_path / "a/b/tree"):
         raise ValueError("x")
     assert os.listdir(tmp_path) == ["a"]
 
 
 @pytest.mark.parametrize("what", ["folder", "file"])
 def test_what_came_meanwhile_is_not_replaced(tmp_path: Path, what: str) -> None:
-    with pytest.raises(Taken), aside(tmp_path / "tree") as folder:
+    with pytest.raises(Taken), staged(tmp_path / "tree") as folder:
         if what == "folder":
             (tmp_path / "tree").mkdir()
             (tmp_path / "tree/mine").touch()
@@ -65,7 +65,7 @@ def test_what_came_meanwhile_is_not_replaced(tmp_path: Path, what: str) -> None:
 
 def test_an_empty_folder_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
-    with aside(tmp_path / "tree") as folder:
+    with staged(tmp_path / "tree") as folder:
         folder.finish()
     assert (tmp_path / "tree" / LOCK).exists()
 
@@ -74,7 +74,7 @@ def test_leftovers_of_the_same_place_are_swept_and_no_others(tmp_path: Path) -> 
     dead = leftover(tmp_path / "tree")
     half_swept = leftover(tmp_path / "tree", "1.dead")
     other = leftover(tmp_path / "trees")
-    with aside(tmp_path / "tree"):
+    with staged(tmp_path / "tree"):
         assert not dead.exists()
         assert not half_swept.exists()
         assert other.exists()
@@ -100,7 +100,7 @@ def test_a_living_one_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_two_at_once_do_not_see_each_other(tmp_path: Path) -> None:
-    with aside(tmp_path / "tree") as one, aside(tmp_path / "tree") as other:
+    with staged(tmp_path / "tree") as one, staged(tmp_path / "tree") as other:
         assert one.path.exists()
         assert other.path.exists()
         other.finish()
@@ -119,5 +119,5 @@ def test_names_that_look_like_patterns(tmp_path: Path) -> None:
 
 def test_a_place_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SurroundingsFailed, match="cannot make"), aside(tmp_path / "file/tree"):
+    with pytest.raises(SurroundingsFailed, match="cannot make"), staged(tmp_path / "file/tree"):
         pytest.fail("not reached")

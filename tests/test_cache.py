@@ -12,12 +12,12 @@ import pytest
 from sources import FILES, Upstream, git
 
 import porter
-from porter.cache import Cache, Damaged
 from porter.errors import SurroundingsFailed
 from porter.objects import blob
-from porter.progress import Progress
-from porter.snapshot import Extent, extents
-from porter.sources import cached, fetch, obtain, verify
+from porter.output import Progress
+from porter.sources.cache import Cache, Damaged
+from porter.sources.obtain import cached, fetch, obtain, verify
+from porter.sources.snapshot import Extent, extents
 
 
 class Notes(Progress):
@@ -171,7 +171,7 @@ def test_a_porter_that_waits_says_so_and_then_uses_what_the_other_one_had(small:
         while not heard.notes and time.monotonic() < deadline:
             time.sleep(0.01)
         whole = Extent(small.pin, small.pin.files)
-        from porter import remote
+        from porter.sources import remote
 
         objects = remote.read(str(small.path), whole, cache, Progress())
         cache.keep(whole.ref, whole.base, objects.values(), shallow=True)
@@ -186,7 +186,7 @@ def test_many_at_once(small: Upstream, tmp_path: Path) -> None:
     code = """
         import sys
         from pathlib import Path
-        from porter.sources import obtain
+        from porter.sources.obtain import obtain
         from porter.lockfile import Lock
         print(obtain(Lock.load(Path(sys.argv[1]))).base)
     """
@@ -204,7 +204,7 @@ def test_a_killed_porter_leaves_nothing_half_written(small: Upstream, tmp_path: 
         import os, sys
         from pathlib import Path
         from porter import child
-        from porter.sources import obtain
+        from porter.sources.obtain import obtain
         from porter.lockfile import Lock
         left, real = int(sys.argv[2]), child.started
         def counted(*args, **kwargs):
@@ -255,7 +255,7 @@ def test_no_permission(small: Upstream, tmp_path: Path) -> None:
         from pathlib import Path
         import filelock, platformdirs, yaml, subprocess
         from porter import git, remote
-        from porter.sources import obtain
+        from porter.sources.obtain import obtain
         from porter.errors import SurroundingsFailed
         from porter.lockfile import Lock
         lock = Lock.load(Path({str(tmp_path / "upstream.lock")!r}))
@@ -280,7 +280,7 @@ def test_a_disk_that_is_full(small: Upstream, tmp_path: Path) -> None:
     code = f"""
         import resource
         from pathlib import Path
-        from porter.sources import obtain
+        from porter.sources.obtain import obtain
         from porter.errors import SurroundingsFailed
         from porter.lockfile import Lock
         lock = Lock.load(Path({str(tmp_path / "upstream.lock")!r}))

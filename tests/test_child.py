@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from moment import HIT
 
-from porter import child
-from porter.child import started
+from porter import process
 
 # the moment a child runs, while subprocess.Popen has not told anybody of it
 _WHILE_STARTING = """
@@ -48,25 +47,25 @@ def test_a_child_hit_while_it_is_started_is_ended_too(tmp_path: Path, call: str,
 
 @pytest.mark.parametrize("session", [False, True])
 def test_a_child_that_does_not_listen_is_killed(tmp_path: Path, session: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child, "_PATIENCE", 0.5)
+    monkeypatch.setattr(process, "_PATIENCE", 0.5)
     code = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
     )
     begun = time.monotonic()
     with (
         pytest.raises(ZeroDivisionError),
-        started([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=session) as process,
+        process.started([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=session) as started,
     ):
-        assert process.stdout is not None and process.stdout.readline() == b"deaf\n"
+        assert started.stdout is not None and started.stdout.readline() == b"deaf\n"
         _ = 1 / 0
-    assert process.returncode == -signal.SIGKILL
+    assert started.returncode == -signal.SIGKILL
     assert time.monotonic() - begun < 100
 
 
 def test_a_child_is_waited_for_and_its_pipes_are_closed() -> None:
-    with started(["sh", "-c", "exit 3"], stdout=subprocess.PIPE) as process:
+    with process.started(["sh", "-c", "exit 3"], stdout=subprocess.PIPE) as started:
         pass
-    assert process.returncode == 3
-    assert process.stdout is not None and process.stdout.closed
-    with pytest.raises(FileNotFoundError), started(["/not/there"]):
+    assert started.returncode == 3
+    assert started.stdout is not None and started.stdout.closed
+    with pytest.raises(FileNotFoundError), process.started(["/not/there"]):
         pass

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from porter import document
+from porter import yamlfile
 from porter.errors import PorterError, SurroundingsFailed, WrongUsage
+from porter.files import write_file
 
 HERE = Path("some.yaml")
 
 
 def test_values_are_text_and_know_their_line() -> None:
-    top = document.parse(b"# head\none: 0123\ntwo:\n- yes\n- 1e5\n", HERE)
+    top = yamlfile.parse(b"# head\none: 0123\ntwo:\n- yes\n- 1e5\n", HERE)
     fields = top.fields(("one", "two"))
     assert fields["one"].text() == "0123"
     assert [item.text() for item in fields["two"].sequence()] == ["yes", "1e5"]
@@ -37,29 +38,29 @@ def test_values_are_text_and_know_their_line() -> None:
 )
 def test_what_is_wrong_is_said_with_its_place(text: bytes, says: str) -> None:
     with pytest.raises(WrongUsage) as caught:
-        document.parse(text, HERE).fields(("one",))["one"].text()
+        yamlfile.parse(text, HERE).fields(("one",))["one"].text()
     assert says in str(caught.value)
     assert "some.yaml" in str(caught.value)
 
 
 def test_read_tells_an_absent_file_from_an_unreadable_one(tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match="there is no"):
-        document.read(tmp_path / "absent.yaml")
+        yamlfile.read(tmp_path / "absent.yaml")
     with pytest.raises(WrongUsage, match="is a folder"):
-        document.read(tmp_path)
+        yamlfile.read(tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(SurroundingsFailed, match="cannot read"):
-        document.read(tmp_path / "file" / "some.yaml")
+        yamlfile.read(tmp_path / "file" / "some.yaml")
 
 
 def test_write_replaces_a_file_and_keeps_its_mode(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
-    document.write(path, b"one")
+    write_file(path, b"one")
     mask = os.umask(0)
     os.umask(mask)
     assert path.stat().st_mode & 0o777 == 0o666 & ~mask
     path.chmod(0o640)
-    document.write(path, b"two")
+    write_file(path, b"two")
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"two", 0o640)
     assert os.listdir(tmp_path) == ["a.lock"]
 
@@ -67,7 +68,7 @@ def test_write_replaces_a_file_and_keeps_its_mode(tmp_path: Path) -> None:
 def test_write_follows_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").write_bytes(b"old")
     (tmp_path / "link").symlink_to("real")
-    document.write(tmp_path / "link", b"new")
+    write_file(tmp_path / "link", b"new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real").read_bytes() == b"new"
 
@@ -81,9 +82,9 @@ def test_a_write_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(os, "fsync", full)  # the moment at which a full disk shows at the latest
     with pytest.raises(PorterError, match=r"cannot write .*a\.lock") as caught:
-        document.write(path, b"new")
+        write_file(path, b"new")
     assert caught.value.exit_code == 3
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.lock"]
     with pytest.raises(SurroundingsFailed, match="cannot write"):
-        document.write(tmp_path / "no-folder" / "a.lock", b"new")
+        write_file(tmp_path / "no-folder" / "a.lock", b"new")

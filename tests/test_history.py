@@ -14,13 +14,13 @@ import pytest
 from histories import COMMITS, Line
 from sources import git, git_server, serving
 
-from porter.cache import Cache, Damaged
 from porter.errors import SurroundingsFailed, WrongUsage
-from porter.history import History
 from porter.lockfile import GitSource
 from porter.objects import Object
-from porter.progress import Progress
-from porter.sources import obtain
+from porter.output import Progress
+from porter.sources.cache import Cache, Damaged
+from porter.sources.history import History
+from porter.sources.obtain import obtain
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -329,7 +329,7 @@ KILLED = """
     import os, sys
     from pathlib import Path
     from porter import child
-    from porter.history import History
+    from porter.sources.history import History
     from porter.lockfile import Lock
     left = int(sys.argv[2])
     def counted(real):

@@ -20,13 +20,13 @@ from sources import (
     sha256,
 )
 
-from porter import index
 from porter.errors import CheckFailed, SurroundingsFailed
 from porter.lockfile import Edit, IndexSource, Part, Wheel
 from porter.objects import blob
-from porter.progress import Progress
-from porter.sources import fetch as fetch_upstream
-from porter.sources import obtain, verify
+from porter.output import Progress
+from porter.sources import index
+from porter.sources.obtain import fetch as fetch_upstream
+from porter.sources.obtain import obtain, verify
 
 pytestmark = pytest.mark.usefixtures("own_home")
 

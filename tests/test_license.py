@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from porter.license import UNKNOWN, file_of, identify
+from porter.rebase.license import UNKNOWN, file_of, identify
 
 # what these files begin with, as projects write them: indented, in capitals, with or without a date
 BEGINNINGS = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from porter import memory
-from porter.memory import Memory
+from porter.sources import memo
+from porter.sources.memo import Memory
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_all_that_a_finding_depends_on_counts(kept: Memory, depends: list[bytes]
 
 
 def test_another_version_of_porter_knows_nothing(kept: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "__version__", "0.0.other")
+    monkeypatch.setattr(memo, "__version__", "0.0.other")
     assert Memory("kind", [b"code"]).get("key") is None
 
 

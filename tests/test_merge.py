@@ -11,10 +11,10 @@ from histories import Applier, Bench, Line
 from sources import git
 
 from porter import objects
-from porter.history import History
-from porter.merge import APPLIES, CONFLICT, MERGED, OFFSET, TAKEN, Original, Placer
 from porter.objects import step
 from porter.patch import FORMAT, Patch
+from porter.rebase.merge import APPLIES, CONFLICT, MERGED, OFFSET, TAKEN, Original, Placer
+from porter.sources.history import History
 from porter.stack import Contents
 
 

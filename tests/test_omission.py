@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from porter.lockfile import Lock
-from porter.omission import without
 from porter.project import Project
-from porter.sources import obtain
+from porter.rebase.omission import without
+from porter.sources.obtain import obtain
 from porter.stack import Stack
 
 pytestmark = pytest.mark.usefixtures("warm")

@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 
 from porter import __version__
 from porter.lockfile import Lock
-from porter.sources import obtain
+from porter.sources.obtain import obtain
 from porter.stack import available
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,10 +14,10 @@ import pytest
 from moment import HIT
 from stacks import CHECKOUT, porter
 
-from porter import places
-from porter.cache import Cache
 from porter.errors import SurroundingsFailed
+from porter.files import user_folder
 from porter.project import Project
+from porter.sources.cache import Cache
 
 pytestmark = pytest.mark.usefixtures("own_home")
 
@@ -73,7 +73,7 @@ def test_nothing_is_kept_relative_to_the_current_folder(
 ) -> None:
     monkeypatch.setenv(name, "folder")
     try:  # late platformdirs pass such a value over, early ones return it
-        assert places.folder(kind, "Set HOME.").is_absolute()
+        assert user_folder(kind, "Set HOME.").is_absolute()
     except SurroundingsFailed as error:
         assert kind in error.what and name in error.why and error.hint == "Set HOME."
 

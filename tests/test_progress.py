@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import porter
-from porter.progress import Progress, Terminal
+from porter.output import Progress, Terminal
 
 CODE = """
 import sys
-from porter.progress import Terminal
+from porter.output import Terminal
 with Terminal() as progress:
     for done in range(3):
         progress.step("fetching x", done, 3)

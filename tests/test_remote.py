@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sources import FILES, GitServer, Upstream, closed_port, git, git_server, mute_port, serving
 
-from porter.cache import Cache
 from porter.errors import CheckFailed, PorterError, SurroundingsFailed, WrongUsage
 from porter.lockfile import Pin
 from porter.objects import Object, blob, parse_tree
-from porter.progress import Progress
-from porter.sources import cached, obtain
+from porter.output import Progress
+from porter.sources.cache import Cache
+from porter.sources.obtain import cached, obtain
 
 pytestmark = pytest.mark.usefixtures("own_home")
 

@@ -8,7 +8,7 @@ from sources import git
 from porter import objects
 from porter.git import Repository
 from porter.objects import Entry, Object
-from porter.renames import Renames
+from porter.rebase.renames import Renames
 
 
 class World:

@@ -6,13 +6,13 @@ import pytest
 from sources import git
 from stacks import AUTHOR, commit, message
 
-from porter import commits
 from porter.errors import CheckFailed, WrongUsage
 from porter.git import Repository, scratch
 from porter.lockfile import Lock
 from porter.project import Project
-from porter.render import canonical, render
-from porter.sources import obtain
+from porter.rebase import commits
+from porter.rebase.render import canonical, render
+from porter.sources.obtain import obtain
 from porter.stack import Builder, Stack, load_part, load_parts
 
 pytestmark = pytest.mark.usefixtures("warm")

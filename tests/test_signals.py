@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from stacks import CHECKOUT
 
-from porter import signals
+from porter import process
 
 
 def child(code: str, number: signal.Signals) -> subprocess.CompletedProcess[str]:
@@ -97,7 +97,7 @@ def test_what_the_caller_ignores_stays_ignored() -> None:
 
 def test_handlers_are_put_back() -> None:
     before = [signal.getsignal(number) for number in ENDING]
-    with signals.held():
+    with process.held():
         assert signal.getsignal(signal.SIGINT) != before[0]
     assert [signal.getsignal(number) for number in ENDING] == before
 
@@ -110,7 +110,7 @@ START = {
 
 
 @pytest.mark.parametrize("way", START)
-@pytest.mark.parametrize("imported", ["porter.cli", "click", "porter.signals"])
+@pytest.mark.parametrize("imported", ["porter.cli", "click", "porter.process"])
 @pytest.mark.parametrize("is_ignored", [False, True])
 def test_ctrl_c_while_porter_starts_is_quiet(tmp_path: Path, way: str, imported: str, is_ignored: bool) -> None:
     hook = f"""
@@ -138,7 +138,7 @@ def test_in_another_thread_nothing_is_done() -> None:
     ran = []
 
     def run() -> None:
-        with signals.held():
+        with process.held():
             ran.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=run)

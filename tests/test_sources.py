@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from sources import FILES, Upstream, closed_port, git, make_index, make_wheel, package_index, sha256
 
-from porter.cache import Cache
 from porter.errors import CheckFailed, SurroundingsFailed
 from porter.lockfile import IndexSource, Part, Wheel
 from porter.objects import Entry
-from porter.progress import Progress
-from porter.snapshot import Extent, extents
-from porter.sources import cached, fetch, obtain, verify
+from porter.output import Progress
+from porter.sources.cache import Cache
+from porter.sources.obtain import cached, fetch, obtain, verify
+from porter.sources.snapshot import Extent, extents
 
 NOBODY = f"http://127.0.0.1:{closed_port()}"
 

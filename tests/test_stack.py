@@ -13,8 +13,8 @@ from porter.errors import CheckFailed, WrongUsage
 from porter.lockfile import Lock
 from porter.patch import PatchFailed
 from porter.project import Project
-from porter.snapshot import Extent, Snapshot
-from porter.sources import obtain
+from porter.sources.obtain import obtain
+from porter.sources.snapshot import Extent, Snapshot
 from porter.stack import Stack, agree, available, combined, key, series
 
 pytestmark = pytest.mark.usefixtures("warm")

@@ -21,11 +21,10 @@ from sources import git, serving
 from stacks import CHECKOUT, porter
 
 import porter as package
-from porter.assets.dataset import Recipe, make
 from porter.cli import cli, main
-from porter.output import shown
+from porter.datasets.generate import Recipe, make
+from porter.output import discreet, shown
 from porter.project import Project
-from porter.trace import discreet
 
 
 def on_a_terminal(*args: object, cwd: Path, **env: str) -> tuple[int, str]:

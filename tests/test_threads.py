@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from porter.threads import pool
+from porter import process
 
 
 def test_what_did_not_begin_never_does_and_the_rest_is_told_to_stop() -> None:
@@ -21,7 +21,7 @@ def test_what_did_not_begin_never_does_and_the_rest_is_told_to_stop() -> None:
         began.set()
         assert stopped.wait(10)
 
-    with pytest.raises(ZeroDivisionError), pool(1, "mine", stopped.set) as threads:
+    with pytest.raises(ZeroDivisionError), process.threads(1, "mine", stopped.set) as threads:
         futures = [threads.submit(work, number) for number in range(3)]
         assert began.wait(10)
         raise ZeroDivisionError
@@ -45,7 +45,7 @@ def test_a_thread_whose_start_a_signal_meets_is_waited_for(monkeypatch: pytest.M
         start(thread)
         signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt), pool(1) as threads:
+    with pytest.raises(KeyboardInterrupt), process.threads(1) as threads:
         monkeypatch.setattr(threading.Thread, "start", met)
         threads.submit(work)
     assert ended == [True]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from porter import threeway
 from porter.errors import SurroundingsFailed
-from porter.threeway import Merged, Sides
+from porter.rebase import threeway
+from porter.rebase.threeway import Merged, Sides
 
 BASE = b"".join(b"line %d\n" % n for n in range(40))
 

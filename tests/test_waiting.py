@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from porter import waiting
 from porter.errors import SurroundingsFailed
+from porter.files import lock_file
 
 
 def opened(path: Path) -> int:
@@ -18,11 +18,11 @@ def opened(path: Path) -> int:
 
 def test_a_lock_that_is_kept_is_given_up(tmp_path: Path) -> None:
     first, second = opened(tmp_path / "lock"), opened(tmp_path / "lock")
-    waiting.lock(first, 0.0, "busy")
+    lock_file(first, 0.0, "busy")
     started = time.monotonic()
     with pytest.raises(SurroundingsFailed, match="somebody is at work") as caught:
-        waiting.lock(second, 0.2, "somebody is at work", "Wait.")
+        lock_file(second, 0.2, "somebody is at work", "Wait.")
     assert caught.value.hint == "Wait." and time.monotonic() - started >= 0.2
     os.close(first)
-    waiting.lock(second, 0.0, "busy")
+    lock_file(second, 0.0, "busy")
     os.close(second)

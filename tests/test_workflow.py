@@ -20,7 +20,7 @@ from fileserver import shelf
 from published import stand_in
 from sources import closed_port
 
-from porter.assets import dataset
+from porter.datasets import generate
 from porter.project import Project
 from porter.stack import available
 from porter.verification.checks import figures, known
@@ -110,7 +110,7 @@ def test_the_steps_of_verify_run(own_home: Path, tmp_path: Path, monkeypatch: py
 
 
 def _coco128(folder: Path) -> bytes:
-    dataset.make(folder, dataset.Recipe(images=128), layout=dataset.LIKE_COCO128)
+    generate.make(folder, generate.Recipe(images=128), layout=generate.LIKE_COCO128)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for path in sorted(folder.rglob("*2017/*")):

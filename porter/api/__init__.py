@@ -6,7 +6,7 @@ everywhere the same:
 
 - ``project``: whose stacks and lock.  None: those of the checkout that the current folder is in, else those that came
   with the installed package.  A folder stands for the checkout that it is in.
-- ``progress``: hears of long steps (:class:`porter.progress.Progress`); None: nobody listens.
+- ``progress``: hears of long steps (:class:`porter.output.Progress`); None: nobody listens.
 - ``upstream``: the only place to get upstream from, a clone's path or a URL.  None: ``PORTER_UPSTREAM``, else the
   sources that ``upstream.lock`` names.
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from porter.api.given import AnyPath, path
 
 if TYPE_CHECKING:
-    from porter.assets.dataset import DataSet
-    from porter.assets.review import Review
     from porter.commands.data import Laid
-    from porter.progress import Progress
+    from porter.datasets.generate import DataSet
+    from porter.datasets.review import Review
+    from porter.output import Progress
 
 
 def fetch(
@@ -66,8 +66,8 @@ def make(
         WrongUsage: ``dest`` exists, or a number makes no sense.
         SurroundingsFailed: it cannot be written.
     """
-    from porter.assets.dataset import Recipe
-    from porter.assets.dataset import make as run
+    from porter.datasets.generate import Recipe
+    from porter.datasets.generate import make as run
 
     return run(Path(dest), Recipe(images, seed, *size, classes), progress)
 
@@ -85,7 +85,7 @@ def check(file: AnyPath, *, progress: Progress | None = None) -> Review:
         WrongUsage: the yaml cannot be read as one of a data set.
         SurroundingsFailed: a folder cannot be read.
     """
-    from porter.assets.review import review
-    from porter.progress import Progress
+    from porter.datasets.review import review
+    from porter.output import Progress
 
     return review(Path(file), progress or Progress())

@@ -26,9 +26,9 @@ def find(project: AnyProject) -> Project:
 
     found = project if isinstance(project, Project) else Project.find(None if project is None else Path(project))
     if (found.state / REWRITE_NAME).exists():
-        from porter.lifecycle import rewrite  # seldom needed, and not light
+        from porter.rebase import write_stacks  # seldom needed, and not light
 
-        rewrite.recover(found)
+        write_stacks.recover(found)
     return found
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from porter.api.given import AnyPath, AnyProject, Names, find, names, path
 
 if TYPE_CHECKING:
-    from porter.lifecycle.drift import Drift
-    from porter.lifecycle.export import Exported, New
-    from porter.lifecycle.importing import Imported
-    from porter.lifecycle.journal import Journal
-    from porter.lifecycle.new_target import Made
-    from porter.lifecycle.report import Bump
-    from porter.progress import Progress
+    from porter.commands.export import Exported, New
+    from porter.commands.import_ import Imported
+    from porter.commands.new_target import Made
+    from porter.output import Progress
+    from porter.rebase.drift import Drift
+    from porter.rebase.outcome import Bump
+    from porter.rebase.state import Journal
 
 
 def export(
@@ -47,16 +47,16 @@ def export(
         WrongUsage: the tree is in no state to be exported, or the stacks came with the installed package.
         SurroundingsFailed: the tree cannot be read, or the project not be written.
     """
-    from porter.lifecycle.export import Request
-    from porter.lifecycle.export import export as run
+    from porter.commands.export import Request
+    from porter.commands.export import export as run
 
     request = Request(Path(tree), names(targets), stack, into, _new(new, stack, why, trailers), check)
     return run(find(project), request, progress)
 
 
 def _new(subject: str, stack: str, why: str, trailers: Sequence[str]) -> New | None:
+    from porter.commands.export import New
     from porter.errors import WrongUsage
-    from porter.lifecycle.export import New
 
     if subject and not stack:
         raise WrongUsage("--new does not say which stack the patch is for", hint="Add --stack common, for example.")
@@ -97,7 +97,7 @@ def import_(
         WrongUsage: there is no such source, or the tree's folder is taken.
         SurroundingsFailed: upstream cannot be had, or the tree cannot be written.
     """
-    from porter.lifecycle.importing import Request, take
+    from porter.commands.import_ import Request, take
 
     request = Request(Path(source), target, stack, base, path(tree), split, accept, upstream)
     return take(find(project), request, progress)
@@ -127,7 +127,7 @@ def bump(
         CheckFailed: the stacks are not in order, or what came out does not verify.
         SurroundingsFailed: upstream cannot be had, or a folder cannot be written.
     """
-    from porter.lifecycle import bump as verbs
+    from porter.commands import bump as verbs
 
     act = verbs.preview if dry_run else verbs.begin
     return act(find(project), rev, names(targets), upstream, progress)
@@ -139,7 +139,7 @@ def bump_status(*, project: AnyProject = None, progress: Progress | None = None)
     Raises:
         WrongUsage: no bump is open.
     """
-    from porter.lifecycle import bump as verbs
+    from porter.commands import bump as verbs
 
     return verbs.where(find(project), progress)
 
@@ -151,7 +151,7 @@ def bump_continue(*, project: AnyProject = None, progress: Progress | None = Non
         WrongUsage: no bump is open, or the patch is not resolved.
         CheckFailed, SurroundingsFailed: as :func:`bump`.
     """
-    from porter.lifecycle import bump as verbs
+    from porter.commands import bump as verbs
 
     return verbs.go_on(find(project), progress)
 
@@ -163,7 +163,7 @@ def bump_skip(*, project: AnyProject = None, progress: Progress | None = None) -
         WrongUsage: no bump is open, or none of its patches waits.
         CheckFailed, SurroundingsFailed: as :func:`bump`.
     """
-    from porter.lifecycle import bump as verbs
+    from porter.commands import bump as verbs
 
     return verbs.skip(find(project), progress)
 
@@ -175,7 +175,7 @@ def bump_redo(patch: str, *, project: AnyProject = None, progress: Progress | No
         WrongUsage: no bump is open, there is no such patch, or another one is half resolved.
         CheckFailed, SurroundingsFailed: as :func:`bump`.
     """
-    from porter.lifecycle import bump as verbs
+    from porter.commands import bump as verbs
 
     return verbs.redo(find(project), patch, progress)
 
@@ -187,7 +187,7 @@ def bump_abort(*, project: AnyProject = None) -> Journal:
         WrongUsage: no bump is open, or a file was edited since the new stacks were written.
         SurroundingsFailed: a folder cannot be written.
     """
-    from porter.lifecycle import bump as verbs
+    from porter.commands import bump as verbs
 
     return verbs.abort(find(project))
 
@@ -210,7 +210,7 @@ def drift(
         WrongUsage: there is no such target, or no such commit after the pin.
         SurroundingsFailed: upstream's history cannot be had, or the cache not be used.
     """
-    from porter.lifecycle.drift import drift as run
+    from porter.rebase.drift import drift as run
 
     return run(find(project), names(targets), rev, upstream, progress)
 
@@ -257,8 +257,8 @@ def new_target(
         CheckFailed: the other stacks are not in order.
         SurroundingsFailed: upstream cannot be had, or a file not be written.
     """
-    from porter.lifecycle.new_target import Request
-    from porter.lifecycle.new_target import new_target as run
+    from porter.commands.new_target import Request
+    from porter.commands.new_target import new_target as run
 
     request = Request(
         name=name,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from porter.commands.doctor import Diagnosis
     from porter.commands.prepare import Prepared, Step
     from porter.commands.train import Launch
-    from porter.progress import Progress
+    from porter.output import Progress
 
 
 def doctor(
@@ -72,7 +72,7 @@ def prepare(
     """
     from porter.commands.prepare import Request
     from porter.commands.prepare import prepare as run
-    from porter.progress import Progress
+    from porter.output import Progress
 
     request = Request(
         target, Path(tree), install, torch, weights, release, data, python or sys.executable, upstream, mirrors

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from porter.commands.bench import Result
     from porter.commands.necessity import Necessity, Verdict
     from porter.commands.report import Recorded
-    from porter.progress import Progress
+    from porter.output import Progress
     from porter.verification.report import Outcome, Report
 
 
@@ -66,7 +66,7 @@ def verify(
     """
     from porter.commands.verify import Request
     from porter.commands.verify import verify as run
-    from porter.progress import Progress
+    from porter.output import Progress
 
     request = Request(
         target=target,
@@ -120,7 +120,7 @@ def necessity(
     """
     from porter.commands.necessity import necessity as run
     from porter.commands.verify import Request
-    from porter.progress import Progress
+    from porter.output import Progress
 
     request = Request(
         target=target,
@@ -178,7 +178,7 @@ def bench(
     """
     from porter.commands.bench import Request
     from porter.commands.bench import bench as run
-    from porter.progress import Progress
+    from porter.output import Progress
 
     request = Request(
         target=target,

@@ -9,8 +9,8 @@ from porter.api.given import AnyProject, find
 if TYPE_CHECKING:
     from porter.commands.lint import Finding
     from porter.commands.lock import Locked
+    from porter.output import Progress
     from porter.patch import Patch
-    from porter.progress import Progress
     from porter.target import Target
 
 

@@ -10,8 +10,8 @@ from porter.api.given import AnyPath, AnyProject, Names, find, names
 if TYPE_CHECKING:
     from porter.commands.apply import Applied
     from porter.commands.revert import Reverted
-    from porter.progress import Progress
-    from porter.tree import Status
+    from porter.output import Progress
+    from porter.tree.clone import Status
 
 
 def apply(
@@ -50,7 +50,7 @@ def status(tree: AnyPath = ".", *, project: AnyProject = None) -> Status:
     Raises:
         WrongUsage: it is no tree of upstream at the pin.
     """
-    from porter.tree import status as run
+    from porter.tree.clone import status as run
 
     return run(find(project), Path(tree))
 

@@ -8,7 +8,7 @@ from porter.api.given import AnyProject, find
 
 if TYPE_CHECKING:
     from porter.commands.upstream import Checked, Upstream
-    from porter.progress import Progress
+    from porter.output import Progress
 
 
 def fetch(upstream: str | None = None, *, project: AnyProject = None, progress: Progress | None = None) -> Upstream:

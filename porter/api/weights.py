@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from porter.api.given import AnyPath
 
 if TYPE_CHECKING:
-    from porter.assets.checkpoint import Checkpoint
-    from porter.assets.download import Downloaded
-    from porter.progress import Progress
+    from porter.checkpoints.inspection import Checkpoint
+    from porter.downloads.download import Downloaded
+    from porter.output import Progress
 
 
 def fetch(
@@ -37,9 +37,9 @@ def fetch(
         SurroundingsFailed: it cannot be downloaded or written.
         WrongUsage: there is no such checkpoint or release, or a mirror makes no sense.
     """
-    from porter.assets.digests import Digests
-    from porter.assets.weights import obtain
-    from porter.progress import Progress
+    from porter.downloads.digests import Digests
+    from porter.downloads.weights import obtain
+    from porter.output import Progress
 
     digests = Digests(strict=require_known)
     return obtain(name, Path(dest), progress or Progress(), release=release, mirrors=mirrors, digests=digests)
@@ -53,6 +53,6 @@ def inspect(file: AnyPath) -> Checkpoint:
         SurroundingsFailed: it cannot be read.
         WrongUsage: it is no file.
     """
-    from porter.assets.checkpoint import inspect as run
+    from porter.checkpoints.inspection import inspect as run
 
     return run(Path(file))

@@ -18,10 +18,10 @@ from porter.errors import SurroundingsFailed, WrongUsage
 from porter.git import Repository
 from porter.lockfile import IndexSource, Lock
 from porter.objects import Entry, Object
-from porter.progress import Progress
+from porter.output import Progress
 from porter.project import Project
-from porter.snapshot import Snapshot
-from porter.sources import obtain
+from porter.sources.obtain import obtain
+from porter.sources.snapshot import Snapshot
 from porter.stack import Build, Stack, available, key
 
 __all__ = ["Audit", "audit"]
@@ -41,7 +41,7 @@ def audit(
         tree: a ported tree, or a clone of upstream at any commit, or a plain folder of its files.
         targets: for a tree that is there: it has to hold them.
         baseline: compare with upstream at the pin; with neither tree nor targets, list upstream itself.
-        upstream: see :func:`porter.sources.obtain`; nothing is obtained for a tree without ``baseline``.
+        upstream: see :func:`porter.sources.obtain.obtain`; nothing is obtained for a tree without ``baseline``.
 
     Raises:
         WrongUsage: there is no such tree or target, or ``patches/audit.yaml`` is malformed.

@@ -20,10 +20,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from porter import document
+from porter import yamlfile
 from porter.auditing.place import ALLOWED, UNPORTED, Place
 from porter.auditing.rules import RULES
-from porter.document import Value
+from porter.yamlfile import Value
 
 FILE = "audit.yaml"
 
@@ -81,7 +81,7 @@ def read(folder: Path) -> list[Entry]:
     if not path.exists():
         return []
     entries: dict[tuple[object, ...], Entry] = {}
-    for value in document.read(path).sequence("a list of allowed places"):
+    for value in yamlfile.read(path).sequence("a list of allowed places"):
         entry = _entry(value)
         if entries.setdefault((entry.key, entry.having, entry.lacking), entry) is not entry:
             value.fail("a place that is listed once", "Delete one of the two, or say how many there are: times.")

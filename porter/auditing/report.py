@@ -13,8 +13,8 @@ from typing import Any
 from porter.auditing.allowed import FILE, Stale
 from porter.auditing.place import ALLOWED, ROUTED, UNPORTED, Place
 from porter.auditing.rules import RULES
+from porter.output import labelled, to_json
 from porter.project import PATCHES_NAME
-from porter.records import labelled, to_json
 from porter.version import __version__
 
 GONE = "gone"

@@ -1,7 +1,7 @@
 """Find every place in a tree's Python that names a device.  The files are parsed, never imported.
 
 What was found in a file follows from its path, its content and what its star imports bring, so it is remembered
-(:mod:`porter.memory`): a file that was looked at once is not parsed again.
+(:mod:`porter.sources.memo`): a file that was looked at once is not parsed again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from porter.auditing.names import imported, package, source
 from porter.auditing.place import Place
 from porter.errors import CheckFailed
-from porter.memory import Memory
+from porter.sources.memo import Memory
 
 _STAR = "*"
 # a place as it is remembered, without the path, which the key holds

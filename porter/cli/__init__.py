@@ -132,13 +132,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     import gc
 
-    from porter import output, signals
+    from porter import output, process
 
     # syntax trees and patches are many small objects that live to the end; looking for cycles among them costs a fifth
     gc.set_threshold(100_000, 20, 20)
     output.clean()
     try:
-        signals.install()
+        process.handle_signals()
         result = cli.main(arguments, prog_name="porter", standalone_mode=False, color=None if colour() else False)
         sys.stdout.flush()
         sys.exit(result if isinstance(result, int) else 0)
@@ -150,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except signals.Terminated as error:
+    except process.Terminated as error:
         sys.exit(128 + error.number)
     except (BrokenPipeError, _ReaderLeft):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -177,13 +177,13 @@ def _unforeseen(error: Exception) -> None:
     import time
     import traceback
 
-    from porter import places
+    from porter.files import temporary_root, user_folder
 
     folders = []
     with contextlib.suppress(PorterError):
-        folders.append(places.folder("state", ""))
+        folders.append(user_folder("state", ""))
     with contextlib.suppress(PorterError):
-        folders.append(Path(places.room()))
+        folders.append(Path(temporary_root()))
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     head = f"porter {__version__}, Python {platform.python_version()}, {platform.platform()}\n{sys.argv}\n\n"
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"

@@ -14,9 +14,9 @@ from porter.cli.shared import JSON, UPSTREAM, colour, print_json, tell, terminal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from porter.history import Step
-    from porter.lifecycle.explain import Clash, Region
-    from porter.lifecycle.report import Bump, Halt
+    from porter.rebase.conflicts import Clash, Region
+    from porter.rebase.outcome import Bump, Halt
+    from porter.sources.history import Step
 
 _COLOURS = {
     "applies": "green",

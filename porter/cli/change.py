@@ -11,9 +11,9 @@ import click
 from porter.cli.shared import FOLDER, JSON, UPSTREAM, print_json, tell, terminal
 
 if TYPE_CHECKING:
-    from porter.lifecycle.export import Exported
-    from porter.lifecycle.importing import Imported
-    from porter.lifecycle.rewrite import Rewrite
+    from porter.commands.export import Exported
+    from porter.commands.import_ import Imported
+    from porter.rebase.write_stacks import Rewrite
 
 
 @click.command()

@@ -10,8 +10,8 @@ import click
 from porter.cli.shared import FOLDER, JSON, MIRROR, REQUIRE_KNOWN, is_quiet, print_json, tell, terminal
 
 if TYPE_CHECKING:
-    from porter.assets.review import Review
     from porter.commands.data import Laid
+    from porter.datasets.review import Review
 
 _SHOWN = 100  # findings, on a terminal
 
@@ -121,7 +121,7 @@ def check(as_json: bool, sheet: Path | None, file: Path) -> None:
     with terminal() as progress:
         found = run(file, progress=progress)
     if sheet:
-        from porter.assets.sheet import draw
+        from porter.datasets.sheet import draw
 
         drawn = draw(sheet, found.boxes, found.names)
         tell(f"{sheet}: {drawn} pictures", err=as_json)

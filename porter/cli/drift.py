@@ -12,7 +12,7 @@ import click
 from porter.cli.shared import FOLDER, STDOUT, UPSTREAM, colour, terminal, write_out
 
 if TYPE_CHECKING:
-    from porter.lifecycle.drift import Drift, Track
+    from porter.rebase.drift import Drift, Track
 
 _MOST = 6  # ranges shown of a patch
 
@@ -52,7 +52,7 @@ def drift(
     out. What was found once is kept in the cache. Files are written whole or not at all.
     """
     from porter.api import drift as run
-    from porter.lifecycle import heatmap
+    from porter.reports import heatmap
 
     with terminal() as progress:
         found = run(targets, rev, upstream=upstream, progress=progress)
@@ -122,7 +122,7 @@ def _strip(letters: str, wide: int) -> str:
 
 
 def _legend() -> str:
-    from porter.lifecycle.heatmap import SAYS
+    from porter.reports.heatmap import SAYS
 
     return "  ".join(f"{click.style(_SIGNS[letter][0], fg=_SIGNS[letter][1])} {says}" for letter, says in SAYS.items())
 

@@ -9,7 +9,7 @@ import click
 from porter.cli.shared import JSON, UPSTREAM, is_quiet, print_json, terminal
 
 if TYPE_CHECKING:
-    from porter.lifecycle.new_target import Made
+    from porter.commands.new_target import Made
 
 
 def _document(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> list[tuple[str, str]]:

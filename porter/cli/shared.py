@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from porter.progress import Terminal
+    from porter.output import Terminal
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 UPSTREAM = click.option(
@@ -99,7 +99,7 @@ def _choose(context: click.Context, parameter: click.Parameter, is_given: bool) 
     if context.meta.setdefault(_LOUDNESS, wanted) != wanted:  # a context shares it with those around it
         raise click.UsageError(f"{_QUIET} and {_VERBOSE} do not go together.")
     if wanted == _VERBOSE:
-        from porter.trace import listen
+        from porter.output import listen
 
         context.find_root().call_on_close(listen())
 
@@ -118,7 +118,7 @@ def tell(line: str, err: bool = False) -> None:
 
 def terminal() -> Terminal:
     """What long steps report to."""
-    from porter.progress import Terminal
+    from porter.output import Terminal
 
     return Terminal(is_quiet())
 
@@ -133,7 +133,7 @@ def colour(stream: Any = None) -> bool:
 
 def print_json(kind: str, value: Mapping[str, Any]) -> None:
     """Print a record as one JSON document.  One that says its kind and schema itself is printed as it is."""
-    from porter.records import labelled, to_json
+    from porter.output import labelled, to_json
 
     click.echo(to_json(labelled(kind, value)), nl=False)
 
@@ -149,9 +149,9 @@ def write_out(file: Path, data: bytes) -> None:
     Raises:
         SurroundingsFailed: it cannot be written.
     """
-    from porter.document import write
+    from porter.files import write_file
 
     if file == STDOUT:
         print_bytes(data)
     else:
-        write(file, data)
+        write_file(file, data)

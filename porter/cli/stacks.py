@@ -12,7 +12,7 @@ from porter.cli.shared import JSON, UPSTREAM, colour, print_bytes, print_json, t
 def targets(as_json: bool) -> None:
     """List the device families that there are stacks for."""
     from porter.api import targets as run
-    from porter.records import labelled, to_json
+    from porter.output import labelled, to_json
 
     found = run()
     if as_json:

@@ -12,7 +12,7 @@ from porter.cli.shared import FOLDER, JSON, UPSTREAM, complete_target, is_quiet,
 
 if TYPE_CHECKING:
     from porter.commands.apply import Applied
-    from porter.tree import Status
+    from porter.tree.clone import Status
 
 
 @click.command()
@@ -63,7 +63,7 @@ def _print_applied(done: Applied, folder: Path) -> None:
         lacks = f"It lacks {len(done.missing)} files of upstream that the package index has not"
         click.echo(f"{lacks}; `porter status {folder}` names them.")
     if done.before:
-        from porter.tree import short
+        from porter.tree.clone import short
 
         click.echo(f"Your {short(done.before)} is as it was; `porter revert {folder}` goes back to it.")
     device = done.stack.targets[0]
@@ -120,7 +120,7 @@ def revert(as_json: bool, folder: Path) -> None:
     Refused if you have commits or changes on the stack; nothing of yours is ever lost.
     """
     from porter.api import revert as run
-    from porter.tree import short
+    from porter.tree.clone import short
 
     done = run(folder)
     if as_json:

@@ -13,7 +13,7 @@ from porter.cli.shared import device as device_options
 
 if TYPE_CHECKING:
     from porter.commands.necessity import Verdict
-    from porter.progress import Terminal
+    from porter.output import Terminal
     from porter.verification.report import Outcome
 
 

@@ -11,7 +11,7 @@ from porter.cli.shared import FOLDER, JSON, MIRROR, REQUIRE_KNOWN, print_json, t
 from porter.output import printable
 
 if TYPE_CHECKING:
-    from porter.assets.checkpoint import Checkpoint
+    from porter.checkpoints.inspection import Checkpoint
 
 
 @click.group()
@@ -68,7 +68,7 @@ def inspect(as_json: bool, file: Path) -> None:
 
 
 def _lines(found: Checkpoint) -> list[tuple[str, str]]:
-    from porter.assets.partial import amount
+    from porter.downloads.partial import amount
 
     def counted(counts: dict[str, int]) -> str:
         return ", ".join(f"{count} {name}" for name, count in counts.items())

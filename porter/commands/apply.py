@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from porter import objects, signals
-from porter.aside import Taken, aside
+from porter import objects, process
 from porter.errors import SurroundingsFailed, WrongUsage
+from porter.files import Taken, staged
 from porter.git import GitFailed
 from porter.lockfile import Lock
-from porter.move import fill, locked, recover, room, switch
-from porter.progress import Progress
+from porter.output import Progress
 from porter.project import Project
-from porter.snapshot import Snapshot
-from porter.sources import obtain
+from porter.sources.obtain import obtain
+from porter.sources.snapshot import Snapshot
 from porter.stack import Build, Stack, agree
-from porter.tree import Move, Notes, Tree, branch_of, short, stack_in
+from porter.tree.clone import Move, Notes, Tree, branch_of, short, stack_in
+from porter.tree.switch import fill, locked, recover, room, switch
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def apply(
     """Make ``destination`` a tree with the targets' stack.
 
     Args:
-        upstream: see :func:`porter.sources.obtain`; a clone that is there already is its own source.
+        upstream: see :func:`porter.sources.obtain.obtain`; a clone that is there already is its own source.
         check: only find out whether everything would succeed; nothing is written to ``destination``.
 
     Raises:
@@ -130,14 +130,14 @@ def lay(place: Path, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build)
         Taken: something is there by now.
         SurroundingsFailed: there is no room, or the folder cannot be written.
     """
-    with aside(place) as folder:
+    with staged(place) as folder:
         try:
             fill(folder, lock, stack, snapshot, build)
         except GitFailed as error:
             raise SurroundingsFailed(f"cannot make {place}", error.stderr, room(place.parent)) from error
         except OSError as error:
             raise SurroundingsFailed(f"cannot make {place}", error.strerror or str(error)) from error
-        with signals.held():
+        with process.held():
             folder.finish()
 
 

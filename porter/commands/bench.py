@@ -15,16 +15,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from porter.aside import temporary
-from porter.assets import dataset
+from porter.datasets import generate
 from porter.errors import CheckFailed, WrongUsage
+from porter.files import work_folder
 from porter.measurement.figures import Figures, figures
 from porter.measurement.turns import in_turn, ratios, spread
-from porter.progress import Progress
+from porter.output import Progress, heading
 from porter.project import Project
-from porter.records import heading
 from porter.target import Target, load_known
-from porter.tree import must_hold
+from porter.tree.clone import must_hold
 from porter.verification.child import Children
 from porter.verification.device import Device, choose
 from porter.verification.session import DRIVERS
@@ -209,7 +208,7 @@ def bench(project: Project, request: Request, progress: Progress, begun: Callabl
         begun(f"{subject.name}: {subject.tree} on {subject.device.says}")
     if request.warm_up < DRAWN:
         progress.note(f"v6.0 draws pictures during the first {DRAWN} iterations; --warm-up {DRAWN} leaves them out")
-    with temporary("porter-bench-") as root:
+    with work_folder("porter-bench-") as root:
         data = request.data.absolute() if request.data else _scenes(root, request)
         threads = request.threads or os.cpu_count() or 1
         children = Children(root, request.python, 1, _TIMEOUT, False, threads, target.inherited)
@@ -265,7 +264,7 @@ def _must_have(request: Request, tree: Path) -> None:
 def _scenes(root: Path, request: Request) -> Path:
     """Pictures for a few epochs: fewer than the iterations take, so that drawing them takes seconds."""
     count = request.batch * max(2, min(8, request.warm_up + request.iters))
-    return dataset.make(root / "scenes", dataset.Recipe(images=count, width=request.img, height=request.img)).yaml
+    return generate.make(root / "scenes", generate.Recipe(images=count, width=request.img, height=request.img)).yaml
 
 
 def _run(children: Children, subject: Subject, request: Request, data: Path) -> Mapping[str, Any]:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from porter.assets import published
-from porter.assets.dataset import YAML
-from porter.assets.digests import Digests
+from porter.datasets.generate import YAML
+from porter.downloads import datasets
+from porter.downloads.digests import Digests
 from porter.errors import WrongUsage
-from porter.progress import Progress
+from porter.output import Progress
 
 
 @dataclass(frozen=True)
-class Laid(published.Fetched):
+class Laid(datasets.Fetched):
     """A data set that is there now, and how to train on it.
 
     Attributes:
@@ -42,17 +42,15 @@ def fetch(
     """Have a data set in ``dest``, by default where v6.0 looks for it from the current folder.
 
     Raises:
-        CheckFailed, SurroundingsFailed: see :func:`porter.assets.published.obtain`.
+        CheckFailed, SurroundingsFailed: see :func:`porter.downloads.datasets.obtain`.
         WrongUsage: there is no such data set, a mirror makes no sense, or something else is where the link goes.
     """
-    if name not in published.SETS:
-        raise WrongUsage(f"there is no data set {name}", hint=f"There are: {', '.join(published.SETS)}.")
-    usual = published.default_folder(Path.cwd())
+    if name not in datasets.SETS:
+        raise WrongUsage(f"there is no data set {name}", hint=f"There are: {', '.join(datasets.SETS)}.")
+    usual = datasets.default_folder(Path.cwd())
     digests = Digests(strict=require_known)
-    made = published.obtain(
-        published.SETS[name], dest or usual, progress or Progress(), mirrors=mirrors, digests=digests
-    )
-    place = published.link(made.path, usual) if link else made.path
+    made = datasets.obtain(datasets.SETS[name], dest or usual, progress or Progress(), mirrors=mirrors, digests=digests)
+    place = datasets.link(made.path, usual) if link else made.path
     own = made.path / YAML
     data = f"{name}.yaml" if place == usual / name else str(own) if own.is_file() else ""
     return Laid(made.path, made.how, made.trust, place, data)

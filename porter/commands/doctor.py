@@ -19,7 +19,7 @@ from porter.diagnosis.interpreter import Interpreter, Plugin
 from porter.diagnosis.machine import GIB, Machine
 from porter.diagnosis.traps import PROBLEM, Scene, Trouble, judge
 from porter.errors import SurroundingsFailed
-from porter.progress import Progress
+from porter.output import Progress
 from porter.project import Project
 from porter.stack import must_be_known
 from porter.target import Target, load_all

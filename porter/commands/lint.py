@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from porter.errors import CheckFailed, PorterError
 from porter.lockfile import Lock
+from porter.output import Progress
 from porter.patch import Patch, PatchFailed, file_name
-from porter.progress import Progress
 from porter.project import Project
-from porter.render import canonical
-from porter.snapshot import Snapshot
-from porter.sources import obtain
+from porter.rebase.render import canonical
+from porter.sources.obtain import obtain
+from porter.sources.snapshot import Snapshot
 from porter.stack import COMMON, SERIES, Build, Builder, Stack, Surveyor, available, every_stack, load_parts, series
 from porter.target import FILE, Target
 from porter.verification.plan import NAMES

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from porter.lockfile import Lock
-from porter.progress import Progress
+from porter.output import Progress
 from porter.project import Project
-from porter.sources import obtain
+from porter.sources.obtain import obtain
 from porter.stack import load_parts, relock
 
 

@@ -14,20 +14,18 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from porter import signals
+from porter import process
 from porter.commands.verify import Request, workplace
 from porter.errors import WrongUsage
 from porter.lockfile import Lock
-from porter.omission import without
+from porter.output import Progress, heading
 from porter.patch import Patch
-from porter.progress import Progress
 from porter.project import Project
-from porter.records import heading
-from porter.snapshot import Snapshot
-from porter.sources import obtain
+from porter.rebase.omission import without
+from porter.sources.obtain import obtain
+from porter.sources.snapshot import Snapshot
 from porter.stack import Stack, find_patch
 from porter.target import Target
-from porter.threads import pool
 from porter.verification import report
 from porter.verification.bench import Bench, attempt
 from porter.verification.checks import select
@@ -147,7 +145,7 @@ def bench(project: Project, request: Request, snapshot: Snapshot, stack: Stack, 
         try:
             yield made
         finally:
-            with signals.held():
+            with process.held():
                 children.stop()
 
 
@@ -191,7 +189,7 @@ def _all(
 ) -> Generator[Verdict, None, None]:
     """The verdicts as they come."""
     # a thread more than programs may run: while one reads and writes trees the others' programs run
-    with pool(trial.jobs + 1, "patch", trial.bench.whole.children.stop) as threads:
+    with process.threads(trial.jobs + 1, "patch", trial.bench.whole.children.stop) as threads:
         futures = [threads.submit(trial.judge, patches[name], found) for name, found in checks.items()]
         for done, future in enumerate(as_completed(futures), 1):
             progress.step("leaving out", done, len(futures))

@@ -9,17 +9,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from porter.assets import dataset, published, weights
 from porter.commands.apply import apply
 from porter.commands.doctor import pins
 from porter.commands.train import SCRIPT, find_python
+from porter.datasets import generate
 from porter.diagnosis import interpreter, requirements
 from porter.diagnosis.interpreter import Interpreter
+from porter.downloads import datasets, weights
 from porter.errors import WrongUsage
-from porter.progress import Progress
+from porter.output import Progress
 from porter.project import Project
 from porter.target import Target, load_known
-from porter.tree import must_hold
+from porter.tree.clone import must_hold
 from porter.verification.device import facts, unusable
 
 DONE, ALREADY, YOURS = "done", "there already", "left to you"
@@ -121,7 +122,7 @@ def _unusable(target: Target, python: str, progress: Progress) -> str:
 
 
 def _must_be_data(request: Request) -> None:
-    known = [*published.SETS, SCENES]
+    known = [*datasets.SETS, SCENES]
     if request.data and request.data not in known and not Path(request.data).is_file():
         raise WrongUsage(f"there is no data set {request.data}", hint=f"--data {', '.join(known)}, or a yaml's path.")
 
@@ -196,15 +197,15 @@ def _weights(request: Request, tree: Path, progress: Progress) -> Step:
 def _data(request: Request, tree: Path, progress: Progress) -> tuple[Step, str]:
     """The step, and what --data gets."""
     folder = tree.parent / "datasets"  # where the yaml of v6.0 looks
-    if request.data in published.SETS:
-        made = published.obtain(published.SETS[request.data], folder, progress, mirrors=request.mirrors)
+    if request.data in datasets.SETS:
+        made = datasets.obtain(datasets.SETS[request.data], folder, progress, mirrors=request.mirrors)
         state = DONE if made.how == "fetched" else ALREADY
         return Step("data", state, f"{made.path}: {'; '.join(made.trust) or 'whole'}"), f"{request.data}.yaml"
     if request.data == SCENES:
         place = folder / SCENES
-        if (place / dataset.YAML).is_file():
-            return Step("data", ALREADY, str(place)), str(place / dataset.YAML)
-        drawn = dataset.make(place, dataset.Recipe(), progress)
+        if (place / generate.YAML).is_file():
+            return Step("data", ALREADY, str(place)), str(place / generate.YAML)
+        drawn = generate.make(place, generate.Recipe(), progress)
         return Step("data", DONE, f"{place}: {sum(drawn.images.values())} drawn pictures"), str(drawn.yaml)
     path = Path(request.data).absolute()
     return Step("data", ALREADY, str(path)), str(path)

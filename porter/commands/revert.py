@@ -8,10 +8,10 @@ from typing import Any
 
 from porter.errors import WrongUsage
 from porter.lockfile import Lock
-from porter.move import locked, recover, switch
 from porter.project import Project
 from porter.stack import Stack, available, combined
-from porter.tree import Move, Notes, Tree, short, stack_in
+from porter.tree.clone import Move, Notes, Tree, short, stack_in
+from porter.tree.switch import locked, recover, switch
 
 
 @dataclass(frozen=True)

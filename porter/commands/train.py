@@ -21,7 +21,7 @@ from typing import NoReturn
 from porter.errors import WrongUsage
 from porter.project import Project
 from porter.target import Target, in_order, load_known
-from porter.tree import must_hold
+from porter.tree.clone import must_hold
 from porter.verification.device import MISSING, no_torch
 
 SCRIPT = "train.py"

@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from porter.cache import Cache, Damaged
 from porter.lockfile import Lock, Pin
-from porter.progress import Progress
+from porter.output import Progress
 from porter.project import Project
-from porter.sources import Finding, cached
-from porter.sources import fetch as obtain
-from porter.sources import verify as hash_again
+from porter.sources.cache import Cache, Damaged
+from porter.sources.obtain import Finding, cached
+from porter.sources.obtain import fetch as obtain
+from porter.sources.obtain import verify as hash_again
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def describe(lock: Lock, cache: Path | None = None) -> Upstream:
 
 
 def fetch(project: Project, upstream: str | None = None, progress: Progress | None = None) -> Upstream:
-    """Get the pin into the cache, see :func:`porter.sources.fetch`; then look at what there is."""
+    """Get the pin into the cache, see :func:`porter.sources.obtain.fetch`; then look at what there is."""
     lock = Lock.load(project.lock_path)
     obtain(lock, upstream, progress=progress)
     return describe(lock)
@@ -106,7 +106,7 @@ class Checked:
 
 
 def verify(project: Project) -> Checked:
-    """Hash what the cache holds, see :func:`porter.sources.verify`."""
+    """Hash what the cache holds, see :func:`porter.sources.obtain.verify`."""
     lock = Lock.load(project.lock_path)
     right, wrong = hash_again(lock)
     return Checked(lock.pin, right, tuple(wrong))

@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from porter.aside import temporary
-from porter.assets.checkpoint import inspect
+from porter import process
+from porter.checkpoints.inspection import inspect
 from porter.commands.apply import apply
 from porter.errors import WrongUsage
-from porter.progress import Progress
+from porter.files import work_folder
+from porter.output import Progress
 from porter.project import Project
 from porter.target import Target, load_known
-from porter.threads import pool
-from porter.tree import must_hold
+from porter.tree.clone import must_hold
 from porter.verification.bench import attempt
 from porter.verification.checks import select
 from porter.verification.child import Children
@@ -116,7 +116,7 @@ def workplace(request: Request, progress: Progress) -> Iterator[Path]:
     Raises:
         SurroundingsFailed: the block raised OSError: the disk is full, for example.
     """
-    with temporary("porter-verify-", request.keep) as root:
+    with work_folder("porter-verify-", request.keep) as root:
         try:
             yield root
         finally:
@@ -140,7 +140,7 @@ def _all(
     session: Session, checks: Sequence[Check], request: Request, progress: Progress, ended: Callable[[Outcome], None]
 ) -> list[Outcome]:
     """Every check's outcome; checks wait for each other's trainings, so each has a thread of its own."""
-    with pool(len(checks), "check", session.children.stop) as threads:
+    with process.threads(len(checks), "check", session.children.stop) as threads:
         futures = [threads.submit(attempt, session, found, _repeat(request, session, found)) for found in checks]
         pending: set[Future[Outcome]] = set(futures)
         while pending:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from porter.diagnosis.program import Answer, ask
-from porter.places import transient
+from porter.files import temporary_folder
 
 _SECONDS = 2.5  # a driver that hangs must not keep the rest waiting
 
@@ -148,7 +148,7 @@ def _print(*words: str) -> Callable[[str], Answer]:
 
 def _bm_smi(path: str) -> Answer:
     """bm-smi draws with curses; what it draws goes to a file as well, once."""
-    with transient("porter-doctor-") as folder:
+    with temporary_folder("porter-doctor-") as folder:
         file = folder / "bm-smi"
         answer = ask([path, "--noloop", f"--file={file}"], seconds=_SECONDS, environment={"TERM": "xterm"})
         text = file.read_text(errors="replace") if file.exists() else ""

@@ -12,8 +12,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from porter.child import started
-from porter.trace import Timed
+from porter import process
+from porter.output import Timed
 
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
@@ -72,7 +72,7 @@ def _start(stack: ExitStack, words: Sequence[str | Path], environment: Mapping[s
     """In a session of its own: with the program all it started ends, and none reads this terminal."""
     with _lock:
         child = stack.enter_context(
-            started(
+            process.started(
                 words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                 env={**os.environ, **environment}, start_new_session=True,
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 from porter.diagnosis.interpreter import Interpreter
 from porter.diagnosis.program import ask
 from porter.errors import CheckFailed, SurroundingsFailed
-from porter.places import transient
+from porter.files import temporary_folder
 from porter.target import Target
 
 _PIP_SECONDS = 3600.0
@@ -64,7 +64,7 @@ def install(python: str, wanted: Sequence[str], limits: Sequence[str]) -> None:
     Raises:
         SurroundingsFailed: it cannot; its last words are in ``why``.
     """
-    with transient("porter-pip-") as folder:
+    with temporary_folder("porter-pip-") as folder:
         file = folder / "constraints.txt"
         file.write_text("".join(f"{line}\n" for line in limits))
         words: list[str | Path] = [python, "-m", "pip", "install", "--disable-pip-version-check", "-c", file, *wanted]

@@ -6,21 +6,20 @@ import os
 import subprocess
 from pathlib import Path
 
-from porter import child
-from porter.cache import Cache
+from porter import files, process
 from porter.emulator.profiles import SITE
 from porter.errors import SurroundingsFailed
 
 _PROGRAM = "import sys; from porter_emulated.build import main; sys.exit(main())"
 
 
-def cache_folder() -> Path:
+def build_folder() -> Path:
     """Where builds are kept: in porter's cache.
 
     Raises:
         SurroundingsFailed: there is no home folder to put it in.
     """
-    return Cache().folder / "emulator"
+    return files.cache_folder().absolute() / "emulator"
 
 
 def build(python: Path, cache: Path) -> Path:
@@ -36,7 +35,7 @@ def build(python: Path, cache: Path) -> Path:
     # torch would import the plugins that are installed, which this does not need
     env.update(PYTHONPATH=str(SITE), PORTER_EMULATED_CACHE=str(cache), TORCH_DEVICE_BACKEND_AUTOLOAD="0")
     try:
-        done = child.run([python, "-c", _PROGRAM], env=env)
+        done = process.run([python, "-c", _PROGRAM], env=env)
     except OSError as error:
         raise SurroundingsFailed(f"no emulated device: cannot run {python}", error.strerror or str(error)) from error
     if done.returncode:

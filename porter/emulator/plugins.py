@@ -13,7 +13,7 @@ from pathlib import Path
 
 from porter.emulator.profiles import Profile
 from porter.errors import SurroundingsFailed
-from porter.places import transient
+from porter.files import temporary_folder
 
 _SHIM = '''\
 """{plugin} is not here: this stands in for it, as {device}, and steps aside where it is installed."""
@@ -56,7 +56,7 @@ def write_plugin(profile: Profile, cache: Path) -> tuple[Path, str]:
 
 def _write(folder: Path, files: dict[str, str]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with transient("aside-", str(folder.parent)) as aside:
+    with temporary_folder("aside-", str(folder.parent)) as aside:
         for name, text in files.items():
             (aside / name).parent.mkdir(parents=True, exist_ok=True)
             (aside / name).write_text(text, encoding="utf-8")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from porter.patch import Patch
-from porter.reports import carry, patches, proof, speed
+from porter.reports import drift, patches, proof, speed
 from porter.reports.markup import Html, element, join, paragraph
 from porter.reports.patches import Verdicts
 from porter.reports.proof import Proof
@@ -46,7 +46,7 @@ def page(records: Sequence[Record], stack: Sequence[Patch]) -> str:
         *(proof.section(each) for each in proofs),
         *(speed.section(record, n) for n, record in enumerate(of["bench"], 1)),
         patches.section(stack, judged),
-        *(carry.section(record, n) for n, record in enumerate(of["drift"], 1)),
+        *(drift.section(record, n) for n, record in enumerate(of["drift"], 1)),
         element("footer", _footer(ordered)),
     ]
     head = element(

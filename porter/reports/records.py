@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from porter.errors import SurroundingsFailed, WrongUsage
-from porter.records import SCHEMA
+from porter.output import SCHEMA
 
 KINDS = ("verify", "necessity", "bench", "drift")
 _WRITES = "porter verify --json FILE, porter bench --json > FILE and porter drift --json FILE write records."

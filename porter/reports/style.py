@@ -6,7 +6,7 @@ apart; beside the colour there is always a shape, a dash or a word.
 
 from __future__ import annotations
 
-from porter.lifecycle import heatmap
+from porter.reports import heatmap
 
 _PAGE = """
 :root{color-scheme:light;--ink:#1b1f24;--paper:#fff;--soft:#f4f6f8;--faint:#57606a;--line:#d0d7de;

@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from porter.errors import SurroundingsFailed
-from porter.trace import Timed
+from porter.output import Timed
 
 ENDLESS = "was killed after"  # begins the ending of a program that ran out of time
 _log = logging.getLogger(__name__)

@@ -6,9 +6,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from porter.assets import coco128, dataset
+from porter.datasets import generate
+from porter.downloads import coco128
 from porter.errors import PorterError, SurroundingsFailed, WrongUsage
-from porter.progress import Progress
+from porter.output import Progress
 
 KINDS = ("auto", "coco128", "scenes")
 _SCENES = "generated scenes of coco128's layout and classes"
@@ -51,7 +52,7 @@ def pictures(kind: str, count: int, folder: Path, tree: Path, progress: Progress
                 raise SurroundingsFailed("coco128 is not to be had", str(error), hint) from error
             said = ": ".join(part for part in (error.what, error.why) if part).replace("\n", " ")
             why = f" (no coco128: {said})"
-    made = dataset.make(folder, dataset.Recipe(images=count, width=128, height=96))
+    made = generate.make(folder, generate.Recipe(images=count, width=128, height=96))
     return Pictures(made.path, _SCENES + why)
 
 
@@ -69,7 +70,7 @@ def _part(found: coco128.Found, count: int, folder: Path) -> Pictures:
             for path in chosen:
                 shutil.copyfile(path, folder / "images" / split / path.name)
                 shutil.copyfile(labels / f"{path.stem}.txt", folder / "labels" / split / f"{path.stem}.txt")
-        text = dataset.data_yaml("", folder, {split: f"images/{split}" for split in ("train", "val")})
+        text = generate.data_yaml("", folder, {split: f"images/{split}" for split in ("train", "val")})
         (folder / "data.yaml").write_text(text)
     except OSError as error:
         raise SurroundingsFailed(f"cannot write {folder}", error.strerror or str(error)) from error

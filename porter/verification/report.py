@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from porter.records import heading
+from porter.output import heading
 
 PASSED, FAILED, NOT_SHOWN = "passed", "failed", "not shown"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from porter.progress import Progress
+from porter.output import Progress
 from porter.project import Project
 from porter.target import Target
 from porter.verification.child import Children, Run
@@ -245,10 +245,10 @@ class Session:
         """The overfit run of :data:`LEARN`, on a device."""
 
         def make() -> Record:
-            from porter.assets import dataset  # draws; of no use where nothing is run
+            from porter.datasets import generate  # draws; of no use where nothing is run
 
             cwd = self.children.folder("learns")
-            made = dataset.make(cwd / "scenes", dataset.Recipe(**LEARN))
+            made = generate.make(cwd / "scenes", generate.Recipe(**LEARN))
             words = ("--epochs", LEARN_EPOCHS, "--batch-size", 16, "--optimizer", "Adam", "--data", made.yaml)
             return self.record("learns", *words, cwd=cwd, device=device)
 

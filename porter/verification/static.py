@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from porter.auditing.place import ALLOWED, ROUTED
 from porter.auditing.report import Audit
 from porter.errors import CheckFailed
-from porter.memory import Memory
+from porter.sources.memo import Memory
 from porter.verification.finding import Failed, Finding
 
 TREE = "the tree is what upstream.lock and the patches make of the pin, and every file of it is Python"

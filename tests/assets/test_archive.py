@@ -14,9 +14,9 @@ import pytest
 from published import archive as zipped
 from sources import small_file_system
 
-from porter.assets import archive
+from porter.downloads import archive
 from porter.errors import CheckFailed, PorterError, SurroundingsFailed
-from porter.progress import Progress
+from porter.output import Progress
 
 FILES = {"top/a.txt": b"a", "top/images/b.jpg": bytes(100_000), "top/empty": b""}
 

@@ -20,8 +20,8 @@ import torch
 from checkpoints import ANCHORS, STRIDES, checkpoint
 
 import porter
-from porter.assets import pickles, torchfile
-from porter.assets.checkpoint import inspect
+from porter.checkpoints import pickles, torchfile
+from porter.checkpoints.inspection import inspect
 from porter.errors import CheckFailed, WrongUsage
 
 ROOT = Path(porter.__file__).parent
@@ -99,7 +99,7 @@ def test_a_checkpoint_is_described(tmp_path: Path, zipped: bool) -> None:
 def test_torch_is_not_needed(tmp_path: Path) -> None:
     file = write(tmp_path / "last.pt", checkpoint())
     code = (
-        "import sys; from pathlib import Path; from porter.assets.checkpoint import inspect\n"
+        "import sys; from pathlib import Path; from porter.checkpoints.inspection import inspect\n"
         "inspect(Path(sys.argv[1])); print([m for m in ('torch', 'numpy', 'models') if m in sys.modules])"
     )
     done = subprocess.run(

@@ -10,11 +10,11 @@ from published import coco128 as archive
 from published import numbered, stand_in
 from sources import closed_port, mute_port
 
-from porter.assets import coco128
-from porter.assets.archive import unpack
-from porter.assets.dataset import COCO
+from porter.datasets.generate import COCO
+from porter.downloads import coco128
+from porter.downloads.archive import unpack
 from porter.errors import WrongUsage
-from porter.progress import Progress
+from porter.output import Progress
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import cv2
 import pytest
 import yaml
 
-from porter.assets.dataset import COCO, Recipe, make
+from porter.datasets.generate import COCO, Recipe, make
 from porter.errors import SurroundingsFailed, WrongUsage
 
 
@@ -120,7 +120,7 @@ def test_an_interrupted_run_leaves_nothing_that_stays(tmp_path: Path, number: in
 
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from porter.assets.dataset import Recipe, make\n"
+        "import sys; from pathlib import Path; from porter.datasets.generate import Recipe, make\n"
         "from porter.errors import SurroundingsFailed\n"
         "try: make(Path(sys.argv[1]), Recipe(images=2))\n"
         "except SurroundingsFailed as error: print(error)\n"

@@ -21,12 +21,12 @@ from fileserver import Asked, Handler, Shelf, shelf
 from sources import closed_port, mute_port, small_file_system
 
 import porter
-from porter.assets import request, transfer
-from porter.assets.digests import Digests
-from porter.assets.download import Downloaded, Wanted, fetch
+from porter.downloads import http, ranges
+from porter.downloads.digests import Digests
+from porter.downloads.download import Downloaded, Wanted, fetch
+from porter.downloads.retry import Patience, pause
 from porter.errors import CheckFailed, PorterError, SurroundingsFailed, WrongUsage
-from porter.patience import Patience, pause
-from porter.progress import Progress
+from porter.output import Progress
 
 DATA = random.Random(1).randbytes(2_000_000)
 CUT = 900_000  # bytes after which a server breaks off
@@ -36,8 +36,8 @@ QUICK = Patience(silence=5, tries=3)
 @pytest.fixture(autouse=True)
 def alone(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of hundredths of a second; nothing leaves this machine."""
-    monkeypatch.setattr(transfer, "_TELL", 0)
-    monkeypatch.setattr(transfer, "pause", lambda failures: 0.01)
+    monkeypatch.setattr(ranges, "_TELL", 0)
+    monkeypatch.setattr(ranges, "pause", lambda failures: 0.01)
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -427,7 +427,7 @@ def test_a_password_is_used_and_not_shown(tmp_path: Path) -> None:
         server.files.clear()
         error = fails(SurroundingsFailed, url.replace("key", "id"), tmp_path / "other")
     assert "secret" not in str(error)
-    assert request.shown(url) == f"{server.url}/file.bin"
+    assert http.shown(url) == f"{server.url}/file.bin"
 
 
 # -- mirrors and digests ----------------------------------------------------------------------------------------
@@ -590,11 +590,11 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 CHILD = """
 import sys
 from pathlib import Path
-from porter.assets.download import Wanted, fetch
-from porter.patience import Patience
-from porter.progress import Terminal
-from porter.signals import install
-install()
+from porter.downloads.download import Wanted, fetch
+from porter.downloads.retry import Patience
+from porter.output import Terminal
+from porter.process import handle_signals
+handle_signals()
 made = fetch(Wanted(sys.argv[1]), Path(sys.argv[2]), Terminal(), patience=Patience(silence=5))
 print(made.source or "there")
 """

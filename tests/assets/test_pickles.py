@@ -17,8 +17,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from porter.assets import pickles, torchfile
-from porter.assets.pickles import CALLED, CLASSES, METHODS, STORAGES, Hostile, Unreadable
+from porter.checkpoints import pickles, torchfile
+from porter.checkpoints.pickles import CALLED, CLASSES, METHODS, STORAGES, Hostile, Unreadable
 
 NAMES = [*CALLED, *sorted(CLASSES)[::9], ("numpy", "ndarray"), ("torch", "float32"), ("models.common", "AutoShape")]
 NAMES += [("torch", name) for name in list(STORAGES)[:2]]

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from porter.assets import png
+from porter.datasets import png
 
 
 def decode(data: bytes) -> np.ndarray:

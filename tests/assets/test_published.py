@@ -20,12 +20,12 @@ from fileserver import Shelf, shelf
 from published import PICTURE, archive, coco, coco128, numbered, stand_in
 from sources import closed_port
 
-from porter.assets import published
-from porter.assets.dataset import COCO
-from porter.assets.published import SETS, Published, default_folder, examine, obtain
+from porter.datasets.generate import COCO
+from porter.downloads import datasets
+from porter.downloads.datasets import SETS, Published, default_folder, examine, obtain
+from porter.downloads.retry import Patience
 from porter.errors import CheckFailed, PorterError, WrongUsage
-from porter.patience import Patience
-from porter.progress import Progress
+from porter.output import Progress
 
 
 @pytest.fixture(autouse=True)
@@ -251,12 +251,12 @@ def test_where_upstream_looks(tmp_path: Path) -> None:
 def test_a_link_to_where_upstream_looks(tmp_path: Path) -> None:
     data = tmp_path / "private" / "coco"
     data.mkdir(parents=True)
-    place = published.link(data, tmp_path / "datasets")
+    place = datasets.link(data, tmp_path / "datasets")
     assert place.is_symlink() and place.samefile(data)
-    assert published.link(data, tmp_path / "datasets") == place
+    assert datasets.link(data, tmp_path / "datasets") == place
     (tmp_path / "other" / "coco").mkdir(parents=True)
     with pytest.raises(WrongUsage, match="is there already, and is not"):
-        published.link(data, tmp_path / "other")
+        datasets.link(data, tmp_path / "other")
 
 
 def run(*args: object, cwd: Path) -> subprocess.CompletedProcess[str]:

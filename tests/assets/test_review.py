@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 import porter
-from porter.assets.dataset import Recipe, make
-from porter.assets.labels import parse
-from porter.assets.picture import Corrupt, Picture, identify
-from porter.assets.review import Review, review
+from porter.datasets.generate import Recipe, make
+from porter.datasets.labels import parse
+from porter.datasets.picture import Corrupt, Picture, identify
+from porter.datasets.review import Review, review
 from porter.errors import WrongUsage
-from porter.progress import Progress
+from porter.output import Progress
 
 GOOD = "1 0.5 0.5 0.2 0.2"
 
@@ -263,8 +263,8 @@ def test_boxes_are_drawn_where_the_labels_say(data: Path, tmp_path: Path) -> Non
     """A blank picture with one box: the sheet's coloured pixels are that box's edge."""
     import numpy as np
 
-    from porter.assets.labels import Box
-    from porter.assets.sheet import draw
+    from porter.datasets.labels import Box
+    from porter.datasets.sheet import draw
 
     file = tmp_path / "blank.png"
     Image.new("RGB", (100, 100)).save(file)

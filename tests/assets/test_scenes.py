@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from porter.assets.scenes import HUES, SHAPES, Box, scene
+from porter.datasets.scenes import HUES, SHAPES, Box, scene
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from fileserver import shelf
 from sources import closed_port
 
 import porter
-from porter.assets.weights import NAMES
+from porter.downloads.weights import NAMES
 
 
 @pytest.fixture(autouse=True)

@@ -10,9 +10,9 @@ import pytest
 from sources import closed_port, git
 from stacks import porter
 
-from porter.cache import Cache
 from porter.lockfile import Lock
 from porter.project import Project
+from porter.sources.cache import Cache
 
 NOBODY = f"http://127.0.0.1:{closed_port()}/small.git"
 

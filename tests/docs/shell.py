@@ -14,7 +14,7 @@ from porter import objects
 from porter.git import Repository
 from porter.git import run as git
 from porter.lockfile import GitSource, Lock
-from porter.sources import obtain
+from porter.sources.obtain import obtain
 
 from .pages import ROOT
 

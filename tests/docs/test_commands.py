@@ -12,7 +12,7 @@ from commandline import commands
 
 from porter.git import Repository
 from porter.lockfile import Lock
-from porter.sources import extents
+from porter.sources.obtain import extents
 
 from .pages import PAGES, READMES, REASONS, ROOT, blocks, spans
 from .parsing import complaint, scripts, scripts_complaint, unknown

@@ -18,7 +18,7 @@ from porter.emulator.profiles import load_profile, profiles
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.lockfile import Lock
 from porter.project import Project
-from porter.sources import extents
+from porter.sources.obtain import extents
 from porter.stack import COMMON, available, series
 from porter.target import FEATURES, Target, load_all
 from porter.verification.checks import known

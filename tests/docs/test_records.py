@@ -8,12 +8,12 @@ import re
 import shlex
 from pathlib import Path
 
-from porter import merge, tree
 from porter.auditing import place
 from porter.commands import lint, necessity, prepare
 from porter.diagnosis import traps
-from porter.lifecycle import replay, report
 from porter.lockfile import Lock
+from porter.rebase import merge, outcome, replay
+from porter.tree import clone
 from porter.verification import report as outcomes
 
 from .pages import ROOT, tables
@@ -47,8 +47,8 @@ LISTS = {
         necessity.Verdict,
         {necessity.NOTICED, necessity.BUILT_ON, necessity.UNNOTICED, necessity.NOT_SHOWN},
     ),
-    "`patches` of `status`": (tree.PatchStatus, {tree.APPLIED, tree.CHANGED, tree.MISSING}),
-    "`patches` of `bump`": (report.Row, {*merge.OUTCOMES, replay.SKIPPED, replay.RESOLVED}),
+    "`patches` of `status`": (clone.PatchStatus, {clone.APPLIED, clone.CHANGED, clone.MISSING}),
+    "`patches` of `bump`": (outcome.Row, {*merge.OUTCOMES, replay.SKIPPED, replay.RESOLVED}),
     "`places` of `audit`": (place.Place, {place.ROUTED, place.ALLOWED, place.UNPORTED}),
     "`findings` of `lint`": (lint.Finding, set()),
     "`troubles` of `doctor`": (traps.Trouble, {traps.PROBLEM, traps.WARNING}),

@@ -12,13 +12,13 @@ from histories import STEPS, Line
 from sources import closed_port, git
 from stacks import inventory, porter
 
+from porter.commands import bump
 from porter.commands.apply import apply
 from porter.commands.lint import lint
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
-from porter.lifecycle import bump
 from porter.lockfile import GitSource, IndexSource, Lock
-from porter.merge import APPLIES, CONFLICT, MERGED, TAKEN
 from porter.project import Project
+from porter.rebase.merge import APPLIES, CONFLICT, MERGED, TAKEN
 from porter.stack import load_parts
 
 CONFLICTING = "v7.0~10"  # "Change what the patch changes": val.py, line 15

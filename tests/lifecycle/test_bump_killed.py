@@ -22,8 +22,8 @@ from sources import git
 from stacks import CHECKOUT, porter
 
 from porter.api.given import find
+from porter.commands import bump
 from porter.errors import WrongUsage
-from porter.lifecycle import bump
 from porter.project import Project
 from porter.stack import load_parts
 

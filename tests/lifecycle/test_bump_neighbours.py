@@ -16,10 +16,10 @@ from stacks import commit, export, inventory, message, porter
 from stacks import replace as put
 
 from porter.api.given import find
+from porter.commands import bump
 from porter.commands.lint import lint
 from porter.commands.lock import updated
 from porter.errors import CheckFailed
-from porter.lifecycle import bump
 from porter.lockfile import GitSource, Lock
 from porter.project import Project
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from histories import Line
 
-from porter.history import History
-from porter.lifecycle import goal
-from porter.lifecycle.journal import Resolution
-from porter.lifecycle.replay import Course, Replay
-from porter.merge import CONFLICT, TAKEN
+from porter.rebase import new_pin
+from porter.rebase.merge import CONFLICT, TAKEN
+from porter.rebase.replay import Course, Replay
+from porter.rebase.state import Resolution
+from porter.sources.history import History
 from porter.stack import COMMON, available, load_parts
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "upstream.md").read_text(encoding="utf-8")
@@ -58,7 +58,7 @@ def counted(course: Course, stack: str) -> Counter[str]:
 def test_a_release(which: str, release: str, bump_cache: Path, request: pytest.FixtureRequest) -> None:
     line: Line = request.getfixturevalue(which)
     history = History(line.lock, str(line.upstream), cache=bump_cache.with_name(f"{line.name}-cache"))
-    aim = goal.find(history, history.resolve(release), release)
+    aim = new_pin.find(history, history.resolve(release), release)
     parts, targets = load_parts(line.project), available(line.project.patches)
     replay = Replay(parts, aim.before, aim.snapshot)
     resolved = replay.run(targets, Undecided(), going_on=True)

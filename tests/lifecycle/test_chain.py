@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from porter.lifecycle.chain import Chain
 from porter.objects import Entry, blob, trees
-from porter.threeway import Sides, merge
+from porter.rebase.chain import Chain
+from porter.rebase.threeway import Sides, merge
 
 
 def test_a_chain_makes_the_trees_that_its_files_make_and_branches() -> None:

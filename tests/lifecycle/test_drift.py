@@ -16,12 +16,12 @@ from sources import git
 from stacks import porter
 
 from porter.errors import SurroundingsFailed, WrongUsage
-from porter.history import History
-from porter.lifecycle import drift as module
-from porter.lifecycle.drift import Drift, Range, Store, drift, look
 from porter.lockfile import GitSource, Lock
-from porter.progress import Progress
+from porter.output import Progress
 from porter.project import Project
+from porter.rebase import drift as module
+from porter.rebase.drift import Drift, Range, Store, drift, look
+from porter.sources.history import History
 from porter.stack import Stack
 
 REPO = Path(__file__).resolve().parents[2]
@@ -187,8 +187,8 @@ def test_a_cache_that_cannot_be_written_is_said(line: Line, own_home: Path) -> N
 INTERRUPTED = """
     import os, sys
     from pathlib import Path
-    from porter.lifecycle import drift
-    from porter.progress import Progress
+    from porter.rebase import drift
+    from porter.output import Progress
     from porter.project import Project
     drift._BLOCK = 4
     class Stop(Progress):

@@ -13,10 +13,10 @@ from sources import FILES, git, make_index, package_index
 from stacks import LONG, MAIN, commit, inventory, message, porter
 
 from porter.commands.apply import apply
+from porter.commands.export import Exported, New, Request, export
 from porter.commands.lint import lint
 from porter.commands.lock import updated
 from porter.errors import CheckFailed, WrongUsage
-from porter.lifecycle.export import Exported, New, Request, export
 from porter.lockfile import Lock
 from porter.project import Project
 from porter.stack import load_part
@@ -371,7 +371,7 @@ def test_killed_between_the_patches_and_the_commit(
     """The patches hold the change, the tree has it uncommitted: the same command again ends it."""
     edit(tree, "utils/long.py", "line_30 = 30\n", "line_30 = 'mlu'\n")
     with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("porter.lifecycle.export._Errand._commit", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr("porter.commands.export._Errand._commit", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
         export(project, Request(tree, into="mlu/2"))
     assert git("status", "--porcelain", cwd=tree) == "M utils/long.py"
     written = state(project)

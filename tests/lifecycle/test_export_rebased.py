@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sources import git
 from stacks import LONG, message
 
-from porter.lifecycle.export import Request, export
+from porter.commands.export import Request, export
 from porter.stack import load_parts
 
 from .trees import Change, gives_back, rewritten, undisturbed

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from porter.errors import CheckFailed, WrongUsage
-from porter.lifecycle.fit import Candidate, Judge, best
-from porter.lifecycle.foreign import FileChange, Incoming, parse, read
+from porter.foreign.fit import Candidate, Judge, best
+from porter.foreign.reader import FileChange, Incoming, parse, read
 from porter.objects import Entry, blob
 
 KNOWN = {"train.py", "utils/general.py"}

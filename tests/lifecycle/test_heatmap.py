@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from porter.errors import SurroundingsFailed
-from porter.history import Step
-from porter.lifecycle import heatmap
-from porter.lifecycle.drift import LETTERS, Drift, Track
 from porter.lockfile import Pin
 from porter.patch import Patch
+from porter.rebase.drift import LETTERS, Drift, Track
+from porter.reports import heatmap
+from porter.sources.history import Step
 
 EVIL = '<script>alert(1)</script> & "quotes" </title> 寒武纪'
 

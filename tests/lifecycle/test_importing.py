@@ -11,11 +11,11 @@ from sources import git
 from stacks import commit, inventory, message, porter
 
 from porter.commands.apply import apply
+from porter.commands.import_ import Imported, Request, take
 from porter.commands.lint import lint
 from porter.errors import CheckFailed, WrongUsage
-from porter.lifecycle.importing import Imported, Request, take
 from porter.lockfile import Lock
-from porter.progress import Progress
+from porter.output import Progress
 from porter.project import Project
 from porter.stack import load_part
 

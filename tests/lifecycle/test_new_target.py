@@ -21,8 +21,8 @@ from stacks import CHECKOUT, inventory, porter
 from porter import project as projects
 from porter.commands.apply import apply
 from porter.commands.lint import lint
+from porter.commands.new_target import Request, new_target
 from porter.errors import WrongUsage
-from porter.lifecycle.new_target import Request, new_target
 from porter.project import Project
 from porter.stack import available
 from porter.target import Target

@@ -14,10 +14,10 @@ from stacks import CHECKOUT, porter
 
 from porter.auditing.scan import remembered, scan
 from porter.commands.apply import apply
+from porter.commands.export import Request, export
 from porter.errors import CheckFailed
-from porter.lifecycle.export import Request, export
-from porter.memory import Memory
 from porter.project import Project
+from porter.sources.memo import Memory
 
 from .test_rewrite import state
 

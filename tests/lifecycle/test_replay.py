@@ -9,10 +9,10 @@ from sources import git
 from stacks import commit, export, message
 
 from porter.git import Repository
-from porter.lifecycle.replay import Course, Replay, key_of
-from porter.merge import APPLIES, CONFLICT, MERGED, OFFSET
 from porter.objects import Entry
-from porter.snapshot import Snapshot
+from porter.rebase.merge import APPLIES, CONFLICT, MERGED, OFFSET
+from porter.rebase.replay import Course, Replay, key_of
+from porter.sources.snapshot import Snapshot
 from porter.stack import COMMON, load_part
 
 from .test_bump_releases import Undecided

@@ -20,13 +20,13 @@ from porter.api.given import find
 from porter.commands.lint import lint
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.git import Repository
-from porter.lifecycle import rewrite
 from porter.lockfile import GitSource, Lock
 from porter.patch import Patch
 from porter.project import Project
-from porter.render import render
-from porter.snapshot import Extent, Snapshot
-from porter.sources import obtain
+from porter.rebase import write_stacks
+from porter.rebase.render import render
+from porter.sources.obtain import obtain
+from porter.sources.snapshot import Extent, Snapshot
 from porter.stack import COMMON, load_part, load_parts
 
 pytestmark = pytest.mark.usefixtures("warm")
@@ -70,9 +70,9 @@ def state(project: Project) -> dict[str, bytes]:
 def test_unchanged_input_touches_nothing(project: Project, snapshot: Snapshot) -> None:
     before = inventory(project.root)
     for parts in ({}, {"common": load_part(project.patches / "common")}, load_parts(project)):
-        planned = rewrite.plan(project, parts, snapshot)
+        planned = write_stacks.plan(project, parts, snapshot)
         assert planned.edits == ()
-        rewrite.write(planned)
+        write_stacks.write(planned)
     assert inventory(project.root) == before
 
 
@@ -82,7 +82,7 @@ def test_a_change_of_common_renders_every_targets_patches_anew(
     tpu = (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").read_bytes()
     mlu = inventory(project.patches / "mlu")
     before = inventory(project.root)
-    planned = rewrite.plan(project, {"common": longer(common)}, snapshot)
+    planned = write_stacks.plan(project, {"common": longer(common)}, snapshot)
     assert inventory(project.root) == before, "a plan writes nothing"
     assert [edit.path for edit in planned.edits] == [
         "patches/common/0004-Change-more.patch",
@@ -91,7 +91,7 @@ def test_a_change_of_common_renders_every_targets_patches_anew(
         "patches/tpu/0002-Know-the-TPU-at-the-bottom.patch",
         "upstream.lock",
     ]
-    rewrite.write(planned)
+    write_stacks.write(planned)
     assert lint(project) == []
     new = (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").read_bytes()
     assert (b"@@ -47,7 +47,7 @@" in tpu, b"@@ -51,7 +51,7 @@" in new) == (True, True)
@@ -104,7 +104,7 @@ def test_a_change_of_common_renders_every_targets_patches_anew(
 def test_a_stack_that_does_not_fit_stops_all(project: Project, snapshot: Snapshot, common: Path) -> None:
     before = inventory(project.root)
     with pytest.raises(CheckFailed, match=r"tpu/0002-\S+, on the new common, does not fit") as error:
-        rewrite.plan(
+        write_stacks.plan(
             project, {"common": changed(common, "utils/long.py", "line_50 = 50\n", "line_50 = 'x'\n")}, snapshot
         )
     assert "Nothing was written" in error.value.hint
@@ -116,7 +116,7 @@ def test_a_stack_that_does_not_fit_stops_all(project: Project, snapshot: Snapsho
 def test_a_change_next_to_a_targets_lines_is_merged(project: Project, snapshot: Snapshot, common: Path) -> None:
     """line_47 is context of tpu's patch, which does not apply any more, and no line that it changes."""
     parts = {"common": changed(common, "utils/long.py", "line_47 = 47\n", "line_47 = 'common'\n")}
-    rewrite.write(rewrite.plan(project, parts, snapshot))
+    write_stacks.write(write_stacks.plan(project, parts, snapshot))
     assert b" line_47 = 'common'\n" in (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").read_bytes()
     assert lint(project) == []
 
@@ -124,7 +124,7 @@ def test_a_change_next_to_a_targets_lines_is_merged(project: Project, snapshot: 
 def test_a_place_that_is_not_the_only_one_stops_all(project: Project, snapshot: Snapshot, common: Path) -> None:
     copied = "".join(f"line_{n} = {n}\n" for n in range(47, 54))
     with pytest.raises(CheckFailed, match=r"^tpu/0002-\S+ on the new common, would fit at 2 places in utils/long.py"):
-        rewrite.plan(
+        write_stacks.plan(
             project, {"common": changed(common, "utils/long.py", "line_1 = 1\n", copied + "line_1 = 1\n")}, snapshot
         )
 
@@ -137,14 +137,14 @@ def test_targets_that_do_not_go_together_stop_all(
     patches = changed(tmp_path / "mlu", "utils/long.py", "line_50 = 50\n", "line_50 = 'mlu'\n")
     own = [patch if patch.stack == "mlu" else replace(patch, stack="mlu") for patch in patches[3:]]
     with pytest.raises(CheckFailed, match=r"in a tree for mlu\+tpu, tpu/0002"):
-        rewrite.plan(project, {"mlu": own}, snapshot)
+        write_stacks.plan(project, {"mlu": own}, snapshot)
 
 
 def test_dropped_reordered_and_renamed_patches(project: Project, snapshot: Snapshot) -> None:
     first, second, third = load_part(project.patches / COMMON)
     keep = (project.patches / "mlu/target.yaml").stat().st_mtime_ns
     mlu = load_part(project.patches / "mlu")
-    rewrite.write(rewrite.plan(project, {COMMON: [second, first], "mlu": mlu[1:]}, snapshot))
+    write_stacks.write(write_stacks.plan(project, {COMMON: [second, first], "mlu": mlu[1:]}, snapshot))
     names = {name: sorted(path.name for path in (project.patches / name).iterdir()) for name in (COMMON, "mlu")}
     assert names == {
         COMMON: [
@@ -157,7 +157,7 @@ def test_dropped_reordered_and_renamed_patches(project: Project, snapshot: Snaps
     assert (project.patches / COMMON / third.name).exists() is False
     assert (project.patches / "mlu/target.yaml").stat().st_mtime_ns == keep
     assert lint(project) == []
-    rewrite.write(rewrite.plan(project, {"mlu": []}, snapshot))
+    write_stacks.write(write_stacks.plan(project, {"mlu": []}, snapshot))
     assert (project.patches / "mlu/series").read_text() == "# the order\n"
     assert lint(project) == []
 
@@ -170,11 +170,11 @@ def test_another_pin_and_other_sources(project: Project, snapshot: Snapshot) -> 
     other = Snapshot(pin.commit, files, {**snapshot.objects, pin.commit: snapshot.objects[snapshot.base]})
     sources = (*lock.sources, GitSource("https://example.org/mirror"))
     # the made-up commit cannot be rendered on: every part is known to be canonical already
-    planned = rewrite.plan(project, {}, replace(other, base=lock.pin.commit), replace(lock, sources=sources))
+    planned = write_stacks.plan(project, {}, replace(other, base=lock.pin.commit), replace(lock, sources=sources))
     assert [edit.path for edit in planned.edits] == ["upstream.lock"]
     assert planned.lock.sources == sources
     assert planned.lock.pin == lock.pin
-    rewrite.write(planned)
+    write_stacks.write(planned)
     assert Lock.load(project.lock_path) == planned.lock
 
 
@@ -183,44 +183,44 @@ def test_only_a_part_of_upstream_at_hand(project: Project, common: Path) -> None
     lock = Lock.load(project.lock_path)
     whole = obtain(lock)
     parts = {COMMON: longer(common)}
-    expected = rewrite.plan(project, parts, whole)
+    expected = write_stacks.plan(project, parts, whole)
     extent = Extent(lock.pin, {path: entry for path, entry in lock.pin.files.items() if path != "LICENSE"})
     assert extent.made_base is not None
     objects = {i: whole.objects[i] for i in extent.blobs}
     partial = extent.snapshot({**objects, extent.base: extent.made_base})
-    assert rewrite.plan(project, parts, partial).edits == expected.edits
+    assert write_stacks.plan(project, parts, partial).edits == expected.edits
     lacking = Extent(lock.pin, {path: entry for path, entry in lock.pin.files.items() if path != "train.py"})
     assert lacking.made_base is not None
     with pytest.raises(CheckFailed, match="had not this file"):
-        rewrite.plan(project, parts, lacking.snapshot({**whole.objects, lacking.base: lacking.made_base}))
+        write_stacks.plan(project, parts, lacking.snapshot({**whole.objects, lacking.base: lacking.made_base}))
 
 
 def test_what_is_refused(project: Project, snapshot: Snapshot, common: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     patches = longer(common)
     with pytest.raises(WrongUsage, match="no stack 'npu'"):
-        rewrite.plan(project, {"npu": []}, snapshot)
+        write_stacks.plan(project, {"npu": []}, snapshot)
     stray = project.patches / "common/0004-Change-more.patch"
     stray.write_text("mine")
     with pytest.raises(WrongUsage, match="in the way"):
-        rewrite.plan(project, {COMMON: patches}, snapshot)
+        write_stacks.plan(project, {COMMON: patches}, snapshot)
     stray.unlink()
     monkeypatch.setattr("porter.project._PACKAGE", project.root)
     shutil.copytree(project.root, project.root / "_data", ignore=shutil.ignore_patterns("_data"))
     packaged = Project(project.root / "_data")
     before = inventory(packaged.root)
-    planned = rewrite.plan(packaged, {COMMON: patches}, snapshot)  # `porter export --check` asks no more
+    planned = write_stacks.plan(packaged, {COMMON: patches}, snapshot)  # `porter export --check` asks no more
     with pytest.raises(WrongUsage, match="came with the installed porter"):
-        rewrite.write(planned)
+        write_stacks.write(planned)
     assert inventory(packaged.root) == before
 
 
 def test_a_file_changed_between_plan_and_write(project: Project, snapshot: Snapshot, common: Path) -> None:
-    planned = rewrite.plan(project, {COMMON: longer(common)}, snapshot)
+    planned = write_stacks.plan(project, {COMMON: longer(common)}, snapshot)
     path = project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch"
     path.write_text(path.read_text().replace("The test", "My test"))
     before = state(project)
     with pytest.raises(WrongUsage, match="was changed just now"):
-        rewrite.write(planned)
+        write_stacks.write(planned)
     assert state(project) == before
 
 
@@ -229,7 +229,7 @@ def test_a_file_changed_between_plan_and_write(project: Project, snapshot: Snaps
 _STEPS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "shutil.rmtree")
 
 
-def dies(planned: rewrite.Rewrite, step: int) -> bool:
+def dies(planned: write_stacks.Rewrite, step: int) -> bool:
     """Write in a child that kills itself before its step-th change of a file; whether it came to that."""
     child = os.fork()
     if child == 0:
@@ -245,7 +245,7 @@ def dies(planned: rewrite.Rewrite, step: int) -> bool:
 
         try:
             sys.addaudithook(hook)
-            rewrite.write(planned)
+            write_stacks.write(planned)
         finally:
             os._exit(0)
     _, status = os.waitpid(child, 0)
@@ -257,10 +257,10 @@ def test_killed_at_every_step_the_stacks_are_old_or_new(
 ) -> None:
     parts: dict[str, Sequence[Patch]] = {COMMON: longer(common)[1:], "mlu": load_part(project.patches / "mlu")[1:]}
     (project.patches / "common/series").chmod(0o640)
-    old, planned = state(project), rewrite.plan(project, parts, snapshot)
+    old, planned = state(project), write_stacks.plan(project, parts, snapshot)
     final = Project(tmp_path / "new")
     shutil.copytree(project.root, final.root, symlinks=True)
-    rewrite.write(replace(planned, project=final))
+    write_stacks.write(replace(planned, project=final))
     new = state(final)
     assert len(old.keys() ^ new.keys()) > 4
     assert lint(final) == []
@@ -279,16 +279,16 @@ def test_killed_at_every_step_the_stacks_are_old_or_new(
         seen.add("old" if state(found) == old else "new" if state(found) == new else "torn")
         assert not (place / ".porter/rewrite").exists()
         if state(found) == old:
-            rewrite.write(replace(planned, project=found))
+            write_stacks.write(replace(planned, project=found))
         assert state(found) == new
-        assert not (place / ".porter/rewrite.new").exists()
+        assert not (place / ".porter/write_stacks.new").exists()
         assert (place / "patches/common/series").stat().st_mode & 0o777 == 0o640
     assert seen == {"old", "new"}
     assert step > 30
 
 
 def test_an_edit_after_the_kill_is_not_lost(project: Project, snapshot: Snapshot, common: Path) -> None:
-    planned = rewrite.plan(project, {COMMON: longer(common)}, snapshot)
+    planned = write_stacks.plan(project, {COMMON: longer(common)}, snapshot)
     step = 1
     while dies(planned, step) and not (project.state / "rewrite").exists():
         step += 1
@@ -306,9 +306,9 @@ def test_an_edit_after_the_kill_is_not_lost(project: Project, snapshot: Snapshot
 
 
 def test_a_signal_waits_until_all_is_written(project: Project, snapshot: Snapshot, common: Path) -> None:
-    planned = rewrite.plan(project, {COMMON: longer(common)}, snapshot)
+    planned = write_stacks.plan(project, {COMMON: longer(common)}, snapshot)
     came = []
-    real = rewrite._place
+    real = write_stacks._place
 
     def interrupted(aside: Path, path: Path, after: str | None) -> None:
         if not came:
@@ -317,8 +317,8 @@ def test_a_signal_waits_until_all_is_written(project: Project, snapshot: Snapsho
         real(aside, path, after)
 
     with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(rewrite, "_place", interrupted)
-        rewrite.write(planned)
+        patched.setattr(write_stacks, "_place", interrupted)
+        write_stacks.write(planned)
     assert came
     assert all((project.root / e.path).read_bytes() == e.after for e in planned.edits if e.after is not None)
     assert not (project.state / "rewrite").exists()
@@ -326,9 +326,9 @@ def test_a_signal_waits_until_all_is_written(project: Project, snapshot: Snapsho
 
 def test_two_at_once(project: Project, snapshot: Snapshot, common: Path) -> None:
     """The second waits until the first has let go, and readers are not in its way."""
-    planned = rewrite.plan(project, {COMMON: longer(common)}, snapshot)
-    with rewrite._locked(project):
-        thread = threading.Thread(target=rewrite.write, args=(planned,))
+    planned = write_stacks.plan(project, {COMMON: longer(common)}, snapshot)
+    with write_stacks._locked(project):
+        thread = threading.Thread(target=write_stacks.write, args=(planned,))
         thread.start()
         thread.join(0.2)
         assert thread.is_alive()
@@ -341,19 +341,19 @@ def test_two_at_once(project: Project, snapshot: Snapshot, common: Path) -> None
 def test_no_room_and_no_permission(
     project: Project, snapshot: Snapshot, common: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    planned = rewrite.plan(project, {COMMON: longer(common)}, snapshot)
+    planned = write_stacks.plan(project, {COMMON: longer(common)}, snapshot)
     before = state(project)
     with pytest.MonkeyPatch.context() as patched:
         # as root nothing is forbidden, so the answer that anybody else gets is given here
         patched.setattr(os, "access", lambda path, mode: Path(path).name != "tpu")
         with pytest.raises(SurroundingsFailed, match=r"cannot write .*tpu"):
-            rewrite.write(planned)
+            write_stacks.write(planned)
     code = (
         "import resource, sys; from pathlib import Path; from porter.project import Project; import pickle\n"
-        "from porter.lifecycle import rewrite; planned = pickle.load(open(sys.argv[1], 'rb'))\n"
+        "from porter.rebase import write_stacks as rewrite; planned = pickle.load(open(sys.argv[1], 'rb'))\n"
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))\n"
-        "rewrite.write(planned)\n"
+        "write_stacks.write(planned)\n"
     )
     (project.root.parent / "plan").write_bytes(pickle.dumps(planned))
     env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
@@ -362,5 +362,5 @@ def test_no_room_and_no_permission(
     assert "SurroundingsFailed" in done.stderr
     assert os.strerror(errno.EFBIG) in done.stderr
     assert state(project) == before
-    assert not (project.state / "rewrite.new").exists()
+    assert not (project.state / "write_stacks.new").exists()
     assert lint(project) == []

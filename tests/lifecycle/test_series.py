@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from porter.lifecycle.series import updated
+from porter.rebase.series import updated
 
 TEXT = """\
 # the order

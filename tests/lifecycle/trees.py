@@ -11,9 +11,9 @@ from pathlib import Path
 from sources import git
 
 from porter.commands.apply import apply
+from porter.commands.export import Request, export
 from porter.commands.lint import lint
 from porter.commands.lock import updated
-from porter.lifecycle.export import Request, export
 from porter.project import Project
 
 WHO = "Zoë Porter <zoe@example.org>"

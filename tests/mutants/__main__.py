@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from porter import signals
+from porter import process
 from porter.commands.verify import Request
-from porter.progress import Terminal
+from porter.output import Terminal
 
 from .mutants import groups, hunt, load
 
@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds that one program may take")
     parser.add_argument("--json", type=Path, metavar="FILE")
     given = parser.parse_args()
-    signals.install()
+    process.handle_signals()
     started, rows, missed = time.monotonic(), [], 0
     mutants = load(given.names)
     with Terminal() as progress:

@@ -16,10 +16,10 @@ from porter import git
 from porter.commands.necessity import bench
 from porter.commands.verify import Request
 from porter.lockfile import Lock
-from porter.omission import without
-from porter.progress import Progress
+from porter.output import Progress
 from porter.project import Project
-from porter.sources import obtain
+from porter.rebase.omission import without
+from porter.sources.obtain import obtain
 from porter.stack import Stack
 from porter.verification.bench import BROKE, Bench, attempt
 from porter.verification.checks import known

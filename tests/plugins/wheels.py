@@ -18,7 +18,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from porter.cache import Cache
+from porter.sources.cache import Cache
 
 VARIABLE = "PORTER_TEST_WHEELS"
 # now, since a test may have another home later

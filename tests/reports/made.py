@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from porter.records import heading
+from porter.output import heading
 
 EVIL = '<script>document.title="hit"</script><img src=x onerror=alert(1)>" onload="x" &amp; 寒武纪'
 # 16 x 12 grey pixels, written by Pillow once

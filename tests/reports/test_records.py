@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from porter.errors import WrongUsage
-from porter.records import SCHEMA, heading
+from porter.output import SCHEMA, heading
 from porter.reports.records import KINDS, Field, load
 
 from . import made

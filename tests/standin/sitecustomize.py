@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from porter.assets.published import SETS
+from porter.downloads.datasets import SETS
 
 (part,) = SETS["coco128"].archives
 part = replace(part, sums=Path(os.environ["PORTER_TEST_SUMS"]))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from porter.assets import dataset as data_sets
+from porter.datasets import generate as data_sets
 
 from .harness import Lab, Tree, porter
 from .jobs import WEIGHTS, Shop

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from porter.lockfile import Lock
-from porter.sources import obtain
+from porter.sources.obtain import obtain
 
 from .harness import CHECKOUT
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from porter.assets import dataset
+from porter.datasets import generate
 
 from .harness import CHECKOUT, Run, Tree
 from .jobs import WEIGHTS, Shop
@@ -51,7 +51,7 @@ def lay_out(shop: Shop, tree: Tree) -> Path:
             if label.exists():
                 shutil.copyfile(label, data / "labels" / "train2017" / label.name)
     else:
-        made = dataset.make(root / "scenes", dataset.Recipe(images=BATCH, width=128, height=96)).path
+        made = generate.make(root / "scenes", generate.Recipe(images=BATCH, width=128, height=96)).path
         for kind in "images", "labels":
             shutil.copytree(made / kind / "train", data / kind / "train2017")
     return root / "yolov5"

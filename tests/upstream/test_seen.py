@@ -6,7 +6,7 @@ import base64
 from collections import Counter
 from pathlib import Path
 
-from porter.assets.picture import identify
+from porter.datasets.picture import identify
 from porter.project import Project
 from porter.reports import seen
 from porter.reports.records import Field

@@ -8,9 +8,9 @@ import published
 import pytest
 import yaml
 
-from porter.assets import archive, coco128
+from porter.downloads import archive, coco128
 from porter.errors import SurroundingsFailed, WrongUsage
-from porter.progress import Progress
+from porter.output import Progress
 from porter.verification.data import pictures
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from porter.assets import coco128, weights
-from porter.assets.dataset import data_yaml
-from porter.assets.digests import KNOWN, sha256_of
-from porter.assets.published import SETS
+from porter.datasets.generate import data_yaml
+from porter.downloads import coco128, weights
+from porter.downloads.datasets import SETS
+from porter.downloads.digests import KNOWN, sha256_of
 from porter.errors import WrongUsage
 from porter.verification.child import Run
 from porter.verification.finding import Failed, Finding, NotShown, showing

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from porter.assets import dataset
-from porter.assets.checkpoint import inspect
+from porter.checkpoints.inspection import inspect
+from porter.datasets import generate
 from porter.verification.finding import Failed, Finding, showing
 from porter.verification.outputs import results, table
 from porter.verification.plan import check
@@ -64,7 +64,7 @@ def accuracy(session: Session) -> Finding:
     best = sorted(cpu, key=lambda name: (-max((box[5] for box in cpu[name]), default=0.0), name))[:_SHOWN]
     files = [path for name in best for path in (scenes / "images" / "val").glob(f"{name}.*")]
     model = f"yolov5n, trained here from nothing in {len(results(run.folder))} epochs"
-    pictures = seen(session, model, dataset.COCO, files, cpu, ours)
+    pictures = seen(session, model, generate.COCO, files, cpu, ours)
     return Finding(found.said, {**found.figures, "seen": pictures})
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from porter import auditing
-from porter.tree import APPLIED, status
+from porter.tree.clone import APPLIED, status
 from porter.verification import static
 from porter.verification.finding import Failed, Finding
 from porter.verification.plan import check

@@ -1,0 +1,1 @@
+"""Data sets and checkpoints from the network: mirrors, retries, resumed downloads, digests."""

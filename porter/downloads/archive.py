@@ -1,0 +1,194 @@
+"""A zip archive from somebody else, unpacked where it cannot do harm.
+
+All its names, kinds and sizes are judged before a byte is written: nothing may lead out of the folder, be a link or
+a device, or grow beyond what the disk holds or an honest archive would.  What a member claims about its size is
+not believed either: it is cut off there, and its checksum then does not fit.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from porter.downloads.digests import sha256_of
+from porter.downloads.partial import amount
+from porter.errors import CheckFailed, SurroundingsFailed
+from porter.output import Progress
+
+_MEMBERS = 1_000_000
+_RATIO = 200  # pictures pack hardly at all, label files 4:1, JSON 10:1; a bomb has 1000:1
+_SMALL = 16 << 20  # bytes that may come out of any archive, however small it is
+_SPARE = 16 << 20  # bytes of the disk that are left free
+_SKIPPED = ("__MACOSX/",)  # what macOS adds to an archive about its own files
+# What zipfile raises when an archive's bytes make no sense.
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
+
+
+def names(archive: Path, *, below: str = "") -> list[str]:
+    """The files in an archive, named as :func:`unpack` would name them.
+
+    Raises:
+        CheckFailed: as :func:`unpack`.
+        SurroundingsFailed: it cannot be read.
+    """
+    with _reading(archive), zipfile.ZipFile(archive) as opened:
+        return list(_judge(opened, archive, below))
+
+
+def read(archive: Path, name: str, *, below: str = "") -> bytes:
+    """One file's bytes; empty if it is not there.
+
+    Raises:
+        CheckFailed: as :func:`unpack`.
+        SurroundingsFailed: it cannot be read.
+    """
+    with _reading(archive), zipfile.ZipFile(archive) as opened:
+        info = _judge(opened, archive, below).get(name)
+        return opened.read(info) if info else b""
+
+
+def digests(archive: Path, wanted: Iterable[str], *, below: str = "") -> dict[str, str]:
+    """The SHA-256 of those of the files that are there, in hexadecimal digits.
+
+    Raises:
+        CheckFailed: as :func:`unpack`.
+        SurroundingsFailed: it cannot be read.
+    """
+    with _reading(archive), zipfile.ZipFile(archive) as opened:
+        members = _judge(opened, archive, below)
+        found = {}
+        for name in wanted:
+            if name in members:
+                with opened.open(members[name]) as file:
+                    found[name] = sha256_of(file)
+        return found
+
+
+def unpack(
+    archive: Path, folder: Path, progress: Progress, *, below: str = "", belongs: Callable[[str], bool] | None = None
+) -> int:
+    """Unpack into ``folder``, which is the caller's to throw away if this fails; how many files there were.
+
+    Args:
+        below: the folder inside the archive whose content is meant, as ``coco128``; it is not made in ``folder``.
+        belongs: whether a file, by the name that it gets, is wanted; the others stay packed.  None: all are.
+
+    Raises:
+        CheckFailed: the archive is damaged, or holds what no data set holds; nothing was written in the latter case.
+        SurroundingsFailed: the disk is too small, or cannot be written to.
+    """
+    with _reading(archive), zipfile.ZipFile(archive) as opened:
+        found = _judge(opened, archive, below)
+        if belongs is not None:
+            strays = [name for name in found if not belongs(name)]
+            if strays:
+                shown = ", ".join(map(repr, strays[:3])) + (", …" if strays[3:] else "")
+                progress.note(f"{archive.name}: not unpacked, since no part of the data set: {shown}")
+            found = {name: info for name, info in found.items() if belongs(name)}
+        _ask_for_room(sum(info.file_size for info in found.values()), archive, folder)
+        made: set[Path] = set()
+        for number, (name, info) in enumerate(found.items(), 1):
+            target = folder.joinpath(*name.split("/"))
+            if target.parent not in made:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                made.add(target.parent)
+            with opened.open(info) as source, open(target, "xb") as file:
+                shutil.copyfileobj(source, file, 1 << 20)
+            if number % 100 == 0 or number == len(found):
+                progress.step(f"unpacking {archive.name}", number, len(found))
+    return len(found)
+
+
+@contextmanager
+def _reading(archive: Path) -> Iterator[None]:
+    """Say in one way what is wrong with an archive, or with the disk."""
+    try:
+        yield
+    except UNREADABLE as error:
+        hint = f"Remove it and download it again: rm '{archive}'"
+        raise CheckFailed(f"{archive} is damaged, or no zip archive", str(error), hint) from error
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot unpack {archive}", error.strerror or str(error)) from error
+
+
+def _ask_for_room(total: int, archive: Path, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if total + _SPARE > free:
+        raise SurroundingsFailed(
+            f"the disk of {folder.parent} has no room for what {archive.name} holds",
+            f"{amount(total)} to unpack, {amount(free)} free",
+            "Make room, or name a folder on another disk.",
+        )
+
+
+def _judge(opened: zipfile.ZipFile, archive: Path, below: str) -> dict[str, zipfile.ZipInfo]:
+    """The files to unpack, by the name that each gets; refused as a whole if one of them may not be."""
+    infos = [info for info in opened.infolist() if not info.filename.startswith(_SKIPPED)]
+    if len(infos) > _MEMBERS:
+        raise _refuse(archive, f"it holds {len(infos)} files, more than {_MEMBERS}")
+    total, packed = sum(info.file_size for info in infos), os.stat(archive).st_size
+    if total > _SMALL and total > packed * _RATIO:
+        raise _refuse(archive, f"{amount(packed)} would become {amount(total)}: a bomb")
+    found: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        parts = _parts(info, archive)
+        if below and parts[:1] == [below]:
+            parts = parts[1:]
+        elif below:
+            raise _refuse(archive, f"{info.filename!r} is not in its folder {below}/")
+        if info.is_dir() or not parts:
+            continue
+        name = "/".join(parts)
+        if name in found:
+            raise _refuse(archive, f"it holds {info.filename!r} twice")
+        found[name] = info
+    for name in found:
+        above = name.rpartition("/")[0]
+        while above:
+            if above in found:
+                raise _refuse(archive, f"{found[above].filename!r} is a file and a folder")
+            above = above.rpartition("/")[0]
+    return found
+
+
+def _parts(info: zipfile.ZipInfo, archive: Path) -> list[str]:
+    """A member's name in parts, if it is one that may be unpacked."""
+    name = info.orig_filename  # zipfile cuts a name at a NUL and turns what the system's separator is into /
+    shown = repr(name)
+    if name.startswith(("/", "\\")) or (len(name) > 1 and name[1] == ":"):
+        raise _refuse(archive, f"{shown} is an absolute path")
+    if "\0" in name or "\\" in name:
+        raise _refuse(archive, f"{shown} holds a character that no name should")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise _refuse(archive, f"{shown} leads out of the folder that it is unpacked in")
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        what = "a link" if kind == stat.S_IFLNK else "a device or a pipe"
+        raise _refuse(archive, f"{shown} is {what}")
+    if info.flag_bits & 1:
+        raise _refuse(archive, f"{shown} is encrypted")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise _refuse(archive, f"{shown} is packed in a way that data sets are not (method {info.compress_type})")
+    return parts
+
+
+def _refuse(archive: Path, why: str) -> CheckFailed:
+    hint = "This is not upstream's file; ask another source."
+    return CheckFailed(f"{archive.name} is refused, nothing of it was unpacked", why, hint)

@@ -1,0 +1,248 @@
+"""One HTTP request: what is asked, redirects, and what each answer means for whoever wants a file.
+
+requests does the talking, so that the user's proxies, certificates and ``.netrc`` hold.  Redirects are followed
+here: a loop is named, and one that leads from https to http is refused.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import re
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+from porter.downloads.retry import Patience
+from porter.version import __version__
+
+if TYPE_CHECKING:
+    import requests
+
+_SLOWEST, _FASTEST = 16 << 10, 512 << 10  # bytes read from the network at a time; what is larger leaves the
+# processor's cache before it is written and hashed
+_REDIRECTS = 10
+# Worth another try: the server is busy or confused. Everything else from 400 up is its answer.
+_TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
+
+
+class Refused(Exception):
+    """The server will not give the file; the text says why."""
+
+
+class Cut(Exception):
+    """It went wrong in a way that another try may mend.
+
+    Attributes:
+        wait: seconds that the server asks to wait before it.
+    """
+
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+class NoSuchRange(Exception):
+    """The file has no such bytes (416)."""
+
+
+class Answer:
+    """A server's answer with the file, or a range of it, for a body.
+
+    Attributes:
+        partial: whether it is a range (206).
+        version: the edition of the file, in the words that If-Range takes; empty if the server names none, or does not
+            say that it gives ranges.
+        length: of the body, if it is told.
+        range: first byte, last byte and size of the whole file, as the server tells them; ``None`` if it does not.
+    """
+
+    def __init__(self, response: requests.Response, client: Client) -> None:
+        self._response = response
+        self._client = client
+        headers = response.headers
+        tag = headers.get("ETag", "")
+        # a weak tag promises no equal bytes; with none the date has to do
+        version = tag if tag.startswith('"') else headers.get("Last-Modified", "")
+        self.partial = response.status_code == 206
+        self.version = version if self.partial or headers.get("Accept-Ranges", "").lower() == "bytes" else ""
+        length = headers.get("Content-Length", "")
+        chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
+        self.length = int(length) if length.isdecimal() and not chunked else None
+        found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", headers.get("Content-Range", ""))
+        self.range = (int(found[1]), int(found[2]), int(found[3])) if found and self.partial else None
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._response.close()
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body as it comes.
+
+        Small pieces at first and from a slow server, for a piece that a cut interrupts is lost.
+
+        Raises:
+            Cut: the connection failed.
+            Refused: it took too long.
+        """
+        import urllib3
+
+        want = 4 * _SLOWEST
+        while True:
+            started = time.monotonic()
+            try:
+                chunk = self._response.raw.read(want, decode_content=False)
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                raise _failure(error, self._response.url, self._client.patience.silence) from error
+            if not chunk:
+                return
+            yield chunk
+            took = time.monotonic() - started
+            if took < 0.05:
+                want = min(want * 2, _FASTEST)
+            elif took > 0.5:
+                want = max(want // 2, _SLOWEST)
+            self._client.check_time()
+
+
+class Client:
+    """A connection that is kept between requests; a context manager, for one thread."""
+
+    def __init__(self, patience: Patience, deadline: float) -> None:
+        import requests
+
+        self.patience = patience
+        self._deadline = deadline
+        self._session = requests.Session()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
+
+    def check_time(self) -> None:
+        """Raise Refused if the time for everything together is over."""
+        if time.monotonic() > self._deadline:
+            raise Refused(f"it took longer than {self.patience.whole:g} s")
+
+    def get(self, url: str, start: int = 0, version: str = "") -> Answer:
+        """Ask for a file, or for its bytes from ``start`` on if it still is of that version.
+
+        Raises:
+            Cut: a failure that may pass, or the server says that it is busy.
+            Refused: any other failure, and an answer that cannot be the file.
+            NoSuchRange: the server says that the file has no such bytes.
+        """
+        import requests
+
+        headers = {"Accept-Encoding": "identity", "User-Agent": f"porter/{__version__}"}
+        if start:
+            headers.update({"Range": f"bytes={start}-", "If-Range": version})
+        seen = [url]
+        while True:
+            silence = max(min(self.patience.silence, self._deadline - time.monotonic()), 0.001)
+            try:
+                response = self._session.get(
+                    seen[-1], headers=headers, stream=True, timeout=silence, allow_redirects=False
+                )
+            except (requests.RequestException, ValueError) as error:
+                raise _failure(error, seen[-1], silence) from error
+            target = self._session.get_redirect_target(response)
+            if target is None:
+                break
+            response.close()
+            seen.append(_checked(seen, target))
+        try:
+            self._judge(response, asked_for_range=start > 0)
+        except BaseException:
+            response.close()
+            raise
+        return Answer(response, self)
+
+    def _judge(self, response: requests.Response, *, asked_for_range: bool) -> None:
+        """Raise what a status other than success means, and what a body that cannot be the file means."""
+        status, where = response.status_code, shown(response.url)
+        if status == 416 and asked_for_range:
+            raise NoSuchRange(f"{where} has no such range")
+        if status == 200 or (status == 206 and asked_for_range):
+            coding = response.headers.get("Content-Encoding", "identity")
+            if coding != "identity":
+                raise Refused(f"it sends the file encoded ({coding}), which it was asked not to do")
+            if response.headers.get("Content-Type", "").startswith("text/html"):
+                raise Refused("a web page came instead of the file: a login page of the network, perhaps")
+            return
+        said = f"it answers {status} {response.reason or ''}".strip()
+        wait = _retry_after(response.headers.get("Retry-After", ""))
+        if status in _TRANSIENT or (status == 403 and wait):
+            if wait > self.patience.wait:
+                raise Refused(f"{said}, and asks to come back in {wait:.0f} s")
+            raise Cut(said, wait)
+        raise Refused(said)
+
+
+def shown(url: str) -> str:
+    """A URL for messages: without password and query, either of which may be a secret."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def _checked(seen: list[str], target: str) -> str:
+    """Where a redirect leads, if that may be followed."""
+    url = urljoin(seen[-1], target)
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise Refused(f"it redirects to {shown(url)}, which is no http or https")
+    if urlsplit(seen[-1]).scheme == "https" and urlsplit(url).scheme == "http":
+        raise Refused(f"it redirects from https to {shown(url)}, where anybody on the way could change the file")
+    if url in seen:
+        raise Refused(f"it redirects in a loop: {' -> '.join(map(shown, [*seen, url]))}")
+    if len(seen) > _REDIRECTS:
+        raise Refused(f"it redirects more than {_REDIRECTS} times, at last to {shown(url)}")
+    return url
+
+
+def _retry_after(text: str) -> float:
+    """The header's seconds from now, given as a number or a date; 0 where it is neither."""
+    if text.isdecimal():
+        return float(text)
+    date = email.utils.parsedate_tz(text)
+    return max(email.utils.mktime_tz(date) - time.time(), 0.0) if date else 0.0
+
+
+def _failure(error: Exception, url: str, silence: float) -> Cut | Refused:
+    """What an exception of requests or urllib3 means, in one line."""
+    import requests
+    import urllib3
+
+    chain: list[BaseException] = []
+    todo: list[object] = [error]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, BaseException) and one not in chain:
+            chain.append(one)
+            todo += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+    if any(isinstance(e, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)) for e in chain):
+        return Refused(f"its certificate cannot be trusted: {_innermost(chain)}")
+    timeouts = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
+    # urllib3 counts a refused connection as one that timed out
+    if any(isinstance(e, timeouts) and not isinstance(e, urllib3.exceptions.NewConnectionError) for e in chain):
+        return Cut(f"it said nothing for {silence:g} s")
+    if any(isinstance(e, http.client.IncompleteRead) for e in chain):
+        return Cut("the connection ended early")
+    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, UnicodeError)):
+        return Refused(f"{shown(url)} is no URL that can be asked: {error}")
+    proxied = any(isinstance(e, urllib3.exceptions.ProxyError) for e in chain)
+    where = f"{urlsplit(url).hostname}{' through the proxy' if proxied else ''}"
+    return Cut(f"cannot reach {where}: {_innermost(chain)}")
+
+
+def _innermost(chain: list[BaseException]) -> str:
+    """The words of the operating system where there are any, else of the last exception in the chain."""
+    for error in chain:
+        if isinstance(error, OSError) and error.strerror and error.errno:
+            return str(error.strerror)
+    words = str(chain[-1])
+    return re.sub(r"<[^>]*>:? ?", "", words) or type(chain[-1]).__name__

@@ -1,0 +1,261 @@
+"""A file that is not whole yet: ``NAME.part``, and beside it ``NAME.part.json``, which says what it is a part of.
+
+Nothing gets the name itself before it is whole and checked.  The lock is on ``NAME.part``: of two porters that
+want one file, one works and the other waits.  Bytes are only ever appended, so the length of ``NAME.part`` says how
+many are there.  Only this module knows the other file's format::
+
+    {"format": 2, "source": URL, "version": ETag or date, "size": 12345}
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from porter import process
+from porter.errors import SurroundingsFailed
+from porter.files import write_file
+from porter.output import Progress
+
+_FORMAT = 2
+_SPARE = 16 << 20  # bytes of the disk that a download leaves free
+_PIECE = 1 << 18  # bytes of what was there before, read at a time to hash them
+
+
+class Partial:
+    """The first bytes of a file.  Made by :func:`claim`.
+
+    Attributes:
+        path: ``NAME.part``.
+        source: the URL that the bytes are from.
+        version: which edition of the file, as the server names it; empty if it does not.
+        size: of the whole file in bytes, if known.
+        length: bytes that are there.
+    """
+
+    def __init__(self, destination: Path, descriptor: int) -> None:
+        self.destination = destination
+        self.path = _beside(destination)
+        self._state = _state(destination)
+        self._file = descriptor
+        self._closed = False
+        self.source, self.version = "", ""
+        self.size: int | None = None
+        self.length = 0
+        self._load()
+        self._digest = hashlib.sha256()
+        self._hashed = 0
+
+    @property
+    def lasting(self) -> bool:
+        """Whether another run could go on with it: the size is known, and which edition of the file it is."""
+        return not self._closed and self.size is not None and self.version != ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every byte is there; never while the size is unknown."""
+        return self.length == self.size
+
+    def begin(self, source: str, version: str, size: int | None) -> None:
+        """Start anew, with nothing there.
+
+        Raises:
+            SurroundingsFailed: the disk has no room for ``size`` bytes, or cannot be written to.
+        """
+        self.discard()
+        self.source, self.version, self.size = source, version, size
+        self.ask_for_room()
+        if self.lasting:
+            state = {"format": _FORMAT, "source": source, "version": version, "size": size}
+            with _writing(self.destination):
+                write_file(self._state, json.dumps(state).encode())
+
+    def ask_for_room(self) -> None:
+        """Complain now if the disk is too small for what is missing, not after an hour."""
+        if self.size is None:
+            return
+        missing = self.size - self.length
+        free = shutil.disk_usage(self.path.parent).free
+        if missing + _SPARE > free:
+            raise SurroundingsFailed(
+                f"the disk of {self.destination.parent} has no room for {self.destination.name}",
+                f"{amount(missing)} to download, {amount(free)} free",
+                "Make room, or name a folder on another disk.",
+            )
+
+    def append(self, data: bytes) -> None:
+        """Put bytes at the end.
+
+        Raises:
+            SurroundingsFailed: the disk is full, or cannot be written to.
+        """
+        self._catch_up()
+        view = memoryview(data)
+        with _writing(self.destination):
+            while view:
+                wrote = os.pwrite(self._file, view, self.length)
+                self._digest.update(view[:wrote])
+                self.length += wrote
+                self._hashed += wrote
+                view = view[wrote:]
+
+    def end_here(self) -> None:
+        """The source said that this is all, and had not said how much it would be."""
+        self.size = self.length
+
+    def sha256(self) -> str:
+        """The digest of what is there, in hexadecimal digits."""
+        self._catch_up()
+        return self._digest.hexdigest()
+
+    def finish(self) -> None:
+        """Give the file its name; it is on the disk then, not only in memory.
+
+        Raises:
+            SurroundingsFailed: the disk failed; the part is still there.
+        """
+        with _writing(self.destination):
+            os.fsync(self._file)
+            with process.held():
+                os.replace(self.path, self.destination)
+                self._closed = True
+                with suppress(FileNotFoundError):
+                    self._state.unlink()
+
+    def discard(self) -> None:
+        """Remove what is there: it is worth nothing."""
+        self.source, self.version, self.size = "", "", None
+        self.length = self._hashed = 0
+        self._digest = hashlib.sha256()
+        with _writing(self.destination):
+            with suppress(FileNotFoundError):
+                self._state.unlink()  # first, or it would tell of bytes that are not there
+            os.ftruncate(self._file, 0)
+
+    def close(self) -> None:
+        """Let go of it; one that nobody could go on with is removed."""
+        if not self._closed and not (self.lasting and self.length):
+            for path in (self._state, self.path):
+                with suppress(OSError):
+                    path.unlink()
+        self._closed = True
+        os.close(self._file)
+
+    def _catch_up(self) -> None:
+        """Hash what an earlier run left."""
+        while self._hashed < self.length:
+            piece = os.pread(self._file, min(_PIECE, self.length - self._hashed), self._hashed)
+            self._digest.update(piece)
+            self._hashed += len(piece)
+
+    def _load(self) -> None:
+        """Believe the state if it fits the file; a state that makes no sense is worth nothing."""
+        try:
+            state = json.loads(self._state.read_bytes())
+            length = os.fstat(self._file).st_size
+            source, version, size = state["source"], state["version"], state["size"]
+            kinds = type(source), type(version), type(size)
+            if state["format"] != _FORMAT or kinds != (str, str, int) or length > size or not version:
+                return
+        except (OSError, ValueError, KeyError, TypeError):
+            return
+        self.source, self.version, self.size, self.length = source, version, size, length
+
+
+@contextmanager
+def claim(destination: Path, progress: Progress) -> Iterator[Partial | None]:
+    """The partial file of ``destination``, for this process alone; ``None`` if the file itself is there.
+
+    While another process has it this one waits, and then mostly finds the file itself.
+
+    Raises:
+        SurroundingsFailed: the folder cannot be written to.
+    """
+    parents = [folder for folder in destination.parents if not folder.exists()]
+    try:
+        descriptor = _take(destination, progress)
+        if descriptor is None:
+            yield None
+            return
+        partial = Partial(destination, descriptor)
+        try:
+            yield partial
+        finally:
+            partial.close()
+    finally:
+        for folder in parents:
+            with suppress(OSError):  # there is something in it, as there should be
+                folder.rmdir()
+
+
+def _take(destination: Path, progress: Progress) -> int | None:
+    """The locked descriptor of ``NAME.part``, which is made where it is missing; ``None`` if the file is there."""
+    part = _beside(destination)
+    waited = False
+    with _writing(destination):
+        while not destination.exists():
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+            except FileNotFoundError:  # another porter, which failed, just removed the folder that it had made
+                continue
+            try:
+                if not waited and not _locked(descriptor, fcntl.LOCK_NB):
+                    progress.note(f"another porter is downloading {destination}; waiting for it")
+                    waited = True
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                # the other one may have given it its name, or removed it
+                if os.fstat(descriptor).st_ino == os.stat(part).st_ino and not destination.exists():
+                    return descriptor
+            except FileNotFoundError:
+                pass
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
+    return None
+
+
+def _locked(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | how)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def amount(count: int) -> str:
+    """A number of bytes as people say it: ``14.1 MB``."""
+    value, units = float(count), ("bytes", "kB", "MB", "GB", "TB")
+    for unit in units:
+        if value < 1000 or unit == units[-1]:
+            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError
+
+
+def _beside(destination: Path) -> Path:
+    return destination.with_name(destination.name + ".part")
+
+
+def _state(destination: Path) -> Path:
+    return destination.with_name(destination.name + ".part.json")
+
+
+@contextmanager
+def _writing(destination: Path) -> Iterator[None]:
+    """Say in one way that something cannot be written, whoever noticed."""
+    try:
+        yield
+    except OSError as error:
+        hint = "Name a folder that can be written to."
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = "Make room and run the same command again: it goes on where it stopped."
+        raise SurroundingsFailed(f"cannot write {destination}", error.strerror or str(error), hint) from error

@@ -1,0 +1,364 @@
+"""Files and folders: read and written whole, built under another name and renamed, locked, and where they go."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from porter.errors import SurroundingsFailed, WrongUsage
+from porter.process import held
+
+_log = logging.getLogger(__name__)
+CACHE_VARIABLE = "PORTER_CACHE"
+
+
+def read_file(path: Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        WrongUsage: there is no such file, or it is a folder.
+        SurroundingsFailed: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise WrongUsage(f"there is no {path}") from error
+    except IsADirectoryError as error:
+        raise WrongUsage(f"{path} is a folder", hint="Name a file.") from error
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
+
+
+def write_file(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Replace a file's content in one step: after a crash it holds the old bytes or the new ones, never a part.
+
+    Args:
+        durable: wait until the disk has it; without that a power cut may leave anything.
+
+    Raises:
+        SurroundingsFailed: the folder cannot be written to, or the disk is full; the file is as it was.
+    """
+    path = path.resolve()  # a link stays a link
+    try:
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+        handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with open(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                if durable:
+                    os.fsync(handle)
+            os.chmod(aside, mode)
+            os.replace(aside, path)
+            _log.debug("wrote %s, %d bytes", path, len(data))
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(aside)
+            raise
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot write {path}", error.strerror or str(error)) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def read_json(path: Path, hint: str = "") -> dict[str, Any] | None:
+    """The object in a file; None if there is no file.
+
+    Args:
+        hint: what to do about one that is not as porter writes it.
+
+    Raises:
+        WrongUsage: it is none.
+        SurroundingsFailed: it cannot be read.
+    """
+    try:
+        read = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
+    except ValueError as error:
+        raise not_ours(path, hint) from error
+    if not isinstance(read, dict):
+        raise not_ours(path, hint)
+    return read
+
+
+def not_ours(path: Path, hint: str = "") -> WrongUsage:
+    """What to say of a file that is not as porter writes it."""
+    return WrongUsage(f"{path} is not as porter writes it", "Another version wrote it, or it was edited.", hint)
+
+
+def lock_file(descriptor: int, seconds: float, busy: str, hint: str = "") -> None:
+    """Lock an open file for this process, or whoever inherits the descriptor; closing it ends that.
+
+    Args:
+        seconds: how long to wait for another porter to let go of it.
+        busy: what to say if it does not.
+        hint: what to do then.
+
+    Raises:
+        SurroundingsFailed: another porter keeps it.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise SurroundingsFailed(busy, hint=hint) from error
+            time.sleep(0.02)
+
+
+def user_folder(kind: Literal["cache", "state"], hint: str) -> Path:
+    """porter's folder for a kind of things; it need not be there.
+
+    Args:
+        hint: what the person can do where there is no telling.
+
+    Raises:
+        SurroundingsFailed: there is no home folder, or what names it is no absolute path, which would be another
+            place in each current folder.
+    """
+    import platformdirs
+
+    named = platformdirs.user_cache_dir if kind == "cache" else platformdirs.user_state_dir
+    what = f"cannot tell where porter's {kind} goes"
+    try:
+        path = Path(named("porter", appauthor=False))
+    except RuntimeError as error:  # there is no home folder
+        raise SurroundingsFailed(what, str(error), hint) from error
+    if not path.is_absolute():
+        raise SurroundingsFailed(what, f"HOME or XDG_{kind.upper()}_HOME gives {path}, which is no absolute path", hint)
+    return path
+
+
+def temporary_root() -> str:
+    """The system's folder for temporary files.
+
+    Raises:
+        SurroundingsFailed: there is none that can be written to.
+    """
+
+    try:
+        with held():  # it writes a file there to see whether it can
+            return tempfile.gettempdir()
+    except FileNotFoundError as error:
+        what = "there is no folder for temporary files that can be written to"
+        raise SurroundingsFailed(what, error.strerror or str(error), "Name one in TMPDIR.") from error
+
+
+@contextmanager
+def temporary_folder(prefix: str, where: str = "", keep: bool = False) -> Iterator[Path]:
+    """A folder to work in, gone after the block, whenever a signal comes.
+
+    Args:
+        where: the folder that it is made in; by default :func:`temporary_root`.
+        keep: leave it.
+
+    Raises:
+        SurroundingsFailed: there is no folder for temporary files.
+        OSError: it cannot be made.
+    """
+
+    folder: Path | None = None
+    try:
+        with held():  # a signal that came while it was made is raised where it is known
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=where or temporary_root()))
+        yield folder
+    finally:
+        with held():
+            if folder is not None and not keep:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def cache_folder() -> Path:
+    """``PORTER_CACHE``, else porter's folder in the user's cache folder.
+
+    Raises:
+        SurroundingsFailed: there is no home folder to put it in.
+    """
+    hint = f"Name a folder in {CACHE_VARIABLE}."
+    named = os.environ.get(CACHE_VARIABLE)
+    if not named:
+        return user_folder("cache", hint)
+    try:
+        return Path(named).expanduser()
+    except RuntimeError as error:  # pathlib's word for a home folder that cannot be found
+        raise SurroundingsFailed(f"{CACHE_VARIABLE} is {named}, and there is no such home", str(error), hint) from error
+
+
+LOCK = ".git/porter/lock"  # it moves with the folder and is the tree's own lock from then on
+_DEAD = ".dead"
+
+
+class Taken(Exception):
+    """Something is at the destination by now."""
+
+
+class Staging:
+    """The folder while it is built.
+
+    Attributes:
+        path: where it is now.
+        destination: where it goes.
+    """
+
+    def __init__(self, path: Path, destination: Path) -> None:
+        self.path = path
+        self.destination = destination
+
+    def finish(self) -> None:
+        """Give the folder its place; an empty folder there is replaced.
+
+        Raises:
+            Taken: there is something else.
+            SurroundingsFailed: it cannot be renamed.
+        """
+        try:
+            os.rename(self.path, self.destination)
+            _log.debug("made %s, under the name %s first", self.destination, self.path.name)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise Taken from error
+            if error.errno == errno.EBUSY:
+                hint = f"{self.destination} is a mount point; name a folder inside it."
+                raise SurroundingsFailed(f"cannot put a folder at {self.destination}", "it is in use", hint) from error
+            raise SurroundingsFailed(f"cannot make {self.destination}", error.strerror or str(error)) from error
+
+
+@contextmanager
+def staged(destination: Path, lock_name: str = LOCK) -> Iterator[Staging]:
+    """A new folder next to ``destination``; it is gone after the block unless it was finished.
+
+    Missing folders above ``destination`` are made, and removed again if nothing comes of it.  ``lock_name``
+    is the file in the folder whose lock says that its maker lives; it stays in the finished folder.
+
+    Raises:
+        SurroundingsFailed: it cannot be made.
+    """
+    parents = [folder for folder in (destination.parent, *destination.parent.parents) if not folder.exists()]
+    made: Path | None = None
+    lock = -1
+    done = False
+    try:
+        try:
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            sweep(destination, lock_name)
+            while lock < 0:
+                made = destination.with_name(f"{_prefix(destination)}{secrets.token_hex(4)}")
+                lock = _claim(made, lock_name)
+        except OSError as error:
+            raise SurroundingsFailed(f"cannot make {destination}", error.strerror or str(error)) from error
+        assert made is not None
+        yield Staging(made, destination)
+        done = not made.exists()
+    finally:
+        with held():
+            if made is not None and not done:
+                _remove(made)
+            for folder in parents:
+                if not done and not destination.exists():
+                    with suppress(OSError):  # not empty: somebody else put something there
+                        folder.rmdir()
+            if lock >= 0:
+                os.close(lock)
+
+
+@contextmanager
+def work_folder(prefix: str, keep: bool = False) -> Iterator[Path]:
+    """A folder to work in among the system's temporary ones, gone after the block, whenever a signal comes.
+
+    Args:
+        keep: leave it.
+
+    Raises:
+        SurroundingsFailed: it cannot be made, or the block raised OSError: the disk is full, for example.
+    """
+    place = temporary_root()
+    try:
+        with temporary_folder(prefix, place, keep) as folder:
+            place = str(folder)
+            yield folder
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot work in {place}", error.strerror or str(error)) from error
+
+
+def sweep(destination: Path, lock_name: str = LOCK) -> None:
+    """Remove what killed runs left next to ``destination``."""
+    for folder in destination.parent.glob(f"{_escaped(_prefix(destination))}*"):
+        try:
+            lock = _claim(folder, lock_name)
+        except OSError:  # somebody else's
+            continue
+        if lock < 0:
+            continue
+        try:
+            # its maker, should it live and not have the lock yet, sees that the folder is gone and takes another
+            dead = folder if folder.name.endswith(_DEAD) else folder.with_name(folder.name + _DEAD)
+            with suppress(OSError):
+                folder.rename(dead)
+                _remove(dead)
+        finally:
+            os.close(lock)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder; what cannot be removed is left to the next run's sweep.
+
+    A git that was killed with its porter may take a moment to be gone, and write one more file meanwhile.
+    """
+    for _ in range(10):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.02)
+
+
+def _prefix(destination: Path) -> str:
+    return f".{destination.name}.porter-"
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+def _claim(folder: Path, lock_name: str) -> int:
+    """The descriptor of a folder's lock; -1 if somebody else has it or removes the folder.
+
+    The folder is made where it is missing, and the lock in it: a run may have been killed before it had
+    made them, or while it removed them.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    path = folder / lock_name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except FileNotFoundError:
+        return -1
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(descriptor).st_ino == os.stat(path).st_ino:
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(descriptor)
+    return -1

@@ -1,0 +1,158 @@
+"""Child processes, threads and signals: nothing is left running or half done when porter is asked to end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any, TypeVar
+
+ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+class Terminated(BaseException):
+    """SIGTERM or SIGHUP came.  Like KeyboardInterrupt it is no Exception: clean up, then go."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by {signal.Signals(number).name}")
+        self.number = number
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    raise Terminated(number)
+
+
+def handle_signals() -> None:
+    """Let SIGTERM and SIGHUP raise :class:`Terminated` and SIGINT KeyboardInterrupt: what they interrupt is cleaned up.
+
+    A signal that the caller ignores (``nohup``) stays ignored.
+    """
+    for number in ENDING:
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else _raise)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Let the block run to its end; a signal that came meanwhile takes effect after it.
+
+    Outside the main thread nothing is done: Python handles signals in the main thread only.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in ENDING}
+    # None is a handler that was not set from Python, which could not be put back
+    caught = [number for number in ENDING if before[number] not in (signal.SIG_IGN, None)]
+    for number in caught:
+        signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, before[number])
+        for number in came[:1]:
+            signal.raise_signal(number)
+
+
+_PATIENCE = 5.0  # seconds for git to remove its lock files; an idle one needs milliseconds
+
+
+@contextmanager
+def started(command: Sequence[str | Path], **how: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A child for a block, which waits for it.
+
+    If the block raises, the child is asked to end, and killed if it does not.  With it ends what it started: all of
+    it if the child leads a session, else at least what writes to the same pipes.  A signal that comes while the child
+    is being started waits until it is known: :class:`subprocess.Popen` itself would lose it and leave it running.
+
+    Args:
+        how: as :class:`subprocess.Popen` takes it.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    child: subprocess.Popen[bytes] | None = None
+    try:
+        with held():
+            child = subprocess.Popen(command, **how)
+        yield child
+    except BaseException:
+        if child is not None:
+            with held():
+                _end(child, all_of_it=bool(how.get("start_new_session")))
+        raise
+    finally:
+        if child is not None:
+            with child:  # closes its pipes, waits
+                pass
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    stdin: bytes | IO[bytes] | None = None,
+    timeout: float | None = None,
+    **how: Any,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a child to its end and collect what it writes, as :func:`subprocess.run` with ``capture_output`` does.
+
+    Args:
+        stdin: what it reads; by default nothing.
+        timeout: seconds.
+
+    Raises:
+        OSError: it cannot be started.
+        subprocess.TimeoutExpired: it took longer; it is gone.
+    """
+    given = stdin if isinstance(stdin, bytes) else None
+    source = subprocess.PIPE if isinstance(stdin, bytes) else stdin or subprocess.DEVNULL
+    with started(command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how) as child:
+        out, err = child.communicate(given, timeout)
+    return subprocess.CompletedProcess(command, child.returncode, out, err)
+
+
+def _end(child: subprocess.Popen[bytes], *, all_of_it: bool) -> None:
+    for number in signal.SIGTERM, signal.SIGKILL:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, number) if all_of_it else child.send_signal(number)
+        with suppress(subprocess.TimeoutExpired, ValueError):  # ValueError: the block has closed a pipe
+            child.communicate(timeout=_PATIENCE)
+            return
+
+
+_Result = TypeVar("_Result")
+
+
+class Pool(ThreadPoolExecutor):
+    """A pool that knows each of its threads: a signal in the middle of starting one has to wait."""
+
+    def submit(self, fn: Callable[..., _Result], /, *args: Any, **kwargs: Any) -> Future[_Result]:
+        """See :class:`concurrent.futures.Executor`; what a pool did not see begin it does not wait for in the end."""
+        with held():
+            return super().submit(fn, *args, **kwargs)
+
+
+@contextmanager
+def threads(workers: int, name: str = "", stop: Callable[[], None] = lambda: None) -> Iterator[Pool]:
+    """Threads for a block.  When it ends, however, none of them is left, and what did not begin never does.
+
+    Args:
+        workers: how many.
+        name: what they are called.
+        stop: has what still works come to an end soon.
+    """
+    made = Pool(workers, thread_name_prefix=name)
+    try:
+        yield made
+    finally:
+        with held():
+            stop()
+            made.shutdown(cancel_futures=True)

@@ -1,0 +1,156 @@
+"""Where a bump leads: an upstream commit as a pin, the sources that have it, and what its licence is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from porter import objects
+from porter.errors import WrongUsage
+from porter.git import GitFailed
+from porter.lockfile import GitSource, Lock, Pin
+from porter.rebase import license
+from porter.sources.history import History, Step
+from porter.sources.snapshot import Snapshot
+
+_MODES = ("100644", "100755", "120000")
+
+
+@dataclass(frozen=True)
+class Licences:
+    """What the licence file says at both ends.
+
+    Attributes:
+        before, after: SPDX identifiers; ``NONE`` where there is no such file.
+        file: its path at the goal, or where it was.
+        by: the upstream commit that changed it, where it can be told.
+    """
+
+    before: str
+    after: str
+    file: str
+    by: Step | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the terms are others."""
+        return self.before != self.after
+
+    def __str__(self) -> str:
+        by = f", by {self.by.id[:9]} of {self.by.date} ({self.by.subject})" if self.by else ""
+        return f"the licence changes from {self.before} to {self.after} ({self.file}{by})"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """An upstream commit to move to.
+
+    Attributes:
+        lock: the lock for it: pin and sources, the stacks still the old ones.
+        snapshot: its files.
+        before: the files at the pin.
+        commits: how many commits upstream made since the pin; 0 if it is none of the pin's descendants.
+        licences: what changes for whoever ships the result.
+        dropped: sources of the lock that do not have it.
+    """
+
+    lock: Lock
+    snapshot: Snapshot
+    before: Snapshot
+    commits: int
+    licences: Licences
+    dropped: tuple[str, ...]
+
+    @property
+    def pin(self) -> Pin:
+        """The new pin."""
+        return self.lock.pin
+
+    def record(self) -> dict[str, Any]:
+        """As plain data."""
+        found = self.licences
+        return {
+            "tag": self.pin.tag,
+            "commit": self.pin.commit,
+            "date": self.pin.date,
+            "commits": self.commits,
+            "licence": {"before": found.before, "after": found.after, "changed": found.changed, "file": found.file},
+        }
+
+
+def find(history: History, commit: str, rev: str) -> Goal:
+    """The goal with a commit's id, which a person called ``rev``.
+
+    Raises:
+        WrongUsage: it holds what porter cannot pin, or the lock has no source that has it.
+        Damaged: an object of the history is missing or altered.
+    """
+    lock = history.lock
+    snapshot, before = _whole(history, commit), _whole(history, lock.pin.commit)
+    name, tree, date = _named(history, commit, rev)
+    if tree not in snapshot.objects or {e.mode for e in snapshot.files.values()} - set(_MODES):
+        raise WrongUsage(
+            f"{name} ({commit[:12]}) holds other things than files and links",
+            "a pin is a list of files; a submodule is none",
+            "Name another commit.",
+        )
+    licences = _licences(history, commit, before, snapshot)
+    files = dict(sorted(snapshot.files.items()))
+    pin = Pin(lock.pin.name, name, commit, tree, date, licences.after, files)
+    sources = tuple(source for source in lock.sources if isinstance(source, GitSource))
+    if not sources:
+        raise WrongUsage(
+            f"upstream.lock names no git repository, and nothing else has {name}",
+            hint=f"Add one under sources, such as - git: https://github.com/{pin.name}",
+        )
+    dropped = tuple(str(source) for source in lock.sources if source not in sources)
+    commits = int(history.repository.text("rev-list", "--count", f"{lock.pin.commit}..{commit}"))
+    return Goal(replace(lock, pin=pin, sources=sources), snapshot, before, commits, licences, dropped)
+
+
+def _whole(history: History, commit: str) -> Snapshot:
+    """A commit's files, with the folders' objects."""
+    found = history.snapshot(commit)
+    return replace(found, objects={**found.objects, **{tree.id: tree for tree in objects.trees(found.files)}})
+
+
+def _named(history: History, commit: str, rev: str) -> tuple[str, str, str]:
+    """What to call a commit: its tag, else how far it is from one, else its id; its tree; its date."""
+    repository = history.repository
+    plain = not set("~^:?*[\\") & set(rev)  # v6.1~2 is no tag's name
+    ref = f"refs/tags/{rev}^{{commit}}"
+    tagged = repository.text("rev-parse", "--verify", "--quiet", ref, status=(0, 1, 128)) if plain else ""
+    tree, date = repository.text("show", "--no-patch", "--format=%T %cI", commit).split(" ")
+    date = f"{date[:-1]}+00:00" if date.endswith("Z") else date
+    if tagged == commit:
+        return rev, tree, date
+    try:
+        return repository.text("describe", "--tags", "--abbrev=12", commit), tree, date
+    except GitFailed:  # no tag is before it
+        return commit[:12], tree, date
+
+
+def _licences(history: History, commit: str, before: Snapshot, after: Snapshot) -> Licences:
+    sides = (before, after)
+    paths = [license.file_of(side.files) for side in sides]
+    texts = [
+        side.objects[side.files[path].id].data.decode("utf-8", "replace") if path else None
+        for side, path in zip(sides, paths)
+    ]
+    names = [license.identify(text) if text is not None else license.NONE for text in texts]
+    file = paths[1] or paths[0]
+    written = history.lock.pin.license
+    if texts[0] == texts[1] or (names[0] == names[1] != license.UNKNOWN):
+        return Licences(written, written, file)
+    touching = history.touching(before.base, commit, file)
+    by = next((step for step in touching if _brought(history, step, file, names[1])), None)
+    return Licences(written, names[1], file, by)
+
+
+def _brought(history: History, step: Step, file: str, name: str) -> bool:
+    """Whether a commit is the one that brought the new licence: before it there was another."""
+    try:
+        text = history.repository.run("cat-file", "blob", f"{step.id}^:{file}").decode("utf-8", "replace")
+    except GitFailed:  # there was no such file
+        return True
+    return license.identify(text) != name

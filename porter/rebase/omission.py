@@ -1,0 +1,74 @@
+"""A stack with a patch left out: upstream as it would be if that patch had never been written.
+
+Later patches are merged three-way where they touch what the missing patch left, as ``git rebase`` would when a
+commit is dropped.  A patch that cannot be merged so builds on the missing one and is left out with it, and so on;
+no more than that is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from porter.objects import Entry, step
+from porter.patch import Patch
+from porter.rebase.imports import merge
+from porter.rebase.merge import Original, originals
+from porter.sources.snapshot import Snapshot
+from porter.stack import Contents, Stack
+
+
+@dataclass(frozen=True)
+class Omission:
+    """What is left of a stack.
+
+    Attributes:
+        dependants: the patches that had to be left out too, because they change lines that those wrote; in order.
+        files: path -> entry, the result.
+        contents: has every file's content, by its blob id.
+    """
+
+    dependants: tuple[Patch, ...]
+    files: Mapping[str, Entry]
+    contents: Contents
+
+
+def without(snapshot: Snapshot, stack: Stack, patches: Collection[Patch]) -> Omission:
+    """The tree of a stack without some of its patches.
+
+    Raises:
+        PatchFailed: the whole stack does not apply.
+        SurroundingsFailed: git cannot merge.
+    """
+    contents = Contents(snapshot.objects)
+    files = dict(snapshot.files)
+    dependants = []
+    for original in originals(stack.patches, snapshot, contents):
+        if original.patch in patches:
+            continue
+        merged = _merged(original, files, contents)
+        if merged is None:
+            dependants.append(original.patch)
+        else:
+            step(files, merged)
+    return Omission(tuple(dependants), files, contents)
+
+
+def _merged(original: Original, files: Mapping[str, Entry], contents: Contents) -> dict[str, Entry | None] | None:
+    """What a patch's files become on top of ``files``; None where one of them cannot be merged.
+
+    Merged contents are added to ``contents``.
+    """
+    made: dict[str, Entry | None] = {}
+    for path in {*original.before, *original.after}:
+        before, mine, after = original.before.get(path), files.get(path), original.after.get(path)
+        if mine == before:
+            made[path] = after
+        elif mine is None or before is None or after is None:
+            return None
+        else:
+            data = merge(contents[mine.id], contents[before.id], contents[after.id])
+            if data is None:
+                return None
+            made[path] = Entry(after.mode if mine.mode == before.mode else mine.mode, contents.add(data))
+    return made

@@ -1,0 +1,107 @@
+"""What a bump has to say: what became of each patch, where a person is needed, what was written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from porter.rebase.conflicts import Clash
+from porter.rebase.merge import CONFLICT
+from porter.rebase.new_pin import Goal
+from porter.verification.report import FAILED, Outcome
+
+DONE, HALTED, PAUSED, DRY, ALREADY = "done", "halted", "paused", "dry run", "already"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one patch, for people and programs.
+
+    Attributes:
+        patch, subject: its id and subject.
+        outcome: see :class:`porter.rebase.replay.Fate`.
+        said: what else is to be said of it.
+    """
+
+    patch: str
+    subject: str
+    outcome: str
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Halt:
+    """Where a person is needed.
+
+    Attributes:
+        patch, subject: of the patch that does not fit.
+        files: what does not fit; none if the person asked to halt here.
+        desk: the folder to resolve it in.
+        strays: files there that git does not know, from earlier.
+    """
+
+    patch: str
+    subject: str
+    files: tuple[Clash, ...]
+    desk: Path
+    strays: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Bump:
+    """What a command did.
+
+    Attributes:
+        state: ``done``, ``halted``, ``paused`` (some targets are carried, others are to follow), ``dry run`` or
+            ``already`` (the pin is there).
+        origin: the old pin, in words.
+        goal: where it goes; None if it is there already.
+        rows: the patches that were decided in this run, in order.
+        counts: outcome -> how many patches have it by now, all runs together.
+        halt: where a person is needed.
+        waiting: targets that are still to be carried.
+        checks: target -> outcomes of `verify --level static`.
+        files: how many files of the project changed.
+    """
+
+    state: str
+    origin: str
+    goal: Goal | None
+    rows: tuple[Row, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+    halt: Halt | None = None
+    waiting: tuple[str, ...] = ()
+    checks: dict[str, list[Outcome]] = field(default_factory=dict)
+    files: int = 0
+
+    @property
+    def conflicts(self) -> bool:
+        """Whether a patch waits for a person, or would."""
+        return self.state == HALTED or bool(self.counts.get(CONFLICT))
+
+    @property
+    def failed(self) -> list[tuple[str, Outcome]]:
+        """Target and outcome of the checks that the new trees do not pass."""
+        return [(name, found) for name, some in self.checks.items() for found in some if found.state == FAILED]
+
+    def record(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "state": self.state,
+            "from": self.origin,
+            "to": self.goal.record() if self.goal else None,
+            "patches": [vars(row) for row in self.rows],
+            "counts": self.counts,
+            "conflict": {
+                "patch": self.halt.patch,
+                "subject": self.halt.subject,
+                "folder": str(self.halt.desk),
+                "files": [clash.record() for clash in self.halt.files],
+            }
+            if self.halt
+            else None,
+            "waiting": list(self.waiting),
+            "verify": {name: [vars(outcome) for outcome in found] for name, found in self.checks.items()},
+            "files": self.files,
+        }

@@ -1,0 +1,396 @@
+"""New stacks in place of the old: patches, series files and the lock, all of them or none.
+
+Everything is worked out first: each stack that a tree can hold is built with the new patches, and each patch is
+rendered where it is then.  What does not fit stops that, with nothing written.  Then the new files are made
+aside, in ``.porter/``, and a rename makes them count: from there on the old state is gone, and whoever comes
+next (:func:`recover`, which every command calls first) carries on where a killed porter was.  Files that do not
+change are not touched.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from porter import process
+from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.files import lock_file, write_file
+from porter.git import Repository
+from porter.lockfile import Lock
+from porter.patch import Patch, PatchFailed
+from porter.project import REWRITE_NAME, Project
+from porter.rebase import series
+from porter.rebase.render import canonical, numbered
+from porter.sources.snapshot import Snapshot
+from porter.stack import COMMON, SERIES, Build, Builder, Stack, Surveyor, every_stack, load_parts
+
+_JOURNAL = "journal.json"
+_UNWRITTEN = "Nothing was written. Bring the patches in step in one tree: porter apply with every --target."
+_AT_ONCE = 16  # files to wait for
+_PATIENCE = 10.0  # seconds to wait for another porter; writing takes a fraction of one
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A file that changes: its path from the project's folder, its bytes before and after (None: there is no file)."""
+
+    path: str
+    before: bytes | None
+    after: bytes | None
+
+    @property
+    def change(self) -> str:
+        """In a word: ``new``, ``changed`` or ``gone``."""
+        return "new" if self.before is None else "gone" if self.after is None else "changed"
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """What a project's files become.
+
+    Attributes:
+        project: whose.
+        lock: the new lock.
+        parts: every stack's new patches, by the stack's name.
+        builds: every set of targets' stack as built, by its key.
+        edits: the files that change, sorted; none if all is as it should be.
+    """
+
+    project: Project
+    lock: Lock
+    parts: Mapping[str, Sequence[Patch]]
+    builds: Mapping[str, Build]
+    edits: tuple[Edit, ...]
+
+
+def plan(
+    project: Project,
+    parts: Mapping[str, Sequence[Patch]],
+    snapshot: Snapshot,
+    lock: Lock | None = None,
+    rendered: Mapping[str, Patch] | None = None,
+    borrow: Repository | None = None,
+) -> Rewrite:
+    """What the project's files become with other patches in some of its stacks, or another pin.  Writes nothing.
+
+    Args:
+        parts: stack's name -> its patches from now on; the other stacks keep theirs, rendered anew where they
+            have to be.
+        snapshot: the pin's files, as many as the patches change at least.
+        lock: the new lock, for its pin and sources; by default the project's.
+        rendered: commit -> its patch, where it is known to be canonical, see :func:`porter.rebase.render.canonical`.
+        borrow: a repository that holds the snapshot's base commit, where the snapshot itself does not.
+
+    Raises:
+        CheckFailed: a stack does not apply with the others as they would be, or would apply at several places.
+        WrongUsage: there is no such stack.
+    """
+    old_lock, old = Lock.load(project.lock_path), load_parts(project)
+    for name in parts:
+        if name not in old:
+            raise WrongUsage(f"there is no stack {name!r}", hint=f"Known stacks: {', '.join(old)}.")
+    lock = lock or old_lock
+    new = {name: numbered(parts[name]) if name in parts else list(old[name]) for name in old}
+    if lock.pin != old_lock.pin or not _same(new[COMMON], old[COMMON]):
+        wanted = [name for name in new if name != COMMON]
+    else:
+        wanted = [name for name in new if name != COMMON and not _same(new[name], old[name])]
+    surveyor = Surveyor(lock, snapshot)
+    sure = {patch.data for patch in (rendered or {}).values()}
+    wanted = [name for name in wanted if any(patch.data not in sure for patch in (*new[COMMON], *new[name]))]
+    if wanted or (any(patch.data not in sure for patch in new[COMMON]) and not _same(new[COMMON], old[COMMON])):
+        single = [Stack.of(new, [name]) for name in wanted] or [Stack((), tuple(new[COMMON]))]
+        builder = Builder(snapshot, like=surveyor.builder)
+        builds = [_single(builder, stack, old, parts, snapshot) for stack in single]
+        for patches in canonical(snapshot, builds, rendered, borrow):
+            for name in {patch.stack for patch in patches}:
+                new[name] = [patch for patch in patches if patch.stack == name]
+    whole, surveyed = {}, {}
+    for stack in every_stack(new):
+        whole[stack.key] = _build(surveyor.builder.build, stack)
+        surveyed[stack.key] = surveyor.survey(stack)
+    lock = replace(lock, stacks=surveyed)
+    edits = list(_edits(project, old, new))
+    if lock != old_lock:
+        edits.append(_edit(project, project.lock_path.name, lock.encoded(project.lock_path)))
+    changed = sorted((edit for edit in edits if edit.before != edit.after), key=lambda edit: edit.path)
+    return Rewrite(project, lock, new, whole, tuple(changed))
+
+
+def _single(
+    builder: Builder,
+    stack: Stack,
+    old: Mapping[str, Sequence[Patch]],
+    parts: Mapping[str, Sequence[Patch]],
+    snapshot: Snapshot,
+) -> Build:
+    """A target's stack with what is new in it; patches that nobody gave anew are merged where they do not apply."""
+    try:
+        return _build(builder.build, stack)
+    except CheckFailed as error:
+        if not stack.targets or stack.key in parts or COMMON not in parts:
+            raise
+        from porter.rebase.onto import carried  # seldom needed, and not light
+
+        common = [patch for patch in stack.patches if patch.stack == COMMON]
+        try:
+            return carried(old, common, stack.key, snapshot, error.hint)
+        except PatchFailed:  # common itself does not apply, or the stacks as they are do not
+            raise error from None
+
+
+def _same(one: Sequence[Patch], other: Sequence[Patch]) -> bool:
+    return [(patch.name, patch.data) for patch in one] == [(patch.name, patch.data) for patch in other]
+
+
+def _build(build: Callable[[Stack], Build], stack: Stack) -> Build:
+    """A stack, built; a patch of it that fits nowhere or at several places is refused."""
+    together = f"in a tree for {stack.key}, " if len(stack.targets) > 1 else ""
+    try:
+        built = build(stack)
+    except PatchFailed as error:
+        error.what, error.hint = f"{together}{error.what}", error.hint or _UNWRITTEN
+        raise
+    for one in built.commits:
+        for path, placed in one.moved:
+            if placed.places > 1:
+                raise CheckFailed(
+                    f"{together}{one.patch.id} would fit at {placed.places} places in {path}",
+                    f"hunk {placed.hunk.header}",
+                    _UNWRITTEN,
+                )
+    return built
+
+
+def _edits(project: Project, old: Mapping[str, Sequence[Patch]], new: Mapping[str, Sequence[Patch]]) -> Iterator[Edit]:
+    """What becomes of every patch and series file."""
+    folder = project.patches.name
+    for name, patches in new.items():
+        known = {patch.name for patch in old[name]}
+        for gone in sorted(known - {patch.name for patch in patches}):
+            yield _edit(project, f"{folder}/{name}/{gone}", None)
+        for patch in patches:
+            edit = _edit(project, f"{folder}/{name}/{patch.name}", patch.data)
+            if edit.before is not None and patch.name not in known:
+                raise WrongUsage(
+                    f"{edit.path} is in the way: it is in no {SERIES}", hint="Remove it, or move it elsewhere."
+                )
+            yield edit
+        path = f"{folder}/{name}/{SERIES}"
+        before = _read(project.root / path)
+        assert before is not None  # it was read a moment ago
+        yield Edit(path, before, series.updated(before.decode(), [patch.name for patch in patches]).encode())
+
+
+def _edit(project: Project, path: str, after: bytes | None) -> Edit:
+    return Edit(path, _read(project.root / path), after)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
+
+
+def write(rewrite: Rewrite) -> None:
+    """Give the files their new content: all of them, whatever happens meanwhile, or none.
+
+    Raises:
+        WrongUsage: the files came with an installed package, or one was changed since the plan was made; nothing is
+            written.
+        SurroundingsFailed: there is no room, or a folder cannot be written; nothing is written.
+    """
+    if not rewrite.edits:
+        return
+    project = rewrite.project
+    project.must_be_a_checkout()
+    _check_access(project, rewrite.edits)
+    with _locked(project):
+        _finish(project)
+        for edit in rewrite.edits:
+            if _read(project.root / edit.path) != edit.before:
+                raise WrongUsage(f"{project.root / edit.path} was changed just now", hint="Try again.")
+        with process.held():
+            _prepare(project, rewrite.edits)
+            _finish(project)
+
+
+def recover(project: Project) -> None:
+    """Finish what a killed porter began to write.
+
+    Raises:
+        WrongUsage: a file was edited since, so that it is not clear whose it is; nothing is changed.
+        SurroundingsFailed: a file cannot be written, or another porter does not end.
+    """
+    with _locked(project), process.held():
+        _finish(project)
+
+
+def sweep(project: Project) -> None:
+    """Remove what a porter left that was killed before its new files counted; the next one to write would, too.
+
+    Raises:
+        SurroundingsFailed: another porter does not end.
+    """
+    new = project.state / f"{REWRITE_NAME}.new"
+    if new.exists():
+        with _locked(project):
+            shutil.rmtree(new, ignore_errors=True)
+
+
+def make_state(project: Project) -> None:
+    """Make the folder for what porter is in the middle of, which git does not see.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    project.state.mkdir(exist_ok=True)
+    ignore = project.state / ".gitignore"
+    if not ignore.exists():
+        write_file(ignore, b"# written by porter: nothing here belongs into a commit\n*\n")
+
+
+def _check_access(project: Project, edits: Sequence[Edit]) -> None:
+    folders = {path.parent for path in _resolved(project.root / edit.path for edit in edits)}
+    for folder in sorted(folders | {project.root}):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise SurroundingsFailed(f"cannot write {folder}", "permission denied, or the disk is read-only")
+
+
+@contextmanager
+def _locked(project: Project) -> Iterator[None]:
+    """Keep other porters from the project's files.
+
+    Raises:
+        SurroundingsFailed: the lock cannot be made, or another porter keeps it.
+    """
+    try:
+        make_state(project)
+        descriptor = os.open(project.state / f"{REWRITE_NAME}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot write {project.state}", error.strerror or str(error)) from error
+    try:
+        lock_file(descriptor, _PATIENCE, f"another porter is writing the stacks of {project.root}")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _prepare(project: Project, edits: Sequence[Edit]) -> None:
+    """Put the new files and the journal aside, then let them count by a rename."""
+    new = project.state / f"{REWRITE_NAME}.new"
+    try:
+        shutil.rmtree(new, ignore_errors=True)  # a porter that was killed here left it
+        new.mkdir()
+        journal = []
+        for number, edit in enumerate(edits):
+            if edit.after is not None:
+                (new / str(number)).write_bytes(edit.after)
+                _keep_mode(project.root / edit.path, new / str(number))
+            journal.append({"path": edit.path, "before": _digest(edit.before), "after": _digest(edit.after)})
+        (new / _JOURNAL).write_text(json.dumps(journal, indent=1) + "\n")
+        with ThreadPoolExecutor(_AT_ONCE) as pool:  # the disk writes what waits for it in one go
+            list(pool.map(_sync, new.iterdir()))
+        _sync(new)
+        new.rename(project.state / REWRITE_NAME)
+        _sync(project.state)
+    except OSError as error:
+        shutil.rmtree(new, ignore_errors=True)
+        why = error.strerror or str(error)
+        raise SurroundingsFailed(f"cannot write {project.state}; the stacks are as they were", why) from error
+
+
+def _finish(project: Project) -> None:
+    """Move every file of the journal to its place, those that are not there yet, and end the journal."""
+    folder = project.state / REWRITE_NAME
+    try:
+        journal = json.loads((folder / _JOURNAL).read_bytes())
+        rows = [(project.root / row["path"], row["before"], row["after"]) for row in journal]
+    except FileNotFoundError:
+        with suppress(FileNotFoundError):
+            folder.rmdir()  # killed in the last step, with all files in their place
+        return
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot read {folder}", error.strerror or str(error)) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise WrongUsage(f"{folder / _JOURNAL} is not as porter writes it", hint="Another version wrote it.") from error
+    foreign = [path for path, before, after in rows if _digest(_read(path)) not in (before, after)]
+    if foreign:
+        raise WrongUsage(
+            f"an earlier porter was cut off while it wrote the stacks, and {foreign[0]} was edited since",
+            "\n".join(str(path) for path in foreign[1:]),
+            f"Save your edit elsewhere and put the file back (git checkout), or remove {folder} to stay in between.",
+        )
+    try:
+        places = _resolved(path for path, _, _ in rows)
+        for number, (path, (_, _, after)) in enumerate(zip(places, rows)):
+            _place(folder / str(number), path, after)
+        for parent in {path.parent for path in places}:
+            _sync(parent)
+        (folder / _JOURNAL).unlink()
+        folder.rmdir()
+    except OSError as error:
+        raise SurroundingsFailed(
+            f"cannot write {project.patches}",
+            error.strerror or str(error),
+            "The next porter that runs here goes on with it.",
+        ) from error
+
+
+def _resolved(paths: Iterable[Path]) -> list[Path]:
+    """Paths without links in them, so that a link stays a link: the file it leads to is meant."""
+    parents: dict[Path, Path] = {}
+    found = []
+    for path in paths:
+        if path.is_symlink():
+            found.append(path.resolve())
+            continue
+        if path.parent not in parents:
+            parents[path.parent] = path.parent.resolve()
+        found.append(parents[path.parent] / path.name)
+    return found
+
+
+def _place(aside: Path, path: Path, after: str | None) -> None:
+    """One step of the journal, which may have been taken before."""
+    if after is None:
+        with suppress(FileNotFoundError):
+            path.unlink()
+    elif aside.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            aside.replace(path)
+        except OSError as error:
+            if error.errno != errno.EXDEV:  # the link led to another disk
+                raise
+            write_file(path, aside.read_bytes())
+            aside.unlink()
+
+
+def _keep_mode(path: Path, aside: Path) -> None:
+    """Give a file the permissions of the one that it replaces."""
+    with suppress(FileNotFoundError):
+        aside.chmod(path.stat().st_mode & 0o777)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _digest(data: bytes | None) -> str | None:
+    return None if data is None else hashlib.sha256(data).hexdigest()

@@ -1,0 +1,170 @@
+"""The user's cache: one bare repository that holds verified upstream objects and nothing else.
+
+What goes in was checked before; what comes out is hashed again, because disks and people change files.
+A ref is written after its objects and only then do they count, so a porter that dies leaves nothing half
+written.  Refs, for pin commit C: ``refs/porter/pin/C`` for the whole pin, ``refs/porter/partial/B`` for
+the part of it that a package index has, under porter's own commit B.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from porter.errors import CheckFailed, SurroundingsFailed
+from porter.files import CACHE_VARIABLE, cache_folder, temporary_folder
+from porter.git import GitFailed, Repository
+from porter.git import run as run_git
+from porter.objects import Object, pack
+from porter.output import Progress
+
+_HINT = f"Make it a folder that you can write to, or name another in {CACHE_VARIABLE}."
+
+
+class Damaged(CheckFailed):
+    """The cache's content is not what porter wrote."""
+
+
+class Cache:
+    """The cache in ``folder``, by default ``PORTER_CACHE``, else the place for caches on this system."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = (folder or cache_folder()).absolute()
+        self.repository = Repository(self.folder / "upstream.git", exact=True)
+
+    def find(self, names: Iterable[str], labels: Mapping[str, str]) -> dict[str, Object]:
+        """Those of the named objects that the cache has; none if there is no cache yet.
+
+        Raises:
+            Damaged: one is not what its id says, or the repository cannot be understood.
+            SurroundingsFailed: the cache cannot be read.
+        """
+        self._check_access()
+        if not self.repository.path.exists():
+            return {}
+        try:
+            return self.repository.find(names, labels)
+        except CheckFailed as error:
+            raise Damaged(error.what, error.why) from error
+        except GitFailed as error:
+            if error.status < 0 or "Permission denied" in error.stderr:
+                raise
+            if not self.repository.path.exists():
+                return {}  # another porter threw it away just now
+            raise Damaged(f"git cannot read {self.repository.path}", error.stderr) from error
+
+    def _check_access(self) -> None:
+        try:
+            self.repository.path.stat()
+            os.listdir(self.repository.path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise SurroundingsFailed(
+                f"cannot read the cache {self.repository.path}", error.strerror or str(error), _HINT
+            ) from error
+
+    @contextlib.contextmanager
+    def locked(self, progress: Progress) -> Iterator[None]:
+        """Keep other porters from changing the cache; makes the folder, and clears what a killed one left.
+
+        Raises:
+            SurroundingsFailed: the folder cannot be made or written to.
+        """
+        from filelock import FileLock, Timeout
+
+        with self._writing():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(str(self.folder / "lock"))
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                progress.note(f"another porter is filling the cache {self.folder}; waiting for it")
+                lock.acquire()
+        try:
+            for left in self.folder.glob("aside-*"):
+                shutil.rmtree(left, ignore_errors=True)
+            yield
+        finally:
+            lock.release()
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[Path]:
+        """A folder to work in, on the cache's disk, gone when the block ends.  Only under :meth:`locked`."""
+        with contextlib.ExitStack() as stack:
+            with self._writing():
+                folder = stack.enter_context(temporary_folder("aside-", str(self.folder)))
+            yield folder
+
+    def keep(self, ref: str, commit: str, objects: Iterable[Object], *, shallow: bool) -> None:
+        """Store checked objects, then point ``ref`` at ``commit``.  Only under :meth:`locked`.
+
+        A repository that is damaged is replaced as a whole; a reader at work sees the old one or the new one.
+
+        Args:
+            shallow: the commit's parents are not among the objects.
+
+        Raises:
+            SurroundingsFailed: the disk is full, or the cache cannot be written to.
+        """
+        objects = list(objects)
+        with self._writing():
+            if self.repository.path.exists():
+                # git keeps a pack that is there already, even a damaged one, so what was stored is read back
+                try:
+                    _store(self.repository, ref, commit, objects, shallow=shallow)
+                    if self.repository.find([o.id for o in objects]) == {o.id: o for o in objects}:
+                        return
+                except (GitFailed, CheckFailed):
+                    pass  # what is there is broken: replaced as a whole
+            with self.aside() as folder:
+                new = Repository(folder / "new.git", exact=True)
+                run_git("init", "--quiet", "--bare", "--template=", str(new.path))
+                new.run("config", "gc.auto", "0")
+                _store(new, ref, commit, objects, shallow=shallow)
+                with contextlib.suppress(FileNotFoundError):
+                    self.repository.path.rename(folder / "old.git")
+                new.path.rename(self.repository.path)
+
+    def has(self, ref: str) -> bool:
+        """Whether there is such a ref, whatever it points at.  Reads git's files: that costs no process.
+
+        Raises:
+            SurroundingsFailed: the cache cannot be read.
+        """
+        self._check_access()
+        if (self.repository.path / ref).is_file():
+            return True
+        try:
+            packed = (self.repository.path / "packed-refs").read_text(errors="replace")
+        except FileNotFoundError:
+            return False
+        return any(line.endswith(f" {ref}") for line in packed.splitlines())
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Say in one way that the cache cannot be written to, whoever noticed."""
+        try:
+            yield
+        except OSError as error:
+            raise SurroundingsFailed(
+                f"cannot write to the cache {self.folder}", error.strerror or str(error), _HINT
+            ) from error
+        except GitFailed as error:
+            raise SurroundingsFailed(f"cannot write to the cache {self.folder}", error.stderr, _HINT) from error
+
+
+def _store(repository: Repository, ref: str, commit: str, objects: Iterable[Object], *, shallow: bool) -> None:
+    if shallow:
+        # git must know that the parents are not here on purpose before it sees the commit
+        path = repository.path / "shallow"
+        known = path.read_text().split() if path.exists() else []
+        if commit not in known:
+            aside = path.with_name("shallow.new")
+            aside.write_text("".join(f"{i}\n" for i in (*known, commit)))
+            aside.replace(path)
+    repository.write(pack(objects))
+    repository.run("update-ref", ref, commit)
