@@ -17,7 +17,7 @@ from sources import git
 from stacks import CHECKOUT, commit, export, message, replace, write
 
 from porter import objects
-from porter.commands.lock import updated
+from porter.commands.lock import lock as write_lock
 from porter.lockfile import GitSource, Lock, Pin
 from porter.objects import Entry, step
 from porter.project import Project
@@ -196,7 +196,7 @@ def _project(folder: Path, upstream: Path) -> Project:
             for file in ("target.yaml", "requirements.txt"):
                 shutil.copy(CHECKOUT / "patches" / name / file, project.patches / name)
     Lock(_pin(upstream), (GitSource(str(upstream)),)).write(project.lock_path)
-    updated(project)[1].write(project.lock_path)
+    write_lock(project=project)
     return project
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sources import SCRIPT, Upstream, git, make_upstream
 
-from porter.commands.lock import updated
+from porter.commands.lock import lock as write_lock
 from porter.patch import FORMAT
 from porter.project import Project
 
@@ -132,7 +132,7 @@ def make_project(root: Path) -> Upstream:
                 shutil.copy(CHECKOUT / "patches" / name / file, patches / name)
     project = Project(root / "project")
     small.lock.write(project.lock_path)
-    updated(project)[1].write(project.lock_path)
+    write_lock(project=project)
     return Upstream(small.path, small.lock)
 
 

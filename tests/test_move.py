@@ -108,15 +108,15 @@ def test_apply_killed_then_apply_or_revert(
 ) -> None:
     cut_off(project, clone, "apply", when, code)
     if then == "apply":
-        assert apply(project, ["mlu"], clone).how in ("switched", "already")
+        assert apply(["mlu"], clone, project=project).how in ("switched", "already")
         assert_whole(clone, lock, lock.stacks["mlu"].commit)
     else:
-        revert(project, clone)
+        revert(clone, project=project)
         assert_whole(clone, lock, lock.pin.commit)
         assert git("branch", "--list", "porter/*", cwd=clone) == ""
     # and all goes on as ever
-    apply(project, ["mlu"], clone)
-    assert revert(project, clone).head == "refs/heads/mine"
+    apply(["mlu"], clone, project=project)
+    assert revert(clone, project=project).head == "refs/heads/mine"
     assert_whole(clone, lock, lock.pin.commit)
 
 
@@ -125,13 +125,13 @@ def test_apply_killed_then_apply_or_revert(
 def test_revert_killed_then_revert_or_apply(
     project: Project, clone: Path, lock: Lock, when: str, code: str, then: str
 ) -> None:
-    apply(project, ["mlu"], clone)
+    apply(["mlu"], clone, project=project)
     cut_off(project, clone, "revert", when, code)
     if then == "apply":
-        assert apply(project, ["mlu"], clone).how in ("switched", "already")
+        assert apply(["mlu"], clone, project=project).how in ("switched", "already")
         assert_whole(clone, lock, lock.stacks["mlu"].commit)
     else:
-        revert(project, clone)
+        revert(clone, project=project)
         assert_whole(clone, lock, lock.pin.commit)
         assert git("branch", "--list", "porter/*", cwd=clone) == ""
 
@@ -149,13 +149,13 @@ def test_the_middle_is_really_the_middle(project: Project, clone: Path, lock: Lo
 def test_an_edit_after_the_cut_is_nobodys_to_throw_away(project: Project, clone: Path, lock: Lock) -> None:
     cut_off(project, clone, "apply", "switch", IN_THE_MIDDLE.format(500))
     (clone / "train.py").write_text("mine, written after the crash\n")
-    for attempt in (lambda: apply(project, ["mlu"], clone), lambda: revert(project, clone)):
+    for attempt in (lambda: apply(["mlu"], clone, project=project), lambda: revert(clone, project=project)):
         with pytest.raises(WrongUsage, match=r"train\.py was edited since"):
             attempt()
         assert (clone / "train.py").read_text() == "mine, written after the crash\n"
         assert (clone / "utils/long.py").stat().st_size == 500
     git("checkout", "-q", "-f", "HEAD", "--", "train.py", cwd=clone)
-    assert apply(project, ["mlu"], clone).how == "switched"
+    assert apply(["mlu"], clone, project=project).how == "switched"
 
 
 def test_a_user_who_went_on_with_git_keeps_what_they_made(project: Project, clone: Path, lock: Lock) -> None:
@@ -166,7 +166,7 @@ def test_a_user_who_went_on_with_git_keeps_what_they_made(project: Project, clon
     git("switch", "-q", "-c", "newer", "origin/master", cwd=clone)
     (clone / "train.py").write_text("mine, on another commit\n")
     with pytest.raises(WrongUsage, match="not at v6"):
-        apply(project, ["mlu"], clone)
+        apply(["mlu"], clone, project=project)
     assert (clone / "train.py").read_text() == "mine, on another commit\n"
     assert not (clone / ".git/porter/journal.json").exists()
 
@@ -178,7 +178,7 @@ def test_a_killed_porter_keeps_the_lock_while_its_git_still_writes(project: Proj
     process.wait(300)
     begun = time.monotonic()
     assert untouched(clone, lock)
-    assert apply(project, ["mlu"], clone).how == "already"  # the slow git finished meanwhile
+    assert apply(["mlu"], clone, project=project).how == "already"  # the slow git finished meanwhile
     assert time.monotonic() - begun > 0.5
     assert_whole(clone, lock, lock.stacks["mlu"].commit)
 
@@ -188,7 +188,7 @@ def test_a_lock_that_somebody_keeps_is_not_waited_for_forever(
 ) -> None:
     monkeypatch.setattr("porter.tree.switch._PATIENCE", 0.1)
     with locked(Tree.open(clone)), pytest.raises(SurroundingsFailed, match="another porter"):
-        apply(project, ["mlu"], clone)
+        apply(["mlu"], clone, project=project)
 
 
 # -- git fails, porter lives ------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ def elapsed(action: Callable[[], object]) -> float:
 def test_a_clone_hit_at_any_moment(project: Project, clone: Path, lock: Lock, number: signal.Signals) -> None:
     tip = lock.stacks["mlu"].commit
     whole = elapsed(lambda: porter("apply", "--target", "mlu", clone, cwd=project.root))
-    revert(project, clone)
+    revert(clone, project=project)
     chance = random.Random(number)
     for _ in range(5):
         process = start("apply", "--target", "mlu", clone, cwd=project.root)
@@ -255,9 +255,9 @@ def test_a_clone_hit_at_any_moment(project: Project, clone: Path, lock: Lock, nu
             assert_whole(clone, lock, head)
             assert process.returncode in (0, 130, 128 + number, -number)
         if chance.random() < 0.5:
-            apply(project, ["mlu"], clone)
+            apply(["mlu"], clone, project=project)
             assert_whole(clone, lock, tip)
-        revert(project, clone)
+        revert(clone, project=project)
         assert_whole(clone, lock, lock.pin.commit)
 
 
@@ -278,5 +278,5 @@ def test_a_new_folder_hit_at_any_moment(project: Project, tmp_path: Path, number
             subprocess.run(["rm", "-rf", tree], check=True)
         elif number != signal.SIGKILL:
             assert not tree.parent.exists() or list(tree.parent.iterdir()) == []
-    assert apply(project, ["mlu"], tree).how == "made"
+    assert apply(["mlu"], tree, project=project).how == "made"
     assert [path.name for path in tree.parent.iterdir()] == ["tree"]  # what the killed left is gone

@@ -1,258 +1,96 @@
-"""Put a stack on upstream: in a new folder, or on a branch of its own in the user's clone."""
+"""``porter apply``: make a tree of upstream with a stack, or put the stack on the user's own clone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from shlex import quote
 
-from porter import objects, process
-from porter.errors import SurroundingsFailed, WrongUsage
-from porter.files import Taken, staged
-from porter.git import GitFailed
+import click
+
+from porter.commands.arguments import AnyPath, AnyProject, Names, find, names
+from porter.commands.options import FOLDER, JSON, UPSTREAM, complete_target, is_quiet, print_json, terminal
 from porter.lockfile import Lock
 from porter.output import Progress
-from porter.project import Project
-from porter.sources.obtain import obtain
-from porter.sources.snapshot import Snapshot
-from porter.stack import Build, Stack, agree
-from porter.tree.clone import Move, Notes, Tree, branch_of, short, stack_in
-from porter.tree.switch import fill, locked, recover, room, switch
-
-
-@dataclass(frozen=True)
-class Applied:
-    """What :func:`apply` did.
-
-    Attributes:
-        how: ``made`` a folder, ``switched`` the user's clone, found it ``already`` there, or ``checked`` only.
-        path: the tree.
-        stack, build: what is in it.
-        missing: the files of the pin that a partial tree lacks.
-        before: what was checked out in the user's clone.
-    """
-
-    how: str
-    path: Path
-    stack: Stack
-    build: Build
-    missing: tuple[str, ...] = ()
-    before: str = ""
-
-    def record(self) -> dict[str, Any]:
-        """As plain data, for JSON."""
-        patches = [
-            {
-                "stack": built.patch.stack,
-                "number": built.patch.number,
-                "name": built.patch.name,
-                "subject": built.patch.subject,
-                "commit": built.commit,
-            }
-            for built in self.build.commits
-        ]
-        return {
-            "how": self.how,
-            "path": str(self.path),
-            "targets": list(self.stack.targets),
-            "branch": self.stack.branch,
-            "base": self.build.base,
-            "commit": self.build.tip,
-            "patches": patches,
-            "missing": list(self.missing),
-            "before": short(self.before) if self.before else "",
-        }
+from porter.stack import Stack
+from porter.tree.clone import short
+from porter.tree.make import Applied, put
 
 
 def apply(
-    project: Project,
-    targets: Iterable[str],
-    destination: Path,
+    targets: Names,
+    tree: AnyPath,
+    *,
     upstream: str | None = None,
     check: bool = False,
+    project: AnyProject = None,
     progress: Progress | None = None,
 ) -> Applied:
-    """Make ``destination`` a tree with the targets' stack.
+    """Make ``tree`` a tree of upstream with the stack of one or more targets.
 
     Args:
-        upstream: see :func:`porter.sources.obtain.obtain`; a clone that is there already is its own source.
-        check: only find out whether everything would succeed; nothing is written to ``destination``.
+        targets: a device family of :func:`porter.targets`, or several, for one tree that has them all.
+        tree: a folder that does not exist or is empty, or a clean clone of upstream at the pin: there the stack goes
+            on a new branch.  One that holds the same stack already is not touched.
+        check: only find out whether every patch applies; nothing is written to ``tree``.
+
+    Returns:
+        what was done (``how``: ``made``, ``switched``, ``already`` or ``checked``), and the stack as built.
 
     Raises:
-        CheckFailed: a patch does not apply, or the result is not what the lock says.
-        WrongUsage: ``destination`` holds something that must not be touched.
-        SurroundingsFailed: upstream cannot be had, or ``destination`` cannot be written.
+        CheckFailed: a patch does not apply, or the result is not what ``upstream.lock`` says.
+        WrongUsage: there is no such target, or ``tree`` holds something that must not be touched.
+        SurroundingsFailed: upstream cannot be had, or ``tree`` cannot be written.
     """
-    lock = Lock.load(project.lock_path)
-    stack = Stack.load(project, targets)
-    while True:
-        if not _vacant(destination):
-            return _onto(lock, stack, destination, check)
-        try:
-            return _make(lock, stack, destination, upstream, check, progress)
-        except Taken:  # somebody else, maybe another porter, was faster: look at what is there now
-            continue
+    found = find(project)
+    lock = Lock.load(found.lock_path)
+    return put(lock, Stack.load(found, names(targets)), Path(tree), upstream, check, progress)
 
 
-def _vacant(destination: Path) -> bool:
-    """Whether there is nothing, or an empty folder, at ``destination``."""
-    try:
-        if not destination.is_symlink() and not destination.exists():
-            return True
-        return destination.is_dir() and not any(destination.iterdir())
-    except OSError as error:
-        raise SurroundingsFailed(f"cannot read {destination}", error.strerror or str(error)) from error
+@click.command(name="apply")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_target,
+    help="A device family of `porter targets`; may be repeated.",
+)
+@UPSTREAM
+@click.option("--check", is_flag=True, help="Say whether every patch applies, and write nothing.")
+@JSON
+@click.argument("folder", metavar="DIR", type=FOLDER)
+def command(targets: tuple[str, ...], upstream: str | None, check: bool, as_json: bool, folder: Path) -> None:
+    """Make DIR a tree of upstream with the stack of one or more targets.
 
-
-def _make(
-    lock: Lock, stack: Stack, destination: Path, upstream: str | None, check: bool, progress: Progress | None
-) -> Applied:
-    place = Path(destination).resolve()
-    if place.exists() and place == Path.cwd():
-        raise WrongUsage(
-            f"{destination} is the folder you are in, and would be replaced",
-            hint=f"Go up (cd ..) and name it, or name a new folder: {destination / 'yolov5'}",
-        )
-    snapshot = obtain(lock, upstream, progress=progress)
-    build = stack.build(snapshot)
-    agree(lock, stack, build, snapshot.partial)
-    if check:
-        return Applied("checked", place, stack, build, snapshot.missing)
-    lay(place, lock, stack, snapshot, build)
-    return Applied("made", place, stack, build, snapshot.missing)
-
-
-def lay(place: Path, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build) -> None:
-    """Make a tree where there is nothing, or an empty folder.
-
-    Raises:
-        Taken: something is there by now.
-        SurroundingsFailed: there is no room, or the folder cannot be written.
+    If there is no DIR it is made. If DIR is your own clean clone at the pin, the stack goes on a new branch
+    in it and your branch stays as it is. If DIR holds the same stack already, nothing is touched.
     """
-    with staged(place) as folder:
-        try:
-            fill(folder, lock, stack, snapshot, build)
-        except GitFailed as error:
-            raise SurroundingsFailed(f"cannot make {place}", error.stderr, room(place.parent)) from error
-        except OSError as error:
-            raise SurroundingsFailed(f"cannot make {place}", error.strerror or str(error)) from error
-        with process.held():
-            folder.finish()
+    with terminal() as progress:
+        done = apply(targets, folder, upstream=upstream, check=check, progress=progress)
+    if as_json:
+        print_json("apply", done.record())
+    elif not is_quiet():
+        _print(done, folder)
 
 
-def _onto(lock: Lock, stack: Stack, destination: Path, check: bool) -> Applied:
-    """The stack on a clone that is there."""
-    tree = Tree.open(destination)
-    if not tree.journal or check:
-        found, _ = _examine(tree, lock, stack)
-        if found.how == "already" or check:
-            return found
-    with locked(tree) as hold:
-        move = tree.journal
-        if move:
-            recover(tree, move, hold)
-        tree = Tree.open(destination)
-        found, move = _examine(tree, lock, stack)
-        if found.how == "already":  # another porter was faster
-            return found
-        switch(tree, move, objects.pack(found.build.objects.values()), hold)
-    return found
-
-
-def _examine(tree: Tree, lock: Lock, stack: Stack) -> tuple[Applied, Move]:
-    """What the stack would be in a clone, if nothing stands against it.
-
-    Raises:
-        WrongUsage, SurroundingsFailed: something does; what, and what to do.
-    """
-    pin = lock.pin
-    grown = tree.base(lock)
-    if grown is None:
-        raise WrongUsage(
-            f"{tree.path} is not a clone of {pin.name} at {pin.tag}",
-            tree.apart_from(pin),
-            f"In a clone of {pin.name}: git fetch --tags && git switch --detach {pin.rev}. Or name a new folder.",
-        )
-    part, above = grown
-    build = stack.build(tree.snapshot(part, stack.paths))
-    move = Move(
-        "apply",
-        part.base,
-        build.tip,
-        branch_of(stack),
-        branch_of(stack),
-        Notes(stack.targets, part.base, build.tip, tree.branch or tree.head),
-    )
-    noted = tree.notes
-    if noted and noted.tip in above and set(noted.targets) != set(stack.targets):
-        raise _other(tree, lock, stack, above)
-    if stack_in(tree, build, above) and above:
-        more = len(above) - len(build.commits)
-        if more:
-            raise WrongUsage(
-                f"{tree.path} holds {stack.key} already, and {more} commit(s) of yours on it",
-                hint=f"There is nothing to do; `porter status {tree.path}` shows them.",
-            )
-        _refuse_changes(tree, f"{tree.path} holds {stack.key} already, with changes of yours")
-        return Applied("already", tree.path, stack, build, part.missing), move
-    if above:
-        raise _other(tree, lock, stack, above)
-    _refuse_changes(tree, f"{tree.path} has changes that are not committed")
-    agree(lock, stack, build, bool(part.missing))
-    _refuse_unsafe(tree, stack, build)
-    return Applied("switched", tree.path, stack, build, part.missing, tree.branch or tree.head), move
-
-
-def _refuse_changes(tree: Tree, what: str) -> None:
-    if tree.unfinished:
-        raise WrongUsage(
-            f"{tree.path} is in the middle of {tree.unfinished}", hint="Finish or abort it (git status says how)."
-        )
-    if tree.changes:
-        shown = "\n".join(f"{change.code} {change.path}" for change in tree.changes[:10])
-        more = f"\nand {len(tree.changes) - 10} more" if len(tree.changes) > 10 else ""
-        raise WrongUsage(what, shown + more, "Commit them on a branch, or put them aside: git stash.")
-
-
-def _refuse_unsafe(tree: Tree, stack: Stack, build: Build) -> None:
-    """Refuse what a switch to the stack would overwrite or could not write."""
-    added = [path for path, blob in build.touched.items() if blob and path not in tree.tracked]
-    in_the_way = tree.in_the_way(added)
-    if in_the_way:
-        what = f"{in_the_way[0]} is in the way: the stack adds a file of that name, and git does not know yours"
-        raise WrongUsage(f"in {tree.path}, {what}", "\n".join(in_the_way[1:]), "Move it elsewhere, and try again.")
-    flagged = tree.flagged(build.touched)
-    if flagged:
-        raise WrongUsage(
-            f"{tree.path} has files that git was told not to look at, and the stack changes them",
-            "\n".join(flagged),
-            "git update-index --no-assume-unchanged --no-skip-worktree FILE (or git sparse-checkout disable).",
-        )
-    existing = tree.resolve(branch_of(stack))
-    if existing and existing != build.tip:
-        raise WrongUsage(
-            f"{tree.path} has a branch {stack.branch} with something else on it",
-            f"it is at {existing}, the stack ends at {build.tip}",
-            f"Rename it (git branch -m {stack.branch} NAME), or delete it, and try again.",
-        )
-    unwritable = tree.unwritable(build.touched)
-    if unwritable:
-        raise SurroundingsFailed(f"cannot write {unwritable[0]}", "permission denied, or the disk is read-only")
-
-
-def _other(tree: Tree, lock: Lock, stack: Stack, above: list[str]) -> WrongUsage:
-    """Why a tree whose HEAD is above the pin is not the stack's, in words."""
-    notes = tree.notes
-    if notes and notes.tip in above:
-        mine = set(notes.targets) == set(stack.targets)
-        held = f"another version of the stack {stack.key}" if mine else f"the stack of {'+'.join(notes.targets)}"
-        return WrongUsage(
-            f"{tree.path} holds {held}",
-            hint=f"`porter revert {tree.path}` first; for several devices in one tree name --target several times.",
-        )
-    return WrongUsage(
-        f"{tree.path} is not at {lock.pin.tag}",
-        f"{short(tree.branch) or 'HEAD'} is {len(above)} commit(s) after it, at {tree.head}",
-        f"git -C {tree.path} switch --detach {lock.pin.rev}, or name a new folder.",
-    )
+def _print(done: Applied, folder: Path) -> None:
+    count = len(done.build.commits)
+    if done.how == "already":
+        click.echo(f"{folder} holds {done.stack.key} already ({count} patches). Nothing was touched.")
+        return
+    if done.how == "checked":
+        click.echo(f"All {count} patches of {done.stack.key} apply. Nothing was written to {folder}.")
+        return
+    for built in done.build.commits:
+        name = click.style(f"{built.patch.stack}/{built.patch.number:04d}", fg="green")
+        click.echo(f"  {name}  {built.patch.subject}")
+    what = "made" if done.how == "made" else f"on the new branch {done.stack.branch}"
+    click.echo(f"{folder}: {what}, {count} patches, commit {done.build.tip[:12]}")
+    if done.missing:
+        lacks = f"It lacks {len(done.missing)} files of upstream that the package index has not"
+        click.echo(f"{lacks}; `porter status {folder}` names them.")
+    if done.before:
+        click.echo(f"Your {short(done.before)} is as it was; `porter revert {folder}` goes back to it.")
+    device = done.stack.targets[0]
+    train = f"python train.py --data coco128.yaml --weights '' --cfg yolov5s.yaml --device {device}"
+    click.echo(f"Next: cd {quote(str(folder))} && {train}")

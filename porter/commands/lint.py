@@ -1,4 +1,4 @@
-"""What a careful reader of the patches would complain about, found by a program."""
+"""``porter lint``: what a careful reader of the patches would complain about, found by a program."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import click
+
+from porter.commands.arguments import AnyProject, find
+from porter.commands.options import JSON, UPSTREAM, print_json, tell, terminal
 from porter.errors import CheckFailed, PorterError
 from porter.lockfile import Lock
 from porter.output import Progress
@@ -49,13 +53,14 @@ class Finding:
         return f"{self.file}:{self.line}: {self.what}" if self.line else f"{self.file}: {self.what}"
 
 
-def lint(project: Project, upstream: str | None = None, progress: Progress | None = None) -> list[Finding]:
-    """Every finding, sorted; none means that the stacks are as they should be.
+def lint(*, upstream: str | None = None, project: AnyProject = None, progress: Progress | None = None) -> list[Finding]:
+    """What a careful reader of the patches would complain about, sorted; an empty list: nothing.
 
     Raises:
         WrongUsage: there is no stack at all, or the lock cannot be read.
         SurroundingsFailed: upstream cannot be had.
     """
+    project = find(project)
     lock = Lock.load(project.lock_path)
     targets = available(project.patches)
     findings: list[Finding] = []
@@ -78,6 +83,28 @@ def lint(project: Project, upstream: str | None = None, progress: Progress | Non
     findings += _canonical(single, Builder(snapshot, like=surveyor.builder), snapshot)
     findings += _lock(project, lock, surveyor, whole, known)
     return sorted(set(findings))
+
+
+@click.command(name="lint")
+@UPSTREAM
+@JSON
+def command(upstream: str | None, as_json: bool) -> None:
+    """Check the patches: headers, order, names, whitespace, canonical form, that all apply, the lock.
+
+    Exit code 1 if there is anything to say.
+    """
+    with terminal() as progress:
+        findings = lint(upstream=upstream, progress=progress)
+    if as_json:
+        print_json("lint", {"findings": [vars(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            click.echo(str(finding))
+    if findings:
+        tell(f"{len(findings)} finding(s)", err=True)
+        raise SystemExit(1)
+    if not as_json:
+        tell("The stacks are as they should be.")
 
 
 def _place(patch: str) -> str:

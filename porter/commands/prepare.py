@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from porter.commands.apply import apply
 from porter.commands.doctor import pins
 from porter.commands.train import SCRIPT, find_python
 from porter.datasets import generate
@@ -17,10 +16,13 @@ from porter.diagnosis import interpreter, requirements
 from porter.diagnosis.interpreter import Interpreter
 from porter.downloads import datasets, weights
 from porter.errors import WrongUsage
+from porter.lockfile import Lock
 from porter.output import Progress
 from porter.project import Project
+from porter.stack import Stack
 from porter.target import Target, load_known
 from porter.tree.clone import must_hold
+from porter.tree.make import put
 from porter.verification.device import facts, unusable
 
 DONE, ALREADY, YOURS = "done", "there already", "left to you"
@@ -135,7 +137,9 @@ def _tree(project: Project, request: Request, tree: Path, progress: Progress) ->
             found = None  # a clone of the user's: apply says whether it can be used
         if found and found.whole:
             return Step("tree", ALREADY, f"{request.tree}: {'+'.join(found.targets)}, {len(found.patches)} patches")
-    made = apply(project, [request.target], tree, request.upstream, False, progress)
+    made = put(
+        Lock.load(project.lock_path), Stack.load(project, [request.target]), tree, request.upstream, False, progress
+    )
     lacks = f"; it lacks {len(made.missing)} files that nobody needs to train" if made.missing else ""
     state = ALREADY if made.how == "already" else DONE
     return Step("tree", state, f"{request.tree}: {made.stack.key}, {len(made.build.commits)} patches{lacks}")

@@ -1,4 +1,4 @@
-"""Take a stack away: back to what was checked out before it, if nothing of the user's would be lost."""
+"""``porter revert``: back to what was checked out before the stack, if nothing of the user's would be lost."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
+
+from porter.commands.arguments import AnyPath, AnyProject, find
+from porter.commands.options import FOLDER, JSON, print_json, tell
 from porter.errors import WrongUsage
 from porter.lockfile import Lock
 from porter.project import Project
@@ -28,31 +32,52 @@ class Reverted:
         return {"path": str(self.path), "done": self.done, "head": short(self.head), "pristine": self.pristine}
 
 
-def revert(project: Project, path: Path) -> Reverted:
-    """Bring a tree back to where it was before `porter apply`, and delete the stack's branch.
+def revert(tree: AnyPath, *, project: AnyProject = None) -> Reverted:
+    """Bring ``tree`` back to upstream, and delete the stack's branch.
+
+    That is the branch that was checked out before the stack, or master.
 
     Raises:
-        WrongUsage: it holds no stack, or commits or changes of the user's on it.
+        WrongUsage: it holds no stack, or commits or changes of yours on it, which would be lost.
         SurroundingsFailed: it cannot be written.
     """
-    lock = Lock.load(project.lock_path)
-    tree = Tree.open(path)
-    if not tree.journal and _nothing(tree, lock):
-        return Reverted(tree.path, False, tree.branch or tree.head, True)
-    with locked(tree) as hold:
-        cut_off = tree.journal
+    of, path = find(project), Path(tree)
+    lock = Lock.load(of.lock_path)
+    opened = Tree.open(path)
+    if not opened.journal and _nothing(opened, lock):
+        return Reverted(opened.path, False, opened.branch or opened.head, True)
+    with locked(opened) as hold:
+        cut_off = opened.journal
         if cut_off:
-            recover(tree, cut_off, hold)
-        tree = Tree.open(path)
-        if _nothing(tree, lock):
-            return Reverted(tree.path, bool(cut_off), tree.branch or tree.head, True)
-        notes = _notes(tree, project, lock)
-        _refuse(tree, notes)
-        head, goal = _back(tree, notes)
+            recover(opened, cut_off, hold)
+        opened = Tree.open(path)
+        if _nothing(opened, lock):
+            return Reverted(opened.path, bool(cut_off), opened.branch or opened.head, True)
+        notes = _notes(opened, of, lock)
+        _refuse(opened, notes)
+        head, goal = _back(opened, notes)
         # a branch of another name is the user's own, even if it is at the stack's end
         move = Move("revert", notes.tip, goal, head, f"refs/heads/porter/{'+'.join(notes.targets)}", notes)
-        switch(tree, move, b"", hold)
-    return Reverted(tree.path, True, head, goal == notes.base)
+        switch(opened, move, b"", hold)
+    return Reverted(opened.path, True, head, goal == notes.base)
+
+
+@click.command(name="revert")
+@JSON
+@click.argument("folder", metavar="DIR", type=FOLDER)
+def command(as_json: bool, folder: Path) -> None:
+    """Bring the tree in DIR back to upstream: your branch, or master in a tree that porter made.
+
+    Refused if you have commits or changes on the stack; nothing of yours is ever lost.
+    """
+    done = revert(folder)
+    if as_json:
+        print_json("revert", done.record())
+    elif not done.done:
+        tell(f"{folder} is upstream as it is ({short(done.head)}). Nothing was touched.")
+    else:
+        moved = "" if done.pristine else ", which has moved since the stack was applied"
+        tell(f"{folder}: back at {short(done.head)}{moved}; the stack's branch is gone")
 
 
 def _nothing(tree: Tree, lock: Lock) -> bool:

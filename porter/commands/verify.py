@@ -14,13 +14,15 @@ from pathlib import Path
 
 from porter import process
 from porter.checkpoints.inspection import inspect
-from porter.commands.apply import apply
 from porter.errors import WrongUsage
 from porter.files import work_folder
+from porter.lockfile import Lock
 from porter.output import Progress
 from porter.project import Project
+from porter.stack import Stack
 from porter.target import Target, load_known
 from porter.tree.clone import must_hold
+from porter.tree.make import put
 from porter.verification.bench import attempt
 from porter.verification.checks import select
 from porter.verification.child import Children
@@ -125,7 +127,7 @@ def workplace(request: Request, progress: Progress) -> Iterator[Path]:
 
 
 def _make(project: Project, target: Target, root: Path, progress: Progress) -> Path:
-    apply(project, [target.name], root / "tree", None, False, progress)
+    put(Lock.load(project.lock_path), Stack.load(project, [target.name]), root / "tree", None, False, progress)
     return root / "tree"
 
 

@@ -14,7 +14,7 @@ from sources import MISSING, git, make_index, make_upstream, package_index
 from stacks import CHECKOUT, STEPS, inventory, make_project, needs_root, porter
 
 from porter.commands.apply import apply
-from porter.commands.lock import updated
+from porter.commands.lock import lock as write_lock
 from porter.errors import PorterError, SurroundingsFailed, WrongUsage
 from porter.lockfile import Lock
 from porter.patch import PatchFailed
@@ -36,7 +36,7 @@ def expected(*stacks: str) -> list[str]:
 
 @pytest.mark.parametrize("targets", [["mlu"], ["tpu"], ["tpu", "mlu"]])
 def test_a_new_folder(project: Project, tmp_path: Path, targets: list[str]) -> None:
-    done = apply(project, targets, tmp_path / "tree")
+    done = apply(targets, tmp_path / "tree", project=project)
     lock = Lock.load(project.lock_path)
     repo = gitpython.Repo(tmp_path / "tree")
     key = "+".join(sorted(targets))
@@ -56,7 +56,7 @@ def test_a_new_folder(project: Project, tmp_path: Path, targets: list[str]) -> N
 
 
 def test_every_commit_says_who_and_when_as_its_patch_does(project: Project, tmp_path: Path) -> None:
-    apply(project, ["mlu"], tmp_path / "tree")
+    apply(["mlu"], tmp_path / "tree", project=project)
     for number, commit in enumerate(gitpython.Repo(tmp_path / "tree").iter_commits("v6.0..HEAD", reverse=True)):
         assert (commit.author.name, commit.author.email) == ("Zoë Porter", "zoe@example.org")
         assert commit.committer == commit.author
@@ -66,8 +66,8 @@ def test_every_commit_says_who_and_when_as_its_patch_does(project: Project, tmp_
 
 def test_an_empty_folder_and_missing_folders_above(project: Project, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert apply(project, ["mlu"], tmp_path / "empty").how == "made"
-    assert apply(project, ["mlu"], tmp_path / "a/b/tree").how == "made"
+    assert apply(["mlu"], tmp_path / "empty", project=project).how == "made"
+    assert apply(["mlu"], tmp_path / "a/b/tree", project=project).how == "made"
     assert subjects(tmp_path / "a/b/tree") == expected("mlu")
 
 
@@ -77,13 +77,13 @@ def test_a_relative_path_and_a_link_to_an_empty_folder(
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     monkeypatch.chdir(tmp_path)
-    assert apply(project, ["mlu"], Path("link")).path == tmp_path / "real"
+    assert apply(["mlu"], Path("link"), project=project).path == tmp_path / "real"
     assert (tmp_path / "link").is_symlink()
-    assert apply(project, ["mlu"], Path("link")).how == "already"
+    assert apply(["mlu"], Path("link"), project=project).how == "already"
 
 
 def test_what_runs_leave_is_ignored(project: Project, tmp_path: Path) -> None:
-    apply(project, ["mlu"], tmp_path / "tree")
+    apply(["mlu"], tmp_path / "tree", project=project)
     for name in ("runs/train/exp/results.csv", "yolov5s.pt", "utils/__pycache__/x.pyc", "data/labels.cache"):
         (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "tree" / name).write_text("")
@@ -97,15 +97,15 @@ def test_the_folder_one_is_in_is_not_replaced(
     inside = (tmp_path / "here").stat().st_ino
     monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(WrongUsage, match="the folder you are in"):
-        apply(project, ["mlu"], Path())
+        apply(["mlu"], Path(), project=project)
     assert (tmp_path / "here").stat().st_ino == inside
 
 
 def test_check_writes_nothing(project: Project, tmp_path: Path, clone: Path) -> None:
-    assert apply(project, ["mlu"], tmp_path / "tree", check=True).how == "checked"
+    assert apply(["mlu"], tmp_path / "tree", check=True, project=project).how == "checked"
     assert not (tmp_path / "tree").exists()
     before = inventory(clone)
-    assert apply(project, ["mlu"], clone, check=True).how == "switched"
+    assert apply(["mlu"], clone, check=True, project=project).how == "switched"
     assert inventory(clone) == before
 
 
@@ -114,7 +114,7 @@ def test_a_patch_that_does_not_apply_leaves_nothing(project: Project, tmp_path: 
     path.write_text(path.read_text().replace(" line_3 = 3\n", " line_3 = 'other'\n"))
     for check in (True, False):
         with pytest.raises(PatchFailed):
-            apply(project, ["mlu"], tmp_path / "a/tree", check=check)
+            apply(["mlu"], tmp_path / "a/tree", check=check, project=project)
     assert not (tmp_path / "a").exists()
 
 
@@ -126,13 +126,13 @@ def test_a_tree_of_a_package_index_is_partial(tmp_path: Path, own_home: Path, mo
     # the stacks give utils/__init__.py no change, and README.md is in the wheels
     with_git = Lock.load(project.lock_path)
     replace(with_git, sources=(*with_git.sources, make_index(tmp_path / "wheels"))).write(project.lock_path)
-    updated(project)[1].write(project.lock_path)
+    write_lock(project=project)
     both = Lock.load(project.lock_path)
     replace(both, sources=both.sources[1:]).write(project.lock_path)
     monkeypatch.setenv("PORTER_CACHE", str(tmp_path / "empty-cache"))
     with package_index(tmp_path / "wheels", tmp_path / "served") as url:
         monkeypatch.setenv("PIP_INDEX_URL", url)
-        done = apply(project, ["mlu"], tmp_path / "tree")
+        done = apply(["mlu"], tmp_path / "tree", project=project)
     assert done.missing == tuple(sorted(MISSING))
     repo = gitpython.Repo(tmp_path / "tree")
     partial = both.stacks["mlu"].partial
@@ -142,11 +142,11 @@ def test_a_tree_of_a_package_index_is_partial(tmp_path: Path, own_home: Path, mo
     assert repo.tags == []  # it is not upstream's v6.0
     assert (tmp_path / "tree/train.py").read_bytes() == (tmp_path / "work/train.py").read_bytes()
     # the same tree again, then off and on, all without a source
-    assert apply(project, ["mlu"], tmp_path / "tree").how == "already"
+    assert apply(["mlu"], tmp_path / "tree", project=project).how == "already"
     from porter.commands.revert import revert
 
-    assert revert(project, tmp_path / "tree").head == "refs/heads/master"
-    assert apply(project, ["mlu"], tmp_path / "tree").missing == tuple(sorted(MISSING))
+    assert revert(tmp_path / "tree", project=project).head == "refs/heads/master"
+    assert apply(["mlu"], tmp_path / "tree", project=project).missing == tuple(sorted(MISSING))
 
 
 # -- the user's own clone ---------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def test_a_clone_gets_a_branch_and_keeps_its_own(project: Project, clone: Path) 
     (clone / "runs/mine.txt").write_text("mine")
     (clone / "notes.txt").write_text("mine")
     old = (clone / "LICENSE").stat().st_mtime_ns
-    done = apply(project, ["mlu"], clone)
+    done = apply(["mlu"], clone, project=project)
     repo = gitpython.Repo(clone)
     lock = Lock.load(project.lock_path)
     assert (done.how, done.before) == ("switched", "refs/heads/mine")
@@ -172,27 +172,27 @@ def test_a_clone_gets_a_branch_and_keeps_its_own(project: Project, clone: Path) 
 
 def test_a_clone_at_the_pin_without_a_branch(project: Project, clone: Path) -> None:
     git("switch", "-q", "--detach", "v6.0", cwd=clone)
-    assert apply(project, ["tpu"], clone).before == Lock.load(project.lock_path).pin.commit
+    assert apply(["tpu"], clone, project=project).before == Lock.load(project.lock_path).pin.commit
 
 
 def test_a_clone_needs_no_source(project: Project, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORTER_CACHE", str(clone.parent / "none"))
     monkeypatch.setenv("PORTER_UPSTREAM", str(clone.parent / "nowhere"))
-    assert apply(project, ["mlu"], clone).how == "switched"
+    assert apply(["mlu"], clone, project=project).how == "switched"
 
 
 def test_a_branch_that_holds_the_stack_already_is_used(project: Project, clone: Path) -> None:
-    tip = apply(project, ["mlu"], clone).build.tip
+    tip = apply(["mlu"], clone, project=project).build.tip
     git("switch", "-q", "mine", cwd=clone)
-    assert apply(project, ["mlu"], clone).how == "switched"
+    assert apply(["mlu"], clone, project=project).how == "switched"
     assert git("rev-parse", "HEAD", cwd=clone) == tip
 
 
 @pytest.mark.parametrize("where", ["tree", "clone"])
 def test_the_same_stack_again_touches_nothing(project: Project, tmp_path: Path, clone: Path, where: str) -> None:
-    apply(project, ["mlu"], tmp_path / where)
+    apply(["mlu"], tmp_path / where, project=project)
     before = inventory(tmp_path / where)
-    assert apply(project, ["mlu"], tmp_path / where).how == "already"
+    assert apply(["mlu"], tmp_path / where, project=project).how == "already"
     assert inventory(tmp_path / where) == before
 
 
@@ -211,7 +211,7 @@ def test_the_users_configuration_changes_no_id(
     )
     (own_home / "ignore").write_text("*.py\n")
     lock = Lock.load(project.lock_path)
-    done = apply(project, ["mlu"], tmp_path / "tree")
+    done = apply(["mlu"], tmp_path / "tree", project=project)
     assert done.build.tip == lock.stacks["mlu"].commit
     assert b"\r" not in (tmp_path / "tree/train.py").read_bytes()
     # a clone as this user's git makes it has CRLF, and stays clean in this user's eyes
@@ -225,7 +225,7 @@ def test_the_users_configuration_changes_no_id(
     )
     assert b"\r\n" in (mine / "LICENSE").read_bytes()
     assert not (own_home / "ran").exists(), (own_home / "ran").read_text()
-    assert apply(project, ["mlu"], mine).build.tip == lock.stacks["mlu"].commit
+    assert apply(["mlu"], mine, project=project).build.tip == lock.stacks["mlu"].commit
     assert b"\r\n" in (mine / "train.py").read_bytes()
     assert not (own_home / "ran").exists(), (own_home / "ran").read_text()
     status = subprocess.run(["git", "status", "--porcelain"], cwd=mine, capture_output=True, check=True)
@@ -242,8 +242,8 @@ def test_git_variables_of_a_hook_lead_nowhere(
     monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git/index"))
     monkeypatch.setenv("GIT_WORK_TREE", str(other))
     monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(other / ".git/objects"))
-    assert apply(project, ["mlu"], tmp_path / "tree").how == "made"
-    assert apply(project, ["mlu"], clone).how == "switched"
+    assert apply(["mlu"], tmp_path / "tree", project=project).how == "made"
+    assert apply(["mlu"], clone, project=project).how == "switched"
     assert inventory(other) == before
     assert git("fsck", "--full", cwd=clone) == ""
 
@@ -398,26 +398,26 @@ def test_anything_else_is_refused_and_left_alone(project: Project, clone: Path, 
     spoil(clone)
     before = inventory(clone)
     with pytest.raises(WrongUsage, match=what) as error:
-        apply(project, ["mlu"], clone)
+        apply(["mlu"], clone, project=project)
     assert error.value.hint or error.value.why
     assert inventory(clone) == before
 
 
 def another_stack(project: Project, clone: Path) -> None:
-    apply(project, ["tpu"], clone)
+    apply(["tpu"], clone, project=project)
 
 
 def wider_stack(project: Project, clone: Path) -> None:
-    apply(project, ["mlu", "tpu"], clone)
+    apply(["mlu", "tpu"], clone, project=project)
 
 
 def commit_on_top(project: Project, clone: Path) -> None:
-    apply(project, ["mlu"], clone)
+    apply(["mlu"], clone, project=project)
     git("commit", "-q", "--allow-empty", "-m", "Mine", cwd=clone)
 
 
 def change_on_top(project: Project, clone: Path) -> None:
-    apply(project, ["mlu"], clone)
+    apply(["mlu"], clone, project=project)
     dirty(clone)
 
 
@@ -425,8 +425,8 @@ def older_version(project: Project, clone: Path) -> None:
     series = project.patches / "mlu/series"
     whole, lock = series.read_text(), project.lock_path.read_bytes()
     series.write_text("".join(whole.splitlines(keepends=True)[:2]))
-    updated(project)[1].write(project.lock_path)
-    apply(project, ["mlu"], clone)
+    write_lock(project=project)
+    apply(["mlu"], clone, project=project)
     series.write_text(whole)
     project.lock_path.write_bytes(lock)
 
@@ -449,16 +449,16 @@ def test_another_stack_or_work_on_it_is_refused(
     prepare(project, clone)
     before = inventory(clone)
     with pytest.raises(WrongUsage, match=what) as error:
-        apply(project, ["mlu"], clone)
+        apply(["mlu"], clone, project=project)
     assert hint in error.value.hint
     assert inventory(clone) == before
 
 
 def test_notes_that_porter_did_not_write(project: Project, clone: Path) -> None:
-    apply(project, ["mlu"], clone)
+    apply(["mlu"], clone, project=project)
     (clone / ".git/porter/state.json").write_text("[]")
     with pytest.raises(WrongUsage, match="not as porter writes it"):
-        apply(project, ["tpu"], clone)
+        apply(["tpu"], clone, project=project)
 
 
 # -- the surroundings -------------------------------------------------------------------------------------
@@ -517,10 +517,10 @@ def test_a_clone_that_belongs_to_somebody_else(project: Project, own_home: Path,
 @needs_root
 def test_a_mount_point_cannot_be_replaced(project: Project, small_disk: Path) -> None:
     with pytest.raises(SurroundingsFailed, match="cannot put a folder at") as error:
-        apply(project, ["mlu"], small_disk)
+        apply(["mlu"], small_disk, project=project)
     assert "mount point" in error.value.hint
     assert os.listdir(small_disk) == []
-    assert apply(project, ["mlu"], small_disk / "tree").how == "made"
+    assert apply(["mlu"], small_disk / "tree", project=project).how == "made"
 
 
 @needs_root
@@ -538,7 +538,7 @@ def test_a_full_disk(project: Project, small_disk: Path, clone: Path) -> None:
         filler.write_bytes(b"\0" * max(free.f_bavail * free.f_frsize - room, 0))
         for place in failed:
             try:
-                apply(project, ["mlu"], place)
+                apply(["mlu"], place, project=project)
             except SurroundingsFailed as error:
                 failed[place] += 1
                 assert "No space left" in str(error) or "disk is full" in str(error)
@@ -552,7 +552,7 @@ def test_a_full_disk(project: Project, small_disk: Path, clone: Path) -> None:
     assert min(failed.values()) > 1
     filler.unlink()
     for place in failed:
-        assert apply(project, ["mlu"], place).how == "already"
+        assert apply(["mlu"], place, project=project).how == "already"
         assert git("status", "--porcelain", cwd=place) == ""
         assert git("fsck", "--full", cwd=place) == ""
 
@@ -578,7 +578,7 @@ def test_two_at_once_make_one_tree(project: Project, tmp_path: Path) -> None:
 def test_a_folder_that_comes_up_while_the_tree_is_built(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: bool
 ) -> None:
-    apply(project, ["mlu"], tmp_path / "first")
+    apply(["mlu"], tmp_path / "first", project=project)
     late = (
         f"cp -r '{tmp_path}/first' '{tmp_path}/tree'"
         if same
@@ -590,10 +590,10 @@ def test_a_folder_that_comes_up_while_the_tree_is_built(
     (tmp_path / "bin/git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     if same:
-        assert apply(project, ["mlu"], tmp_path / "tree").how == "already"
+        assert apply(["mlu"], tmp_path / "tree", project=project).how == "already"
     else:
         with pytest.raises(WrongUsage, match="no git repository"):
-            apply(project, ["mlu"], tmp_path / "tree")
+            apply(["mlu"], tmp_path / "tree", project=project)
         assert os.listdir(tmp_path / "tree") == ["mine"]
     assert not [path.name for path in tmp_path.iterdir() if "porter-" in path.name]
 
@@ -619,7 +619,7 @@ def test_two_at_once_on_a_clone(project: Project, clone: Path) -> None:
 
 def test_every_refusal_is_an_error_of_porters_own(project: Project, tmp_path: Path) -> None:
     with pytest.raises(PorterError):
-        apply(project, ["mlu"], project.lock_path / "below-a-file")
+        apply(["mlu"], project.lock_path / "below-a-file", project=project)
 
 
 def test_another_upstream_is_no_clone_of_it(project: Project, tmp_path: Path) -> None:
@@ -628,4 +628,4 @@ def test_another_upstream_is_no_clone_of_it(project: Project, tmp_path: Path) ->
     git("checkout", "-q", "--orphan", "alone", cwd=other)
     git("commit", "-q", "-m", "Alone", cwd=other)
     with pytest.raises(WrongUsage, match="not a clone of example/small"):
-        apply(project, ["mlu"], other)
+        apply(["mlu"], other, project=project)

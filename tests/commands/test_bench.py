@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("warm")
 
 @pytest.fixture
 def tree(project: Project, tmp_path: Path) -> Path:
-    apply(project, ["mlu"], tmp_path / "tree")
+    apply(["mlu"], tmp_path / "tree", project=project)
     return tmp_path / "tree"
 
 

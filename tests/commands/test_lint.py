@@ -9,7 +9,7 @@ from sources import git
 from stacks import CHECKOUT, LONG, commit, export, message, porter
 
 from porter.commands.lint import Finding, lint
-from porter.commands.lock import updated
+from porter.commands.lock import lock as write_lock
 from porter.project import Project
 
 pytestmark = pytest.mark.usefixtures("warm")
@@ -41,7 +41,7 @@ def rename(old: str, new: str) -> Callable[[Path], None]:
 
 
 def test_nothing_to_say(project: Project) -> None:
-    assert lint(project) == []
+    assert lint(project=project) == []
     done = porter("lint", cwd=project.root)
     assert (done.returncode, done.stdout, done.stderr) == (0, "The stacks are as they should be.\n", "")
 
@@ -86,7 +86,7 @@ def test_nothing_to_say(project: Project) -> None:
 )
 def test_a_complaint_for_each_fault(project: Project, spoil: Callable[[Path], None], file: str, what: str) -> None:
     spoil(project.root)
-    findings = lint(project)
+    findings = lint(project=project)
     assert any(re.search(what, finding.what) and file in finding.file for finding in findings), findings
     done = porter("lint", cwd=project.root)
     assert done.returncode == 1
@@ -97,7 +97,7 @@ def test_a_complaint_for_each_fault(project: Project, spoil: Callable[[Path], No
 def test_series_that_names_a_patch_twice(project: Project) -> None:
     series = project.patches / "mlu/series"
     series.write_text(series.read_text() + "0001-Register-the-MLU.patch\n")
-    assert any("twice" in finding.what for finding in lint(project))
+    assert any("twice" in finding.what for finding in lint(project=project))
 
 
 def rebuild(project: Project, made: Path, tmp_path: Path, **files: str) -> None:
@@ -112,12 +112,12 @@ def rebuild(project: Project, made: Path, tmp_path: Path, **files: str) -> None:
     for old in (project.patches / "mlu").glob("*.patch"):
         old.unlink()
     export(clone, "origin/common", project.patches / "mlu")
-    updated(project)[1].write(project.lock_path)
+    write_lock(project=project)
 
 
 def test_a_blank_line_at_the_end_of_a_file(project: Project, made: Path, tmp_path: Path) -> None:
     rebuild(project, made, tmp_path, new="a = 1\n\n")
-    (finding,) = lint(project)
+    (finding,) = lint(project=project)
     assert (finding.file, finding.line) == ("patches/mlu/0001-Change-new.patch", 20)
     assert "blank line at the end of utils/new.py" in finding.what
 
@@ -126,7 +126,7 @@ def test_a_place_that_another_target_makes_ambiguous(project: Project, made: Pat
     """tpu's hunk moves because of mlu's lines: fine while only one place fits, not if mlu copies the place."""
     copied = "".join(f"line_{n} = {n}\n" for n in range(47, 54))
     rebuild(project, made, tmp_path, long=copied + LONG)
-    findings = lint(project)
+    findings = lint(project=project)
     assert [finding for finding in findings if "in mlu+tpu" in finding.what and "would fit at 2 places" in finding.what]
 
 
@@ -153,6 +153,6 @@ def test_what_git_wrote_is_remembered_and_another_form_is_found(
     assert [run.returncode for run in runs] == [0, 0]
     assert [" format-patch " in run.stderr for run in runs] == [True, False]
     edit(TRAIN, "@@ -1,3 +1,4 @@", "@@ -1,3 +1,4 @@ def")(project.root)
-    assert any("not in git's canonical form" in finding.what for finding in lint(project))
+    assert any("not in git's canonical form" in finding.what for finding in lint(project=project))
     edit(TRAIN, "@@ -1,3 +1,4 @@ def", "@@ -1,3 +1,4 @@")(project.root)
-    assert lint(project) == []
+    assert lint(project=project) == []

@@ -28,7 +28,7 @@ def test_a_changed_patch_then_lock(project: Project, tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("+mlu = 1\n", "+mlu = 2\n"))
     before = project.lock_path.read_bytes()
     with pytest.raises(CheckFailed, match="are not those of"):
-        apply(project, ["mlu"], tmp_path / "tree")
+        apply(["mlu"], tmp_path / "tree", project=project)
     assert not (tmp_path / "tree").exists()
     done = porter("lock", "--check", cwd=project.root)
     assert (done.returncode, "not in step with the patches: mlu, mlu+tpu" in done.stderr) == (1, True)
@@ -36,7 +36,7 @@ def test_a_changed_patch_then_lock(project: Project, tmp_path: Path) -> None:
     done = porter("lock", cwd=project.root)
     assert (done.returncode, done.stdout) == (0, "upstream.lock: wrote mlu, mlu+tpu\n")
     assert porter("lock", "--check", cwd=project.root).returncode == 0
-    assert apply(project, ["mlu"], tmp_path / "tree").how == "made"
+    assert apply(["mlu"], tmp_path / "tree", project=project).how == "made"
     assert (tmp_path / "tree/utils/long.py").read_text().count("mlu = 2") == 1
 
 

@@ -10,7 +10,7 @@ import pytest
 from stacks import porter
 
 from porter import objects
-from porter.commands.lock import updated
+from porter.commands.lock import lock as write_lock
 from porter.commands.necessity import unmet
 from porter.patch import Patch
 from porter.project import Project
@@ -28,7 +28,7 @@ def stacks(project: Project) -> Project:
     (folder / "series").write_text((folder / "series").read_text() + f"{name}\n")
     for file in project.patches.rglob("*.patch"):
         change(file, "Check: train", "Check: import")
-    updated(project)[1].write(project.lock_path)
+    write_lock(project=project)
     return project
 
 

@@ -26,7 +26,7 @@ def test_upstream_as_it_is(project: Project, clone: Path) -> None:
 
 @pytest.mark.parametrize("targets", [("mlu",), ("tpu",), ("mlu", "tpu")])
 def test_a_whole_stack(project: Project, clone: Path, targets: tuple[str, ...]) -> None:
-    build = apply(project, targets, clone).build
+    build = apply(targets, clone, project=project).build
     before = inventory(clone)
     found = status(project, clone)
     assert found.targets == targets
@@ -40,14 +40,14 @@ def test_a_whole_stack(project: Project, clone: Path, targets: tuple[str, ...]) 
 
 @pytest.mark.parametrize("targets", [("mlu",), ("mlu", "tpu")])
 def test_a_clone_of_a_tree_is_known_by_its_commits(project: Project, tmp_path: Path, targets: tuple[str, ...]) -> None:
-    apply(project, targets, tmp_path / "tree")
+    apply(targets, tmp_path / "tree", project=project)
     git("clone", "-q", tmp_path / "tree", tmp_path / "copy", cwd=tmp_path)
     git("switch", "-q", "-c", "other-name", cwd=tmp_path / "copy")
     assert status(project, tmp_path / "copy").targets == targets
 
 
 def test_commits_and_changes_on_top(project: Project, clone: Path) -> None:
-    apply(project, ["mlu"], clone)
+    apply(["mlu"], clone, project=project)
     (clone / "mine.py").write_text("mine\n")
     git("add", "mine.py", cwd=clone)
     git("commit", "-q", "-m", "Mine | with a bar", cwd=clone)
@@ -63,7 +63,7 @@ def test_commits_and_changes_on_top(project: Project, clone: Path) -> None:
 
 def test_a_patch_that_changed_since_and_one_that_is_new(project: Project, clone: Path) -> None:
     """The tree holds an older version: every commit from the first difference on has another id."""
-    apply(project, ["mlu"], clone)
+    apply(["mlu"], clone, project=project)
     series = project.patches / "mlu/series"
     first, second = [line for line in series.read_text().splitlines() if line.endswith(".patch")]
     path = project.patches / "mlu" / second
@@ -92,7 +92,7 @@ def test_a_patch_that_changed_since_and_one_that_is_new(project: Project, clone:
 
 
 def test_a_patch_dropped_by_hand_is_missing(project: Project, clone: Path) -> None:
-    apply(project, ["mlu"], clone)
+    apply(["mlu"], clone, project=project)
     git("-c", "user.name=A", "rebase", "-q", "--onto", "HEAD~2", "HEAD~1", cwd=clone)
     states = [patch.state for patch in status(project, clone).patches]
     assert states == ["applied", "applied", "applied", "missing", "applied"]
@@ -121,7 +121,7 @@ def test_a_folder_that_is_no_repository(project: Project, tmp_path: Path, names:
 
 
 def test_for_programs(project: Project, clone: Path) -> None:
-    apply(project, ["mlu"], clone)
+    apply(["mlu"], clone, project=project)
     done = porter("status", "--json", clone, cwd=project.root)
     found = json.loads(done.stdout)
     assert found["targets"] == ["mlu"]
@@ -132,7 +132,7 @@ def test_for_programs(project: Project, clone: Path) -> None:
 
 
 def test_for_people_and_without_a_name_the_current_folder(project: Project, tmp_path: Path) -> None:
-    apply(project, ["mlu"], project.root / "tree")
+    apply(["mlu"], project.root / "tree", project=project)
     done = porter("status", cwd=project.root / "tree")
     assert "stack: mlu, 5 patches" in done.stdout
     for step in STEPS[:5]:

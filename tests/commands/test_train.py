@@ -41,7 +41,7 @@ os._exit(0)  # gloo's threads may outlive the interpreter by a moment, which tor
 
 @pytest.fixture
 def tree(project: Project, tmp_path: Path) -> Path:
-    apply(project, ["mlu"], tmp_path / "my tree")
+    apply(["mlu"], tmp_path / "my tree", project=project)
     (tmp_path / "my tree" / "train.py").write_text(SAYS)
     return tmp_path / "my tree"
 
@@ -161,7 +161,7 @@ def test_wrong_usage(tree: Path, words: tuple[str, ...], says: str, monkeypatch:
 
 def test_cards_of_a_list_that_does_not_ascend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """torch_npu counts no device then, so that two cards would end in a message about none."""
-    apply(Project(CHECKOUT), ["npu"], tmp_path / "npu")
+    apply(["npu"], tmp_path / "npu", project=Project(CHECKOUT))
     monkeypatch.setenv("ASCEND_RT_VISIBLE_DEVICES", "1,0")
     words = ("train", "--target", "npu", "--cards", "2", "--dry-run", tmp_path / "npu")
     done = porter(*words, cwd=CHECKOUT)
@@ -172,7 +172,7 @@ def test_cards_of_a_list_that_does_not_ascend(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_vendors_simulator_is_no_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    apply(Project(CHECKOUT), ["tpu"], tmp_path / "tpu")
+    apply(["tpu"], tmp_path / "tpu", project=Project(CHECKOUT))
     words = ("train", "--target", "tpu", "--dry-run", tmp_path / "tpu")
     line = "SIMULATOR Sophgo TPU (SC7 cards, BM1684X)\n"
     monkeypatch.delenv("TPU_EMULATOR_PATH", raising=False)

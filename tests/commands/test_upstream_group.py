@@ -85,6 +85,7 @@ def test_verify_of_an_empty_cache_fails(cold: Project) -> None:
         ("--upload-pack=x", 2, "is not the path or URL"),
         (".", 2, "is not a git repository"),
     ],
+    ids=["no-server", "no-folder", "an-option", "no-repository"],  # the port is another each time
 )
 def test_a_source_that_is_none(upstream: str, status: int, says: str, cold: Project) -> None:
     done = porter("upstream", "fetch", f"--upstream={upstream}", cwd=cold.root)

@@ -33,7 +33,7 @@ ENTRY = """\
 
 @pytest.fixture
 def tree(project: Project, tmp_path: Path) -> Path:
-    apply(project, ["mlu"], tmp_path / "tree")
+    apply(["mlu"], tmp_path / "tree", project=project)
     return tmp_path / "tree"
 
 

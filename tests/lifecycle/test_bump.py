@@ -104,9 +104,9 @@ def test_to_a_release_without_a_conflict(project: Project, synthetic_line: Line,
     for old, new in zip([*kept, *before["mlu"]], [*after["common"], *after["mlu"]]):
         assert (new.message, new.author, new.date) == (old.message, old.author, old.date)
     assert [change.new for change in after["common"][1].changes] == ["utils/dataloaders.py"]
-    assert lint(project) == []
+    assert lint(project=project) == []
     # a tree is upstream there with the patches on it
-    apply(project, ["mlu"], tmp_path / "tree")
+    apply(["mlu"], tmp_path / "tree", project=project)
     assert git("rev-parse", "v6.1", cwd=tmp_path / "tree") == commit_of(synthetic_line, "v6.1")
     assert "# datasets line 50\ntime()\n" in (tmp_path / "tree/utils/dataloaders.py").read_text()
     train = (tmp_path / "tree/train.py").read_text()
@@ -151,7 +151,7 @@ def test_a_commit_without_a_tag(project: Project, synthetic_line: Line, tmp_path
     assert pin.tag == f"v6.0-3-g{commit[:12]}"
     assert not pin.tagged
     assert pin.rev == commit
-    apply(project, ["tpu"], tmp_path / "tree")
+    apply(["tpu"], tmp_path / "tree", project=project)
     assert git("tag", cwd=tmp_path / "tree") == ""
     assert git("rev-parse", "master", cwd=tmp_path / "tree") == commit
 
@@ -159,13 +159,13 @@ def test_a_commit_without_a_tag(project: Project, synthetic_line: Line, tmp_path
 def test_a_package_index_has_the_old_pin_only(project: Project) -> None:
     from dataclasses import replace
 
-    from porter.commands.lock import updated
+    from porter.commands.lock import lock as write_lock
     from porter.lockfile import Part, Wheel
 
     lock = Lock.load(project.lock_path)
     wheel = Wheel("a-wheel==1", "0" * 64, (Part("{path}", (), ("train.py", "val.py")),))
     replace(lock, sources=(*lock.sources, IndexSource((wheel,)))).write(project.lock_path)
-    updated(project)[1].write(project.lock_path)
+    write_lock(project=project)
     found = bump.begin(project, "v6.1")
     assert found.goal is not None
     assert found.goal.dropped == ("package index (a-wheel==1)",)
@@ -210,7 +210,7 @@ def test_a_conflict_stops_and_says_all(project: Project, synthetic_line: Line) -
     assert f"{commit_of(synthetic_line, CONFLICTING)[:9]} 2021-10-11 Change what the patch changes" in done.stdout
     assert "porter bump --continue" in done.stdout
     assert files_of(project) == before
-    assert lint(project) == []  # an open bump is in nobody's way
+    assert lint(project=project) == []  # an open bump is in nobody's way
 
 
 def test_the_desk_is_a_cherry_pick_that_stopped(project: Project, synthetic_line: Line) -> None:
@@ -248,8 +248,8 @@ def test_continue_takes_the_resolution(project: Project, tmp_path: Path) -> None
         "-# val line 15, otherwise",
         "+# val line 15, otherwise, on a device",
     ]
-    apply(project, ["mlu", "tpu"], tmp_path / "tree")
-    assert lint(project) == []
+    apply(["mlu", "tpu"], tmp_path / "tree", project=project)
+    assert lint(project=project) == []
 
 
 def test_continue_in_another_shell(project: Project, tmp_path: Path) -> None:
@@ -340,7 +340,7 @@ def test_a_resolution_may_add_rename_and_delete(project: Project, tmp_path: Path
     assert [clash.path for clash in found.halt.files] == ["old.py"]
     assert git("status", "--porcelain", cwd=desk) == "DU old.py"
     assert bump.skip(project).state == "done"
-    apply(project, ["mlu"], tmp_path / "tree")
+    apply(["mlu"], tmp_path / "tree", project=project)
     assert (tmp_path / "tree/new.py").read_text() == "new\n"
     assert (tmp_path / "tree/READ.md").is_file()
     assert not (tmp_path / "tree/old.py").exists()
@@ -508,7 +508,7 @@ def test_one_target_first(project: Project) -> None:
     assert "tpu/0001" in done.stdout
     assert "mlu/0001" not in done.stdout
     assert "upstream.lock pins v6.1" in done.stdout
-    assert lint(project) == []
+    assert lint(project=project) == []
 
 
 def test_an_edit_meanwhile_is_noticed(project: Project) -> None:

@@ -21,8 +21,8 @@ from histories import Line
 from sources import git
 from stacks import CHECKOUT, porter
 
-from porter.api.given import find
 from porter.commands import bump
+from porter.commands.arguments import find
 from porter.errors import WrongUsage
 from porter.project import Project
 from porter.stack import load_parts

@@ -15,10 +15,10 @@ from sources import git
 from stacks import commit, export, inventory, message, porter
 from stacks import replace as put
 
-from porter.api.given import find
 from porter.commands import bump
+from porter.commands.arguments import find
 from porter.commands.lint import lint
-from porter.commands.lock import updated
+from porter.commands.lock import lock as write_lock
 from porter.errors import CheckFailed
 from porter.lockfile import GitSource, Lock
 from porter.project import Project
@@ -143,8 +143,8 @@ def test_stacks_that_go_together_no_more(
     export(work, "common", project.patches / "tpu")
     lock = Lock.load(project.lock_path)
     replace(lock, sources=(GitSource(str(upstream)),)).write(project.lock_path)
-    updated(project)[1].write(project.lock_path)
-    assert lint(project) == []
+    write_lock(project=project)
+    assert lint(project=project) == []
     monkeypatch.setenv("PORTER_CACHE", str(tmp_path / "cache"))
     before = files_of(project)
     with pytest.raises(CheckFailed, match=r"in a tree for mlu\+tpu, tpu/0002-\S+ does not apply to utils/datasets\.py"):

@@ -15,7 +15,7 @@ from stacks import LONG, MAIN, commit, inventory, message, porter
 from porter.commands.apply import apply
 from porter.commands.export import Exported, New, Request, export
 from porter.commands.lint import lint
-from porter.commands.lock import updated
+from porter.commands.lock import lock as write_lock
 from porter.errors import CheckFailed, WrongUsage
 from porter.lockfile import Lock
 from porter.project import Project
@@ -34,7 +34,7 @@ def tree(project: Project, tmp_path: Path) -> Path:
 
 
 def fresh(project: Project, path: Path, *targets: str) -> Path:
-    apply(project, targets, path)
+    apply(targets, path, project=project)
     for name, value in {"user.name": "Me", "user.email": "me@example.org"}.items():
         git("config", name, value, cwd=path)
     return path
@@ -52,10 +52,10 @@ def content(tree: Path) -> str:
 
 def again(project: Project, tree: Path, *targets: str) -> None:
     """What every export leaves: patches that give the tree, nothing to lint, nothing more to export."""
-    assert lint(project) == []
+    assert lint(project=project) == []
     other = tree.with_name("other")
     shutil.rmtree(other, ignore_errors=True)
-    apply(project, targets or ["mlu"], other)
+    apply(targets or ["mlu"], other, project=project)
     assert content(other) == content(tree)
     before = inventory(project.root)
     assert export(project, Request(tree)).rewrite.edits == ()
@@ -225,7 +225,7 @@ def test_uncommitted_changes_as_a_new_patch(project: Project, tree: Path, own_ho
     found = load_part(project.patches / "common")[-1]
     assert (found.name, found.author) == ("0004-Say-it.patch", "Me <me@example.org>")
     assert dict(found.trailers) == {"Reason": "TODO", "Upstream": "no", "Check": "TODO", "Stack": "common"}
-    wanting = {finding.what.partition(":")[0] for finding in lint(project)}
+    wanting = {finding.what.partition(":")[0] for finding in lint(project=project)}
     assert wanting == {"Check", "Reason", "something is left to say"}, "what is left to say is complained about"
     git("reset", "-q", "--soft", "HEAD~1", cwd=tree)
     new = New("Say it", "common", "It has to be said.", ("Reason: metrics", "Check: train", "Reported-by: Ann"))
@@ -254,7 +254,7 @@ def test_commits_that_name_no_stack(project: Project, tree: Path) -> None:
     export(project, Request(tree, stack="common"))
     body = "Why.\n\nReason: speed\nUpstream: no\nCheck: train\nStack: common"
     assert load_part(project.patches / "common")[-1].body == body
-    assert lint(project) == []
+    assert lint(project=project) == []
     git("commit", "-q", "--amend", "-m", "Mine", cwd=tree)
     export(project, Request(tree, stack="mlu"))
     assert load_part(project.patches / "mlu")[-1].body == "Stack: mlu"
@@ -330,7 +330,7 @@ def test_trees_that_cannot_be_exported(project: Project, tree: Path, tmp_path: P
 
 def test_a_users_own_clone(project: Project, clone: Path) -> None:
     """With settings of theirs, and a tree that porter did not make the commits of."""
-    apply(project, ["mlu"], clone)
+    apply(["mlu"], clone, project=project)
     git("config", "core.autocrlf", "true", cwd=clone)
     git("config", "diff.noprefix", "true", cwd=clone)
     edit(clone, "utils/long.py", "line_30 = 30\n", "line_30 = 'mlu'\n")
@@ -348,7 +348,7 @@ def test_a_partial_tree(project: Project, made: Path, tmp_path: Path, monkeypatc
     """With the files of a package index alone, the lock becomes what it is with all of upstream at hand."""
     lock = Lock.load(project.lock_path)
     replace(lock, sources=(make_index(tmp_path / "wheels"), *lock.sources)).write(project.lock_path)
-    updated(project)[1].write(project.lock_path)
+    write_lock(project=project)
     monkeypatch.setenv("PORTER_CACHE", str(tmp_path / "empty"))
     with package_index(tmp_path / "wheels", tmp_path / "served") as url:
         monkeypatch.setenv("PIP_INDEX_URL", url)
@@ -358,11 +358,11 @@ def test_a_partial_tree(project: Project, made: Path, tmp_path: Path, monkeypatc
     edit(tree, "utils/long.py", "line_30 = 30\n", "new = 1\nline_30 = 30\n")
     export(project, Request(tree, into="common/2"))
     assert export(project, Request(tree)).rewrite.edits == ()
-    assert lint(project) == []
+    assert lint(project=project) == []
     written = Lock.load(project.lock_path)
     assert written.stacks["tpu"].commit != lock.stacks["tpu"].commit
     monkeypatch.setenv("PORTER_CACHE", str(made / "cache"))
-    assert updated(project)[1] == written
+    assert write_lock(check=True, project=project).stale == () and Lock.load(project.lock_path) == written
 
 
 def test_killed_between_the_patches_and_the_commit(

@@ -58,7 +58,7 @@ def accepted(project: Project, source: Path, **options: object) -> tuple[Importe
     assert inventory(project.root) == before, "nothing changes before it is accepted"
     done = take(project, Request(source, "mlu", tree=source.parent / "look", accept=True, **options))  # type: ignore[arg-type]
     assert done.exported is not None
-    apply(project, ["mlu"], source.parent / "fresh")
+    apply(["mlu"], source.parent / "fresh", project=project)
     assert git("rev-parse", "HEAD^{tree}", cwd=source.parent / "fresh") == git(
         "rev-parse", "HEAD^{tree}", cwd=source.parent / "look"
     )
@@ -82,7 +82,7 @@ def test_a_big_diff(project: Project, vendor: Path) -> None:
     assert (fresh / "models/yolo.py").stat().st_mode & 0o100
     (patch,) = load_part(project.patches / "mlu")[2:]
     assert (patch.author, patch.stack, patch.trailer("Reason")) == ("Me <me@example.org>", "mlu", "TODO")
-    assert {finding.file for finding in lint(project)} == {"patches/mlu/0003-Import-vendor.patch.patch"}
+    assert {finding.file for finding in lint(project=project)} == {"patches/mlu/0003-Import-vendor.patch.patch"}
     with pytest.raises(CheckFailed, match="is new") as error:
         take(project, Request(made.tree.parent / "vendor.patch", "mlu", tree=made.tree.parent / "again"))
     assert "already" in error.value.hint
@@ -233,7 +233,7 @@ def test_without_the_history_the_pin_is_taken(
     project: Project, vendor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PORTER_CACHE", str(tmp_path / "cache"))
-    apply(project, ["mlu"], tmp_path / "filled")
+    apply(["mlu"], tmp_path / "filled", project=project)
     git("switch", "-q", "--detach", "origin/master", cwd=vendor)
     (vendor / "train.py").write_text((vendor / "train.py").read_text() + "mlu = 1\n")
     source = diff(vendor)

@@ -53,7 +53,7 @@ def test_a_name_is_enough(project: Project, tmp_path: Path) -> None:
     assert (target.plugin.module, target.distributed, target.emulated) == ("torch_foo", ("gloo",), ("generic",))
     assert (target.visible_devices, target.probe) == (("FOO_VISIBLE_DEVICES",), ("torch.foo.is_available()",))
     assert (project.patches / "foo/0001-Add-the-foo-accelerator.patch").read_text().count("Zo=C3=AB") == 1
-    tree = apply(project, ["foo", "mlu"], tmp_path / "tree").path
+    tree = apply(["foo", "mlu"], tmp_path / "tree", project=project).path
     made = (tree / "utils/accelerator/foo.py").read_text()
     assert "class FOO(Accelerator):\n    type = 'foo'\n    plugin = 'torch_foo'\n" in made
     assert "backend = 'gloo'" in made and made.endswith("\n\n\nregister(FOO())\n") and "pin_memory" not in made
@@ -175,7 +175,7 @@ def test_killed_at_any_moment_it_left_nothing_or_a_stack(project: Project) -> No
     new_target(project, Request("foo"))
     assert not left.exists() and available(project.patches) == ("foo", "mlu", "tpu")
     (project.patches / "foo" / "series").write_text("# none\n")  # as after a kill before the lock was written
-    assert any("run `porter lock`" in finding.what for finding in lint(project))
+    assert any("run `porter lock`" in finding.what for finding in lint(project=project))
 
 
 def test_the_stacks_of_an_installed_porter_are_not_to_be_changed() -> None:
@@ -202,7 +202,7 @@ if hasattr(torch, "mps"):  # torch 2.0 and later
         target = Target.load(project.patches / "mps")
         assert target.plugin.in_tree and target.emulated == target.visible_devices == ()
         assert "plugin =" not in (project.patches / "mps/0001-Add-the-mps-accelerator.patch").read_text()
-        assert lint(project) == []
+        assert lint(project=project) == []
         with pytest.raises(WrongUsage, match="mps is a device of torch's own, which nothing can be emulated as"):
             choose("emulated", target, sys.executable)
         assert choose("auto", target, sys.executable).kind in ("cpu", "hardware")

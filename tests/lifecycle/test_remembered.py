@@ -92,7 +92,7 @@ def test_other_code_remembers_for_itself(own_home: Path, monkeypatch: pytest.Mon
 def test_verify_looks_again_where_python_is_told_otherwise(project: Project, warm: None, tmp_path: Path) -> None:
     """A file that only warns is Python, unless warnings are errors: what was remembered without does not count."""
     tree = tmp_path / "tree"
-    apply(project, ["mlu"], tree)
+    apply(["mlu"], tree, project=project)
     (tree / "odd.py").write_text("x = 1 is 1\n")
     git("add", "odd.py", cwd=tree)
     words = ["-m", "porter", "verify", "--target", "mlu", "--check", "tree", str(tree)]
@@ -132,7 +132,7 @@ def test_git_writes_a_patch_once(
 ) -> None:
     monkeypatch.setenv("PORTER_CACHE", str(own_home / "cache"))
     tree = tmp_path / "tree"
-    apply(project, ["mlu"], tree)
+    apply(["mlu"], tree, project=project)
     before = state(project)
     assert renders(logged(project, tmp_path, tree)) == 1
     assert renders(logged(project, tmp_path, tree)) == 0
@@ -156,7 +156,7 @@ def test_a_changed_commit_alone_is_written_again(
 ) -> None:
     monkeypatch.setenv("PORTER_CACHE", str(own_home / "cache"))
     tree = tmp_path / "tree"
-    apply(project, ["mlu"], tree)
+    apply(["mlu"], tree, project=project)
     export(project, Request(tree))
     text = (tree / "utils/accelerator/mlu.py").read_text()
     (tree / "utils/accelerator/mlu.py").write_text(f"# more\n{text}\n")

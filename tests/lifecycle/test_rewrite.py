@@ -16,7 +16,7 @@ import pytest
 from sources import git
 from stacks import CHECKOUT, commit, inventory, message, porter
 
-from porter.api.given import find
+from porter.commands.arguments import find
 from porter.commands.lint import lint
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.git import Repository
@@ -92,7 +92,7 @@ def test_a_change_of_common_renders_every_targets_patches_anew(
         "upstream.lock",
     ]
     write_stacks.write(planned)
-    assert lint(project) == []
+    assert lint(project=project) == []
     new = (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").read_bytes()
     assert (b"@@ -47,7 +47,7 @@" in tpu, b"@@ -51,7 +51,7 @@" in new) == (True, True)
     after = inventory(project.patches / "mlu")
@@ -118,7 +118,7 @@ def test_a_change_next_to_a_targets_lines_is_merged(project: Project, snapshot: 
     parts = {"common": changed(common, "utils/long.py", "line_47 = 47\n", "line_47 = 'common'\n")}
     write_stacks.write(write_stacks.plan(project, parts, snapshot))
     assert b" line_47 = 'common'\n" in (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").read_bytes()
-    assert lint(project) == []
+    assert lint(project=project) == []
 
 
 def test_a_place_that_is_not_the_only_one_stops_all(project: Project, snapshot: Snapshot, common: Path) -> None:
@@ -156,10 +156,10 @@ def test_dropped_reordered_and_renamed_patches(project: Project, snapshot: Snaps
     }
     assert (project.patches / COMMON / third.name).exists() is False
     assert (project.patches / "mlu/target.yaml").stat().st_mtime_ns == keep
-    assert lint(project) == []
+    assert lint(project=project) == []
     write_stacks.write(write_stacks.plan(project, {"mlu": []}, snapshot))
     assert (project.patches / "mlu/series").read_text() == "# the order\n"
-    assert lint(project) == []
+    assert lint(project=project) == []
 
 
 def test_another_pin_and_other_sources(project: Project, snapshot: Snapshot) -> None:
@@ -263,7 +263,7 @@ def test_killed_at_every_step_the_stacks_are_old_or_new(
     write_stacks.write(replace(planned, project=final))
     new = state(final)
     assert len(old.keys() ^ new.keys()) > 4
-    assert lint(final) == []
+    assert lint(project=final) == []
     seen = set()
     step = 0
     died = True
@@ -302,7 +302,7 @@ def test_an_edit_after_the_kill_is_not_lost(project: Project, snapshot: Snapshot
     path.write_text(old)
     assert porter("targets", cwd=project.root).returncode == 0
     assert state(project) == {**state(project), **{e.path: e.after for e in planned.edits if e.after is not None}}
-    assert lint(project) == []
+    assert lint(project=project) == []
 
 
 def test_a_signal_waits_until_all_is_written(project: Project, snapshot: Snapshot, common: Path) -> None:
@@ -332,9 +332,9 @@ def test_two_at_once(project: Project, snapshot: Snapshot, common: Path) -> None
         thread.start()
         thread.join(0.2)
         assert thread.is_alive()
-        assert lint(project) == []
+        assert lint(project=project) == []
     thread.join(20)
-    assert lint(project) == []
+    assert lint(project=project) == []
     assert (project.patches / "common/0004-Change-more.patch").exists()
 
 
@@ -363,4 +363,4 @@ def test_no_room_and_no_permission(
     assert os.strerror(errno.EFBIG) in done.stderr
     assert state(project) == before
     assert not (project.state / "write_stacks.new").exists()
-    assert lint(project) == []
+    assert lint(project=project) == []

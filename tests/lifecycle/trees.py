@@ -13,7 +13,7 @@ from sources import git
 from porter.commands.apply import apply
 from porter.commands.export import Request, export
 from porter.commands.lint import lint
-from porter.commands.lock import updated
+from porter.commands.lock import lock as write_lock
 from porter.project import Project
 
 WHO = "Zoë Porter <zoe@example.org>"
@@ -52,16 +52,16 @@ def undisturbed(made: Path, root: Path) -> Project:
     project = Project(root / "project")
     (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").unlink()
     (project.patches / "tpu/series").write_text("0001-Register-the-TPU.patch\n")
-    updated(project)[1].write(project.lock_path)
-    apply(project, ["mlu"], root / "tree")
+    write_lock(project=project)
+    apply(["mlu"], root / "tree", project=project)
     return project
 
 
 def gives_back(project: Project, root: Path) -> None:
     """That an exported project is in order, gives the tree that it came from, and is what either tree exports."""
-    complaints = [finding.what for finding in lint(project)]
+    complaints = [finding.what for finding in lint(project=project)]
     assert not [what for what in complaints if "canonical" in what or "lock" in what or "off" in what or "fit" in what]
-    apply(project, ["mlu"], root / "fresh")
+    apply(["mlu"], root / "fresh", project=project)
     trees = (root / "tree", root / "fresh")
     assert len({git("rev-parse", "HEAD^{tree}", cwd=tree) for tree in trees}) == 1
     for tree in trees:

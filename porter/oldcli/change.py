@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from porter.cli.shared import FOLDER, JSON, UPSTREAM, print_json, tell, terminal
+from porter.commands.options import FOLDER, JSON, UPSTREAM, print_json, tell, terminal
 
 if TYPE_CHECKING:
     from porter.commands.export import Exported

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from porter.cli.shared import FOLDER, JSON, complete_target, print_json, tell, write_out
+from porter.commands.options import FOLDER, JSON, complete_target, print_json, tell, write_out
 
 
 @click.command()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from porter.cli.shared import FOLDER, STDOUT, colour, complete_target, is_quiet, terminal, write_out
-from porter.cli.shared import device as device_options
+from porter.commands.options import FOLDER, STDOUT, colour, complete_target, is_quiet, terminal, write_out
+from porter.commands.options import device as device_options
 
 if TYPE_CHECKING:
     from porter.commands.necessity import Verdict

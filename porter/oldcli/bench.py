@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from porter.cli.shared import FOLDER, JSON, complete_target, device, print_json, terminal
+from porter.commands.options import FOLDER, JSON, complete_target, device, print_json, terminal
 
 if TYPE_CHECKING:
     from porter.commands.bench import Result

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from porter.api.given import AnyPath, path
+from porter.commands.arguments import AnyPath, path
 
 if TYPE_CHECKING:
     from porter.commands.data import Laid

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from porter.api.given import AnyProject, find
+from porter.commands.arguments import AnyProject, find
 
 if TYPE_CHECKING:
     from porter.commands.upstream import Checked, Upstream

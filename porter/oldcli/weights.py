@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.cli.shared import FOLDER, JSON, MIRROR, REQUIRE_KNOWN, print_json, tell, terminal
+from porter.commands.options import FOLDER, JSON, MIRROR, REQUIRE_KNOWN, print_json, tell, terminal
 from porter.output import printable
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from porter.api.given import AnyPath
+from porter.commands.arguments import AnyPath
 
 if TYPE_CHECKING:
     from porter.checkpoints.inspection import Checkpoint

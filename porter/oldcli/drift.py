@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.cli.shared import FOLDER, STDOUT, UPSTREAM, colour, terminal, write_out
+from porter.commands.options import FOLDER, STDOUT, UPSTREAM, colour, terminal, write_out
 
 if TYPE_CHECKING:
     from porter.rebase.drift import Drift, Track

@@ -1,7 +1,7 @@
-"""The command line: parse, call one function, print what it found.
+"""The command line: which verb is in which module of porter.commands, exit codes, what is kept of a crash.
 
-One module a group of commands, imported when one of them is named.  Nothing heavier than click is imported before a
-command runs: ``porter --help`` has to be instant.
+A verb's module is imported when the verb is named.  Nothing heavier than click is imported before that: ``porter
+--help`` has to be instant.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
-from porter.cli.shared import CONTEXT, colour, loudness
+from porter.commands.options import CONTEXT, colour, loudness
 from porter.errors import PorterError
 from porter.version import __version__
 
@@ -33,14 +33,12 @@ class _Group(click.Group):
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_PLACES)
+        return sorted(_SAYS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in _PLACES and cmd_name not in self.commands:
-            place, says = _PLACES[cmd_name]
-            module, _, function = place.partition(":")
-            found = getattr(import_module(f"porter.cli.{module}"), function or cmd_name)
-            found.short_help = says
+        if cmd_name in _SAYS and cmd_name not in self.commands:
+            found: click.Command = import_module(f"porter.commands.{_module(cmd_name)}").command
+            found.short_help = _SAYS[cmd_name]
             loudness(found)
             self.add_command(found)
         return self.commands.get(cmd_name)
@@ -61,7 +59,7 @@ class _Group(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for heading, commands in _COMMANDS.items():
             with formatter.section(heading):
-                formatter.write_dl([(name, says) for name, (_, says) in commands.items()])
+                formatter.write_dl(list(commands.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -85,46 +83,52 @@ def cli() -> None:
     """
 
 
-# what it is for -> name -> its module, with the function's name where that is another; what it does
-_COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
+# what it is for -> name -> what it does; each is ``command`` in the module of that name
+_COMMANDS: dict[str, dict[str, str]] = {
     "A tree": {
-        "apply": ("tree", "Make a ported tree, or port your own clone."),
-        "status": ("tree", "What is in it: the pin, patches, your commits."),
-        "revert": ("tree", "Back to pristine upstream."),
-        "prepare": ("prepare", "Tree, packages, weights, data, and what to type."),
-        "train": ("train", "Run its train.py on the card, or on several."),
+        "apply": "Make a ported tree, or port your own clone.",
+        "status": "What is in it: the pin, patches, your commits.",
+        "revert": "Back to pristine upstream.",
+        "prepare": "Tree, packages, weights, data, and what to type.",
+        "train": "Run its train.py on the card, or on several.",
     },
     "Proof": {
-        "verify": ("verify", "Prove that it trains, on a card or an emulated one."),
-        "bench": ("bench", "Measure how fast it trains."),
-        "audit": ("audit", "Find what in it names a device, ported or not."),
-        "report": ("report", "Make one page of what verify, bench and drift found."),
+        "verify": "Prove that it trains, on a card or an emulated one.",
+        "bench": "Measure how fast it trains.",
+        "audit": "Find what in it names a device, ported or not.",
+        "report": "Make one page of what verify, bench and drift found.",
     },
     "The patches": {
-        "targets": ("stacks", "List the device families that there are stacks for."),
-        "show": ("stacks", "Print a patch."),
-        "lint": ("stacks", "Check them: headers, order, form, that all apply."),
-        "lock": ("stacks", "Write what they make of the pin into the lock."),
-        "export": ("change", "Make them what a tree's commits are."),
-        "import": ("change:take", "Turn somebody else's changes into patches."),
-        "new-target": ("new_target:new_target", "Make a stack for another device family."),
+        "targets": "List the device families that there are stacks for.",
+        "show": "Print a patch.",
+        "lint": "Check them: headers, order, form, that all apply.",
+        "lock": "Write what they make of the pin into the lock.",
+        "export": "Make them what a tree's commits are.",
+        "import": "Turn somebody else's changes into patches.",
+        "new-target": "Make a stack for another device family.",
     },
     "Upstream": {
-        "upstream": ("upstream", "Get, show or check the pinned upstream."),
-        "bump": ("bump", "Rebase every stack onto another upstream commit."),
-        "drift": ("drift", "Show how far each patch carries after the pin."),
+        "upstream": "Get, show or check the pinned upstream.",
+        "bump": "Rebase every stack onto another upstream commit.",
+        "drift": "Show how far each patch carries after the pin.",
     },
     "Cards": {
-        "profile": ("profile", "Show what is known of a card; read its plugin's source."),
+        "profile": "Show what is known of a card; read its plugin's source.",
     },
     "Machine and data": {
-        "doctor": ("doctor", "Say whether training can work here, and what to do."),
-        "data": ("data", "Fetch, draw or check a data set."),
-        "weights": ("weights", "Fetch a checkpoint, or look into one."),
-        "completion": ("completion", "Print the script that makes a shell complete porter."),
+        "doctor": "Say whether training can work here, and what to do.",
+        "data": "Fetch, draw or check a data set.",
+        "weights": "Fetch a checkpoint, or look into one.",
+        "completion": "Print the script that makes a shell complete porter.",
     },
 }
-_PLACES = {name: entry for commands in _COMMANDS.values() for name, entry in commands.items()}
+_SAYS = {name: says for commands in _COMMANDS.values() for name, says in commands.items()}
+
+
+def _module(name: str) -> str:
+    return "import_" if name == "import" else name.replace("-", "_")
+
+
 loudness(cli)
 
 

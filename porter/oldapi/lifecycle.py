@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from porter.api.given import AnyPath, AnyProject, Names, find, names, path
+from porter.commands.arguments import AnyPath, AnyProject, Names, find, names, path
 
 if TYPE_CHECKING:
     from porter.commands.export import Exported, New

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from porter.cli.shared import FOLDER, STDOUT, UPSTREAM, colour, tell, terminal, write_out
+from porter.commands.options import FOLDER, STDOUT, UPSTREAM, colour, tell, terminal, write_out
 
 _COLOURS = {"not ported": "red", "routed": "green", "gone": "green"}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.cli.shared import FOLDER, JSON, STDOUT, complete_target, print_json, write_out
+from porter.commands.options import FOLDER, JSON, STDOUT, complete_target, print_json, write_out
 
 if TYPE_CHECKING:
     from porter.scan.summary import Summary

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from porter.cli.shared import FOLDER, complete_target, tell
+from porter.commands.options import FOLDER, complete_target, tell
 
 
 class _Train(click.Command):

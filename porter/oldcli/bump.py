@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.cli.shared import JSON, UPSTREAM, colour, print_json, tell, terminal
+from porter.commands.options import JSON, UPSTREAM, colour, print_json, tell, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from porter.cli.shared import FOLDER, JSON, MIRROR, UPSTREAM, colour, complete_target, is_quiet, print_json, terminal
+from porter.commands.options import (
+    FOLDER,
+    JSON,
+    MIRROR,
+    UPSTREAM,
+    colour,
+    complete_target,
+    is_quiet,
+    print_json,
+    terminal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from porter.api.given import AnyPath, AnyProject, find
+from porter.commands.arguments import AnyPath, AnyProject, find
 
 if TYPE_CHECKING:
     from porter.commands.doctor import Diagnosis

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.cli.shared import JSON, complete_target, print_json, tell, terminal
+from porter.commands.options import JSON, complete_target, print_json, tell, terminal
 
 if TYPE_CHECKING:
     from porter.commands.doctor import Diagnosis

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from porter.api.given import AnyPath, AnyProject, Names, find, names, path
+from porter.commands.arguments import AnyPath, AnyProject, Names, find, names, path
 
 if TYPE_CHECKING:
     from porter.commands.profile import Known, Scanned

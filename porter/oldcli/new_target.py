@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from porter.cli.shared import JSON, UPSTREAM, is_quiet, print_json, terminal
+from porter.commands.options import JSON, UPSTREAM, is_quiet, print_json, terminal
 
 if TYPE_CHECKING:
     from porter.commands.new_target import Made

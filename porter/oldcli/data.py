@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.cli.shared import FOLDER, JSON, MIRROR, REQUIRE_KNOWN, is_quiet, print_json, tell, terminal
+from porter.commands.options import FOLDER, JSON, MIRROR, REQUIRE_KNOWN, is_quiet, print_json, tell, terminal
 
 if TYPE_CHECKING:
     from porter.commands.data import Laid

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from porter.cli.shared import JSON, UPSTREAM, print_json, tell, terminal
+from porter.commands.options import JSON, UPSTREAM, print_json, tell, terminal
 
 
 @click.group()

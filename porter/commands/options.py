@@ -1,4 +1,4 @@
-"""What the commands share: options, the type of a folder, how results are printed, how much is said beside them."""
+"""What commands share: options of the command line, how results are printed, how much is said beside them."""
 
 from __future__ import annotations
 

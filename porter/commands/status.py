@@ -1,0 +1,59 @@
+"""``porter status``: what a tree holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from porter.commands.arguments import AnyPath, AnyProject, find
+from porter.commands.options import FOLDER, JSON, print_json
+from porter.tree import clone
+from porter.tree.clone import Status
+
+
+def status(tree: AnyPath = ".", *, project: AnyProject = None) -> Status:
+    """What ``tree`` holds: the pin, each patch, commits and changes on top, files that are missing.
+
+    Raises:
+        WrongUsage: it is no tree of upstream at the pin.
+    """
+    return clone.status(find(project), Path(tree))
+
+
+@click.command(name="status")
+@JSON
+@click.argument("folder", metavar="[DIR]", type=FOLDER, default=".")
+def command(as_json: bool, folder: Path) -> None:
+    """Say what the tree in DIR holds: the pin, each patch, your commits and changes on top."""
+    found = status(folder)
+    if as_json:
+        print_json("status", found.record())
+    else:
+        _print(found)
+
+
+def _print(found: Status) -> None:
+    pin, head = found.pin, found.branch or f"detached at {found.head[:12]}"
+    click.echo(f"{found.path}: {pin['name']} {pin['tag']} ({pin['commit'][:12]}), {head}")
+    if found.targets:
+        click.echo(f"stack: {'+'.join(found.targets)}, {len(found.patches)} patches")
+    elif not found.commits:
+        click.echo("stack: none, this is upstream")
+    colours = {"applied": "green", "changed": "yellow", "missing": "red"}
+    for patch in found.patches:
+        state = click.style(f"{patch.state:8}", fg=colours[patch.state])
+        click.echo(f"  {state} {patch.stack}/{patch.number:04d}  {patch.subject}")
+    if found.commits:
+        click.echo(f"your commits: {len(found.commits)}")
+        for commit in found.commits[-20:]:
+            click.echo(f"  {commit.id[:12]}  {commit.subject}")
+    if found.changes:
+        click.echo("your changes:")
+        for change in found.changes:
+            click.echo(f"  {change.code} {change.path}")
+    if found.missing:
+        click.echo(f"missing: {len(found.missing)} files of upstream that its source had not:")
+        click.echo("  " + ", ".join(found.missing))
+    if found.unfinished:
+        click.echo(f"unfinished: {found.unfinished}")
