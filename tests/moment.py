@@ -4,13 +4,13 @@ from __future__ import annotations
 
 HIT = """
 import os, sys
-from porter import signals
+from porter import process
 
 def hit_when_returning_from(function, number):
     def look(frame, event, argument):
         if event == "return" and frame.f_code.co_name == function:
             sys.setprofile(None)
             os.kill(os.getpid(), number)
-    signals.install()
+    process.handle_signals()
     sys.setprofile(look)
 """

@@ -203,17 +203,17 @@ def test_a_killed_porter_leaves_nothing_half_written(small: Upstream, tmp_path: 
     code = """
         import os, sys
         from pathlib import Path
-        from porter import child
+        from porter import process
         from porter.sources.obtain import obtain
         from porter.lockfile import Lock
-        left, real = int(sys.argv[2]), child.started
+        left, real = int(sys.argv[2]), process.started
         def counted(*args, **kwargs):
             global left
             left -= 1
             if left < 0:
                 os.kill(os.getpid(), 9)
             return real(*args, **kwargs)
-        child.started = counted
+        process.started = counted
         obtain(Lock.load(Path(sys.argv[1])))
     """
     deaths = 0
@@ -254,7 +254,8 @@ def test_no_permission(small: Upstream, tmp_path: Path) -> None:
         import os
         from pathlib import Path
         import filelock, platformdirs, yaml, subprocess
-        from porter import git, remote
+        from porter import git
+        from porter.sources import remote
         from porter.sources.obtain import obtain
         from porter.errors import SurroundingsFailed
         from porter.lockfile import Lock

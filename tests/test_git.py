@@ -138,8 +138,8 @@ def test_git_runs_in_one_place_only() -> None:
         if not name.startswith(("verification/drivers/", "verification/guard/", "emulator/site/"))
     }
     others = {
-        "child.py": "whoever starts a child",
-        "index.py": "pip",
+        "process.py": "whoever starts a child",
+        "sources/index.py": "pip",
         "verification/child.py": "the tree",
         "verification/device.py": "a Python",
         "verification/checks/promises.py": "nothing: a name that a file of strangers asks for",

@@ -328,7 +328,7 @@ def test_a_blob_that_is_not_there_is_damage(history: History) -> None:
 KILLED = """
     import os, sys
     from pathlib import Path
-    from porter import child
+    from porter import process
     from porter.sources.history import History
     from porter.lockfile import Lock
     left = int(sys.argv[2])
@@ -340,7 +340,7 @@ KILLED = """
                 os.kill(os.getpid(), 9)
             return real(*args, **kwargs)
         return step
-    child.started = counted(child.started)
+    process.started = counted(process.started)
     Path.rename = counted(Path.rename)
     print(History(Lock.load(Path(sys.argv[1])), sys.argv[3]).resolve(sys.argv[4]))
 """

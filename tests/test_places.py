@@ -108,10 +108,10 @@ def test_no_folder_for_temporary_files(project: Project, warm: None, words: tupl
 
 # when a function of tempfile's has just made something and not told anybody
 _WHILE_MAKING = """
-from porter import places
+from porter.files import temporary_folder
 
 hit_when_returning_from(sys.argv[2], int(sys.argv[1]))
-with places.transient("porter-test-"):
+with temporary_folder("porter-test-"):
     print("in it")
 """
 

@@ -40,15 +40,15 @@ def test_a_held_signal_takes_effect_after_the_block(number: signal.Signals) -> N
     done = child(
         """
         import time
-        from porter import signals
-        signals.install()
+        from porter import process
+        process.handle_signals()
         try:
-            with signals.held():
+            with process.held():
                 print("ready", flush=True)
                 time.sleep(0.3)
                 print("finished", flush=True)
             print("too far", flush=True)
-        except (KeyboardInterrupt, signals.Terminated) as error:
+        except (KeyboardInterrupt, process.Terminated) as error:
             print(type(error).__name__, flush=True)
         """,
         number,
@@ -62,8 +62,8 @@ def test_ending_signals_run_cleanup(number: signal.Signals) -> None:
     done = child(
         """
         import time
-        from porter import signals
-        signals.install()
+        from porter import process
+        process.handle_signals()
         try:
             print("ready", flush=True)
             time.sleep(20)
@@ -83,9 +83,9 @@ def test_what_the_caller_ignores_stays_ignored() -> None:
         """
         import signal, time
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        from porter import signals
-        signals.install()
-        with signals.held():
+        from porter import process
+        process.handle_signals()
+        with process.held():
             print("ready", flush=True)
             time.sleep(0.2)
         print("alive", flush=True)

@@ -110,7 +110,7 @@ def test_verbose_says_what_is_run_and_written(warm: None, project: Project, tmp_
     done = porter(*words, "--target", "mlu", tree, cwd=project.root)
     assert done.returncode == 0
     for said in ("git: git init --quiet", "sources: ", " files of the pin are in the cache",
-                 f"aside: made {tree}", " s in all"):  # fmt: skip
+                 f"files: made {tree}", " s in all"):  # fmt: skip
         assert said in done.stderr, done.stderr
     assert all(float(line.split()[0]) >= 0 for line in done.stderr.splitlines())
     silent = porter("apply", "--target", "mlu", tmp_path / "other", cwd=project.root)

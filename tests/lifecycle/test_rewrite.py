@@ -350,7 +350,7 @@ def test_no_room_and_no_permission(
             write_stacks.write(planned)
     code = (
         "import resource, sys; from pathlib import Path; from porter.project import Project; import pickle\n"
-        "from porter.rebase import write_stacks as rewrite; planned = pickle.load(open(sys.argv[1], 'rb'))\n"
+        "from porter.rebase import write_stacks; planned = pickle.load(open(sys.argv[1], 'rb'))\n"
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))\n"
         "write_stacks.write(planned)\n"
