@@ -25,12 +25,12 @@ import measure
 import series
 from measure import Cost
 
-from porter.sources.history import History
-from porter.commands import bump
+from porter.commands.bump import bump
 from porter.lockfile import GitSource, Lock, Pin
-from porter.rebase.merge import CONFLICT
 from porter.objects import Entry
 from porter.project import Project
+from porter.rebase.merge import CONFLICT
+from porter.sources.history import History
 from porter.stack import COMMON, available, load_part
 
 MEMORIES = ("audit", "python")  # folders of the cache: what was found in files that were looked at
@@ -168,7 +168,7 @@ def real(folder: Path, source: str) -> Case:
     line = history.first_parents(lock.pin.commit, history.resolve("HEAD"))
     last = ""
     for commit in line:
-        if bump.preview(project, commit, upstream=str(clone)).counts.get(CONFLICT):
+        if bump(commit, dry_run=True, upstream=str(clone), project=project).counts.get(CONFLICT):
             break
         last = commit
     if not last:

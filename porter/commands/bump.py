@@ -1,4 +1,4 @@
-"""Rebase every stack onto another upstream commit: begin, stop where a person is needed, go on, or undo.
+"""``porter bump``: rebase every stack onto another upstream commit; stop where a person is needed, go on, or undo.
 
 Until the last step nothing in ``patches/`` or ``upstream.lock`` changes; that step is
 :mod:`porter.rebase.write_stacks`'s, all or nothing.  What is kept on disk meanwhile is told in
@@ -7,74 +7,98 @@ Until the last step nothing in ``patches/`` or ``upstream.lock`` changes; that s
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import click
+
+from porter.commands.arguments import AnyProject, Names, find, names
+from porter.commands.options import JSON, UPSTREAM, colour, print_json, tell, terminal
 from porter.errors import WrongUsage
 from porter.lockfile import Lock
 from porter.output import Progress
 from porter.project import Project
-from porter.rebase.outcome import ALREADY, DONE, Bump
+from porter.rebase.conflicts import Clash, Region
+from porter.rebase.outcome import ALREADY, DONE, Bump, Halt
 from porter.rebase.session import Errand
 from porter.rebase.state import Journal, Store
+from porter.sources.history import Step
 from porter.stack import find_patch
 
+_COLOURS = {
+    "applies": "green",
+    "offset": "green",
+    "merged": "green",
+    "resolved": "green",
+    "taken": "cyan",
+    "skipped": "yellow",
+    "conflict": "red",
+}
+_MOST_LINES = 12  # of one side of a conflict; the files hold the rest
+_MOST_COMMITS = 4
 
-def begin(
-    project: Project,
+
+def bump(
     rev: str,
-    targets: Sequence[str] = (),
+    targets: Names = (),
+    *,
+    dry_run: bool = False,
     upstream: str | None = None,
+    project: AnyProject = None,
     progress: Progress | None = None,
 ) -> Bump:
-    """Begin a bump to ``rev``, and carry the stacks as far as they go by themselves.
+    """Rebase every stack onto another upstream commit, as far as it goes by itself.
 
     Args:
-        targets: carry ``common`` and these first, and pause before the others; by default all in one go.
-        upstream: the only source to ask, see :class:`porter.sources.history.History`.
+        rev: a tag, a branch or a commit id.
+        targets: carry ``common`` and these first, and pause before the others.
+        dry_run: say how each patch would fare, each conflict taken as resolved in the patch's favour; nothing but the
+            cache is written.
+
+    Returns:
+        what became of each patch; ``state`` is ``halted`` where a person is needed, and ``halt`` says where.
 
     Raises:
         WrongUsage: a bump is open, there is no such commit or target, or the stacks came with the installed package.
         CheckFailed: the stacks are not in order, or what came out does not verify.
         SurroundingsFailed: upstream cannot be had, or a folder cannot be written.
     """
-    store = _store(project)
+    found, chosen = find(project), names(targets)
+    if dry_run:
+        errand = Errand(Store(found), Lock.load(found.lock_path), upstream, progress, None)
+        return _aim(errand, rev, chosen, upstream) or errand.preview()
+    store = _store(found)
     with store.locked() as hold:
         journal = store.journal()
         if journal is not None:
             raise WrongUsage(f"a bump to {journal.rev} is open", hint="porter bump --continue, --skip or --abort")
-        errand = Errand(store, Lock.load(project.lock_path), upstream, progress, hold)
-        found = _aim(errand, rev, targets, upstream)
-        if found is not None:
-            return found
+        errand = Errand(store, Lock.load(found.lock_path), upstream, progress, hold)
+        reached = _aim(errand, rev, chosen, upstream)
+        if reached is not None:
+            return reached
         store.close()  # what a porter that died while it ended the last bump left
         store.write(errand.journal)
         return errand.advance(0)
 
 
-def preview(
-    project: Project,
-    rev: str,
-    targets: Sequence[str] = (),
-    upstream: str | None = None,
-    progress: Progress | None = None,
-) -> Bump:
-    """How each patch would fare on ``rev`` if those that do not fit were resolved in their favour.
-
-    Writes nothing but the cache.
+def bump_status(*, project: AnyProject = None, progress: Progress | None = None) -> Bump:
+    """Where the open bump stands.
 
     Raises:
-        WrongUsage, CheckFailed, SurroundingsFailed: as :func:`begin`.
+        WrongUsage: no bump is open.
+        CheckFailed, SurroundingsFailed: as :func:`bump`.
     """
-    errand = Errand(Store(project), Lock.load(project.lock_path), upstream, progress, None)
-    return _aim(errand, rev, targets, upstream) or errand.preview()
+    return _run(find(project), progress, lambda errand: errand.stand(errand.replay(), 0))
 
 
-def go_on(project: Project, progress: Progress | None = None) -> Bump:
-    """Take what the person made of the patch that did not fit, and carry the rest.
+def bump_continue(*, project: AnyProject = None, progress: Progress | None = None) -> Bump:
+    """Take the patch as resolved in the folder that was named, and go on.
 
     Raises:
         WrongUsage: no bump is open, or the patch is not resolved.
-        CheckFailed, SurroundingsFailed: as :func:`begin`.
+        CheckFailed, SurroundingsFailed: as :func:`bump`.
     """
 
     def act(errand: Errand) -> Bump:
@@ -87,15 +111,15 @@ def go_on(project: Project, progress: Progress | None = None) -> Bump:
             errand.decide(halted, resolved=(*errand.journal.resolved, halted.key))
         return errand.advance(len(course.fates))
 
-    return _run(project, progress, act)
+    return _run(find(project), progress, act)
 
 
-def skip(project: Project, progress: Progress | None = None) -> Bump:
-    """Leave the patch that did not fit out, and carry the rest.
+def bump_skip(*, project: AnyProject = None, progress: Progress | None = None) -> Bump:
+    """Leave the patch that does not fit out, and go on.
 
     Raises:
         WrongUsage: no bump is open, or none of its patches waits.
-        CheckFailed, SurroundingsFailed: as :func:`begin`.
+        CheckFailed, SurroundingsFailed: as :func:`bump`.
     """
 
     def act(errand: Errand) -> Bump:
@@ -105,22 +129,20 @@ def skip(project: Project, progress: Progress | None = None) -> Bump:
         errand.decide(course.halted, skipped=(*errand.journal.skipped, course.halted.patch.id))
         return errand.advance(len(course.fates))
 
-    return _run(project, progress, act)
+    return _run(find(project), progress, act)
 
 
-def redo(project: Project, name: str, progress: Progress | None = None) -> Bump:
-    """Go back to a patch that was resolved, skipped or fitted by itself, and halt there, with it as it is now.
-
-    Args:
-        name: see :func:`porter.stack.find_patch`.
+def bump_redo(patch: str, *, project: AnyProject = None, progress: Progress | None = None) -> Bump:
+    """Go back to a patch, named as :func:`show` takes it, and stop there.
 
     Raises:
         WrongUsage: no bump is open, there is no such patch, or another one is half resolved.
-        CheckFailed, SurroundingsFailed: as :func:`begin`.
+        CheckFailed, SurroundingsFailed: as :func:`bump`.
     """
+    found = find(project)
 
     def act(errand: Errand) -> Bump:
-        patch = find_patch(project, name)
+        wanted = find_patch(found, patch).id
         course = errand.replay()
         halted = course.halted
         if halted is not None and errand.is_laid(halted) and errand.desk.touched:
@@ -128,36 +150,25 @@ def redo(project: Project, name: str, progress: Progress | None = None) -> Bump:
                 f"you are at work on {halted.patch.id}, which would be lost",
                 hint="Finish it first (porter bump --continue), or leave it out for now (porter bump --skip).",
             )
-        fate = next((fate for fate in course.fates if fate.patch.id == patch.id), None)
-        if fate is None:
-            raise WrongUsage(f"the bump has not come to {patch.id} yet", hint="porter bump --continue")
+        if all(fate.patch.id != wanted for fate in course.fates):
+            raise WrongUsage(f"the bump has not come to {wanted} yet", hint="porter bump --continue")
         errand.update(
-            halting=(*errand.journal.halting, patch.id),
-            skipped=tuple(i for i in errand.journal.skipped if i != patch.id),
+            halting=(*errand.journal.halting, wanted),
+            skipped=tuple(i for i in errand.journal.skipped if i != wanted),
         )
         return errand.advance(0)
 
-    return _run(project, progress, act)
+    return _run(found, progress, act)
 
 
-def where(project: Project, progress: Progress | None = None) -> Bump:
-    """Where the open bump stands.
-
-    Raises:
-        WrongUsage: no bump is open.
-        CheckFailed, SurroundingsFailed: as :func:`begin`.
-    """
-    return _run(project, progress, lambda errand: errand.stand(errand.replay(), 0))
-
-
-def abort(project: Project) -> Journal:
-    """Give the bump up: everything is as it was before it, but for the resolutions, which are remembered.
+def bump_abort(*, project: AnyProject = None) -> Journal:
+    """Give the open bump up: all is as it was before it, but what was resolved is remembered.  Returns what it was.
 
     Raises:
         WrongUsage: no bump is open, or a file was edited since the new stacks were written.
         SurroundingsFailed: a folder cannot be written.
     """
-    store = _store(project)
+    store = _store(find(project))
     with store.locked():
         journal = store.journal()
         if journal is None:
@@ -224,3 +235,180 @@ def _store(project: Project) -> Store:
 
 def _none_open() -> WrongUsage:
     return WrongUsage("no bump is open", hint="porter bump REV begins one; --dry-run says how it would go.")
+
+
+@click.command(name="bump")
+@click.argument("rev", required=False)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="NAME",
+    help="Carry common and this target first, and pause before the others; may be repeated.",
+)
+@UPSTREAM
+@click.option("--dry-run", is_flag=True, help="Say how each patch would fare, and write nothing.")
+@click.option("--continue", "go_on", is_flag=True, help="Take the patch as resolved in the folder, and go on.")
+@click.option("--skip", is_flag=True, help="Leave the patch that does not fit out, and go on.")
+@click.option("--redo", metavar="PATCH", help="Go back to a patch, named as `porter show` takes it, and stop there.")
+@click.option("--abort", is_flag=True, help="Give the bump up; all is as it was before.")
+@JSON
+def command(
+    rev: str | None,
+    targets: Sequence[str],
+    upstream: str | None,
+    dry_run: bool,
+    go_on: bool,
+    skip: bool,
+    redo: str | None,
+    abort: bool,
+    as_json: bool,
+) -> None:
+    """Rebase every stack onto another upstream commit: a tag, a branch or a commit id.
+
+    Stops with exit code 1 where a patch does not fit, and says why. Resolve it in the folder that is named, with
+    git as ever, and go on with --continue; --skip leaves the patch out; --abort gives the bump up. Patches that
+    upstream has taken are dropped. patches/ and upstream.lock change at the end, all at once. Without any argument:
+    say where the bump stands.
+    """
+    given = [name for name, is_given in _given(rev, go_on, skip, redo, abort) if is_given]
+    if len(given) > 1:
+        raise WrongUsage(f"{' and '.join(given)} do not go together", hint="porter bump --help")
+    if (targets or upstream or dry_run) and not rev:
+        raise WrongUsage("--target, --upstream and --dry-run go with a REV", hint="porter bump --help")
+    if abort:
+        journal = bump_abort()
+        if as_json:
+            print_json("bump", {"state": "aborted", "rev": journal.rev, "to": {"commit": journal.goal}})
+            return
+        tell(f"The bump to {journal.rev} is given up; patches/ and upstream.lock are as they were before it.")
+        return
+    with terminal() as progress:
+        if rev:
+            found = bump(rev, targets, dry_run=dry_run, upstream=upstream, progress=progress)
+        elif redo is not None:
+            found = bump_redo(redo, progress=progress)
+        else:
+            act = bump_continue if go_on else bump_skip if skip else bump_status
+            found = act(progress=progress)
+    if as_json:
+        print_json("bump", found.record())
+    else:
+        _print(found, fresh=bool(rev))
+    raise SystemExit(1 if found.conflicts or found.failed else 0)
+
+
+def _given(rev: str | None, go_on: bool, skip: bool, redo: str | None, abort: bool) -> list[tuple[str, bool]]:
+    return [
+        ("REV", bool(rev)),
+        ("--continue", go_on),
+        ("--skip", skip),
+        ("--redo", redo is not None),
+        ("--abort", abort),
+    ]
+
+
+def _print(found: Bump, fresh: bool) -> None:
+    if found.goal is None:
+        already = found.state == "already"
+        click.echo(f"{found.origin} {'is the pin already.' if already else 'was left; the new stacks are in place.'}")
+        return
+    if fresh:
+        _print_goal(found)
+    for row in found.rows:
+        outcome = click.style(f"{row.outcome:8}", fg=_COLOURS[row.outcome])
+        said = click.style(f"  ({row.said})", dim=True) if row.said else ""
+        stack, _, name = row.patch.partition("/")
+        click.echo(f"  {outcome} {stack}/{name[:4]}  {row.subject}{said}")
+    if found.halt:
+        _print_halt(found.halt, found.goal.pin.tag)
+    elif found.state == "paused":
+        left = f"Still to be carried: {', '.join(found.waiting)}." if found.waiting else "All patches are carried."
+        click.echo(f"{left} Nothing is written yet: porter bump --continue")
+    elif found.state == "dry run":
+        guess = " Each conflict was taken as resolved in the patch's favour." if found.conflicts else ""
+        click.echo(f"{_counts(found)}. Nothing was written.{guess}")
+    else:
+        _print_done(found)
+
+
+def _print_goal(found: Bump) -> None:
+    goal = found.goal
+    assert goal is not None
+    commits = f"{goal.commits} commits later" if goal.commits else "not after it"
+    click.echo(f"{found.origin} -> {goal.pin.tag} ({goal.pin.commit[:12]} of {goal.pin.date[:10]}, {commits})")
+    _warn_licence(found)
+    for source in goal.dropped:
+        click.echo(f"{source} holds the files of the old pin only, and leaves upstream.lock", err=True)
+
+
+def _warn_licence(found: Bump) -> None:
+    assert found.goal is not None
+    if found.goal.licences.changed:
+        word = click.style("warning:", fg="yellow", bold=True) if colour(sys.stderr) else "warning:"
+        click.echo(f"{word} {found.goal.licences}", err=True)
+
+
+def _counts(found: Bump) -> str:
+    return ", ".join(f"{count} {outcome}" for outcome, count in found.counts.items())
+
+
+def _print_done(found: Bump) -> None:
+    goal = found.goal
+    assert goal is not None
+    for name, outcomes in found.checks.items():
+        passed = [outcome.check for outcome in outcomes if outcome.state == "passed"]
+        click.echo(f"verify --level static, {name}: {', '.join(passed)} passed")
+    for name, outcome in found.failed:
+        click.echo(f"{click.style('failed', fg='red')}, {name}: {outcome.check}: {outcome.said}")
+    click.echo(f"{_counts(found)}. {found.files} files written; upstream.lock pins {goal.pin.tag}.")
+    _warn_licence(found)
+    tell("Next: porter lint, porter verify, then commit patches/ and upstream.lock")
+
+
+def _print_halt(halt: Halt, tag: str) -> None:
+    stack, _, name = halt.patch.partition("/")
+    heading = click.style("conflict", fg="red", bold=True) if halt.files else "stopped"
+    click.echo(f"{heading}: {stack}/{name[:4]}  {halt.subject}")
+    for clash in halt.files:
+        _print_clash(clash, tag)
+    if halt.strays:
+        click.echo(f"Not git's, so not taken along: {', '.join(halt.strays[:5])}")
+    click.echo(f"The folder {_shown(halt.desk)} holds it, as a cherry-pick that stopped: edit, then git add.")
+    click.echo("Then: porter bump --continue    or --skip to leave the patch out, --abort to give up")
+
+
+def _print_clash(clash: Clash, tag: str) -> None:
+    click.echo(f"\n  {click.style(clash.path, bold=True)}: {clash.why}")
+    for region in clash.regions:
+        _print_region(region, tag)
+    _print_commits(clash.commits)
+
+
+def _print_region(region: Region, tag: str) -> None:
+    click.echo(f"  {tag}, line {region.first} to {region.last}")
+    for side, rows, paint in (
+        (f"{tag} has", region.ours, "yellow"),
+        ("before the patch", region.base, "white"),
+        ("the patch has", region.theirs, "cyan"),
+    ):
+        click.echo(f"    {side}:" if rows else f"    {side}: nothing")
+        for line in rows[:_MOST_LINES]:
+            click.secho(f"      | {line.decode(errors='replace').rstrip()}", fg=paint)
+        if len(rows) > _MOST_LINES:
+            click.echo(f"      | … {len(rows) - _MOST_LINES} more lines")
+    _print_commits(region.commits)
+
+
+def _print_commits(commits: Sequence[Step]) -> None:
+    if commits:
+        click.echo("    upstream's commits there:")
+    for step in commits[:_MOST_COMMITS]:
+        click.echo(f"      {step.id[:9]} {step.date} {step.subject}")
+    if len(commits) > _MOST_COMMITS:
+        click.echo(f"      … {len(commits) - _MOST_COMMITS} more")
+
+
+def _shown(folder: Path) -> str:
+    """A folder from where the person is, if that is shorter."""
+    return min(str(folder), os.path.relpath(folder), key=len)

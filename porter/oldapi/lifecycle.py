@@ -1,4 +1,4 @@
-"""Change the stacks, and carry them to another upstream."""
+"""Change the stacks."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from porter.commands.new_target import Made
     from porter.output import Progress
     from porter.rebase.drift import Drift
-    from porter.rebase.outcome import Bump
-    from porter.rebase.state import Journal
 
 
 def export(
@@ -101,95 +99,6 @@ def import_(
 
     request = Request(Path(source), target, stack, base, path(tree), split, accept, upstream)
     return take(find(project), request, progress)
-
-
-def bump(
-    rev: str,
-    targets: Names = (),
-    *,
-    dry_run: bool = False,
-    upstream: str | None = None,
-    project: AnyProject = None,
-    progress: Progress | None = None,
-) -> Bump:
-    """Rebase every stack onto another upstream commit, as far as it goes by itself.
-
-    Args:
-        rev: a tag, a branch or a commit id.
-        targets: carry ``common`` and these first, and pause before the others.
-        dry_run: say how each patch would fare, and write nothing.
-
-    Returns:
-        what became of each patch; ``state`` is ``halted`` where a person is needed, and ``halt`` says where.
-
-    Raises:
-        WrongUsage: a bump is open, there is no such commit or target, or the stacks came with the installed package.
-        CheckFailed: the stacks are not in order, or what came out does not verify.
-        SurroundingsFailed: upstream cannot be had, or a folder cannot be written.
-    """
-    from porter.commands import bump as verbs
-
-    act = verbs.preview if dry_run else verbs.begin
-    return act(find(project), rev, names(targets), upstream, progress)
-
-
-def bump_status(*, project: AnyProject = None, progress: Progress | None = None) -> Bump:
-    """Where the open bump stands.
-
-    Raises:
-        WrongUsage: no bump is open.
-    """
-    from porter.commands import bump as verbs
-
-    return verbs.where(find(project), progress)
-
-
-def bump_continue(*, project: AnyProject = None, progress: Progress | None = None) -> Bump:
-    """Take the patch as resolved in the folder that was named, and go on.
-
-    Raises:
-        WrongUsage: no bump is open, or the patch is not resolved.
-        CheckFailed, SurroundingsFailed: as :func:`bump`.
-    """
-    from porter.commands import bump as verbs
-
-    return verbs.go_on(find(project), progress)
-
-
-def bump_skip(*, project: AnyProject = None, progress: Progress | None = None) -> Bump:
-    """Leave the patch that does not fit out, and go on.
-
-    Raises:
-        WrongUsage: no bump is open, or none of its patches waits.
-        CheckFailed, SurroundingsFailed: as :func:`bump`.
-    """
-    from porter.commands import bump as verbs
-
-    return verbs.skip(find(project), progress)
-
-
-def bump_redo(patch: str, *, project: AnyProject = None, progress: Progress | None = None) -> Bump:
-    """Go back to a patch, named as :func:`show` takes it, and stop there.
-
-    Raises:
-        WrongUsage: no bump is open, there is no such patch, or another one is half resolved.
-        CheckFailed, SurroundingsFailed: as :func:`bump`.
-    """
-    from porter.commands import bump as verbs
-
-    return verbs.redo(find(project), patch, progress)
-
-
-def bump_abort(*, project: AnyProject = None) -> Journal:
-    """Give the open bump up: all is as it was before it.  Returns what it was.
-
-    Raises:
-        WrongUsage: no bump is open, or a file was edited since the new stacks were written.
-        SurroundingsFailed: a folder cannot be written.
-    """
-    from porter.commands import bump as verbs
-
-    return verbs.abort(find(project))
 
 
 def drift(

@@ -12,13 +12,14 @@ from histories import STEPS, Line
 from sources import closed_port, git
 from stacks import inventory, porter
 
-from porter.commands import bump
 from porter.commands.apply import apply
+from porter.commands.bump import bump, bump_abort, bump_continue, bump_redo, bump_skip, bump_status
 from porter.commands.lint import lint
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.lockfile import GitSource, IndexSource, Lock
 from porter.project import Project
 from porter.rebase.merge import APPLIES, CONFLICT, MERGED, TAKEN
+from porter.rebase.outcome import Bump
 from porter.stack import load_parts
 
 CONFLICTING = "v7.0~10"  # "Change what the patch changes": val.py, line 15
@@ -62,13 +63,13 @@ def resolve(project: Project, file: str = "val.py", line: str = RESOLVED) -> Non
     git("add", file, cwd=desk_of(project))
 
 
-def patch_of(found: bump.Bump) -> str:
+def patch_of(found: Bump) -> str:
     """Where it halted: ``common/0005``."""
     assert found.halt is not None
     return found.halt.patch[:11] if found.halt.patch.startswith("common") else found.halt.patch[:8]
 
 
-def outcomes(found: bump.Bump) -> dict[str, str]:
+def outcomes(found: Bump) -> dict[str, str]:
     return {row.subject: row.outcome for row in found.rows}
 
 
@@ -77,7 +78,7 @@ def outcomes(found: bump.Bump) -> dict[str, str]:
 
 def test_to_a_release_without_a_conflict(project: Project, synthetic_line: Line, tmp_path: Path) -> None:
     before = load_parts(project)
-    found = bump.begin(project, "v6.1")
+    found = bump("v6.1", project=project)
     assert found.state == "done"
     assert outcomes(found) == {
         "Train on any device": MERGED,
@@ -119,7 +120,7 @@ def test_to_a_release_without_a_conflict(project: Project, synthetic_line: Line,
 
 def test_the_new_pin(project: Project, synthetic_line: Line) -> None:
     old = Lock.load(project.lock_path)
-    bump.begin(project, "v6.1")
+    bump("v6.1", project=project)
     lock = Lock.load(project.lock_path)
     pin, at = lock.pin, synthetic_line.upstream
     assert (pin.name, pin.tag, pin.license) == (old.pin.name, "v6.1", "GPL-3.0-only")
@@ -135,8 +136,8 @@ def test_the_new_pin(project: Project, synthetic_line: Line) -> None:
 def test_there_and_back_gives_the_same_lock(project: Project) -> None:
     """From v6.1 back to v6.0: the pin is what the lock said by hand, and the patches are but one the same bytes."""
     lock, patches = Lock.load(project.lock_path), load_parts(project)
-    bump.begin(project, "v6.1")
-    assert bump.begin(project, "v6.0").state == "done"
+    bump("v6.1", project=project)
+    assert bump("v6.0", project=project).state == "done"
     back = Lock.load(project.lock_path)
     assert (back.pin.commit, back.pin.tree, back.pin.files) == (lock.pin.commit, lock.pin.tree, lock.pin.files)
     kept = {patch.subject: patch.data for part in patches.values() for patch in part if patch.subject != "Fix a bug"}
@@ -145,7 +146,7 @@ def test_there_and_back_gives_the_same_lock(project: Project) -> None:
 
 
 def test_a_commit_without_a_tag(project: Project, synthetic_line: Line, tmp_path: Path) -> None:
-    bump.begin(project, "v6.1~2")
+    bump("v6.1~2", project=project)
     pin = Lock.load(project.lock_path).pin
     commit = commit_of(synthetic_line, "v6.1~2")
     assert pin.tag == f"v6.0-3-g{commit[:12]}"
@@ -166,16 +167,16 @@ def test_a_package_index_has_the_old_pin_only(project: Project) -> None:
     wheel = Wheel("a-wheel==1", "0" * 64, (Part("{path}", (), ("train.py", "val.py")),))
     replace(lock, sources=(*lock.sources, IndexSource((wheel,)))).write(project.lock_path)
     write_lock(project=project)
-    found = bump.begin(project, "v6.1")
+    found = bump("v6.1", project=project)
     assert found.goal is not None
     assert found.goal.dropped == ("package index (a-wheel==1)",)
     assert [type(source) for source in Lock.load(project.lock_path).sources] == [GitSource]
     # and where nothing else is left
-    bump.begin(project, "v6.0")
+    bump("v6.0", project=project)
     lock = Lock.load(project.lock_path)
     replace(lock, sources=(IndexSource((wheel,)),)).write(project.lock_path)
     with pytest.raises(WrongUsage, match="names no git repository"):
-        bump.begin(project, "v6.1", upstream=str(lock.sources[0]).partition(" ")[2])
+        bump("v6.1", upstream=str(lock.sources[0]).partition(" ")[2], project=project)
 
 
 def test_the_pin_itself(project: Project) -> None:
@@ -191,8 +192,8 @@ def test_only_a_licence_that_changes_is_warned_of(project: Project) -> None:
     done = porter("bump", "v7.0", "--dry-run", cwd=project.root)
     assert "warning: the licence changes from GPL-3.0-only to AGPL-3.0-only (LICENSE, by " in done.stderr
     assert "(Use the AGPL))" in done.stderr
-    bump.begin(project, "v7.0")
-    assert bump.skip(project).state == "done"
+    bump("v7.0", project=project)
+    assert bump_skip(project=project).state == "done"
     assert Lock.load(project.lock_path).pin.license == "AGPL-3.0-only"
 
 
@@ -214,7 +215,7 @@ def test_a_conflict_stops_and_says_all(project: Project, synthetic_line: Line) -
 
 
 def test_the_desk_is_a_cherry_pick_that_stopped(project: Project, synthetic_line: Line) -> None:
-    bump.begin(project, CONFLICTING)
+    bump(CONFLICTING, project=project)
     desk = desk_of(project)
     assert git("status", "--porcelain", cwd=desk) == "UU val.py"
     assert "cherry-picking" in git("status", cwd=desk)
@@ -235,9 +236,9 @@ def test_the_desk_is_a_cherry_pick_that_stopped(project: Project, synthetic_line
 
 def test_continue_takes_the_resolution(project: Project, tmp_path: Path) -> None:
     old = next(patch for patch in load_parts(project)["common"] if patch.subject == SUBJECT)
-    bump.begin(project, CONFLICTING)
+    bump(CONFLICTING, project=project)
     resolve(project)
-    found = bump.go_on(project)
+    found = bump_continue(project=project)
     assert found.state == "done"
     assert outcomes(found)[SUBJECT] == "resolved"
     new = next(patch for patch in load_parts(project)["common"] if patch.subject == SUBJECT)
@@ -268,10 +269,10 @@ def test_continue_in_another_shell(project: Project, tmp_path: Path) -> None:
 
 def test_the_desk_keeps_its_place_from_patch_to_patch(project: Project) -> None:
     """Somebody's shell is in it."""
-    assert patch_of(bump.begin(project, TWO)) == "common/0005"
+    assert patch_of(bump(TWO, project=project)) == "common/0005"
     inode = desk_of(project).stat().st_ino
     (desk_of(project) / "notes.txt").write_text("mine\n")
-    assert patch_of(bump.skip(project)) == "common/0006"
+    assert patch_of(bump_skip(project=project)) == "common/0006"
     assert desk_of(project).stat().st_ino == inode
     assert (desk_of(project) / "notes.txt").read_text() == "mine\n"
     assert git("status", "--porcelain", cwd=desk_of(project)).splitlines() == [
@@ -282,7 +283,7 @@ def test_the_desk_keeps_its_place_from_patch_to_patch(project: Project) -> None:
 
 @pytest.mark.parametrize("state", ["unmerged", "marks", "unstaged", "nothing", "link", "binary"])
 def test_a_resolution_that_is_not_finished_is_refused(project: Project, state: str) -> None:
-    bump.begin(project, CONFLICTING)
+    bump(CONFLICTING, project=project)
     path = desk_of(project) / "val.py"
     says = {
         "unmerged": "1 file is unmerged",
@@ -309,37 +310,37 @@ def test_a_resolution_that_is_not_finished_is_refused(project: Project, state: s
         git("add", "val.py", cwd=desk_of(project))
     before = inventory(project.root / "patches")
     with pytest.raises(WrongUsage, match=says[state]):
-        bump.go_on(project)
+        bump_continue(project=project)
     assert inventory(project.root / "patches") == before
     # and it can be mended
     git("checkout", "-q", "HEAD", "--", "val.py", cwd=desk_of(project))
     path.write_text(path.read_text().replace("# val line 15, otherwise\n", RESOLVED))
     git("add", "val.py", cwd=desk_of(project))
-    assert bump.go_on(project).state == "done"
+    assert bump_continue(project=project).state == "done"
 
 
 def test_files_that_git_does_not_know_are_left_out_and_named(project: Project) -> None:
-    bump.begin(project, CONFLICTING)
+    bump(CONFLICTING, project=project)
     (desk_of(project) / "val.py.orig").write_text("mergetool's\n")
     assert "val.py.orig" in porter("bump", cwd=project.root).stdout
     resolve(project)
-    assert bump.go_on(project).state == "done"
+    assert bump_continue(project=project).state == "done"
     assert not any("val.py.orig" in str(patch.changes) for part in load_parts(project).values() for patch in part)
 
 
 def test_a_resolution_may_add_rename_and_delete(project: Project, tmp_path: Path) -> None:
-    bump.begin(project, CONFLICTING)
+    bump(CONFLICTING, project=project)
     resolve(project)
     desk = desk_of(project)
     git("mv", "README.md", "READ.md", cwd=desk)
     git("rm", "-q", "old.py", cwd=desk)
     (desk / "new.py").write_text("new\n")
     git("add", "new.py", cwd=desk)
-    found = bump.go_on(project)
+    found = bump_continue(project=project)
     assert found.halt is not None  # the next patch changes old.py
     assert [clash.path for clash in found.halt.files] == ["old.py"]
     assert git("status", "--porcelain", cwd=desk) == "DU old.py"
-    assert bump.skip(project).state == "done"
+    assert bump_skip(project=project).state == "done"
     apply(["mlu"], tmp_path / "tree", project=project)
     assert (tmp_path / "tree/new.py").read_text() == "new\n"
     assert (tmp_path / "tree/READ.md").is_file()
@@ -347,33 +348,33 @@ def test_a_resolution_may_add_rename_and_delete(project: Project, tmp_path: Path
 
 
 def test_upstream_deleted_the_file(project: Project, synthetic_line: Line) -> None:
-    found = bump.begin(project, "v6.2")
+    found = bump("v6.2", project=project)
     assert found.halt is not None
     (clash,) = found.halt.files
     assert (clash.path, clash.why) == ("old.py", "upstream has this file no more")
     assert [step.subject for step in clash.commits] == ["Remove old.py"]
     # keep it: the patch then adds the file
     git("add", "old.py", cwd=desk_of(project))
-    assert bump.go_on(project).state == "done"
+    assert bump_continue(project=project).state == "done"
     patch = next(p for p in load_parts(project)["common"] if p.subject == "Change what will be removed")
     assert [(change.kind, change.new) for change in patch.changes] == [("add", "old.py")]
 
 
 def test_skip_leaves_the_patch_out(project: Project) -> None:
-    bump.begin(project, CONFLICTING)
-    found = bump.skip(project)
+    bump(CONFLICTING, project=project)
+    found = bump_skip(project=project)
     assert found.state == "done"
     assert outcomes(found)[SUBJECT] == "skipped"
     assert SUBJECT not in [patch.subject for patch in load_parts(project)["common"]]
     with pytest.raises(WrongUsage, match="no bump is open"):
-        bump.skip(project)
+        bump_skip(project=project)
 
 
 def test_what_a_skipped_patch_takes_with_it(project: Project) -> None:
     """The patch that adds the accelerators is left out, and so there is nothing for the ones after it."""
-    bump.begin(project, TWO)
-    bump.skip(project)
-    assert bump.skip(project).state == "done"
+    bump(TWO, project=project)
+    bump_skip(project=project)
+    assert bump_skip(project=project).state == "done"
     rows = [(patch.stack, patch.subject) for part in load_parts(project).values() for patch in part]
     assert ("mlu", "Add the mlu") in rows  # a file of its own
     assert ("common", "Add utils/accelerator") not in rows
@@ -382,7 +383,7 @@ def test_what_a_skipped_patch_takes_with_it(project: Project) -> None:
 
 def test_abort_gives_exactly_the_state_before(project: Project, synthetic_line: Line) -> None:
     before, repository = files_of(project), inventory(synthetic_line.upstream)
-    bump.begin(project, CONFLICTING)
+    bump(CONFLICTING, project=project)
     resolve(project)
     done = porter("bump", "--abort", cwd=project.root)
     assert (done.returncode, done.stderr) == (0, "")
@@ -390,7 +391,7 @@ def test_abort_gives_exactly_the_state_before(project: Project, synthetic_line: 
     assert inventory(synthetic_line.upstream) == repository
     assert not (project.state / "bump").exists()
     with pytest.raises(WrongUsage, match="no bump is open"):
-        bump.abort(project)
+        bump_abort(project=project)
 
 
 # -- decisions -------------------------------------------------------------------------------------------
@@ -398,33 +399,33 @@ def test_abort_gives_exactly_the_state_before(project: Project, synthetic_line: 
 
 def test_a_second_try_does_not_ask_again(project: Project) -> None:
     before = files_of(project)
-    assert patch_of(bump.begin(project, TWO)) == "common/0005"
+    assert patch_of(bump(TWO, project=project)) == "common/0005"
     git("add", "old.py", cwd=desk_of(project))
-    assert patch_of(bump.go_on(project)) == "common/0006"
-    bump.abort(project)
+    assert patch_of(bump_continue(project=project)) == "common/0006"
+    bump_abort(project=project)
     assert files_of(project) == before
-    again = bump.begin(project, TWO)
+    again = bump(TWO, project=project)
     assert patch_of(again) == "common/0006"
     assert [(row.patch[:11], row.outcome, row.said) for row in again.rows[4:]] == [
         ("common/0005", "resolved", "as you did before")
     ]
-    bump.abort(project)
+    bump_abort(project=project)
     # another commit at which the same files meet
-    assert bump.begin(project, "v6.2").state == "done"
+    assert bump("v6.2", project=project).state == "done"
 
 
 def test_a_resolution_is_for_the_files_it_was_made_on(
     project: Project, synthetic_line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a person changed beside the conflict is not put over other files."""
-    bump.begin(project, TWO)
+    bump(TWO, project=project)
     git("add", "old.py", cwd=desk_of(project))
     (desk_of(project) / "train.py").write_text("everything = 'else'\n")
     git("add", "train.py", cwd=desk_of(project))
-    bump.go_on(project)
-    bump.abort(project)
-    assert patch_of(bump.begin(project, TWO)) != "common/0005"
-    bump.abort(project)
+    bump_continue(project=project)
+    bump_abort(project=project)
+    assert patch_of(bump(TWO, project=project)) != "common/0005"
+    bump_abort(project=project)
     # at this commit train.py is another, and upstream has removed old.py just so
     other = tmp_path / "other"
     git("clone", "-q", synthetic_line.upstream, other, cwd=tmp_path)
@@ -432,57 +433,57 @@ def test_a_resolution_is_for_the_files_it_was_made_on(
     (other / "train.py").write_text((other / "train.py").read_text() + "# one more line\n")
     git("commit", "-q", "-a", "-m", "One more line", cwd=other)
     monkeypatch.setenv("PORTER_CACHE", str(tmp_path / "cache"))
-    assert patch_of(bump.begin(project, git("rev-parse", "HEAD", cwd=other), upstream=str(other))) == "common/0005"
+    assert patch_of(bump(git("rev-parse", "HEAD", cwd=other), upstream=str(other), project=project)) == "common/0005"
 
 
 def test_redo_goes_back_to_a_patch(project: Project) -> None:
-    bump.begin(project, TWO)
-    bump.skip(project)
+    bump(TWO, project=project)
+    bump_skip(project=project)
     # one that was skipped
-    assert patch_of(bump.redo(project, "common/5")) == "common/0005"
+    assert patch_of(bump_redo("common/5", project=project)) == "common/0005"
     git("add", "old.py", cwd=desk_of(project))
-    assert patch_of(bump.go_on(project)) == "common/0006"
+    assert patch_of(bump_continue(project=project)) == "common/0006"
     # one that was resolved: it lies there as it was
-    assert patch_of(bump.redo(project, "common/5")) == "common/0005"
+    assert patch_of(bump_redo("common/5", project=project)) == "common/0005"
     assert git("status", "--porcelain", cwd=desk_of(project)) == "A  old.py"
-    assert patch_of(bump.go_on(project)) == "common/0006"
+    assert patch_of(bump_continue(project=project)) == "common/0006"
     # one that fitted by itself: it lies there as it fits
-    found = bump.redo(project, "common/1")
+    found = bump_redo("common/1", project=project)
     assert found.halt is not None
     assert (patch_of(found), found.halt.files) == ("common/0001", ())
     assert git("status", "--porcelain", cwd=desk_of(project)) == "M  train.py"
     text = (desk_of(project) / "train.py").read_text()
     (desk_of(project) / "train.py").write_text(text.replace("train line 40, on a device", "train line 40, anywhere"))
     git("add", "train.py", cwd=desk_of(project))
-    assert patch_of(bump.go_on(project)) == "common/0006"
+    assert patch_of(bump_continue(project=project)) == "common/0006"
     # the patch that changes the same line again does not fit now
-    assert patch_of(bump.skip(project)) == "common/0008"
+    assert patch_of(bump_skip(project=project)) == "common/0008"
 
 
 def test_redo_does_not_throw_work_away(project: Project) -> None:
-    bump.begin(project, CONFLICTING)
+    bump(CONFLICTING, project=project)
     with pytest.raises(WrongUsage, match="has not come to"):
-        bump.redo(project, "mlu/1")
+        bump_redo("mlu/1", project=project)
     (desk_of(project) / "val.py").write_text("half done\n")
     with pytest.raises(WrongUsage, match="you are at work on common/0004"):
-        bump.redo(project, "common/1")
+        bump_redo("common/1", project=project)
     assert (desk_of(project) / "val.py").read_text() == "half done\n"
 
 
 def test_what_does_not_verify_is_not_written(project: Project) -> None:
     before = files_of(project)
-    bump.begin(project, CONFLICTING)
+    bump(CONFLICTING, project=project)
     resolve(project, line="def (:\n")
     with pytest.raises(CheckFailed, match="the new tree of mlu does not verify") as caught:
-        bump.go_on(project)
+        bump_continue(project=project)
     assert "val.py:15" in caught.value.why
     assert "--redo" in caught.value.hint
     assert files_of(project) == before
-    bump.redo(project, "common/4")
+    bump_redo("common/4", project=project)
     path = desk_of(project) / "val.py"
     path.write_text(path.read_text().replace("def (:\n", RESOLVED))
     git("add", "val.py", cwd=desk_of(project))
-    assert bump.go_on(project).state == "done"
+    assert bump_continue(project=project).state == "done"
 
 
 def test_what_is_not_ported_yet_is_shown_and_does_not_stop_it(project: Project) -> None:
@@ -512,23 +513,23 @@ def test_one_target_first(project: Project) -> None:
 
 
 def test_an_edit_meanwhile_is_noticed(project: Project) -> None:
-    bump.begin(project, CONFLICTING)
+    bump(CONFLICTING, project=project)
     resolve(project)
     path = project.patches / "mlu/series"
     text = path.read_text()
     path.write_text(text + "# edited\n")
-    for verb in (bump.go_on, bump.skip, bump.where):
+    for verb in (bump_continue, bump_skip, bump_status):
         with pytest.raises(WrongUsage, match="patches/mlu/series was changed since the bump to"):
-            verb(project)
+            verb(project=project)
     assert path.read_text() == text + "# edited\n"
     path.write_text(text)
-    assert bump.go_on(project).state == "done"
+    assert bump_continue(project=project).state == "done"
 
 
 def test_two_at_once(project: Project) -> None:
-    bump.begin(project, CONFLICTING)
+    bump(CONFLICTING, project=project)
     with pytest.raises(WrongUsage, match=rf"a bump to {CONFLICTING} is open"):
-        bump.begin(project, "v6.1")
+        bump("v6.1", project=project)
     import fcntl
 
     with open(project.state / "bump.lock") as held:
@@ -566,11 +567,11 @@ def test_a_dry_run_of_one_target(project: Project) -> None:
 def test_a_dry_run_agrees_with_skipping(project: Project) -> None:
     """And a second bump, from the new pin, goes on from there."""
     for rev in (CONFLICTING, "v6.2"):
-        dry = outcomes(bump.preview(project, rev))
-        found = bump.begin(project, rev)
+        dry = outcomes(bump(rev, dry_run=True, project=project))
+        found = bump(rev, project=project)
         really = outcomes(found)
         while found.halt is not None:
-            found = bump.skip(project)
+            found = bump_skip(project=project)
             really.update(outcomes(found))
         assert {subject: "skipped" if word == CONFLICT else word for subject, word in dry.items()} == really
 
@@ -611,15 +612,15 @@ def test_a_history_that_cannot_be_reached(project: Project, monkeypatch: pytest.
 
 
 def test_an_open_bump_needs_no_network(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    bump.begin(project, CONFLICTING)
+    bump(CONFLICTING, project=project)
     resolve(project)
     monkeypatch.setenv("PORTER_UPSTREAM", f"git://127.0.0.1:{closed_port()}/up")
-    assert bump.go_on(project).state == "done"
+    assert bump_continue(project=project).state == "done"
 
 
 def test_the_installed_packages_stacks_are_not_moved(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Project, "packaged", property(lambda self: True))
-    for act in (lambda: bump.begin(project, "v6.1"), lambda: bump.abort(project)):
+    for act in (lambda: bump("v6.1", project=project), lambda: bump_abort(project=project)):
         with pytest.raises(WrongUsage, match="came with the installed porter"):
             act()
 
@@ -631,13 +632,13 @@ def test_a_folder_that_cannot_be_written(project: Project) -> None:
         project.root.chmod(0o555)
     try:
         with pytest.raises(SurroundingsFailed, match="cannot write"):
-            bump.begin(project, "v6.1")
+            bump("v6.1", project=project)
     finally:
         project.root.chmod(0o755)
 
 
 def test_a_journal_of_another_version(project: Project) -> None:
-    bump.begin(project, CONFLICTING)
+    bump(CONFLICTING, project=project)
     (project.state / "bump/journal.json").write_text('{"goal": 1}')
     with pytest.raises(WrongUsage, match="not as porter writes it"):
-        bump.go_on(project)
+        bump_continue(project=project)

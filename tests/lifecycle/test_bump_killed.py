@@ -21,8 +21,8 @@ from histories import Line
 from sources import git
 from stacks import CHECKOUT, porter
 
-from porter.commands import bump
 from porter.commands.arguments import find
+from porter.commands.bump import bump, bump_abort, bump_continue, bump_skip, bump_status
 from porter.errors import WrongUsage
 from porter.project import Project
 from porter.stack import load_parts
@@ -127,26 +127,26 @@ def test_while_it_begins(synthetic_line: Line, place: Path) -> None:
     def after(project: Project, number: int) -> None:
         assert contents(find(project.root)) == before
         if number % 2 and (project.state / "bump/journal.json").exists():
-            bump.abort(project)
+            bump_abort(project=project)
             assert contents(project) == before
             return
         try:
-            found = bump.where(project)  # lays the patch out if that was not done
+            found = bump_status(project=project)  # lays the patch out if that was not done
         except WrongUsage as error:
             assert error.what == "no bump is open"
-            found = bump.begin(project, CONFLICTING)
+            found = bump(CONFLICTING, project=project)
         assert patch_of(found) == "common/0004"
         assert git("status", "--porcelain", cwd=desk_of(project)) == "UU val.py"
         assert "<<<<<<< " in (desk_of(project) / "val.py").read_text()
 
-    assert every_kill(lambda project: bump.begin(project, CONFLICTING), start, place, after) > 15
+    assert every_kill(lambda project: bump(CONFLICTING, project=project), start, place, after) > 15
 
 
 @pytest.fixture
 def resolved(synthetic_line: Line, place: Path) -> Project:
     """A bump with one conflict, resolved at the desk; what is left is to say --continue."""
     project = copy(synthetic_line.project, place / "resolved")
-    bump.begin(project, CONFLICTING)
+    bump(CONFLICTING, project=project)
     resolve(project)
     return project
 
@@ -154,7 +154,7 @@ def resolved(synthetic_line: Line, place: Path) -> Project:
 def test_while_it_continues_and_ends(synthetic_line: Line, resolved: Project, place: Path) -> None:
     before = contents(synthetic_line.project)
     done = copy(resolved, place / "done")
-    assert bump.go_on(done).state == "done"
+    assert bump_continue(project=done).state == "done"
     goal = contents(done)
     assert goal != before
     seen = set()
@@ -166,23 +166,23 @@ def test_while_it_continues_and_ends(synthetic_line: Line, resolved: Project, pl
         is_open = (project.state / "bump/journal.json").exists()
         seen.add((state == goal, is_open))
         if number % 3 and is_open:
-            bump.abort(project)
+            bump_abort(project=project)
             assert contents(project) == before
             assert not (project.state / "bump").exists()
             if number % 3 == 1:
                 return
             # the resolution is where it was made or remembered: nobody makes it twice
-            found = bump.begin(project, CONFLICTING)
+            found = bump(CONFLICTING, project=project)
             if found.halt is not None:
                 assert not list((project.state / "resolutions").glob("*.json"))
                 return
             assert outcomes(found)[SUBJECT] == "resolved"
         elif is_open:
-            bump.go_on(project)
+            bump_continue(project=project)
         assert contents(project) == goal
         assert not (project.state / "bump").exists()
 
-    assert every_kill(bump.go_on, resolved, place, after) > 25
+    assert every_kill(lambda project: bump_continue(project=project), resolved, place, after) > 25
     # open with the old stacks, open with the new ones in place, and over
     assert {(False, True), (True, True), (True, False)} <= seen
 
@@ -193,28 +193,28 @@ def test_while_it_aborts(synthetic_line: Line, resolved: Project, place: Path) -
     def after(project: Project, number: int) -> None:
         assert contents(project) == before
         if (project.state / "bump/journal.json").exists():
-            bump.abort(project)
+            bump_abort(project=project)
         assert contents(project) == before
         # what is left over is in nobody's way
-        assert patch_of(bump.begin(project, CONFLICTING)) == "common/0004"
+        assert patch_of(bump(CONFLICTING, project=project)) == "common/0004"
 
-    assert every_kill(bump.abort, resolved, place, after) > 3
+    assert every_kill(lambda project: bump_abort(project=project), resolved, place, after) > 3
 
 
 def test_while_it_skips(synthetic_line: Line, place: Path) -> None:
     start = copy(synthetic_line.project, place / "start")
-    bump.begin(start, "v6.2~1")
+    bump("v6.2~1", project=start)
     before = contents(start)
 
     def after(project: Project, number: int) -> None:
         assert contents(project) == before
-        found = bump.where(project)
+        found = bump_status(project=project)
         if patch_of(found) == "common/0005":
-            found = bump.skip(project)
+            found = bump_skip(project=project)
         assert patch_of(found) == "common/0006"
         assert git("status", "--porcelain", cwd=desk_of(project)) == "AA utils/accelerator/__init__.py"
 
-    assert every_kill(bump.skip, start, place, after) > 8
+    assert every_kill(lambda project: bump_skip(project=project), start, place, after) > 8
 
 
 def test_git_goes_on_after_porter_died(synthetic_line: Line, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ from sources import git
 from stacks import commit, export, inventory, message, porter
 from stacks import replace as put
 
-from porter.commands import bump
 from porter.commands.arguments import find
+from porter.commands.bump import bump, bump_abort, bump_continue, bump_redo
 from porter.commands.lint import lint
 from porter.commands.lock import lock as write_lock
 from porter.errors import CheckFailed
@@ -74,36 +74,34 @@ def test_nothing_is_left_beside_the_desk(project: Project) -> None:
         assert temporary(project) == []
         assert [path for path in cache.iterdir() if path.name.startswith("aside-")] == []
 
-    bump.begin(project, CONFLICTING)
+    bump(CONFLICTING, project=project)
     clean(open_=True)
-    bump.abort(project)
+    bump_abort(project=project)
     clean(open_=False)
-    bump.begin(project, CONFLICTING)
+    bump(CONFLICTING, project=project)
     resolve(project)
-    assert bump.go_on(project).state == "done"
+    assert bump_continue(project=project).state == "done"
     clean(open_=False)
-    bump.preview(project, "v6.0")
+    bump("v6.0", dry_run=True, project=project)
     clean(open_=False)
 
 
-@pytest.mark.parametrize("act", [bump.go_on, bump.abort])
-def test_a_kill_leaves_nothing_beside_the_desk(
-    project: Project, tmp_path: Path, act: Callable[[Project], object]
-) -> None:
+@pytest.mark.parametrize("act", [bump_continue, bump_abort])
+def test_a_kill_leaves_nothing_beside_the_desk(project: Project, tmp_path: Path, act: Callable[..., object]) -> None:
     """Whatever lies in ``.porter`` then is the bump's own, and gone with it."""
-    bump.begin(project, CONFLICTING)
+    bump(CONFLICTING, project=project)
     resolve(project)
     number, lived = 0, False
     while not lived:
         copied = copy(project, tmp_path / f"killed-{number}")
-        lived = run_killed(act, copied, number)
+        lived = run_killed(lambda project: act(project=project), copied, number)
         assert strays(copied) == set()
         copied = find(copied.root)
         if (copied.state / "bump/journal.json").exists():
-            bump.abort(copied)
+            bump_abort(project=copied)
         else:
-            bump.begin(copied, "v6.2" if Lock.load(copied.lock_path).pin.tag != "v6.0" else CONFLICTING)
-            bump.abort(copied)
+            bump("v6.2" if Lock.load(copied.lock_path).pin.tag != "v6.0" else CONFLICTING, project=copied)
+            bump_abort(project=copied)
         assert {path.name for path in copied.state.iterdir()} <= OUTLIVING
         assert strays(copied) == set()
         shutil.rmtree(copied.root)
@@ -114,7 +112,7 @@ def test_a_kill_leaves_nothing_beside_the_desk(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_no_temporary_file(project: Project, number: signal.Signals) -> None:
     """It comes while there is one."""
-    bump.begin(project, CONFLICTING)
+    bump(CONFLICTING, project=project)
     resolve(project)
     place = project.root.parent / "tmp"
     status, errors = signalled(project, number, lambda: any(place.iterdir()))
@@ -148,7 +146,7 @@ def test_stacks_that_go_together_no_more(
     monkeypatch.setenv("PORTER_CACHE", str(tmp_path / "cache"))
     before = files_of(project)
     with pytest.raises(CheckFailed, match=r"in a tree for mlu\+tpu, tpu/0002-\S+ does not apply to utils/datasets\.py"):
-        bump.begin(project, git("rev-parse", "HEAD", cwd=upstream))
+        bump(git("rev-parse", "HEAD", cwd=upstream), project=project)
     assert files_of(project) == before
     done = porter("bump", "--continue", cwd=project.root)
     assert done.returncode == 1
@@ -156,7 +154,7 @@ def test_stacks_that_go_together_no_more(
     assert "porter bump --redo PATCH goes back to a patch, --abort gives the bump up" in done.stderr
     assert files_of(project) == before
     # it can be mended: tpu's patch with context that mlu's change leaves alone
-    assert bump.redo(project, "tpu/2").halt is not None
+    assert bump_redo("tpu/2", project=project).halt is not None
     assert inventory(desk_of(project)) != {}
-    bump.abort(project)
+    bump_abort(project=project)
     assert files_of(project) == before
