@@ -1,58 +1,61 @@
-"""Make one page of records."""
+"""``porter report``: one page of what verify, necessity, bench and drift found."""
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
+import click
+
+from porter.commands.arguments import AnyPath, AnyProject, Names, find, names
+from porter.commands.options import FOLDER, JSON, complete_target, print_json, tell, write_out
 from porter.errors import WrongUsage
-from porter.patch import Patch
-from porter.project import Project
-from porter.reports import page, records
-from porter.reports.records import Record
-from porter.stack import Stack, available
+from porter.reports import page
+from porter.reports.records import Recorded, load, taken
 
 
-class Recorded(Protocol):
-    """What verify, necessity, bench and drift return."""
-
-    def record(self) -> dict[str, Any]:
-        """Itself as plain data."""
-
-
-def report(project: Project, given: Sequence[Path | Recorded], targets: Sequence[str] = ()) -> str:
-    """The page of some records.
+def report(records: Sequence[AnyPath | Recorded], targets: Names = (), *, project: AnyProject = None) -> str:
+    """One HTML page of what verify, necessity, bench and drift found; it needs no network and runs no script.
 
     Args:
-        given: files that ``porter verify``, ``bench`` and ``drift`` wrote, or what they returned, in any order.
-        targets: whose patches are listed; by default those that the records are about.
+        records: what these functions returned, or files that the commands wrote, in any order.
+        targets: whose patches are listed; none: those that the records are about.
 
     Raises:
         WrongUsage: a file is no record, or is damaged; there is no such target.
         CheckFailed: a stack is malformed.
         SurroundingsFailed: a file cannot be read.
     """
-    if not given:
+    if not records:
         raise WrongUsage("no record named", hint="porter verify --json FILE writes one.")
-    return _page(project, [_record(each) for each in given], targets)
+    found = [load(Path(each)) if isinstance(each, (str, os.PathLike)) else taken(each) for each in records]
+    return page.with_patches(find(project), found, names(targets))
 
 
-def _record(given: Path | Recorded) -> Record:
-    if isinstance(given, Path):
-        return records.load(given)
-    return records.of(json.loads(json.dumps(given.record())), Path("this run"))  # as its file would hold it
+@click.command(name="report")
+@click.option("--output", metavar="FILE", type=FOLDER, required=True, help="Write the page here.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_target,
+    help="List this target's patches; may be repeated.  [default: of every target that a record is about]",
+)
+@JSON
+@click.argument("records", metavar="RECORD.json...", type=FOLDER, nargs=-1, required=True)
+def command(output: Path, targets: tuple[str, ...], as_json: bool, records: tuple[Path, ...]) -> None:
+    """Make one HTML page of what verify, bench and drift found.
 
-
-def _page(project: Project, found: Sequence[Record], targets: Sequence[str]) -> str:
-    return page.page(found, _patches(project, targets or _ours(project, page.targets_of(found))))
-
-
-def _ours(project: Project, named: Sequence[str]) -> list[str]:
-    """Those of the targets that there is a stack for here: a record may come from another checkout."""
-    return [name for name in named if name in available(project.patches)]
-
-
-def _patches(project: Project, targets: Sequence[str]) -> tuple[Patch, ...]:
-    return Stack.load(project, targets).patches if targets else ()
+    Each RECORD is what `porter verify --json FILE`, `porter verify --necessity --json FILE`, `porter bench --json` or
+    `porter drift --json FILE` wrote; the order does not matter. The page needs no network and runs no script.
+    """
+    if any(output.resolve() == record.resolve() for record in records):
+        raise click.UsageError(f"{output} is one of the records.")
+    data = report(records, targets).encode("utf-8", "backslashreplace")
+    write_out(output, data)
+    if as_json:
+        print_json("report", {"path": str(output), "records": len(records), "bytes": len(data)})
+        return
+    tell(f"{output}: {len(records)} {'record' if len(records) == 1 else 'records'}, {len(data) / 1e3:.0f} kB")

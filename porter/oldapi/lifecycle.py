@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from porter.commands.import_ import Imported
     from porter.commands.new_target import Made
     from porter.output import Progress
-    from porter.rebase.drift import Drift
 
 
 def export(
@@ -101,27 +100,6 @@ def import_(
     return take(find(project), request, progress)
 
 
-def drift(
-    targets: Names = (),
-    rev: str = "HEAD",
-    *,
-    upstream: str | None = None,
-    project: AnyProject = None,
-    progress: Progress | None = None,
-) -> Drift:
-    """How far each patch carries across upstream's commits after the pin.
-
-    Args:
-        targets: whose patches; none: every target's.
-        rev: the last commit: a tag, a branch, an id; ``HEAD``: the end of upstream's default branch.
-
-    Raises:
-        WrongUsage: there is no such target, or no such commit after the pin.
-        SurroundingsFailed: upstream's history cannot be had, or the cache not be used.
-    """
-    from porter.rebase.drift import drift as run
-
-    return run(find(project), names(targets), rev, upstream, progress)
 
 
 def new_target(

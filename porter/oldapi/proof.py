@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from porter.auditing import Audit
     from porter.commands.bench import Result
     from porter.commands.necessity import Necessity, Verdict
-    from porter.commands.report import Recorded
     from porter.output import Progress
     from porter.verification.report import Outcome, Report
 
@@ -229,21 +227,3 @@ def audit(
     from porter.auditing import audit as run
 
     return run(find(project), path(tree), names(targets), baseline, upstream, progress)
-
-
-def report(records: Sequence[AnyPath | Recorded], targets: Names = (), *, project: AnyProject = None) -> str:
-    """One HTML page of what verify, necessity, bench and drift found; it needs no network and runs no script.
-
-    Args:
-        records: what these functions returned, or files that the commands wrote, in any order.
-        targets: whose patches are listed; none: those that the records are about.
-
-    Raises:
-        WrongUsage: a file is no record, or is damaged; there is no such target.
-        CheckFailed: a stack is malformed.
-        SurroundingsFailed: a file cannot be read.
-    """
-    from porter.commands.report import report as run
-
-    given = [Path(each) if isinstance(each, (str, os.PathLike)) else each for each in records]
-    return run(find(project), given, names(targets))

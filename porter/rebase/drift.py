@@ -24,14 +24,13 @@ from typing import Any
 from porter import git
 from porter.errors import SurroundingsFailed
 from porter.files import write_file
-from porter.lockfile import Lock, Pin
+from porter.lockfile import Pin
 from porter.objects import Entry, step
 from porter.output import Progress, heading
 from porter.patch import Patch
-from porter.project import Project
 from porter.rebase.merge import APPLIES, CONFLICT, MERGED, OFFSET, OUTCOMES, TAKEN, Placer, originals
-from porter.sources.history import DEFAULT, History, Step
-from porter.stack import Contents, Stack, available
+from porter.sources.history import History, Step
+from porter.stack import Contents, Stack
 
 LETTERS = {"a": APPLIES, "o": OFFSET, "m": MERGED, "c": CONFLICT, "t": TAKEN}
 BROKEN = "c"
@@ -166,52 +165,6 @@ class Drift:
         }
 
 
-def drift(
-    project: Project,
-    targets: Sequence[str] = (),
-    rev: str = DEFAULT,
-    upstream: str | None = None,
-    progress: Progress | None = None,
-) -> Drift:
-    """Each patch of a stack at each commit after the pin.
-
-    Args:
-        targets: whose stack; by default every target's, one after the other on top of ``common``.
-        rev: the last commit; by default the end of upstream's default branch, as known when a source was last asked.
-        upstream: where commits come from that are not in the cache; see :class:`porter.sources.history.History`.
-
-    Raises:
-        PatchFailed: a patch does not apply to the pin.
-        WrongUsage: there is no such target, or no such commit after the pin.
-        SurroundingsFailed: upstream's history cannot be had, or the cache not be used.
-    """
-    progress = progress or Progress()
-    lock = Lock.load(project.lock_path)
-    stack = Stack.load(project, targets or available(project.patches))
-    history = History(lock, upstream, progress=progress)
-    until = history.resolve(rev)
-    steps = history.steps(lock.pin.commit, until)
-    store = Store(history.cache.folder / "drift", lock.pin, stack)
-    known = store.read()
-    wanted = [n for n, one in enumerate(steps) if one.id not in known]
-    if wanted:
-        for found in look(history, stack, steps, wanted, progress):
-            known.update(found)
-            store.write(known)
-    rows = [known[one.id] for one in steps]
-    tracks = tuple(
-        Track(
-            patch,
-            "".join(row.letters[n] for row in rows),
-            {at: r.files[n] for at, r in enumerate(rows) if n in r.files},
-        )
-        for n, patch in enumerate(stack.patches)
-    )
-    names = history.tags()
-    tags = {n: names[one.id] for n, one in enumerate(steps) if one.id in names}
-    return Drift(lock.pin, rev, until, stack.key, tuple(steps), tags, tracks, len(wanted))
-
-
 @dataclass(frozen=True)
 class Row:
     """What a stack makes of one commit: a letter per patch, and where one conflicts a file of it (by the patch)."""
@@ -220,7 +173,8 @@ class Row:
     files: Mapping[int, str]
 
 
-def _track(patch: Patch, number: int, rows: Sequence[Row]) -> Track:
+def track_of(patch: Patch, number: int, rows: Sequence[Row]) -> Track:
+    """A patch along the line, from what its stack, in which it has this number, makes of each commit."""
     files = {at: row.files[number] for at, row in enumerate(rows) if number in row.files}
     return Track(patch, "".join(row.letters[number] for row in rows), files)
 

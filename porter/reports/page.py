@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 from porter.patch import Patch
+from porter.project import Project
 from porter.reports import drift, patches, proof, speed
 from porter.reports.markup import Html, element, join, paragraph
 from porter.reports.patches import Verdicts
 from porter.reports.proof import Proof
 from porter.reports.records import Record
 from porter.reports.style import STYLE
+from porter.stack import Stack, available
 
 # nothing is loaded from anywhere and nothing runs, whatever the records hold
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -28,6 +30,22 @@ def targets_of(records: Sequence[Record]) -> list[str]:
         name = "stack" if record.kind == "drift" else "target"
         found.update(record.field[name].text(r"[\w.-]+(\+[\w.-]+)*", "a target's name").split("+"))
     return sorted(found)
+
+
+def with_patches(project: Project, records: Sequence[Record], targets: Sequence[str] = ()) -> str:
+    """One page of records, and of the patches as the project has them.
+
+    Args:
+        targets: whose patches; by default those that the records are about and that there is a stack for here: a
+            record may come from another checkout.
+
+    Raises:
+        WrongUsage: a record is damaged; there is no such target.
+        CheckFailed: a stack is malformed.
+    """
+    here = available(project.patches)
+    shown = targets or [name for name in targets_of(records) if name in here]
+    return page(records, Stack.load(project, shown).patches if shown else ())
 
 
 def page(records: Sequence[Record], stack: Sequence[Patch]) -> str:

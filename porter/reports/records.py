@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.output import SCHEMA
@@ -127,6 +127,18 @@ class Record:
         value = self.field.value
         about = (str(value.get("target") or value.get("stack") or ""), str(value.get("device", "")))
         return KINDS.index(self.kind), *about, str(value.get("date", "")), json.dumps(value, sort_keys=True)
+
+
+class Recorded(Protocol):
+    """What verify, necessity, bench and drift return."""
+
+    def record(self) -> dict[str, Any]:
+        """Itself as plain data."""
+
+
+def taken(result: Recorded) -> Record:
+    """The record of what a verb returned, as its file would hold it."""
+    return of(json.loads(json.dumps(result.record())), Path("this run"))
 
 
 def load(path: Path) -> Record:

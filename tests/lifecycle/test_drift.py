@@ -15,12 +15,12 @@ from histories import COMMITS, Applier, Bench, Line, agree, sample
 from sources import git
 from stacks import porter
 
+from porter.commands.drift import drift
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.lockfile import GitSource, Lock
 from porter.output import Progress
 from porter.project import Project
-from porter.rebase import drift as module
-from porter.rebase.drift import Drift, Range, Store, drift, look
+from porter.rebase.drift import Drift, Range, Store, look
 from porter.sources.history import History
 from porter.stack import Stack
 
@@ -47,7 +47,7 @@ def line(synthetic_line: Line, own_home: Path) -> Line:
 
 
 def run(line: Line, targets: tuple[str, ...] = ("mlu",), rev: str = "v7.0", progress: Progress | None = None) -> Drift:
-    return drift(line.project, targets, rev, progress=progress)
+    return drift(targets, rev, project=line.project, progress=progress)
 
 
 def test_each_patch_at_each_commit(line: Line) -> None:
@@ -118,11 +118,11 @@ def test_a_second_run_looks_at_nothing_and_asks_nobody(
     line: Line, own_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     first = run(line)
-    monkeypatch.setattr(module, "look", None)
+    monkeypatch.setattr(sys.modules[drift.__module__], "look", None)
     offline = Project(tmp_path / "offline")
     shutil.copytree(line.project.root, offline.root)
     replace(line.lock, sources=(GitSource("/nowhere/at/all"),)).write(offline.lock_path)
-    assert drift(offline, ["mlu"], "v7.0") == replace(first, new=0)
+    assert drift(["mlu"], "v7.0", project=offline) == replace(first, new=0)
 
 
 def test_only_commits_that_are_new_are_looked_at(line: Line) -> None:
@@ -138,7 +138,7 @@ def test_another_patch_is_another_chain(line: Line, own_home: Path, tmp_path: Pa
     shutil.copytree(line.project.root, project.root)
     (patch,) = project.patches.glob("mlu/0001-*")
     patch.write_text(patch.read_text().replace("+NAME = 'mlu'", "+NAME = 'MLU'"))
-    assert drift(project, ["mlu"], "v7.0").new == 16
+    assert drift(["mlu"], "v7.0", project=project).new == 16
     assert len(list((own_home / "cache/drift").iterdir())) == 2
 
 
@@ -187,10 +187,11 @@ def test_a_cache_that_cannot_be_written_is_said(line: Line, own_home: Path) -> N
 INTERRUPTED = """
     import os, sys
     from pathlib import Path
-    from porter.rebase import drift
+    from porter.commands.drift import drift
+    from porter.rebase import drift as module
     from porter.output import Progress
     from porter.project import Project
-    drift._BLOCK = 4
+    module._BLOCK = 4
     class Stop(Progress):
         left = int(sys.argv[2])
         def step(self, what, done=0, total=None):
@@ -198,7 +199,7 @@ INTERRUPTED = """
                 self.left -= 1
                 if self.left < 0:
                     os.kill(os.getpid(), int(sys.argv[3]))
-    print(drift.drift(Project(Path(sys.argv[1])), ["mlu"], "v7.0", progress=Stop()).new)
+    print(drift(["mlu"], "v7.0", project=Project(Path(sys.argv[1])), progress=Stop()).new)
 """
 
 

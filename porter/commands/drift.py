@@ -1,23 +1,66 @@
-"""``porter drift``."""
+"""``porter drift``: how far each patch carries across upstream's commits after the pin."""
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from porter.commands.arguments import AnyProject, Names, find, names
 from porter.commands.options import FOLDER, STDOUT, UPSTREAM, colour, terminal, write_out
-
-if TYPE_CHECKING:
-    from porter.rebase.drift import Drift, Track
+from porter.lockfile import Lock
+from porter.output import Progress
+from porter.rebase.drift import Drift, Store, Track, look, track_of
+from porter.reports.heatmap import SAYS, to_html, to_png
+from porter.sources.history import DEFAULT, History
+from porter.stack import Stack, available
 
 _MOST = 6  # ranges shown of a patch
 
 
-@click.command()
+def drift(
+    targets: Names = (),
+    rev: str = DEFAULT,
+    *,
+    upstream: str | None = None,
+    project: AnyProject = None,
+    progress: Progress | None = None,
+) -> Drift:
+    """How far each patch carries across upstream's commits after the pin.
+
+    Args:
+        targets: whose patches; none: every target's.
+        rev: the last commit: a tag, a branch, an id; ``HEAD``: the end of upstream's default branch.
+
+    Raises:
+        WrongUsage: there is no such target, or no such commit after the pin.
+        SurroundingsFailed: upstream's history cannot be had, or the cache not be used.
+    """
+    found, progress = find(project), progress or Progress()
+    lock = Lock.load(found.lock_path)
+    stack = Stack.load(found, names(targets) or available(found.patches))
+    history = History(lock, upstream, progress=progress)
+    until = history.resolve(rev)
+    steps = history.steps(lock.pin.commit, until)
+    store = Store(history.cache.folder / "drift", lock.pin, stack)
+    known = store.read()
+    wanted = [n for n, one in enumerate(steps) if one.id not in known]
+    if wanted:
+        for block in look(history, stack, steps, wanted, progress):
+            known.update(block)
+            store.write(known)
+    rows = [known[one.id] for one in steps]
+    tracks = tuple(track_of(patch, n, rows) for n, patch in enumerate(stack.patches))
+    named = history.tags()
+    tags = {n: named[one.id] for n, one in enumerate(steps) if one.id in named}
+    return Drift(lock.pin, rev, until, stack.key, tuple(steps), tags, tracks, len(wanted))
+
+
+@click.command(name="drift")
 @click.option(
     "--to",
     "rev",
@@ -38,7 +81,7 @@ _MOST = 6  # ranges shown of a patch
 @click.option(
     "--json", "json_file", metavar="FILE", type=FOLDER, help="Write the outcomes for programs; - prints them."
 )
-def drift(
+def command(
     rev: str,
     targets: Sequence[str],
     upstream: str | None,
@@ -51,20 +94,15 @@ def drift(
     Each commit is a fresh start: the series is applied to it as `git am -3` does it, and a patch that conflicts is left
     out. What was found once is kept in the cache. Files are written whole or not at all.
     """
-    from porter.api import drift as run
-    from porter.reports import heatmap
-
     with terminal() as progress:
-        found = run(targets, rev, upstream=upstream, progress=progress)
+        found = drift(targets, rev, upstream=upstream, progress=progress)
     if json_file != STDOUT:
         _print(found)
     if html_file:
-        write_out(html_file, heatmap.to_html(found).encode())
+        write_out(html_file, to_html(found).encode())
     if png_file:
-        write_out(png_file, heatmap.to_png(found))
+        write_out(png_file, to_png(found))
     if json_file:
-        import json
-
         write_out(json_file, (json.dumps(found.record(), indent=1, ensure_ascii=False) + "\n").encode())
 
 
@@ -122,13 +160,9 @@ def _strip(letters: str, wide: int) -> str:
 
 
 def _legend() -> str:
-    from porter.reports.heatmap import SAYS
-
     return "  ".join(f"{click.style(_SIGNS[letter][0], fg=_SIGNS[letter][1])} {says}" for letter, says in SAYS.items())
 
 
 def _at_the_end(found: Drift) -> dict[str, int]:
     """Outcome -> how many patches have it at the last commit."""
-    from collections import Counter
-
     return dict(Counter(track.ranges[-1].outcome for track in found.tracks if track.ranges))
