@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from textwrap import indent
 from typing import Any, Union
 
 from porter import yamlfile
@@ -30,11 +29,6 @@ _HEAD = """\
 _ID = "[0-9a-f]{40}"
 _MODE = "100644|100755|120000"
 _DELETED = "deleted"
-_LONG = 100  # a key of more characters is written in another way
-# What YAML takes for text without quotes: with a slash in it, or letters around a dot, it is no number and no word.
-# Compiled where a lock is written, which takes as long as reading one.
-_PLAIN_PATH = r"(?a:\.?[A-Za-z_][\w.-]{0,60}(?:/[\w.-]+){1,4}|[A-Za-z][\w-]{0,60}\.[A-Za-z]\w{0,20})"
-_PLAIN_ENTRY = rf"(?:{_MODE}) {_ID}|(?=.*[a-df])(?!0b){_ID}|{_DELETED}"
 
 
 @dataclass(frozen=True)
@@ -171,14 +165,14 @@ class Tip:
 
 @dataclass(frozen=True)
 class StackLock:
-    """What a stack is and what it makes of the pin.
+    """What ``common`` is and makes of the pin, or a target's own patches on ``common``.
 
     Attributes:
-        digest: of the stack's patches.
-        commit: id of the last commit, on the pin.
+        digest: of its patches.
+        commit: id of the last commit: the pin, ``common``, then these patches.
         tree: id of that commit's tree.
-        files: path -> blob id of every file the stack touches, ``None`` where it deletes one.
-        partial: the same stack's end on the partial base (see :mod:`porter.sources.obtain`), if it applies there.
+        files: path -> blob id at that commit of every file that these patches touch, ``None`` where it is deleted.
+        partial: the same end on the partial base (see :mod:`porter.sources.obtain`), if all of them apply there.
     """
 
     digest: str
@@ -190,7 +184,7 @@ class StackLock:
 
 @dataclass(frozen=True)
 class Lock:
-    """The whole of ``upstream.lock``; ``stacks`` has the keys ``mlu``, ``tpu``, ``mlu+tpu`` …"""
+    """The whole of ``upstream.lock``; ``stacks`` has the keys ``common``, ``mlu``, ``tpu`` …"""
 
     pin: Pin
     sources: tuple[Source, ...]
@@ -210,14 +204,13 @@ class Lock:
     def dumps(self) -> str:
         """The file's text: the same lock gives the same bytes."""
         files = {path: " ".join(entry) for path, entry in sorted(self.pin.files.items())}
-        parts = [
-            _with_files({"pin": self.pin.record()}, files),
-            _yaml({"sources": [_dump_source(s) for s in self.sources]}),
+        order = sorted(self.stacks, key=lambda name: (name != "common", name))
+        parts: list[dict[str, Any]] = [
+            {"pin": {**self.pin.record(), "files": files}},
+            {"sources": [_dump_source(source) for source in self.sources]},
+            {"stacks": {name: _dump_stack(self.stacks[name]) for name in order}},
         ]
-        stacks = "".join(indent(_dump_stack(name, stack), "  ") for name, stack in sorted(self.stacks.items()))
-        return _HEAD + "".join(
-            f"\n{part}" for part in (*parts, f"stacks:\n{stacks}" if stacks else _yaml({"stacks": {}}))
-        )
+        return _HEAD + "".join(f"\n{_yaml(part)}" for part in parts)
 
     def encoded(self, path: Path) -> bytes:
         """The file's bytes, which were read back: nothing is written that is not read again.
@@ -251,6 +244,8 @@ def _parsed(data: bytes, path: Path) -> Lock:
     if not sources:
         top["sources"].fail("at least one source")
     stacks = {name: _stack(value) for name, value in top["stacks"].mapping("a mapping of stacks").items()}
+    if "common" not in stacks:  # an older porter's, which held each set of targets: `porter lock` writes it anew
+        stacks = {}
     return Lock(pin, sources, stacks)
 
 
@@ -380,37 +375,20 @@ def _dump_part(part: Part) -> dict[str, Any]:
     return {"member": part.member, **({"edits": edits} if edits else {}), "files": list(part.files)}
 
 
-def _dump_stack(name: str, stack: StackLock) -> str:
+def _dump_stack(stack: StackLock) -> dict[str, Any]:
     partial = {"partial": {"commit": stack.partial.commit, "tree": stack.partial.tree}} if stack.partial else {}
-    fields = {"digest": stack.digest, "commit": stack.commit, "tree": stack.tree, **partial}
-    return _with_files({name: fields}, {path: blob or _DELETED for path, blob in sorted(stack.files.items())})
-
-
-def _with_files(part: Mapping[str, Mapping[str, Any]], files: Mapping[str, str]) -> str:
-    """A mapping with one mapping in it, whose last field is ``files``.
-
-    Nearly all of a lock are these rows, and nearly all of them need no quotes, which is quickly seen; to let PyYAML
-    see it takes longer than all else that a lock is made of.
-    """
-    if not files:
-        return _yaml({name: {**fields, "files": {}} for name, fields in part.items()})
-    rows = [
-        f"{path}: {entry}\n"
-        if len(path) < _LONG and re.fullmatch(_PLAIN_PATH, path) and re.fullmatch(_PLAIN_ENTRY, entry)
-        else _yaml({path: entry})
-        for path, entry in files.items()
-    ]
-    return f"{_yaml(part)}  files:\n" + indent("".join(rows), "    ")
+    files = {path: blob or _DELETED for path, blob in sorted(stack.files.items())}
+    return {"digest": stack.digest, "commit": stack.commit, "tree": stack.tree, **partial, "files": files}
 
 
 def _yaml(part: Any) -> str:
+    """A part of the file.  Text that holds quotes or line ends stands on one line, in double quotes."""
     import yaml
-
-    class Dumper(yaml.SafeDumper):
-        """Text that holds quotes or line ends stands on one line, in double quotes."""
 
     def text(dumper: yaml.SafeDumper, data: str) -> yaml.ScalarNode:
         return dumper.represent_scalar("tag:yaml.org,2002:str", data, style='"' if set("'\n\t") & set(data) else None)
 
-    Dumper.add_representer(str, text)
-    return str(yaml.dump(part, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=10_000))
+    # the dumper in C is ten times as fast; not every build of PyYAML has it
+    kind = type("Dumper", (getattr(yaml, "CSafeDumper", yaml.SafeDumper),), {})
+    kind.add_representer(str, text)
+    return str(yaml.dump(part, Dumper=kind, sort_keys=False, allow_unicode=True, width=10_000))

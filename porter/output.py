@@ -221,7 +221,7 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record, with the seconds since porter began to listen."""
-        name = record.name.split(".")[1]  # the module, or the package that it is in
+        name = (record.name.split(".") * 2)[1]  # the module, or the package that it is in; porter itself
         with suppress(OSError, ValueError):  # standard error is closed: nobody reads it
             print(f"{time.monotonic() - self._started:8.3f} {name}: {record.getMessage()}", file=sys.stderr)
 

@@ -119,6 +119,11 @@ class Build:
         """The last commit's tree."""
         return self.commits[-1].tree if self.commits else objects.trees(self.files)[-1].id
 
+    def end(self, part: str) -> str:
+        """The commit at which the patches of ``common`` end, or those of the first target on it."""
+        own = (COMMON,) if part == COMMON else (COMMON, part)
+        return next((built.commit for built in reversed(self.commits) if built.patch.stack in own), self.base)
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -145,7 +150,7 @@ class Stack:
     @property
     def paths(self) -> set[str]:
         """Every path that a patch names."""
-        return {path for patch in self.patches for change in patch.changes for path in (change.old, change.new)}
+        return _paths(self.patches)
 
     @classmethod
     def load(cls, project: Project, targets: Iterable[str]) -> Stack:
@@ -176,6 +181,10 @@ class Stack:
             PatchFailed: a patch does not apply.
         """
         return Builder(snapshot).build(self)
+
+
+def _paths(patches: Iterable[Patch]) -> set[str]:
+    return {path for patch in patches for change in patch.changes for path in (change.old, change.new)}
 
 
 def load_part(folder: Path) -> list[Patch]:
@@ -427,30 +436,36 @@ def _before(change: diff.Change, lookup: Callable[[str], Entry | None], missing:
 def agree(lock: Lock, stack: Stack, build: Build, partial: bool) -> None:
     """Check a built stack against the lock.
 
+    The lock says of ``common``, and of each target's own patches on ``common``, what they are and where they end.  What
+    several targets make together follows from that: each one's patches are those of the lock.
+
     Raises:
         CheckFailed: they differ.
     """
     hint = "If the patches were meant to change: `porter lock`. Else restore them from git, or reinstall porter."
-    locked_stack = lock.stacks.get(stack.key)
-    if locked_stack is None:
-        raise CheckFailed(f"upstream.lock does not know the stack {stack.key}", hint=hint)
-    if locked_stack.digest != stack.digest:
-        why = f"expected digest {locked_stack.digest}\nfound    digest {stack.digest}"
-        raise CheckFailed(f"the patches of {stack.key} are not those of upstream.lock", why, hint)
-    wrong = sorted(
-        path
-        for path in {*locked_stack.files, *build.touched}
-        if locked_stack.files.get(path, "nothing") != build.touched.get(path, "nothing")
-    )
-    if wrong:
-        why = "\n".join(
-            f"{path}: expected {locked_stack.files.get(path)}, found {build.touched.get(path)}" for path in wrong
+    for part in (COMMON, *stack.targets):
+        locked = lock.stacks.get(part)
+        if locked is None:
+            raise CheckFailed(f"upstream.lock does not know the stack {part}", hint=hint)
+        found = digest((patch.id, patch.data) for patch in stack.patches if patch.stack == part)
+        if locked.digest != found:
+            why = f"expected digest {locked.digest}\nfound    digest {found}"
+            raise CheckFailed(f"the patches of {part} are not those of upstream.lock", why, hint)
+    if len(stack.targets) < 2:
+        expected = {path: blob for part in (COMMON, *stack.targets) for path, blob in lock.stacks[part].files.items()}
+        wrong = sorted(
+            path
+            for path in {*expected, *build.touched}
+            if expected.get(path, "nothing") != build.touched.get(path, "nothing")
         )
-        raise CheckFailed(f"{stack.key} does not give the files of upstream.lock", why, hint)
-    end = locked_stack.partial if partial else locked_stack
-    if end and (end.commit, end.tree) != (build.tip, build.tree):
-        why = f"expected commit {end.commit}, tree {end.tree}\nfound    commit {build.tip}, tree {build.tree}"
-        raise CheckFailed(f"{stack.key} does not end where upstream.lock says", why, hint)
+        if wrong:
+            why = "\n".join(f"{path}: expected {expected.get(path)}, found {build.touched.get(path)}" for path in wrong)
+            raise CheckFailed(f"{stack.key or COMMON} does not give the files of upstream.lock", why, hint)
+    for part in (COMMON, *stack.targets[:1]):  # where the next target's patches begin depends on the ones before
+        end = lock.stacks[part].partial if partial else lock.stacks[part]
+        if end and end.commit != build.end(part):
+            why = f"expected commit {end.commit}\nfound    commit {build.end(part)}"
+            raise CheckFailed(f"{part} does not end where upstream.lock says", why, hint)
 
 
 class Surveyor:
@@ -477,11 +492,13 @@ class Surveyor:
                 self._parts.append(Builder(part, like=self.builder))
 
     def survey(self, stack: Stack) -> StackLock:
-        """What the lock should say about a stack.
+        """What the lock should say about the last part of a stack: ``common``, or one target's own patches on it.
 
         Raises:
             PatchFailed: a patch does not apply.
         """
+        part = stack.targets[-1] if stack.targets else COMMON
+        own = [patch for patch in stack.patches if patch.stack == part]
         build = self.builder.build(stack)
         partial = None
         for builder in self._parts:
@@ -490,12 +507,20 @@ class Surveyor:
                 partial = Tip(short.tip, short.tree)
             except PatchFailed:  # it needs a file that the index does not have: there is no partial tree of it
                 continue
-        return StackLock(stack.digest, build.tip, build.tree, build.touched, partial)
+        files = {path: build.touched[path] for path in _paths(own)}
+        return StackLock(digest((patch.id, patch.data) for patch in own), build.tip, build.tree, files, partial)
 
 
-def every_stack(parts: Mapping[str, Sequence[Patch]]) -> list[Stack]:
-    """Every stack that a tree can hold, of loaded parts."""
-    return [Stack.of(parts, targets) for targets in combined(set(parts) - {COMMON})]
+def single_stacks(parts: Mapping[str, Sequence[Patch]]) -> dict[str, Stack]:
+    """What the lock describes: ``common`` alone, and each target's stack, by the part's name."""
+    return {part: Stack.of(parts, [] if part == COMMON else [part]) for part in parts}
+
+
+def tried_together(parts: Mapping[str, Sequence[Patch]]) -> list[Stack]:
+    """The stacks that have to apply: each target's, each two targets' together, and all targets'."""
+    names = sorted(set(parts) - {COMMON})
+    sets = dict.fromkeys(chosen for size in (1, 2, len(names)) for chosen in combinations(names, size))
+    return [Stack.of(parts, targets) for targets in sets]
 
 
 def relock(lock: Lock, parts: Mapping[str, Sequence[Patch]], snapshot: Snapshot, progress: Progress) -> Lock:
@@ -505,8 +530,8 @@ def relock(lock: Lock, parts: Mapping[str, Sequence[Patch]], snapshot: Snapshot,
         PatchFailed: a patch does not apply.
     """
     surveyor = Surveyor(lock, snapshot)
-    whole, found = every_stack(parts), {}
-    for number, stack in enumerate(whole):
+    whole, found = single_stacks(parts), {}
+    for number, (part, stack) in enumerate(whole.items()):
         progress.step("building the stacks", number, len(whole))
-        found[stack.key] = surveyor.survey(stack)
+        found[part] = surveyor.survey(stack)
     return replace(lock, stacks=found)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sources import Upstream, make_index
 
 from porter.errors import CheckFailed, PorterError, WrongUsage
-from porter.lockfile import Edit, GitSource, IndexSource, Lock, Part, StackLock, Tip, Wheel, _with_files, _yaml
+from porter.lockfile import Edit, GitSource, IndexSource, Lock, Part, StackLock, Tip, Wheel
 
 OURS = Path(__file__).resolve().parents[1] / "upstream.lock"
 A, B, C = "a" * 40, "0" * 40, "1" * 40
@@ -33,7 +33,7 @@ def test_our_lock_is_as_porter_writes_it() -> None:
 def test_a_lock_reads_as_it_was_written(small: Upstream, tmp_path: Path) -> None:
     stacks = {
         "tpu": StackLock("sha256:" + "b" * 64, A, B, {"z.py": None, "train.py": C, "a b.py": C}),
-        "mlu+tpu": StackLock("c" * 64, A, B, {}, partial=Tip(C, A)),
+        "common": StackLock("c" * 64, A, B, {}, partial=Tip(C, A)),
     }
     lock = replace(small.locked("https://example.com/x", make_index(tmp_path / "wheels")), stacks=stacks)
     path = tmp_path / "upstream.lock"
@@ -77,10 +77,34 @@ ids = st.text("0123456789abcdef", min_size=40, max_size=40)
     )
 )
 @settings(max_examples=80, deadline=None)
-def test_rows_are_written_as_yaml_writes_them(files: dict[str, str]) -> None:
-    """Most are written without it: then not one byte may be another."""
-    fields = {"digest": "a" * 64, "tree": "1" * 40}
-    assert _with_files({"mlu+tpu": fields}, files) == _yaml({"mlu+tpu": {**fields, "files": files}})
+def test_any_path_and_id_survives(files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What YAML could take for a number, a date or a word among them."""
+    rows = {path: None if entry == "deleted" else entry[-40:] for path, entry in files.items()}
+    lock = replace(Lock.load(OURS), stacks={"common": StackLock("a" * 64, A, B, rows)})
+    path = tmp_path_factory.mktemp("any") / "upstream.lock"
+    try:
+        lock.write(path)
+    except WrongUsage as error:
+        assert "at a path inside the tree" in error.what
+    else:
+        assert Lock.load(path) == lock
+
+
+def test_it_grows_with_the_targets_and_not_with_their_sets() -> None:
+    """Three targets more cost what the three cost."""
+    lock = Lock.load(OURS)
+    more = {f"x{name}": lock.stacks[name] for name in ("mlu", "npu", "tpu")}
+    sizes = [len(replace(lock, stacks=stacks).dumps()) for stacks in ({}, lock.stacks, {**lock.stacks, **more})]
+    assert sizes[2] - sizes[1] < sizes[1] - sizes[0]
+
+
+def test_one_of_an_older_porter_is_read_and_said_to_be_out_of_step(tmp_path: Path) -> None:
+    """It held every set of targets, and `common` only as a part of these."""
+    lock = Lock.load(OURS)
+    old = {"mlu": lock.stacks["mlu"], "mlu+tpu": lock.stacks["tpu"]}
+    path = tmp_path / "upstream.lock"
+    path.write_text(replace(lock, stacks=old).dumps())
+    assert Lock.load(path) == replace(lock, stacks={})
 
 
 TRAIN = "29ae43e3bd37940f25e87a8e68e4948b378f4474"

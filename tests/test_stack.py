@@ -109,9 +109,13 @@ def test_the_lock_is_what_the_stacks_give(project: Project, lock: Lock, snapshot
     for name in ("mlu", "tpu", "mlu+tpu"):
         stack = Stack.load(project, name.split("+"))
         build = stack.build(snapshot)
-        assert (lock.stacks[name].commit, lock.stacks[name].tree) == (build.tip, build.tree)
-        assert dict(lock.stacks[name].files) == dict(build.touched)
+        if name in lock.stacks:
+            assert (lock.stacks[name].commit, lock.stacks[name].tree) == (build.tip, build.tree)
+            assert {**lock.stacks["common"].files, **lock.stacks[name].files} == dict(build.touched)
         agree(lock, stack, build, False)
+    common = Stack((), tuple(patch for patch in stack.patches if patch.stack == "common"))
+    assert lock.stacks["common"].commit == build.end("common") == common.build(snapshot).tip
+    assert build.end("mlu") == lock.stacks["mlu"].commit
 
 
 @pytest.mark.parametrize("what", ["digest", "files", "end", "absent"])
@@ -124,7 +128,7 @@ def test_a_build_that_is_not_the_locks_is_refused(project: Project, lock: Lock, 
         "files": replace(entry, files={**entry.files, "train.py": "1" * 40}),
         "end": replace(entry, commit="2" * 40),
     }
-    stacks = {"mlu": changed[what]} if what != "absent" else {}
+    stacks = {**lock.stacks, "mlu": changed[what]} if what != "absent" else {"common": lock.stacks["common"]}
     with pytest.raises(CheckFailed) as error:
         agree(replace(lock, stacks=stacks), stack, build, False)
     assert "porter lock" in error.value.hint

@@ -18,7 +18,19 @@ from porter.project import Project
 from porter.rebase.render import canonical
 from porter.sources.obtain import obtain
 from porter.sources.snapshot import Snapshot
-from porter.stack import COMMON, SERIES, Build, Builder, Stack, Surveyor, available, every_stack, load_parts, series
+from porter.stack import (
+    COMMON,
+    SERIES,
+    Build,
+    Builder,
+    Stack,
+    Surveyor,
+    available,
+    load_parts,
+    series,
+    single_stacks,
+    tried_together,
+)
 from porter.target import FILE, Target
 from porter.verification.plan import NAMES
 
@@ -69,7 +81,8 @@ def lint(*, upstream: str | None = None, project: AnyProject = None, progress: P
     if any(finding.line < 0 for finding in findings):  # something cannot even be read
         return sorted(Finding(f.file, max(f.line, 0), f.what) for f in findings)
     snapshot = obtain(lock, upstream, progress=progress)
-    surveyor, whole = Surveyor(lock, snapshot), every_stack(load_parts(project))
+    surveyor, parts = Surveyor(lock, snapshot), load_parts(project)
+    whole = tried_together(parts)
     known: dict[str, Build] = {}
     for number, stack in enumerate(whole):
         (progress or Progress()).step("building the stacks", number, len(whole))
@@ -81,7 +94,7 @@ def lint(*, upstream: str | None = None, project: AnyProject = None, progress: P
         findings += _positions(stack, build)
     single = [stack for stack in whole if len(stack.targets) == 1 and stack.key in known]
     findings += _canonical(single, Builder(snapshot, like=surveyor.builder), snapshot)
-    findings += _lock(project, lock, surveyor, whole, known)
+    findings += _lock(project, lock, surveyor, parts)
     return sorted(set(findings))
 
 
@@ -242,13 +255,15 @@ def _differs(one: bytes, other: bytes) -> int:
     return next((n for n, (a, b) in enumerate(pairs, 1) if a != b), min(one.count(b"\n"), other.count(b"\n")) + 1)
 
 
-def _lock(
-    project: Project, lock: Lock, surveyor: Surveyor, whole: Sequence[Stack], known: Mapping[str, Build]
-) -> Iterator[Finding]:
-    """Stacks that the lock does not describe as they are."""
+def _lock(project: Project, lock: Lock, surveyor: Surveyor, parts: Mapping[str, Sequence[Patch]]) -> Iterator[Finding]:
+    """Parts of the stacks that the lock does not describe as they are; what does not apply was told before."""
     file = project.lock_path.name
-    for key in sorted(set(lock.stacks) - {stack.key for stack in whole}):
-        yield Finding(file, 0, f"stacks.{key}: there is no such stack; run `porter lock`")
-    for stack in sorted(whole, key=lambda stack: stack.key):
-        if stack.key in known and lock.stacks.get(stack.key) != surveyor.survey(stack):
-            yield Finding(file, 0, f"stacks.{stack.key}: not in step with the patches; run `porter lock`")
+    for part in sorted(set(lock.stacks) - set(parts)):
+        yield Finding(file, 0, f"stacks.{part}: there is no such stack; run `porter lock`")
+    for part, stack in single_stacks(parts).items():
+        try:
+            found = surveyor.survey(stack)
+        except PatchFailed:
+            continue
+        if lock.stacks.get(part) != found:
+            yield Finding(file, 0, f"stacks.{part}: not in step with the patches; run `porter lock`")

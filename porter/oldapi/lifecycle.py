@@ -100,8 +100,6 @@ def import_(
     return take(find(project), request, progress)
 
 
-
-
 def new_target(
     name: str,
     *,

@@ -30,7 +30,7 @@ from porter.project import REWRITE_NAME, Project
 from porter.rebase import series
 from porter.rebase.render import canonical, numbered
 from porter.sources.snapshot import Snapshot
-from porter.stack import COMMON, SERIES, Build, Builder, Stack, Surveyor, every_stack, load_parts
+from porter.stack import COMMON, SERIES, Build, Builder, Stack, Surveyor, load_parts, single_stacks, tried_together
 
 _JOURNAL = "journal.json"
 _UNWRITTEN = "Nothing was written. Bring the patches in step in one tree: porter apply with every --target."
@@ -113,11 +113,8 @@ def plan(
         for patches in canonical(snapshot, builds, rendered, borrow):
             for name in {patch.stack for patch in patches}:
                 new[name] = [patch for patch in patches if patch.stack == name]
-    whole, surveyed = {}, {}
-    for stack in every_stack(new):
-        whole[stack.key] = _build(surveyor.builder.build, stack)
-        surveyed[stack.key] = surveyor.survey(stack)
-    lock = replace(lock, stacks=surveyed)
+    whole = {stack.key: _build(surveyor.builder.build, stack) for stack in tried_together(new)}
+    lock = replace(lock, stacks={part: surveyor.survey(stack) for part, stack in single_stacks(new).items()})
     edits = list(_edits(project, old, new))
     if lock != old_lock:
         edits.append(_edit(project, project.lock_path.name, lock.encoded(project.lock_path)))

@@ -130,7 +130,7 @@ def test_the_new_pin(project: Project, synthetic_line: Line) -> None:
     rows = [f"{entry.mode} blob {entry.id}\t{path}" for path, entry in pin.files.items()]
     assert rows == sorted(git("ls-tree", "-r", "v6.1", cwd=at).splitlines(), key=lambda row: row.split("\t")[1])
     assert lock.sources == old.sources
-    assert set(lock.stacks) == {"mlu", "tpu", "mlu+tpu"}
+    assert set(lock.stacks) == {"common", "mlu", "tpu"}
 
 
 def test_there_and_back_gives_the_same_lock(project: Project) -> None:
