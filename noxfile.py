@@ -31,7 +31,7 @@ LATEST = ("torch==2.13.0",)
 OF_TORCH = (
     "tests/upstream",
     *(f"--ignore=tests/upstream/test_{name}.py" for name in ("apply", "audit", "bench", "lifecycle", "seen")),
-    "tests/assets/test_checkpoint.py",
+    "tests/checkpoints/test_checkpoint.py",
     "tests/verification",
     "tests/test_packaging.py::test_pip_leaves_a_vendors_environment_as_it_was",
 )

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from measure import in_turn, machine, ratios, spread
 
-from porter.datasets.generate import Recipe, make
+from porter.datasets.generate import make
 from porter.downloads.digests import Digests
 from porter.downloads.download import Wanted, fetch
 from porter.output import Progress
@@ -119,7 +119,7 @@ def main() -> None:
             child.terminate()
             child.wait()
         scenes = [
-            timed(lambda n=n: make(folder / f"scenes-{n}", Recipe(128, width=640, height=640)))  # type: ignore[misc]
+            timed(lambda n=n: make(folder / f"scenes-{n}", images=128, size=(640, 640)))  # type: ignore[misc]
             for n in range(3)
         ]
         print(f"\ndata make, 128 pictures of 640 x 640 and 32 to validate: {spread(scenes, 's')}")

@@ -20,8 +20,8 @@ from typing import Any
 import measure
 import training
 
-from porter.datasets import generate
 from porter.commands.apply import apply
+from porter.datasets import generate
 from porter.project import Project
 from porter.target import Target
 from porter.verification.checks.device import per_step
@@ -34,8 +34,8 @@ def steps(project: Project, options: argparse.Namespace, scratch: Path) -> None:
     """Train in turn on the CPU and on the emulated device, in the same tree."""
     target = Target.load(project.patches / options.target)
     apply(project, [target.name], scratch / "tree")
-    recipe = generate.Recipe(images=options.batch * 5, width=options.img, height=options.img)
-    options.data = generate.make(scratch / "scenes", recipe).yaml
+    size = (options.img, options.img)
+    options.data = generate.make(scratch / "scenes", images=options.batch * 5, size=size).yaml
     device = choose("emulated", target, sys.executable, profile=options.profile)
     found = measure.in_turn(
         options.rounds,

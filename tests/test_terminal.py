@@ -15,14 +15,14 @@ from typing import Any
 
 import click
 import pytest
-from checkpoints import checkpoint
 from commandline import commands
 from sources import git, serving
 from stacks import CHECKOUT, porter
+from torchfiles import checkpoint
 
 import porter as package
 from porter.cli import cli, main
-from porter.datasets.generate import Recipe, make
+from porter.datasets.generate import make
 from porter.output import discreet, shown
 from porter.project import Project
 
@@ -245,7 +245,7 @@ class Rude(BaseHTTPRequestHandler):
 def test_no_text_of_elsewhere_commands_the_terminal(project: Project, warm: None, tmp_path: Path) -> None:
     """Names in a checkpoint, of files and in a patch, and what a server answers."""
     (tmp_path / "x.pt").write_bytes(checkpoint(model_names=[f"{TITLE}cat", "two\nlines"]))
-    make(tmp_path / "set", Recipe(2, width=32, height=32))
+    make(tmp_path / "set", images=2, size=(32, 32))
     (tmp_path / "set" / "images" / "train" / f"{TITLE}.jpg").write_bytes(b"none")
     patch = project.patches / "mlu/0001-Register-the-MLU.patch"
     patch.write_text(patch.read_text().replace("+NAME = 'mlu'", f"+NAME = '{TITLE}'", 1))

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from checkpoints import checkpoint
 from distributions import closure, only
 from histories import Line
 from packaging.requirements import Requirement
 from stacks import CHECKOUT
+from torchfiles import checkpoint
 
 from porter.project import Project
 

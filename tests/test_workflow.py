@@ -110,7 +110,7 @@ def test_the_steps_of_verify_run(own_home: Path, tmp_path: Path, monkeypatch: py
 
 
 def _coco128(folder: Path) -> bytes:
-    generate.make(folder, generate.Recipe(images=128), layout=generate.LIKE_COCO128)
+    generate.make(folder, images=128, layout=generate.LIKE_COCO128)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for path in sorted(folder.rglob("*2017/*")):

@@ -264,7 +264,7 @@ def _must_have(request: Request, tree: Path) -> None:
 def _scenes(root: Path, request: Request) -> Path:
     """Pictures for a few epochs: fewer than the iterations take, so that drawing them takes seconds."""
     count = request.batch * max(2, min(8, request.warm_up + request.iters))
-    return generate.make(root / "scenes", generate.Recipe(images=count, width=request.img, height=request.img)).yaml
+    return generate.make(root / "scenes", images=count, size=(request.img, request.img)).yaml
 
 
 def _run(children: Children, subject: Subject, request: Request, data: Path) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Have a published data set, where v6.0 finds it or with a link from there."""
+"""``porter data``: data sets to train on, downloaded, drawn here, looked through."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from porter.datasets.generate import YAML
+import click
+
+from porter.commands.arguments import AnyPath, path
+from porter.commands.options import FOLDER, JSON, MIRROR, REQUIRE_KNOWN, is_quiet, print_json, tell, terminal
+from porter.datasets import review, sheet
+from porter.datasets.generate import YAML, make
+from porter.datasets.review import Review
 from porter.downloads import datasets
 from porter.downloads.digests import Digests
 from porter.errors import WrongUsage
 from porter.output import Progress
+
+_SHOWN = 100  # findings, on a terminal
 
 
 @dataclass(frozen=True)
@@ -33,24 +41,177 @@ class Laid(datasets.Fetched):
 
 def fetch(
     name: str,
-    dest: Path | None = None,
+    dest: AnyPath | None = None,
+    *,
     mirrors: Sequence[str] = (),
     link: bool = False,
-    progress: Progress | None = None,
     require_known: bool = False,
+    progress: Progress | None = None,
 ) -> Laid:
-    """Have a data set in ``dest``, by default where v6.0 looks for it from the current folder.
+    """Download a data set and lay it out as v6.0 expects it.
+
+    Args:
+        name: ``coco128`` (7 MB) or ``coco`` (20 GB, twice that on disk).
+        dest: the folder that holds data sets.  None: ``datasets`` beside the tree that is, or is in, the current
+            folder: there v6.0 looks.
+        mirrors: where it is tried first: URLs or folders that hold the file by its name, or patterns with ``{url}``
+            or ``{name}`` in them.
+        link: with ``dest``: link the data set to where v6.0 looks, too.
+        require_known: refuse what porter knows no digest of.
 
     Raises:
-        CheckFailed, SurroundingsFailed: see :func:`porter.downloads.datasets.obtain`.
-        WrongUsage: there is no such data set, a mirror makes no sense, or something else is where the link goes.
+        CheckFailed: what came, or what is there, is not the data set, or it has no known digest.
+        SurroundingsFailed: it cannot be downloaded or written.
+        WrongUsage: there is no such data set, or a mirror makes no sense.
     """
     if name not in datasets.SETS:
         raise WrongUsage(f"there is no data set {name}", hint=f"There are: {', '.join(datasets.SETS)}.")
     usual = datasets.default_folder(Path.cwd())
     digests = Digests(strict=require_known)
-    made = datasets.obtain(datasets.SETS[name], dest or usual, progress or Progress(), mirrors=mirrors, digests=digests)
+    folder = path(dest) or usual
+    made = datasets.obtain(datasets.SETS[name], folder, progress or Progress(), mirrors=mirrors, digests=digests)
     place = datasets.link(made.path, usual) if link else made.path
     own = made.path / YAML
     data = f"{name}.yaml" if place == usual / name else str(own) if own.is_file() else ""
     return Laid(made.path, made.how, made.trust, place, data)
+
+
+def check(file: AnyPath, *, progress: Progress | None = None) -> Review:
+    """Look through a data set for what v6.0 would trip over, leave out or learn wrongly.
+
+    Args:
+        file: its yaml.
+
+    Returns:
+        ``problems``, which have to be mended, and ``warnings``, each with file and line.
+
+    Raises:
+        WrongUsage: the yaml cannot be read as one of a data set.
+        SurroundingsFailed: a folder cannot be read.
+    """
+    return review.review(Path(file), progress or Progress())
+
+
+@click.group(name="data")
+def command() -> None:
+    """Data sets to train on: downloaded, drawn here, looked through."""
+
+
+def _size(context: click.Context, option: click.Parameter, value: str) -> tuple[int, int]:
+    """A width and a height in pixels, from ``160x120``."""
+    width, _, height = value.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise click.BadParameter(f"{value!r} is not a width and a height in pixels, as 160x120.", context, option)
+    return int(width), int(height)
+
+
+@command.command(name="make")
+@click.option(
+    "--like", type=click.Choice(["coco128"]), default="coco128", show_default=True, help="Layout and classes."
+)
+@click.option("--images", default=128, show_default=True, help="Pictures to train on; a quarter more for validation.")
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same bytes on every machine.")
+@click.option(
+    "--size", callback=_size, metavar="WxH", default="160x120", show_default=True, help="Of each picture, in pixels."
+)
+@click.option("--classes", default=80, show_default=True, help="How many of the 80 classes occur.")
+@JSON
+@click.argument("folder", metavar="DEST", type=FOLDER)
+def make_command(
+    like: str, images: int, seed: int, size: tuple[int, int], classes: int, as_json: bool, folder: Path
+) -> None:
+    """Draw labelled scenes, which a YOLOv5 can learn, into a new folder.
+
+    DEST is laid out as a YOLOv5 wants it.
+
+    A class is one of 8 shapes in one of 10 colours.
+    """
+    with terminal() as progress:
+        made = make(folder, images=images, seed=seed, size=size, classes=classes, progress=progress)
+    if as_json:
+        print_json("data", made.record())
+        return
+    parts = (f"{made.images[split]} pictures with {made.objects[split]} objects in {split}" for split in made.images)
+    tell(f"{folder}: {', '.join(parts)}")
+    tell(f"Next, in a tree: python train.py --data {made.yaml} --img {max(size)} --weights '' --cfg yolov5n.yaml")
+
+
+@command.command(name="fetch")
+@click.option(
+    "--dest",
+    metavar="DIR",
+    type=FOLDER,
+    help="The folder that holds data sets.  [default: datasets beside the tree, where the yaml of v6.0 looks]",
+)
+@MIRROR
+@click.option("--link", is_flag=True, help="With --dest: link the data set to where the yaml of v6.0 looks, too.")
+@REQUIRE_KNOWN
+@JSON
+@click.argument("name", type=click.Choice(["coco128", "coco"]))
+def fetch_command(
+    dest: Path | None, mirrors: tuple[str, ...], link: bool, require_known: bool, as_json: bool, name: str
+) -> None:
+    """Download a data set and lay it out as v6.0 expects it.
+
+    The sets are coco128 (7 MB) and coco (20 GB, twice that on disk).
+
+    Run it in a tree or beside one. What was downloaded when it is interrupted is gone on with. Every picture and label
+    of coco128 is held to its published digest, and so are COCO's pictures. Of COCO's labels the first download's digest
+    is kept, and later ones are held to it. PORTER_MIRROR names mirrors for every download.
+    """
+    with terminal() as progress:
+        made = fetch(name, dest, mirrors=mirrors, link=link, require_known=require_known, progress=progress)
+    if as_json:
+        print_json("data", made.record())
+    elif not is_quiet():
+        _print_laid(made, name)
+
+
+def _print_laid(made: Laid, name: str) -> None:
+    click.echo(f"{made.path}: {name}, {made.how}")
+    for line in made.trust:
+        click.echo(f"  {line}")
+    if made.place != made.path:
+        click.echo(f"{made.place} leads there")
+    if made.data:
+        click.echo(f"Next, in a tree: python train.py --data {made.data} --weights yolov5s.pt")
+    else:
+        click.echo(f"Next: porter data fetch {name} --dest '{made.path.parent}' --link, so that v6.0 finds it")
+
+
+@command.command(name="check")
+@JSON
+@click.option(
+    "--sheet", "sheet_file", metavar="FILE", type=FOLDER, help="Draw up to 16 pictures with their boxes (.jpg or .png)."
+)
+@click.argument("file", metavar="DATA.yaml", type=FOLDER)
+def check_command(as_json: bool, sheet_file: Path | None, file: Path) -> None:
+    """Find what v6.0 would trip over, leave out or learn wrongly.
+
+    Each finding names file and line.
+
+    Exit code 1 if anything has to be mended.
+    """
+    with terminal() as progress:
+        found = check(file, progress=progress)
+    if sheet_file:
+        drawn = sheet.draw(sheet_file, found.boxes, found.names)
+        tell(f"{sheet_file}: {drawn} pictures", err=as_json)
+    if as_json:
+        print_json("data-check", found.as_json())
+    else:
+        _print_review(found)
+    raise SystemExit(1 if found.problems else 0)
+
+
+def _print_review(found: Review) -> None:
+    for word, findings in (("problem", found.problems), ("warning", found.warnings)):
+        for finding in findings[:_SHOWN]:
+            click.echo(f"{finding}" if word == "problem" else f"{finding} (warning)")
+        if len(findings) > _SHOWN:
+            click.echo(f"and {len(findings) - _SHOWN} more {word}s; --json has them all")
+    for name, split in found.splits.items():
+        without = f", {split.unlabelled} without labels" if split.unlabelled else ""
+        click.echo(f"{name}: {split.pictures} pictures{without}, {split.objects} objects")
+    there = f"{len(found.classes)} of {len(found.names)} classes"
+    click.echo(f"{found.data}: {there}, problems: {len(found.problems)}, warnings: {len(found.warnings)}")

@@ -1,8 +1,7 @@
-"""Say whether training can work here: look at the machine, the cards and an interpreter, all at once; then judge."""
+"""``porter doctor``: look at machine, cards and interpreter, all at once, and say whether training can work."""
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 import time
@@ -12,15 +11,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import click
+
+from porter.commands.arguments import AnyProject, find
+from porter.commands.options import JSON, complete_target, print_json, tell, terminal
 from porter.diagnosis import cards as tools
 from porter.diagnosis import interpreter, machine, program
 from porter.diagnosis.cards import Cards
 from porter.diagnosis.interpreter import Interpreter, Plugin
 from porter.diagnosis.machine import GIB, Machine
+from porter.diagnosis.requirements import pins
 from porter.diagnosis.traps import PROBLEM, Scene, Trouble, judge
-from porter.errors import SurroundingsFailed
 from porter.output import Progress
-from porter.project import Project
 from porter.stack import must_be_known
 from porter.target import Target, load_all
 
@@ -101,23 +103,22 @@ class Diagnosis:
 
 
 def doctor(
-    project: Project,
-    target: str = "",
-    python: str = sys.executable,
-    folder: Path | None = None,
-    progress: Progress | None = None,
+    target: str = "", *, python: str | None = None, project: AnyProject = None, progress: Progress | None = None
 ) -> Diagnosis:
-    """Look at everything at once.
+    """Look at the machine, the driver, the cards and an interpreter by using them, and judge; changes nothing.
 
     Args:
-        target: a device family; empty to look at all, and judge whether training on the cpu can work.
-        python: the interpreter that would train.
-        folder: where the training would write; the current one by default.
+        target: a device family; empty: look at all of them, and judge whether training on the cpu can work.
+        python: the interpreter that would train.  None: this one.
+
+    Returns:
+        what was found; ``problems`` is empty if training can work.
 
     Raises:
-        WrongUsage: no such target, or no such Python.
+        WrongUsage: there is no such target, or no such Python.
     """
     started = time.monotonic()
+    project, python = find(project), python or sys.executable
     (progress or Progress()).step("looking at the machine, the cards and the interpreter")
     everyone = load_all(project)
     must_be_known([target] if target else [], [each.name for each in everyone])
@@ -128,7 +129,7 @@ def doctor(
         try:
             using = pool.submit(interpreter.examine, python, shown)
             asking = [pool.submit(tools.look, family) for family in families]
-            looking = pool.submit(machine.look, folder or Path())
+            looking = pool.submit(machine.look, Path())
             looked, found, used = [future.result() for future in asking], looking.result(), using.result()
         except BaseException:
             program.stop()
@@ -140,14 +141,50 @@ def doctor(
     return Diagnosis(wanted, found, used, cards, pinned, tuple(judge(scene)), time.monotonic() - started)
 
 
-def pins(path: Path) -> dict[str, str]:
-    """The pinned requirements of a file: name in lower case -> version."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
-    rows = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", text, re.MULTILINE)
-    return {name.lower(): version for name, version in rows}
+@click.command(name="doctor")
+@click.option(
+    "--target",
+    default="",
+    metavar="NAME",
+    shell_complete=complete_target,
+    help="A device family of `porter targets`; without it, the cpu.",
+)
+@click.option("--python", metavar="EXE", default=sys.executable, help="The interpreter that is to train.")
+@JSON
+def command(target: str, python: str, as_json: bool) -> None:
+    """Say whether training can work here, and what to do where it cannot.
+
+    Looks at the machine, the driver, the cards, the interpreter and its packages by using them; changes nothing. Exit
+    code 1 if training on the target, or without one on the cpu, could not work.
+    """
+    with terminal() as progress:
+        found = doctor(target, python=python, progress=progress)
+    if as_json:
+        print_json("doctor", found.record())
+    else:
+        _print(found)
+    raise SystemExit(1 if found.problems else 0)
+
+
+def _print(found: Diagnosis) -> None:
+    for heading, rows in found.sections().items():
+        click.secho(heading, bold=True)
+        for name, value in rows:
+            click.echo(f"  {name:22} {value}")
+    for trouble in found.troubles:
+        click.echo()
+        level = click.style(trouble.level, fg="red" if trouble.level == "problem" else "yellow", bold=True)
+        click.echo(f"{level}: {trouble.what} [{trouble.trap}]")
+        click.echo(f"  do: {trouble.do}")
+    click.echo()
+    click.secho(found.verdict, fg="red" if found.problems else "green")
+    if found.problems and found.target:
+        name = found.target.name
+        there = found.plugin and found.plugin.installed and not found.plugin.foreign
+        device = " --device emulated" if there else ""  # an installed plugin goes before, unless this is said
+        tell(f"Without a card: porter verify --target {name}{device} proves a tree on an emulated one.")
+    elif found.problems == []:
+        tell(f"Next: porter prepare --target {found.target.name if found.target else 'mlu'} ./yolov5")
 
 
 def _machine(found: Machine) -> list[tuple[str, str]]:

@@ -1,61 +1,47 @@
-"""From nothing to the command that trains: the tree, packages, weights, data.  Again, it does what is missing."""
+"""``porter prepare``: from nothing to the command that trains.  Called again, it does what is missing."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from porter.commands.doctor import pins
-from porter.commands.train import SCRIPT, find_python
+import click
+
+from porter.commands.arguments import AnyPath, AnyProject, find
+from porter.commands.options import (
+    FOLDER,
+    JSON,
+    MIRROR,
+    UPSTREAM,
+    colour,
+    complete_target,
+    is_quiet,
+    print_json,
+    terminal,
+)
 from porter.datasets import generate
 from porter.diagnosis import interpreter, requirements
-from porter.diagnosis.interpreter import Interpreter
-from porter.downloads import datasets, weights
-from porter.errors import WrongUsage
+from porter.diagnosis.interpreter import Interpreter, find_python
+from porter.diagnosis.requirements import pins
+from porter.downloads import datasets
+from porter.downloads import weights as checkpoints
+from porter.errors import SurroundingsFailed, WrongUsage
 from porter.lockfile import Lock
 from porter.output import Progress
 from porter.project import Project
 from porter.stack import Stack
 from porter.target import Target, load_known
-from porter.tree.clone import must_hold
+from porter.tree.clone import TRAIN, must_hold
 from porter.tree.make import put
 from porter.verification.device import facts, unusable
 
 DONE, ALREADY, YOURS = "done", "there already", "left to you"
 SCENES = "scenes"
 _CPU_TORCH = "https://download.pytorch.org/whl/cpu"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to prepare.
-
-    Attributes:
-        target: a device family.
-        tree: the folder, made if it is not there.
-        install: have pip install what is missing, torch left out; ``torch``: torch too, if there is none.
-        weights: a checkpoint of upstream's, as ``yolov5m.pt``; empty to train from nothing.
-        release: upstream's release that it belongs to.
-        data: ``coco128``, ``coco``, ``scenes`` (drawn here, no network), or a data set's yaml; empty for none.
-        python: the interpreter that is to train.
-        upstream: as for porter apply.
-        mirrors: where downloads are tried first.
-    """
-
-    target: str
-    tree: Path
-    install: bool = False
-    torch: bool = False
-    weights: str = ""
-    release: str = "v6.0"
-    data: str = ""
-    python: str = sys.executable
-    upstream: str | None = None
-    mirrors: Sequence[str] = field(default=())
 
 
 @dataclass(frozen=True)
@@ -85,33 +71,108 @@ class Prepared:
         return asdict(self)
 
 
-def prepare(project: Project, request: Request, progress: Progress, ended: Callable[[Step], None]) -> Prepared:
-    """Make the steps that are not done yet; ``ended`` gets each as it ends, so that a failure leaves the others said.
+def prepare(
+    target: str,
+    tree: AnyPath,
+    *,
+    install: bool = False,
+    torch: bool = False,
+    weights: str = "",
+    release: str = "v6.0",
+    data: str = "",
+    python: str | None = None,
+    upstream: str | None = None,
+    mirrors: Sequence[str] = (),
+    ended: Callable[[Step], None] = lambda step: None,
+    project: AnyProject = None,
+    progress: Progress | None = None,
+) -> Prepared:
+    """From nothing to the command that trains: tree, packages, weights, data.  Again, it does what is missing.
+
+    Args:
+        tree: the folder, made if it is not there.
+        install: have pip install what is missing; torch and NumPy stay as they are.
+        torch: with ``install``: the pinned torch too, where there is none.
+        weights: a checkpoint of upstream's, as ``yolov5m.pt``; empty: train from nothing.
+        release: upstream's release that it belongs to.
+        data: ``coco128``, ``coco``, ``scenes`` (drawn here), a data set's yaml, or empty for none.
+        python: the interpreter that is to train.  None: this one.
+        mirrors: where downloads are tried first.
+        ended: gets each step as it ends.
 
     Raises:
-        CheckFailed: a patch does not apply, a download is not what it should be, pip replaced torch.
-        WrongUsage: no such target, interpreter, checkpoint or data set.
-        SurroundingsFailed: network, disk, pip.
+        CheckFailed: a patch does not apply, a download is not what it should be, or pip replaced torch.
+        WrongUsage: there is no such target, interpreter, checkpoint or data set.
+        SurroundingsFailed: network, disk or pip failed.
     """
-    target = load_known(project, request.target)
-    python = find_python(request.python)
-    _must_be_data(request)
+    project, progress = find(project), progress or Progress()
+    family = load_known(project, target)
+    python = find_python(python or sys.executable)
+    known = [*datasets.SETS, SCENES]
+    if data and data not in known and not Path(data).is_file():
+        raise WrongUsage(f"there is no data set {data}", hint=f"--data {', '.join(known)}, or a yaml's path.")
     steps: list[Step] = []
 
     def end(step: Step) -> None:
         steps.append(step)
         ended(step)
 
-    tree = request.tree.absolute()
-    end(_tree(project, request, tree, progress))
-    end(_requirements(project, request, target, python, progress))
-    if request.weights:
-        end(_weights(request, tree, progress))
+    folder = Path(tree).absolute()
+    end(_tree(project, target, Path(tree), upstream, progress))
+    pinned = pins(project.patches / family.name / family.requirements)
+    end(_requirements(family, pinned, python, install, torch, progress))
+    if weights:
+        end(_weights(weights, folder, release, mirrors, progress))
     argument = ""
-    if request.data:
-        step, argument = _data(request, tree, progress)
+    if data:
+        step, argument = _data(data, folder, mirrors, progress)
         end(step)
-    return Prepared(tuple(steps), _command(request, tree, python, argument), _unusable(target, python, progress))
+    command = _command(target, folder, python, weights, data, argument)
+    return Prepared(tuple(steps), command, _unusable(family, python, progress))
+
+
+@click.command(name="prepare")
+@click.option("--target", required=True, metavar="NAME", shell_complete=complete_target, help="A device family.")
+@click.option("--install", is_flag=True, help="Have pip install what is missing; torch and NumPy stay as they are.")
+@click.option("--torch", is_flag=True, help="With --install: the pinned torch too, where there is none.")
+@click.option("--weights", default="", metavar="NAME", help="Download this checkpoint of upstream's, as yolov5m.pt.")
+@click.option("--release", default="v6.0", show_default=True, help="Of upstream, for the checkpoint: v6.0 or v6.1.")
+@click.option("--data", default="", metavar="NAME|YAML", help="coco128, coco, scenes (drawn here), or a yaml you have.")
+@click.option("--python", metavar="EXE", default=sys.executable, help="The interpreter that is to train.")
+@UPSTREAM
+@MIRROR
+@JSON
+@click.argument("tree", metavar="DIR", type=FOLDER)
+def command(target: str, as_json: bool, tree: Path, **asked: Any) -> None:
+    """From nothing to the command that trains: make the tree in DIR, see to packages, weights and data.
+
+    Run again it does what is missing and says what is there. Without --install packages are named, not installed.
+    """
+    silent = as_json or is_quiet()
+    with terminal() as progress:
+        ended = (lambda step: None) if silent else _print(progress.say)
+        found = prepare(target, tree, **asked, ended=ended, progress=progress)
+    if as_json:
+        print_json("prepare", found.record())
+    elif is_quiet():
+        click.echo(found.train)
+    else:
+        click.echo(f"Then: porter doctor --target {target}, and train:")
+        click.echo(f"  {found.train}")
+    if found.unusable:
+        raise SurroundingsFailed(found.unusable, hint=f"All the rest is done. Next: porter doctor --target {target}")
+
+
+def _print(say: Callable[[str], None]) -> Callable[[Step], None]:
+    def show(step: Step) -> None:
+        colours = {"done": "green", "left to you": "yellow"}
+        state = f"{step.state:13}"
+        state = click.style(state, fg=colours.get(step.state)) if colour() else state
+        say(f"{state} {step.name}: {step.said}")
+        for command in step.commands:
+            say(f"{'':13}   {command}")
+
+    return show
 
 
 def _unusable(target: Target, python: str, progress: Progress) -> str:
@@ -123,46 +184,40 @@ def _unusable(target: Target, python: str, progress: Progress) -> str:
     return unusable(target, facts(python, target))
 
 
-def _must_be_data(request: Request) -> None:
-    known = [*datasets.SETS, SCENES]
-    if request.data and request.data not in known and not Path(request.data).is_file():
-        raise WrongUsage(f"there is no data set {request.data}", hint=f"--data {', '.join(known)}, or a yaml's path.")
-
-
-def _tree(project: Project, request: Request, tree: Path, progress: Progress) -> Step:
-    if (tree / SCRIPT).is_file():
+def _tree(project: Project, target: str, tree: Path, upstream: str | None, progress: Progress) -> Step:
+    if (tree / TRAIN).is_file():
         try:
-            found = must_hold(project, tree, request.target)
+            found = must_hold(project, tree.absolute(), target)
         except WrongUsage:
             found = None  # a clone of the user's: apply says whether it can be used
         if found and found.whole:
-            return Step("tree", ALREADY, f"{request.tree}: {'+'.join(found.targets)}, {len(found.patches)} patches")
-    made = put(
-        Lock.load(project.lock_path), Stack.load(project, [request.target]), tree, request.upstream, False, progress
-    )
+            return Step("tree", ALREADY, f"{tree}: {'+'.join(found.targets)}, {len(found.patches)} patches")
+    lock, stack = Lock.load(project.lock_path), Stack.load(project, [target])
+    made = put(lock, stack, tree.absolute(), upstream, False, progress)
     lacks = f"; it lacks {len(made.missing)} files that nobody needs to train" if made.missing else ""
     state = ALREADY if made.how == "already" else DONE
-    return Step("tree", state, f"{request.tree}: {made.stack.key}, {len(made.build.commits)} patches{lacks}")
+    return Step("tree", state, f"{tree}: {made.stack.key}, {len(made.build.commits)} patches{lacks}")
 
 
-def _requirements(project: Project, request: Request, target: Target, python: str, progress: Progress) -> Step:
+def _requirements(
+    target: Target, pinned: Mapping[str, str], python: str, install: bool, torch: bool, progress: Progress
+) -> Step:
     progress.step("looking at the interpreter")
-    pinned = pins(project.patches / target.name / target.requirements)
     found = interpreter.packages(python)
     wanted = requirements.lacking(found, pinned)
-    torch = "torch" in found.packages
+    there = "torch" in found.packages
     commands: list[str] = []
     pip = (python, "-m", "pip", "install")
-    if not torch:
+    if not there:
         commands.append(shlex.join([*pip, *_torch(pinned)]))
     if wanted:
         commands.append(shlex.join([*pip, *wanted]))
     if not commands:
         return Step("requirements", ALREADY, f"all that {python} needs beside the plugin")
-    if not request.install:
-        names = ", ".join(([] if torch else ["torch"]) + wanted)
+    if not install:
+        names = ", ".join(([] if there else ["torch"]) + wanted)
         return Step("requirements", YOURS, f"{python} lacks {names}; --install has pip install them", tuple(commands))
-    return _install(request, target, python, found, wanted, _torch(pinned), commands, progress)
+    return _install(target, python, found, wanted, _torch(pinned) if torch else [], commands, progress)
 
 
 def _torch(pinned: Mapping[str, str]) -> list[str]:
@@ -171,12 +226,12 @@ def _torch(pinned: Mapping[str, str]) -> list[str]:
 
 
 def _install(
-    request: Request, target: Target, python: str, found: Interpreter, wanted: list[str], torch: list[str],
-    commands: list[str], progress: Progress,
+    target: Target, python: str, found: Interpreter, wanted: list[str], torch: list[str], commands: list[str],
+    progress: Progress,
 ) -> Step:  # fmt: skip
     """With pip, in the interpreter; torch only if there is none and it was asked for by name."""
     now = found
-    if "torch" not in found.packages and request.torch:
+    if "torch" not in found.packages and torch:
         progress.step("pip installs torch")
         requirements.install(python, torch, ())
         now = interpreter.packages(python)
@@ -193,32 +248,32 @@ def _install(
     return Step("requirements", DONE, f"pip installed {', '.join(wanted) or 'torch'}; torch and NumPy are as they were")
 
 
-def _weights(request: Request, tree: Path, progress: Progress) -> Step:
-    made = weights.obtain(request.weights, tree, progress, release=request.release, mirrors=request.mirrors)
+def _weights(name: str, tree: Path, release: str, mirrors: Sequence[str], progress: Progress) -> Step:
+    made = checkpoints.obtain(name, tree, progress, release=release, mirrors=mirrors)
     return Step("weights", DONE if made.source else ALREADY, f"{made.path.name}: {made.trust}")
 
 
-def _data(request: Request, tree: Path, progress: Progress) -> tuple[Step, str]:
+def _data(name: str, tree: Path, mirrors: Sequence[str], progress: Progress) -> tuple[Step, str]:
     """The step, and what --data gets."""
     folder = tree.parent / "datasets"  # where the yaml of v6.0 looks
-    if request.data in datasets.SETS:
-        made = datasets.obtain(datasets.SETS[request.data], folder, progress, mirrors=request.mirrors)
+    if name in datasets.SETS:
+        made = datasets.obtain(datasets.SETS[name], folder, progress, mirrors=mirrors)
         state = DONE if made.how == "fetched" else ALREADY
-        return Step("data", state, f"{made.path}: {'; '.join(made.trust) or 'whole'}"), f"{request.data}.yaml"
-    if request.data == SCENES:
+        return Step("data", state, f"{made.path}: {'; '.join(made.trust) or 'whole'}"), f"{name}.yaml"
+    if name == SCENES:
         place = folder / SCENES
         if (place / generate.YAML).is_file():
             return Step("data", ALREADY, str(place)), str(place / generate.YAML)
-        drawn = generate.make(place, generate.Recipe(), progress)
+        drawn = generate.make(place, progress=progress)
         return Step("data", DONE, f"{place}: {sum(drawn.images.values())} drawn pictures"), str(drawn.yaml)
-    path = Path(request.data).absolute()
+    path = Path(name).absolute()
     return Step("data", ALREADY, str(path)), str(path)
 
 
-def _command(request: Request, tree: Path, python: str, data: str) -> str:
-    """What to type to train."""
-    checkpoint = request.weights and (request.weights if request.weights.endswith(".pt") else f"{request.weights}.pt")
-    words = [python, SCRIPT, "--data", data or "coco128.yaml", "--weights", checkpoint]
-    words += [] if checkpoint else ["--cfg", "yolov5n.yaml" if request.data == SCENES else "yolov5s.yaml"]
-    words += ["--img", "160" if request.data == SCENES else "640", "--device", request.target]
+def _command(target: str, tree: Path, python: str, weights: str, data: str, argument: str) -> str:
+    """What to type to train; ``argument`` is what --data gets."""
+    checkpoint = weights and (weights if weights.endswith(".pt") else f"{weights}.pt")
+    words = [python, TRAIN, "--data", argument or "coco128.yaml", "--weights", checkpoint]
+    words += [] if checkpoint else ["--cfg", "yolov5n.yaml" if data == SCENES else "yolov5s.yaml"]
+    words += ["--img", "160" if data == SCENES else "640", "--device", target]
     return f"cd {shlex.quote(str(tree))} && {shlex.join(words)}"

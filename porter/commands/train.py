@@ -1,4 +1,4 @@
-"""Run a tree's train.py: the interpreter, the device, several cards or machines; and nothing between it and the user.
+"""``porter train``: run a tree's train.py, with nothing between it and the user.
 
 porter becomes the program that it starts (exec): what the terminal, a job scheduler or a signal does to ``porter
 train`` it does to ``train.py``, and the exit status is the program's own.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,39 +17,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
+import click
+
+from porter.commands.arguments import AnyPath, AnyProject, find
+from porter.commands.options import FOLDER, complete_target, tell
+from porter.diagnosis.interpreter import find_python
 from porter.errors import WrongUsage
-from porter.project import Project
 from porter.target import Target, in_order, load_known
-from porter.tree.clone import must_hold
+from porter.tree.clone import TRAIN, must_hold
 from porter.verification.device import MISSING, no_torch
 
-SCRIPT = "train.py"
 # options whose value is a file: one that is here and not in the tree is named by its whole path
 _FILES = ("--weights", "--data", "--cfg", "--hyp", "--resume")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to train on.
-
-    Attributes:
-        target: a device family.
-        tree: the folder.
-        arguments: train.py's own.
-        cards: how many on this machine, one process each.
-        nodes, node_rank: how many machines there are, and which this is, from 0.
-        master: ``HOST:PORT`` of machine 0, where the processes find each other; empty on a single machine.
-        python: the interpreter.
-    """
-
-    target: str
-    tree: Path
-    arguments: tuple[str, ...] = ()
-    cards: int = 1
-    nodes: int = 1
-    node_rank: int = 0
-    master: str = ""
-    python: str = sys.executable
 
 
 @dataclass(frozen=True)
@@ -92,64 +70,131 @@ class Launch:
             raise WrongUsage(f"cannot run {self.words[0]}", why, "--python takes a Python.") from error
 
 
-def launch(project: Project, request: Request) -> Launch:
-    """The program that trains as requested.
+def train(
+    target: str,
+    tree: AnyPath,
+    arguments: Sequence[str] = (),
+    *,
+    cards: int = 1,
+    nodes: int = 1,
+    node_rank: int = 0,
+    master: str = "",
+    python: str | None = None,
+    project: AnyProject = None,
+) -> Launch:
+    """The program that trains: train.py of ``tree`` on the target, on several cards or machines if asked for.
+
+    Nothing runs yet: ``shown`` is its command line, ``words``, ``folder`` and ``environment`` are what
+    :func:`subprocess.run` takes, and ``go()`` becomes the program.
+
+    Args:
+        arguments: train.py's own.
+        cards: how many on this machine, a process each.
+        nodes: how many machines train together; ``node_rank``: which of them this is, from 0.
+        master: ``HOST:PORT`` where machine 0 is found by the others; empty on a single machine.
+        python: the interpreter.  None: this one.
 
     Raises:
-        WrongUsage: no such target, tree or interpreter, or numbers that do not fit each other.
+        WrongUsage: there is no such target, tree or interpreter, or the numbers do not fit each other.
     """
-    target = load_known(project, request.target)
-    must_hold(project, request.tree, target.name)
-    tree = request.tree.absolute()
-    python = find_python(request.python)
-    words = [python]
+    found = load_known(find(project), target)
+    folder = Path(tree)
+    must_hold(find(project), folder, found.name)
+    words = [find_python(python or sys.executable)]
     environment = {}
-    if request.cards > 1 or request.nodes > 1:
-        words += _distributed(request)
+    if cards > 1 or nodes > 1:
+        words += _distributed(cards, nodes, node_rank, master)
         if "OMP_NUM_THREADS" not in os.environ:  # else torch.distributed.run makes it 1, whatever cores there are
-            environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // request.cards))
+            environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // cards))
         # torch.distributed.run has no use for plugins, which may not load; train.py imports its own
         if "TORCH_DEVICE_BACKEND_AUTOLOAD" not in os.environ:
             environment["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
-    words += [SCRIPT, *_rooted(request.arguments, Path.cwd(), tree)]
-    if not any(re.fullmatch(r"--device(=.*)?", word) for word in request.arguments):
-        words += ["--device", _device(request, target)]
-    here = re.search(rf"--device[= ]{target.name}\b", " ".join(words))
-    return Launch(tuple(words), tree, environment, target.called if here and target.simulated else "")
+    words += [TRAIN, *_rooted(arguments, Path.cwd(), folder.absolute())]
+    if not any(re.fullmatch(r"--device(=.*)?", word) for word in arguments):
+        words += ["--device", _device(found, cards)]
+    here = re.search(rf"--device[= ]{found.name}\b", " ".join(words))
+    return Launch(tuple(words), folder.absolute(), environment, found.called if here and found.simulated else "")
 
 
-def find_python(name: str) -> str:
-    """The whole path of an interpreter; a link stays a link, for it is what makes a virtual environment.
+class _Train(click.Command):
+    """People forget the two dashes."""
 
-    Raises:
-        WrongUsage: there is none.
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            said = f"{error.format_message()} What is for train.py stands after --: porter train --target NAME DIR -- "
+            raise click.UsageError(f"{said}{error.option_name} ...", ctx) from error
+
+
+@click.command(name="train", cls=_Train)
+@click.option(
+    "--target",
+    required=True,
+    metavar="NAME",
+    shell_complete=complete_target,
+    help="A device family of `porter targets`.",
+)
+@click.option("--cards", type=click.IntRange(1), default=1, show_default=True, help="Cards to use, a process each.")
+@click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines that train together.")
+@click.option("--node-rank", type=click.IntRange(0), default=0, show_default=True, help="Which of them this is.")
+@click.option("--master", default="", metavar="HOST:PORT", help="Where machine 0 is found by the others.")
+@click.option("--python", metavar="EXE", default=sys.executable, help="Train with this interpreter.")
+@click.option("--dry-run", is_flag=True, help="Print the command and run nothing.")
+@click.argument("tree", metavar="DIR", type=FOLDER)
+@click.argument("arguments", metavar="-- [ARGUMENTS OF train.py]", nargs=-1, type=click.UNPROCESSED)
+def command(
+    target: str,
+    cards: int,
+    nodes: int,
+    node_rank: int,
+    master: str,
+    python: str,
+    dry_run: bool,
+    tree: Path,
+    arguments: tuple[str, ...],
+) -> None:
+    """Run train.py of the tree in DIR on the target, on several cards or machines through torch.distributed.run.
+
+    Prints the command, then becomes it: signals and exit status are the program's. It runs in DIR. --device is the
+    target unless the arguments name another.
+
+    \b
+    porter train --target mlu ./yolov5 -- --data coco128.yaml --weights yolov5s.pt --epochs 3
+    porter train --target mlu --cards 4 ./yolov5 -- --data coco.yaml --cfg yolov5m.yaml --weights '' --batch 112
     """
-    found = shutil.which(name)
-    if found is None:
-        raise WrongUsage(f"cannot run {name}", "there is no such program", "--python takes a Python.")
-    return os.path.abspath(found)
+    found = train(target, tree, arguments, cards=cards, nodes=nodes, node_rank=node_rank, master=master, python=python)
+    if found.simulator:
+        tell(found.simulator, err=True)
+    if dry_run:
+        click.echo(found.shown)
+        return
+    tell(f"+ {found.shown}", err=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    found.go()
 
 
-def _distributed(request: Request) -> list[str]:
+def _distributed(cards: int, nodes: int, node_rank: int, master: str) -> list[str]:
     """torch.distributed.run's part of the command."""
-    words = ["-m", "torch.distributed.run", "--nproc_per_node", str(request.cards)]
-    if not 0 <= request.node_rank < request.nodes:
+    words = ["-m", "torch.distributed.run", "--nproc_per_node", str(cards)]
+    if not 0 <= node_rank < nodes:
         raise WrongUsage(
-            f"there is no machine {request.node_rank} of {request.nodes}",
-            hint=f"--node-rank is 0 to {request.nodes - 1}, another on each machine.",
+            f"there is no machine {node_rank} of {nodes}",
+            hint=f"--node-rank is 0 to {nodes - 1}, another on each machine.",
         )
-    if request.nodes == 1 and not request.master:
+    if nodes == 1 and not master:
         return [*words, "--master_addr", "127.0.0.1", "--master_port", str(_free_port())]
-    host, _, port = request.master.rpartition(":")
+    host, _, port = master.rpartition(":")
     if not host or not port.isdecimal():
-        what = f"--master {request.master}" if request.master else f"{request.nodes} machines and no --master"
+        what = f"--master {master}" if master else f"{nodes} machines and no --master"
         hint = "--master HOST:PORT is the address of machine 0 and a port that is free there, the same on all."
         raise WrongUsage(f"cannot train with {what}", hint=hint)
-    words += ["--nnodes", str(request.nodes), "--node_rank", str(request.node_rank)]
+    words += ["--nnodes", str(nodes), "--node_rank", str(node_rank)]
     return [*words, "--master_addr", host.strip("[]"), "--master_port", port]
 
 
-def _device(request: Request, target: Target) -> str:
+def _device(target: Target, cards: int) -> str:
     """What --device gets: the family, with the cards that are used where there are several."""
     for name in target.visible_devices:
         shown = os.environ.get(name)
@@ -159,13 +204,13 @@ def _device(request: Request, target: Target) -> str:
                 why = f"{name}={shown} does not ascend: no device is seen with such a list"
                 raise WrongUsage(f"no {target.name} would be there to train on", why, f"{name}={right}")
             seen = [each for each in shown.split(",") if each.strip()]
-            if len(seen) < request.cards:
-                what = f"{request.cards} cards were asked for, {name}={shown} shows {len(seen)}"
+            if len(seen) < cards:
+                what = f"{cards} cards were asked for, {name}={shown} shows {len(seen)}"
                 raise WrongUsage(what, hint=f"unset {name}, or name as many there.")
             break
-    if request.cards == 1:
+    if cards == 1:
         return target.name
-    return f"{target.name}:{','.join(map(str, range(request.cards)))}"
+    return f"{target.name}:{','.join(map(str, range(cards)))}"
 
 
 def _rooted(arguments: Sequence[str], here: Path, tree: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is known of upstream and what of it is at hand: the lock's pin and sources, the cache's content; get more."""
+"""``porter upstream``: get the upstream that the stacks are for, look at it, check it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import click
+
+from porter.commands.arguments import AnyProject, find
+from porter.commands.options import JSON, UPSTREAM, print_json, tell, terminal
 from porter.lockfile import Lock, Pin
 from porter.output import Progress
-from porter.project import Project
+from porter.sources import obtain
 from porter.sources.cache import Cache, Damaged
-from porter.sources.obtain import Finding, cached
-from porter.sources.obtain import fetch as obtain
-from porter.sources.obtain import verify as hash_again
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,51 @@ class Upstream:
         }
 
 
-def describe(lock: Lock, cache: Path | None = None) -> Upstream:
-    """Look at the lock and the cache; asks no source and changes nothing.
+@dataclass(frozen=True)
+class Checked:
+    """What hashing the cache again gave: how many objects are right, and those that are not."""
+
+    pin: Pin
+    right: int
+    wrong: tuple[obtain.Finding, ...]
+
+    def record(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        pin = {"name": self.pin.name, "tag": self.pin.tag, "commit": self.pin.commit}
+        return {"pin": pin, "right": self.right, "wrong": [asdict(finding) for finding in self.wrong]}
+
+
+def fetch(upstream: str | None = None, *, project: AnyProject = None, progress: Progress | None = None) -> Upstream:
+    """Get upstream at the pin into the cache, checked object by object; what is there already is kept.
+
+    Args:
+        upstream: the only place to ask, a clone's path or a URL.
+
+    Returns:
+        the same as :func:`show`.
 
     Raises:
+        CheckFailed: a source gave something else than the pin.
+        SurroundingsFailed: no source could be reached, or the cache cannot be used.
+        WrongUsage: ``upstream`` is no source.
+    """
+    project = find(project)
+    obtain.fetch(Lock.load(project.lock_path), upstream, progress=progress)
+    return show(project=project)
+
+
+def show(*, project: AnyProject = None) -> Upstream:
+    """What is pinned, under which licence, where it is had and what the cache holds of it; asks nobody.
+
+    Raises:
+        WrongUsage: the lock cannot be read.
         SurroundingsFailed: the cache cannot be read.
     """
-    store = Cache(cache)
+    lock = Lock.load(find(project).lock_path)
+    store = Cache()
     why = ""
     try:
-        found = cached(lock, store)
+        found = obtain.cached(lock, store)
         state = "nothing" if found is None else "partial" if found.partial else "whole"
     except Damaged as error:
         found, state, why = None, "damaged", error.what
@@ -84,29 +120,87 @@ def describe(lock: Lock, cache: Path | None = None) -> Upstream:
     return Upstream(lock.pin, tuple(str(source) for source in lock.sources), held)
 
 
-def fetch(project: Project, upstream: str | None = None, progress: Progress | None = None) -> Upstream:
-    """Get the pin into the cache, see :func:`porter.sources.obtain.fetch`; then look at what there is."""
-    lock = Lock.load(project.lock_path)
-    obtain(lock, upstream, progress=progress)
-    return describe(lock)
+def verify(*, project: AnyProject = None) -> Checked:
+    """Hash everything that the cache holds of the pin again.
 
+    Returns:
+        how many objects are right, and ``wrong``: those that are not.
 
-@dataclass(frozen=True)
-class Checked:
-    """What hashing the cache again gave: how many objects are right, and those that are not."""
-
-    pin: Pin
-    right: int
-    wrong: tuple[Finding, ...]
-
-    def record(self) -> dict[str, Any]:
-        """As plain data, for JSON."""
-        pin = {"name": self.pin.name, "tag": self.pin.tag, "commit": self.pin.commit}
-        return {"pin": pin, "right": self.right, "wrong": [asdict(finding) for finding in self.wrong]}
-
-
-def verify(project: Project) -> Checked:
-    """Hash what the cache holds, see :func:`porter.sources.obtain.verify`."""
-    lock = Lock.load(project.lock_path)
-    right, wrong = hash_again(lock)
+    Raises:
+        CheckFailed: the cache holds nothing of the pin, or git cannot read it at all.
+        SurroundingsFailed: the cache cannot be read.
+    """
+    lock = Lock.load(find(project).lock_path)
+    right, wrong = obtain.verify(lock)
     return Checked(lock.pin, right, tuple(wrong))
+
+
+@click.group(name="upstream")
+def command() -> None:
+    """The upstream that the stacks are for: get it, look at it, check it."""
+
+
+@command.command(name="fetch")
+@UPSTREAM
+@JSON
+def fetch_command(upstream: str | None, as_json: bool) -> None:
+    """Get upstream at the pin into the cache, checked object by object.
+
+    What the cache has is kept. If a package index gave only a part of the files, the rest is asked for again.
+    PORTER_CACHE names another folder for the cache, PORTER_TIMEOUT the seconds of silence (60) after which a
+    git server is given up.
+    """
+    with terminal() as progress:
+        found = fetch(upstream, progress=progress)
+    if as_json:
+        print_json("upstream", found.record())
+        return
+    pin, held = found.pin, found.cache
+    count = f"{held.files} of {len(pin.files)}" if held.missing else f"all {held.files}"
+    tell(f"{pin.name} {pin.tag} ({pin.commit[:12]}): {count} files are in the cache")
+
+
+@command.command(name="show")
+@JSON
+def show_command(as_json: bool) -> None:
+    """Say what is pinned, under which licence, and where it is had.
+
+    Also: what the cache holds of it.
+    """
+    found = show()
+    if as_json:
+        print_json("upstream", found.record())
+        return
+    pin, cache = found.pin, found.cache
+    click.echo(f"{click.style(f'{pin.name} {pin.tag}', bold=True)}  {pin.date[:10]}, {len(pin.files)} files")
+    click.echo(f"  commit:  {pin.commit}\n  tree:    {pin.tree}\n  licence: {pin.license}")
+    click.echo("  sources: " + "\n           ".join(found.sources))
+    says = {
+        "whole": "all files",
+        "partial": f"{cache.files} files; missing: {', '.join(cache.missing)}",
+        "nothing": "nothing yet; `porter upstream fetch` fills it",
+        "damaged": f"damaged ({cache.why}); `porter upstream fetch` makes it anew",
+    }
+    size = f", {cache.size / 1e6:.1f} MB" if cache.size else ""
+    click.echo(f"  cache:   {cache.path}{size}: {says[cache.state]}")
+
+
+@command.command(name="verify")
+@JSON
+def verify_command(as_json: bool) -> None:
+    """Hash everything that the cache holds of the pin again.
+
+    Exit code 1 if something is not what upstream.lock says, or if there is nothing.
+    """
+    found = verify()
+    if as_json:
+        print_json("upstream-check", found.record())
+    else:
+        for finding in found.wrong:
+            click.echo(f"{finding.name}: expected {finding.expected}, found {finding.found}")
+    if found.wrong:
+        count = f"{len(found.wrong)} of {found.right + len(found.wrong)}"
+        tell(f"{count} objects are wrong; `porter upstream fetch` replaces them.", err=True)
+        raise SystemExit(1)
+    if not as_json:
+        tell(f"{found.pin.name} {found.pin.tag}: {found.right} objects, each with the id that upstream.lock says")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from porter import process
-from porter.datasets.scenes import scene
+from porter.datasets.scenes import Scene, scene
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.files import Taken, staged
 from porter.output import Progress
@@ -33,39 +33,6 @@ COCO = (
     "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
 )
 # fmt: on
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What decides every picture and label.
-
-    Attributes:
-        images: pictures to train on; a quarter as many (at least one) are added for validation.
-        seed: another number gives other scenes; more images with the same seed begin with the same ones.
-        width, height: of every picture, in pixels, from SMALLEST to LARGEST.
-        classes: how many of the 80 classes occur; all 80 are named, so that COCO's weights fit.
-    """
-
-    images: int = 128
-    seed: int = 0
-    width: int = 160
-    height: int = 120
-    classes: int = len(COCO)
-
-    def __post_init__(self) -> None:
-        for what, value, low, high in (
-            ("the number of images", self.images, 1, 1_000_000),
-            ("the width of a picture", self.width, SMALLEST, LARGEST),
-            ("the height of a picture", self.height, SMALLEST, LARGEST),
-            ("the number of classes", self.classes, 1, len(COCO)),
-        ):
-            if not low <= value <= high:
-                raise WrongUsage(f"{what} must be from {low} to {high}, not {value}")
-
-    @property
-    def splits(self) -> dict[str, int]:
-        """How many pictures each folder has."""
-        return {"train": self.images, "val": max(self.images // 4, 1)}
 
 
 @dataclass(frozen=True)
@@ -103,25 +70,63 @@ class DataSet:
         return {"path": str(self.path), "yaml": str(self.yaml), "images": self.images, "objects": self.objects}
 
 
-def make(dest: Path, recipe: Recipe, progress: Progress | None = None, layout: Layout = OWN) -> DataSet:
-    """Make a data set at ``dest``, aside first, so that it is there whole or not at all.
+def make(
+    dest: str | os.PathLike[str],
+    *,
+    images: int = 128,
+    seed: int = 0,
+    size: tuple[int, int] = (160, 120),
+    classes: int = len(COCO),
+    layout: Layout = OWN,
+    progress: Progress | None = None,
+) -> DataSet:
+    """Draw labelled scenes that a YOLOv5 can learn, in its own layout, into the new folder ``dest``.
 
-    With a layout of one folder only what is to train on is made.
+    Args:
+        images: pictures to train on; a quarter more are made for validation.
+        seed: the same seed gives the same bytes on every machine; more images with it begin with the same ones.
+        size: width and height of each picture, in pixels.
+        classes: how many of the 80 classes occur; all 80 are named, so that COCO's weights can be used.
+        layout: what the folders are called; with one folder only, nothing is made for validation.
 
     Raises:
-        WrongUsage: ``dest`` exists.
-        SurroundingsFailed: it cannot be written (permission, full disk).
+        WrongUsage: ``dest`` exists, or a number makes no sense.
+        SurroundingsFailed: it cannot be written.
     """
+    for what, value, low, high in (
+        ("the number of images", images, 1, 1_000_000),
+        ("the width of a picture", size[0], SMALLEST, LARGEST),
+        ("the height of a picture", size[1], SMALLEST, LARGEST),
+        ("the number of classes", classes, 1, len(COCO)),
+    ):
+        if not low <= value <= high:
+            raise WrongUsage(f"{what} must be from {low} to {high}, not {value}")
     dest = Path(os.path.abspath(dest))
     exists = WrongUsage(f"{dest} exists already", hint="Name a folder that does not exist, or remove it first.")
     if os.path.lexists(dest):
         raise exists
     progress = progress or Progress()
     names = {"train": layout.train} if layout.one else {"train": layout.train, "val": layout.val}
+    counts = {split: images if split == "train" else max(images // 4, 1) for split in names}
+    head = (
+        f"# {images} generated scenes, made by porter data make (scenes edition {EDITION}):\n"
+        f"# --images {images} --seed {seed} --size {size[0]}x{size[1]} --classes {classes}\n"
+    )
+    text = data_yaml(head, dest, {"train": f"images/{layout.train}", "val": f"images/{layout.val}"})
+    objects = dict.fromkeys(names, 0)
     try:
         with staged(dest, _LOCK) as folder:
-            objects = {split: _fill(folder.path, split, names[split], recipe, progress) for split in names}
-            (folder.path / YAML).write_bytes(_yaml(dest, recipe, layout).encode("ascii"))
+            for split, name in names.items():
+                pictures, labels = folder.path / "images" / name, folder.path / "labels" / name
+                pictures.mkdir(parents=True)
+                labels.mkdir(parents=True)
+                for number in range(1, counts[split] + 1):
+                    key = f"porter scenes {EDITION}: {seed} {split} {number} {classes}"
+                    empty = number % 50 == 0  # as in coco128, a few pictures show nothing and have no label file
+                    made = scene(key, *size, classes, empty=empty)
+                    objects[split] += _write(made, number, pictures, labels)
+                    progress.step(f"drawing scenes: {split}", number, counts[split])
+            (folder.path / YAML).write_bytes(text.encode("ascii"))
             with process.held():
                 folder.finish()
                 (dest / _LOCK).unlink()
@@ -129,35 +134,15 @@ def make(dest: Path, recipe: Recipe, progress: Progress | None = None, layout: L
         raise exists from error
     except OSError as error:
         raise SurroundingsFailed(f"cannot make {dest}", error.strerror or str(error)) from error
-    return DataSet(dest, {split: recipe.splits[split] for split in names}, objects)
+    return DataSet(dest, counts, objects)
 
 
-def _fill(root: Path, split: str, name: str, recipe: Recipe, progress: Progress) -> int:
-    """Write one split's pictures and labels into the folders ``name``; return how many objects they hold."""
-    images, labels = root / "images" / name, root / "labels" / name
-    images.mkdir(parents=True)
-    labels.mkdir(parents=True)
-    objects, count = 0, recipe.splits[split]
-    for number in range(1, count + 1):
-        key = f"porter scenes {EDITION}: {recipe.seed} {split} {number} {recipe.classes}"
-        empty = number % 50 == 0  # as in coco128, a few pictures show nothing and have no label file
-        made = scene(key, recipe.width, recipe.height, recipe.classes, empty=empty)
-        name = f"{number:012d}"
-        (images / f"{name}.png").write_bytes(made.picture())
-        if made.boxes:
-            (labels / f"{name}.txt").write_bytes(made.labels().encode())
-        objects += len(made.boxes)
-        progress.step(f"drawing scenes: {split}", number, count)
-    return objects
-
-
-def _yaml(dest: Path, recipe: Recipe, layout: Layout) -> str:
-    head = (
-        f"# {recipe.images} generated scenes, made by porter data make (scenes edition {EDITION}):\n"
-        f"# --images {recipe.images} --seed {recipe.seed} --size {recipe.width}x{recipe.height}"
-        f" --classes {recipe.classes}\n"
-    )
-    return data_yaml(head, dest, {"train": f"images/{layout.train}", "val": f"images/{layout.val}"})
+def _write(made: Scene, number: int, pictures: Path, labels: Path) -> int:
+    """Write one picture and its labels; return how many objects it shows."""
+    (pictures / f"{number:012d}.png").write_bytes(made.picture())
+    if made.boxes:
+        (labels / f"{number:012d}.txt").write_bytes(made.labels().encode())
+    return len(made.boxes)
 
 
 def data_yaml(head: str, path: Path, splits: Mapping[str, str]) -> str:

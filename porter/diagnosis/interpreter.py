@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -109,6 +111,18 @@ class Interpreter:
             return Version(text).release if text else ()
         except InvalidVersion:  # a vendor's own way to count
             return ()
+
+
+def find_python(name: str) -> str:
+    """The whole path of an interpreter; a link stays a link, for it is what makes a virtual environment.
+
+    Raises:
+        WrongUsage: there is none.
+    """
+    found = shutil.which(name)
+    if found is None:
+        raise WrongUsage(f"cannot run {name}", "there is no such program", "--python takes a Python.")
+    return os.path.abspath(found)
 
 
 def examine(python: str, targets: Sequence[Target]) -> Interpreter:

@@ -23,6 +23,20 @@ _OLD_TORCH = {"setuptools": "setuptools", "protobuf": "protobuf"}
 _NUMPY_1 = {"numpy": "numpy<2", "opencv-python-headless": "opencv-python-headless<4.12", "pandas": "pandas<3"}
 
 
+def pins(path: Path) -> dict[str, str]:
+    """The pinned requirements of a file: name in lower case -> version.
+
+    Raises:
+        SurroundingsFailed: it cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
+    rows = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", text, re.MULTILINE)
+    return {name.lower(): version for name, version in rows}
+
+
 def bounded(name: str, torch: tuple[int, ...]) -> str:
     """A package that is not pinned, so that no old torch gets NumPy 2 with it.
 

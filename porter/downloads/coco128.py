@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from porter.datasets.generate import EDITION, LIKE_COCO128, Recipe, data_yaml, make
+from porter.datasets.generate import EDITION, LIKE_COCO128, data_yaml, make
 from porter.downloads.datasets import SETS, examine
 from porter.downloads.datasets import obtain as fetch
 from porter.downloads.retry import Patience, timeout
@@ -107,11 +107,12 @@ def download(progress: Progress) -> Found:
 
 def _scenes(size: int, progress: Progress) -> Path:
     """Generated scenes in the cache, made now if they are not there."""
-    recipe = Recipe(_SET.pictures["train2017"], width=size, height=size * 3 // 4)
-    path = _store() / f"scenes-{EDITION}-{recipe.width}x{recipe.height}"
+    height = size * 3 // 4
+    path = _store() / f"scenes-{EDITION}-{size}x{height}"
     if not path.exists():
         try:
-            make(path, recipe, progress, LIKE_COCO128)
+            count = _SET.pictures["train2017"]
+            make(path, images=count, size=(size, height), layout=LIKE_COCO128, progress=progress)
         except WrongUsage:  # another porter was faster
             if not path.exists():
                 raise

@@ -36,6 +36,7 @@ _UNFINISHED = {
     "sequencer": "a cherry-pick or revert of several commits",
 }
 APPLIED, CHANGED, MISSING = "applied", "changed", "missing"
+TRAIN = "train.py"  # of every tree
 _NOTES = ".git/porter/state.json"
 _JOURNAL = ".git/porter/journal.json"
 

@@ -52,7 +52,7 @@ def pictures(kind: str, count: int, folder: Path, tree: Path, progress: Progress
                 raise SurroundingsFailed("coco128 is not to be had", str(error), hint) from error
             said = ": ".join(part for part in (error.what, error.why) if part).replace("\n", " ")
             why = f" (no coco128: {said})"
-    made = generate.make(folder, generate.Recipe(images=count, width=128, height=96))
+    made = generate.make(folder, images=count, size=(128, 96))
     return Pictures(made.path, _SCENES + why)
 
 

@@ -35,7 +35,7 @@ DETECT = ("--img", 96, "--conf-thres", UNSURE, "--max-det", 50, "--nosave", *BOX
 COUNTS = "counts.json"
 # 256 scenes of 4 classes in 15 epochs, on the cpu with torch 2.13: mAP@0.5 0.324; with the backbone frozen 0.053.
 # In 12 epochs 0.123, in 10 0.079.
-LEARN = {"images": 256, "width": 96, "height": 96, "classes": 4}
+LEARN: dict[str, Any] = {"images": 256, "size": (96, 96), "classes": 4}
 LEARN_EPOCHS = 15
 
 
@@ -248,7 +248,7 @@ class Session:
             from porter.datasets import generate  # draws; of no use where nothing is run
 
             cwd = self.children.folder("learns")
-            made = generate.make(cwd / "scenes", generate.Recipe(**LEARN))
+            made = generate.make(cwd / "scenes", **LEARN)
             words = ("--epochs", LEARN_EPOCHS, "--batch-size", 16, "--optimizer", "Adam", "--data", made.yaml)
             return self.record("learns", *words, cwd=cwd, device=device)
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pip
 import pytest
-from checkpoints import checkpoint
 from published import coco128, standin
 from sources import FILES, make_wheel
 from stacks import CHECKOUT, inventory, porter
+from torchfiles import checkpoint
 
-from porter.commands.doctor import pins
+from porter.diagnosis.requirements import pins
 from porter.project import Project
 
 pytestmark = pytest.mark.usefixtures("warm")

@@ -27,7 +27,7 @@ REASONS = {
     "needs Sophgo's libraries": "nobody here: tests/verification/test_device.py shows what is said where they are used",
     "needs a plugin's source": "tests/profiles scan a plugin of their own, and the vendors' where they are at hand",
     "takes minutes": ".ci/run makes each or its like in a step of its own; tests/upstream/test_bench.py measures",
-    "downloads gigabytes": "tests/assets drive the same downloads from servers on the loopback interface",
+    "downloads gigabytes": "tests/downloads drives the same downloads from servers on the loopback interface",
     "needs GitHub": "tests/lifecycle run the same verbs on upstream's history, where it is not to be had on another",
     "needs several machines": "tests/commands/test_train.py looks at what runs; verify's check ddp runs two processes",
     "in the middle of a bump": "tests/lifecycle/test_bump.py stops bumps and goes on with them",

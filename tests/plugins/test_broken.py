@@ -54,7 +54,7 @@ def test_each_script_says_it_in_one_line(broken: Broken, target: str, tmp_path: 
 
 
 def test_all_of_it_works_on_the_cpu(broken: Broken, tmp_path: Path) -> None:
-    data = generate.make(tmp_path / "scenes", generate.Recipe(images=8, width=64, height=64)).yaml
+    data = generate.make(tmp_path / "scenes", images=8, size=(64, 64)).yaml
     words = ["--data", data, "--cfg", "yolov5n.yaml", "--weights", "", "--epochs", 1, "--batch-size", 4, "--workers", 0]
     done = broken.run(broken.tree / "train.py", *NANO, *words, "--project", tmp_path / "runs", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -120,7 +120,7 @@ def pristine(trees: dict[str, Tree]) -> Tree:
 @pytest.fixture(scope="session")
 def dataset(lab: Lab) -> Path:
     """A small data set in YOLOv5's layout: 40 images to train on, 10 to validate on."""
-    return data_sets.make(lab.root / "scenes", data_sets.Recipe(images=40, width=128, height=96)).path
+    return data_sets.make(lab.root / "scenes", images=40, size=(128, 96)).path
 
 
 @pytest.fixture(scope="session")

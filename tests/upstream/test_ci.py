@@ -51,7 +51,7 @@ def lay_out(shop: Shop, tree: Tree) -> Path:
             if label.exists():
                 shutil.copyfile(label, data / "labels" / "train2017" / label.name)
     else:
-        made = generate.make(root / "scenes", generate.Recipe(images=BATCH, width=128, height=96)).path
+        made = generate.make(root / "scenes", images=BATCH, size=(128, 96)).path
         for kind in "images", "labels":
             shutil.copytree(made / kind / "train", data / kind / "train2017")
     return root / "yolov5"

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
 import yaml
 
-from porter.datasets.generate import COCO, Recipe, make
+from porter.datasets.generate import COCO, make
 from porter.errors import SurroundingsFailed, WrongUsage
 
 
@@ -33,12 +34,12 @@ def digest(root: Path) -> str:
 
 def test_the_bytes_of_a_seed_never_change(tmp_path: Path) -> None:
     """The literal holds for every machine and every Python; a change of it needs a new EDITION."""
-    made = make(tmp_path / "data", Recipe(images=6, seed=7, width=128, height=96))
+    made = make(tmp_path / "data", images=6, seed=7, size=(128, 96))
     assert digest(made.path) == "a9f96235545f90221d200aad67a463b26ffdab3984b2db39d31d231b37b7d238"
 
 
 def test_layout(tmp_path: Path) -> None:
-    made = make(tmp_path / "data", Recipe(images=60, width=64, height=48))
+    made = make(tmp_path / "data", images=60, size=(64, 48))
     assert made.images == {"train": 60, "val": 15}
     read = yaml.safe_load(made.yaml.read_text())
     assert (read["path"], read["nc"], read["names"]) == (str(tmp_path / "data"), 80, list(COCO))
@@ -59,25 +60,33 @@ def test_layout(tmp_path: Path) -> None:
 
 
 def test_more_images_begin_with_the_same_ones(tmp_path: Path) -> None:
-    few = content(make(tmp_path / "few", Recipe(images=4)).path)
-    more = content(make(tmp_path / "more", Recipe(images=8)).path)
+    few = content(make(tmp_path / "few", images=4).path)
+    more = content(make(tmp_path / "more", images=8).path)
     assert few == {path: more[path] for path in few}
-    assert few != content(make(tmp_path / "other", Recipe(images=4, seed=1)).path)
+    assert few != content(make(tmp_path / "other", images=4, seed=1).path)
 
 
 def test_only_the_first_classes_occur(tmp_path: Path) -> None:
-    made = make(tmp_path / "data", Recipe(images=40, classes=3))
+    made = make(tmp_path / "data", images=40, classes=3)
     labels = b"".join(data for path, data in content(made.path).items() if path.endswith(".txt")).decode()
     assert {line.split()[0] for line in labels.splitlines()} == {"0", "1", "2"}
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"images": 0}, {"images": -1}, {"width": 31}, {"height": 5000}, {"classes": 0}, {"classes": 81}],
+    ("wrong", "value"),
+    [
+        ({"images": 0}, 0),
+        ({"images": -1}, -1),
+        ({"size": (31, 120)}, 31),
+        ({"size": (160, 5000)}, 5000),
+        ({"classes": 0}, 0),
+        ({"classes": 81}, 81),
+    ],
 )
-def test_a_recipe_out_of_bounds_is_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(WrongUsage, match=f"not {next(iter(wrong.values()))}"):
-        Recipe(**wrong)
+def test_what_is_out_of_bounds_is_refused(wrong: dict[str, Any], value: int, tmp_path: Path) -> None:
+    with pytest.raises(WrongUsage, match=f"not {value}"):
+        make(tmp_path / "data", **wrong)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "dangling link"])
@@ -90,12 +99,12 @@ def test_what_is_there_is_left_alone(tmp_path: Path, kind: str) -> None:
     else:
         dest.symlink_to(tmp_path / "nowhere")
     with pytest.raises(WrongUsage, match="exists already"):
-        make(dest, Recipe(images=1))
+        make(dest, images=1)
     assert [p.name for p in tmp_path.iterdir()] == ["data"]
 
 
 def test_an_odd_path_survives_in_data_yaml(tmp_path: Path) -> None:
-    made = make(tmp_path / 'da "ta: #1 数据\\', Recipe(images=1))
+    made = make(tmp_path / 'da "ta: #1 数据\\', images=1)
     text = made.yaml.read_bytes().decode("ascii")  # v6.0 reads it in the locale's encoding
     assert yaml.safe_load(text)["path"] == str(made.path)
 
@@ -120,9 +129,9 @@ def test_an_interrupted_run_leaves_nothing_that_stays(tmp_path: Path, number: in
 
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from porter.datasets.generate import Recipe, make\n"
+        "import sys; from pathlib import Path; from porter.datasets.generate import make\n"
         "from porter.errors import SurroundingsFailed\n"
-        "try: make(Path(sys.argv[1]), Recipe(images=2))\n"
+        "try: make(Path(sys.argv[1]), images=2)\n"
         "except SurroundingsFailed as error: print(error)\n"
     )
 
@@ -145,7 +154,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
 def test_a_parent_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SurroundingsFailed, match="cannot make"):
-        make(tmp_path / "file" / "data", Recipe(images=1))
+        make(tmp_path / "file" / "data", images=1)
 
 
 def porter(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -160,7 +169,7 @@ def test_the_command_makes_what_it_was_asked_for(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "3 pictures" in done.stdout
     assert str(tmp_path / "a" / "data.yaml") in done.stdout
-    made = make(tmp_path / "b", Recipe(images=3, seed=5, width=64, height=40, classes=2))
+    made = make(tmp_path / "b", images=3, seed=5, size=(64, 40), classes=2)
     assert content(tmp_path / "a") == content(made.path)
 
 

@@ -1,32 +1,76 @@
-"""``porter weights``: the group of commands about checkpoints."""
+"""``porter weights``: checkpoints (.pt), downloaded, looked into without running them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from porter.checkpoints import inspection
+from porter.checkpoints.inspection import Checkpoint
+from porter.commands.arguments import AnyPath
 from porter.commands.options import FOLDER, JSON, MIRROR, REQUIRE_KNOWN, print_json, tell, terminal
-from porter.output import printable
+from porter.downloads.digests import Digests
+from porter.downloads.download import Downloaded
+from porter.downloads.partial import amount
+from porter.downloads.weights import obtain
+from porter.output import Progress, printable
 
-if TYPE_CHECKING:
-    from porter.checkpoints.inspection import Checkpoint
+
+def fetch(
+    name: str,
+    dest: AnyPath = ".",
+    *,
+    release: str = "v6.0",
+    mirrors: Sequence[str] = (),
+    require_known: bool = False,
+    progress: Progress | None = None,
+) -> Downloaded:
+    """Download a checkpoint of upstream's; it is looked into before it gets its name.
+
+    Args:
+        name: yolov5 n, s, m, l or x, for 1280 pixels with a 6, as ``yolov5m6.pt``; ``.pt`` may be left out.
+        dest: the folder to put it in.
+        release: of upstream: ``v6.0`` or ``v6.1``.
+        mirrors: where it is tried first, as for :func:`porter.data.fetch`.
+        require_known: refuse one that porter knows no digest of.
+
+    Raises:
+        CheckFailed: what came, or what is there, is not upstream's, or is no checkpoint, or it has no known digest.
+        SurroundingsFailed: it cannot be downloaded or written.
+        WrongUsage: there is no such checkpoint or release, or a mirror makes no sense.
+    """
+    digests = Digests(strict=require_known)
+    return obtain(name, Path(dest), progress or Progress(), release=release, mirrors=mirrors, digests=digests)
 
 
-@click.group()
-def weights() -> None:
+def inspect(file: AnyPath) -> Checkpoint:
+    """What a checkpoint is; nothing in it is run, and torch is not needed.
+
+    Raises:
+        CheckFailed: it asks to run something, and what; or it is damaged, or no checkpoint of torch's.
+        SurroundingsFailed: it cannot be read.
+        WrongUsage: it is no file.
+    """
+    return inspection.inspect(Path(file))
+
+
+@click.group(name="weights")
+def command() -> None:
     """Checkpoints (.pt): downloaded, looked into without running them."""
 
 
-@weights.command()
+@command.command(name="fetch")
 @click.option("--release", default="v6.0", show_default=True, help="Of upstream: v6.0 or v6.1.")
 @click.option("--dest", metavar="DIR", type=FOLDER, default=".", help="Where to put it.  [default: the current folder]")
 @MIRROR
 @REQUIRE_KNOWN
 @JSON
 @click.argument("name", metavar="yolov5s.pt")
-def fetch(release: str, dest: Path, mirrors: tuple[str, ...], require_known: bool, as_json: bool, name: str) -> None:
+def fetch_command(
+    release: str, dest: Path, mirrors: tuple[str, ...], require_known: bool, as_json: bool, name: str
+) -> None:
     """Download one of upstream's checkpoints.
 
     They are yolov5 n, s, m, l and x, for 1280 pixels with a 6, as yolov5m6.pt.
@@ -35,10 +79,8 @@ def fetch(release: str, dest: Path, mirrors: tuple[str, ...], require_known: boo
     yolov5s.pt; of another the first download's is kept, and later ones are held to it. PORTER_MIRROR names
     mirrors for every download.
     """
-    from porter.api.weights import fetch as run
-
     with terminal() as progress:
-        made = run(name, dest, release=release, mirrors=mirrors, require_known=require_known, progress=progress)
+        made = fetch(name, dest, release=release, mirrors=mirrors, require_known=require_known, progress=progress)
     found = made.record()
     if as_json:
         print_json("weights", found)
@@ -47,19 +89,17 @@ def fetch(release: str, dest: Path, mirrors: tuple[str, ...], require_known: boo
     tell(f"Next, in a tree: python train.py --weights {made.path} --data coco128.yaml")
 
 
-@weights.command()
+@command.command(name="inspect")
 @JSON
 @click.argument("file", metavar="FILE", type=FOLDER)
-def inspect(as_json: bool, file: Path) -> None:
+def inspect_command(as_json: bool, file: Path) -> None:
     """Say what a checkpoint is, without running anything in it.
 
     torch is not needed.
 
     A file that would run something is refused by the name of what it would run. Exit code 1 then.
     """
-    from porter.api.weights import inspect as run
-
-    found = run(file)
+    found = inspect(file)
     if as_json:
         print_json("checkpoint", found.as_json())
     else:
@@ -68,8 +108,6 @@ def inspect(as_json: bool, file: Path) -> None:
 
 
 def _lines(found: Checkpoint) -> list[tuple[str, str]]:
-    from porter.downloads.partial import amount
-
     def counted(counts: dict[str, int]) -> str:
         return ", ".join(f"{count} {name}" for name, count in counts.items())
 

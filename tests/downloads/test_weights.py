@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from checkpoints import checkpoint
 from fileserver import shelf
 from sources import closed_port
+from torchfiles import checkpoint
 
 import porter
 from porter.downloads.weights import NAMES

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import porter
-from porter.datasets.generate import Recipe, make
+from porter.datasets.generate import make
 from porter.datasets.labels import parse
 from porter.datasets.picture import Corrupt, Picture, identify
 from porter.datasets.review import Review, review
@@ -27,7 +27,7 @@ GOOD = "1 0.5 0.5 0.2 0.2"
 
 @pytest.fixture(scope="module")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("review") / "data", Recipe(images=8, width=64, height=48)).path
+    return make(tmp_path_factory.mktemp("review") / "data", images=8, size=(64, 48)).path
 
 
 @pytest.fixture

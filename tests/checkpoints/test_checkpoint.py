@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from checkpoints import ANCHORS, STRIDES, checkpoint
+from torchfiles import ANCHORS, STRIDES, checkpoint
 
 import porter
 from porter.checkpoints import pickles, torchfile

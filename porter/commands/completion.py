@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import click
+from click.shell_completion import get_completion_class
+
+from porter.errors import SurroundingsFailed
 
 
-@click.command()
+@click.command(name="completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
+def command(shell: str) -> None:
     """Print the script that makes SHELL complete porter's commands and options.
 
     \b
@@ -15,10 +18,6 @@ def completion(shell: str) -> None:
     zsh   porter completion zsh > ~/.zfunc/_porter      (with fpath+=~/.zfunc before compinit)
     fish  porter completion fish > ~/.config/fish/completions/porter.fish
     """
-    from click.shell_completion import get_completion_class
-
-    from porter.errors import SurroundingsFailed
-
     kind = get_completion_class(shell)
     assert kind is not None  # click has these three
     root = click.get_current_context().find_root().command
