@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from porter import objects, process
-from porter.commands.export import Exported, export, person
-from porter.commands.export import Request as ExportRequest
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.files import Taken, staged
 from porter.foreign import base
@@ -30,6 +28,7 @@ from porter.output import Progress
 from porter.project import Project
 from porter.rebase import header
 from porter.rebase.chain import Chain
+from porter.rebase.export import Exported, export_tree, person
 from porter.sources.history import History
 from porter.sources.obtain import obtain
 from porter.sources.snapshot import Snapshot
@@ -143,7 +142,8 @@ def _accepted(project: Project, request: Request, made: Imported, progress: Prog
             "\n".join(left[1:]),
             "Work them in or give them up, commit, remove the files, and run this again with --accept.",
         )
-    done = export(project, ExportRequest(made.tree, (request.target,), request.stack or request.target), progress)
+    stack = request.stack or request.target
+    done = export_tree(project, made.tree, [request.target], stack=stack, progress=progress)
     return replace(made, exported=done)
 
 

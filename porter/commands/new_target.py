@@ -7,20 +7,22 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 from packaging.version import InvalidVersion, Version
 
 from porter import git, objects, process
-from porter.commands import template
-from porter.commands.template import Draft
+from porter.commands.arguments import AnyProject, find
+from porter.commands.options import JSON, UPSTREAM, is_quiet, print_json, terminal
 from porter.emulator import BARE, GENERIC, load_profile
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.files import Taken, staged, temporary_folder
-from porter.git import GitFailed, Repository
+from porter.git import GitFailed, scratch
 from porter.lockfile import Lock
 from porter.objects import Entry
 from porter.output import Progress
@@ -28,40 +30,18 @@ from porter.patch import FORMAT, Patch, file_name
 from porter.project import Project
 from porter.sources.obtain import obtain
 from porter.stack import COMMON, SERIES, available, load_parts, must_be_known, relock
-from porter.target import FILE, IN_TREE, Target
+from porter.target import FILE, IN_TREE, Link, Plugin, Target
 from porter.verification.device import known_to_torch
 
 _OURS = ("base", "cpu", "cuda", COMMON)  # the common stack's, in utils/accelerator/ or in patches/
 _LATER = ("maia", "mps", "mtia")  # types that came to torch after the oldest one that porter runs with
 _LOCK = ".porter-lock"
+_REQUIREMENTS = "requirements.txt"
 _NOWHERE = "https://example.invalid/"
 _IDENTITY = ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_AUTHOR_DATE")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked for; what is empty or None gets its default.
-
-    Attributes:
-        like: the target whose ``requirements.txt`` is taken; empty for the one with the newest torch.
-    """
-
-    name: str
-    title: str = ""
-    title_zh: str = ""
-    plugin: str = ""
-    source: str = ""
-    url: str = ""
-    confused_with: str = ""
-    probe: Sequence[str] = ()
-    distributed: Sequence[str] = ()
-    visible_devices: Sequence[str] = ()
-    environment: Sequence[str] = ()
-    emulated: Sequence[str] = ()
-    pin_memory: bool = False
-    fp16: bool = True
-    documentation: Sequence[tuple[str, str]] = ()
-    like: str = ""
+# what the common stack does in a steady training step on a device that needs nothing more
+_BUDGET = {"host_to_device": 7, "device_to_host": 1, "synchronisations": 1, "inside_kernels": 0}
+_WIDTH = 120  # of a line of v6.0
 
 
 @dataclass(frozen=True)
@@ -94,69 +74,163 @@ class Made:
 
 
 def new_target(
-    project: Project, request: Request, upstream: str | None = None, progress: Progress | None = None
+    name: str,
+    *,
+    title: str = "",
+    title_zh: str = "",
+    plugin: str = "",
+    source: str = "",
+    url: str = "",
+    confused_with: str = "",
+    probe: Sequence[str] = (),
+    distributed: Sequence[str] = (),
+    visible_devices: Sequence[str] = (),
+    environment: Sequence[str] = (),
+    emulated: Sequence[str] = (),
+    pin_memory: bool = False,
+    fp16: bool = True,
+    documentation: Sequence[tuple[str, str]] = (),
+    like: str = "",
+    upstream: str | None = None,
+    project: AnyProject = None,
+    progress: Progress | None = None,
 ) -> Made:
-    """Write ``patches/NAME/`` and bring the lock in step; all of it, or nothing if anything is wrong.
+    """Make ``patches/NAME``, a stack for another device family, and bring the lock in step; all of it or nothing.
+
+    Args:
+        name: the device's type as its plugin for PyTorch registers it, or a type that torch has itself.
+        title: what people call it (by default the name in capitals); ``title_zh``: the same in Chinese.
+        plugin: the module to import, by default ``torch_NAME``; ``source``: where it comes from, in words; ``url``.
+        confused_with: what the plugin is not, if a name is alike.
+        probe: expressions that tell that a device is there.
+        distributed: backends of torch.distributed, the preferred first.
+        visible_devices: variables that restrict the devices; ``environment``: what else the vendor's software needs.
+        emulated: cards to emulate.
+        pin_memory: pin batches in host memory for the device; ``fp16``: whether the device has FP16.
+        documentation: the vendor's documents: title and URL.
+        like: take this target's ``requirements.txt``; empty: that of the newest torch.
 
     Raises:
-        WrongUsage: the name is taken, no name for a device, or torch's; an option is nothing that ``target.yaml`` can
-            hold; git does not know who you are; the project came with an installed package.
+        WrongUsage: the name is taken, no name for a device, or torch's; the stacks came with the installed package.
         CheckFailed: the other stacks are not in order.
         SurroundingsFailed: upstream cannot be had, or a file not be written.
     """
-    project.must_be_a_checkout()
-    draft = _draft(project, request)
+    found = find(project)
+    found.must_be_a_checkout()
+    own, backend = _check_name(found, name)
+    if own and plugin not in ("", IN_TREE):
+        raise WrongUsage(f"{name} is a device of torch's own and needs no plugin", hint="Leave --plugin out.")
+    called, page = title or name.upper(), url or _NOWHERE + name
+    module = IN_TREE if own else plugin or f"torch_{name}"
+    made = Target(
+        name=name,
+        title={"en": called, "zh": title_zh or called},
+        plugin=Plugin(module, source or f"the vendor of {called}", page, confused_with),
+        probe=tuple(probe) or (f"torch.{name}.is_available()",),
+        distributed=tuple(distributed) or (backend or "gloo",),
+        visible_devices=tuple(visible_devices) or (() if own else (f"{name.upper()}_VISIBLE_DEVICES",)),
+        requirements=_REQUIREMENTS,
+        documentation=tuple(Link(*pair) for pair in documentation) or (Link(f"{called}, documents", page),),
+        emulated=tuple(emulated) or (() if own else (GENERIC,)),
+        budget=_BUDGET,
+        environment=tuple(environment),
+    )
+    given = {
+        "title.en": title,
+        "title.zh": title_zh,
+        "plugin.from": source or made.plugin.in_tree,
+        "plugin.url": url or made.plugin.in_tree,
+        "documentation": documentation or url,
+    }
+    texts = {FILE: _target_yaml(made), _REQUIREMENTS: _requirements(made, *_pins(found, like))}
+    patch = _patch(made, _accelerator(made, pin_memory, fp16), _author(found))
     with temporary_folder("porter-new-target-") as folder:
-        staged = Project(folder)
+        copy = Project(folder)
         try:
-            shutil.copytree(project.patches, staged.patches, symlinks=True)
-            shutil.copy(project.lock_path, staged.lock_path)
-            patch = _fill(staged.patches / draft.name, draft, project, request.like)
+            shutil.copytree(found.patches, copy.patches, symlinks=True)
+            shutil.copy(found.lock_path, copy.lock_path)
+            (copy.patches / name).mkdir()
+            for file, text in {**texts, SERIES: f"{patch.name}\n"}.items():
+                (copy.patches / name / file).write_text(text, encoding="utf-8")
+            (copy.patches / name / patch.name).write_bytes(patch.data)
         except OSError as error:
             raise SurroundingsFailed(f"cannot work in {folder}", error.strerror or str(error)) from error
-        target = _loaded(staged.patches / draft.name)
-        before = Lock.load(staged.lock_path)
-        parts = load_parts(staged)
+        target = _loaded(copy.patches / name)
+        before = Lock.load(copy.lock_path)
+        parts = load_parts(copy)
         after = relock(before, parts, obtain(before, upstream, progress=progress), progress or Progress())
-        _put(staged.patches / draft.name, project, after)
+        _put(copy.patches / name, found, after)
     stacks = tuple(sorted(set(after.stacks) - set(before.stacks)))
-    return Made(project.patches / draft.name, target, patch, stacks, _unsaid(request, draft))
-
-
-# -- what it is to be --------------------------------------------------------------------------------
-
-
-def _draft(project: Project, request: Request) -> Draft:
-    """The request with every default in place."""
-    name = request.name
-    known = _check_name(project, name)
-    own = known["own"]
-    if own and request.plugin not in ("", IN_TREE):
-        raise WrongUsage(f"{name} is a device of torch's own and needs no plugin", hint="Leave --plugin out.")
-    plugin = IN_TREE if own else request.plugin or f"torch_{name}"
-    title = request.title or name.upper()
-    documents = request.documentation or [(f"{title}, documents", request.url or _NOWHERE + name)]
-    return Draft(
-        name=name,
-        title=title,
-        title_zh=request.title_zh or title,
-        plugin=plugin,
-        source=request.source or f"the vendor of {title}",
-        url=request.url or _NOWHERE + name,
-        confused_with=request.confused_with,
-        probe=request.probe or [f"torch.{name}.is_available()"],
-        distributed=request.distributed or [known["backend"] or "gloo"],
-        visible_devices=request.visible_devices or ([] if own else [f"{name.upper()}_VISIBLE_DEVICES"]),
-        environment=request.environment,
-        emulated=request.emulated or ([] if own else [GENERIC]),
-        pin_memory=request.pin_memory,
-        fp16=request.fp16,
-        documentation=documents,
+    return Made(
+        found.patches / name, target, patch, stacks, tuple(field for field, value in given.items() if not value)
     )
 
 
-def _check_name(project: Project, name: str) -> dict[str, str]:
-    """What torch knows of the name: see :func:`known_to_torch`.
+def _document(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> list[tuple[str, str]]:
+    pairs = [value.rpartition("=") for value in values]
+    if any(not title or not url for title, _, url in pairs):
+        raise click.BadParameter("it is TITLE=URL", context, option)
+    return [(title, url) for title, _, url in pairs]
+
+
+@click.command(name="new-target")
+@click.option("--title", default="", help="What people call the device family.  [default: NAME in capitals]")
+@click.option("--title-zh", default="", help="The same in Chinese.  [default: --title]")
+@click.option("--plugin", default="", metavar="MODULE", help="What to import.  [default: torch_NAME]")
+@click.option("--from", "source", default="", metavar="TEXT", help="Where the plugin comes from, in words.")
+@click.option("--url", default="", help="Where that is.")
+@click.option("--not", "confused_with", default="", metavar="TEXT", help="What the plugin is not, if a name is alike.")
+@click.option(
+    "--probe", multiple=True, metavar="EXPR", help="Tells that a device is there.  [default: torch.NAME.is_available()]"
+)
+@click.option(
+    "--backend", "distributed", multiple=True, help="Of torch.distributed, the preferred first.  [default: gloo]"
+)
+@click.option(
+    "--visible-devices", multiple=True, metavar="VAR", help="Restricts the devices.  [default: NAME_VISIBLE_DEVICES]"
+)
+@click.option("--environment", multiple=True, metavar="VAR", help="What else the vendor's software needs to be set.")
+@click.option("--profile", "emulated", multiple=True, metavar="CARD", help="Cards to emulate.  [default: generic]")
+@click.option("--pin-memory", is_flag=True, help="Pin batches in host memory for the device.")
+@click.option("--fp16/--no-fp16", default=True, help="Whether the device has FP16.  [default: --fp16]")
+@click.option(
+    "--document", "documentation", multiple=True, metavar="TITLE=URL", callback=_document, help="The vendor's."
+)
+@click.option("--like", default="", metavar="TARGET", help="Take its requirements.txt.  [default: the newest torch's]")
+@UPSTREAM
+@JSON
+@click.argument("name")
+def command(name: str, as_json: bool, **options: Any) -> None:
+    """Make patches/NAME, a stack for another device family, and bring the lock in step.
+
+    NAME is the device's type as its plugin for PyTorch registers it (PrivateUse1), or a type that torch has
+    itself (xpu, mps). The stack is a target.yaml and one generated patch; it applies, lints and verifies on an
+    emulated device at once. Options that may be repeated go by their order.
+    """
+    with terminal() as progress:
+        made = new_target(name, **options, progress=progress)
+    if as_json:
+        print_json("new-target", made.record())
+    elif not is_quiet():
+        _print(made)
+
+
+def _print(made: Made) -> None:
+    name = made.target.name
+    click.echo(f"{made.folder}: target.yaml, requirements.txt, series and {made.patch.name}")
+    click.echo(f"upstream.lock: wrote {', '.join(made.stacks)}")
+    if made.unsaid:
+        click.echo(f"To fill in: {', '.join(made.unsaid)} in {made.folder / 'target.yaml'}")
+    if made.target.plugin.in_tree:
+        click.echo(f"{name} is torch's own: verify uses the card or the cpu, nothing can be emulated under its name.")
+    click.echo(f"Next: porter verify --target {name}")
+
+
+# -- the name and what torch knows of it ----------------------------------------------------------
+
+
+def _check_name(project: Project, name: str) -> tuple[str, str]:
+    """What torch knows of the name: its device type where it is torch's own, and a backend for it; either may be empty.
 
     Raises:
         WrongUsage: no device can have it here.
@@ -180,37 +254,10 @@ def _check_name(project: Project, name: str) -> dict[str, str]:
     if known["module"] and not known["type"]:
         why = f"torch {known['torch']} has a torch.{name}, so that no plugin can put its device there"
         raise WrongUsage(f"{name} is torch's already", why, "Name the target as its plugin names the device.")
-    return {"own": known["type"], "backend": known["backend"]}
+    return known["type"], known["backend"]
 
 
-def _unsaid(request: Request, draft: Draft) -> tuple[str, ...]:
-    """The fields that nobody gave a value for and that no default can be right for."""
-    given = {
-        "title.en": request.title,
-        "title.zh": request.title_zh,
-        "plugin.from": request.source or draft.in_tree,
-        "plugin.url": request.url or draft.in_tree,
-        "documentation": request.documentation or request.url,
-    }
-    return tuple(field for field, value in given.items() if not value)
-
-
-# -- what is written ---------------------------------------------------------------------------------
-
-
-def _fill(folder: Path, draft: Draft, project: Project, like: str) -> Patch:
-    """Write the folder; returns its patch."""
-    of, pins = _pins(project, like)
-    patch = _patch(draft, _author(project))
-    folder.mkdir()
-    for name, text in (
-        (FILE, template.target_yaml(draft)),
-        ("requirements.txt", template.requirements(draft, pins, of)),
-        (SERIES, f"{patch.name}\n"),
-    ):
-        (folder / name).write_text(text, encoding="utf-8")
-    (folder / patch.name).write_bytes(patch.data)
-    return patch
+# -- what is written ----------------------------------------------------------------------------------
 
 
 def _pins(project: Project, like: str) -> tuple[str, list[str]]:
@@ -250,20 +297,18 @@ def _author(project: Project) -> str:
     return text.strip()
 
 
-def _patch(draft: Draft, author: str) -> Patch:
+def _patch(target: Target, code: str, author: str) -> Patch:
     """The patch that adds the accelerator, as git writes it."""
-    subject, body = template.message(draft)
-    blob = objects.blob(template.accelerator(draft).encode())
-    trees = objects.trees({f"utils/accelerator/{draft.name}.py": Entry("100644", blob.id)})
+    subject, body = _message(target)
+    blob = objects.blob(code.encode())
+    trees = objects.trees({f"utils/accelerator/{target.name}.py": Entry("100644", blob.id)})
     (empty,) = objects.trees({})
     base = objects.commit(empty.id, (), author, author, "base\n")
     made = objects.commit(trees[-1].id, (base.id,), author, author, f"{subject}\n\n{body}\n")
-    with temporary_folder("porter-new-target-") as folder:
-        git.run("init", "--quiet", "--bare", "--template=", str(folder))
-        repository = Repository(folder)
+    with scratch() as repository:
         repository.write(objects.pack([blob, empty, *trees, base, made]))
         data = repository.run("format-patch", "--stdout", *FORMAT, f"{base.id}..{made.id}")
-    return Patch.parse(data, draft.name, file_name(1, subject))
+    return Patch.parse(data, target.name, file_name(1, subject))
 
 
 def _loaded(folder: Path) -> Target:
@@ -305,3 +350,112 @@ def _put(made: Path, project: Project, lock: Lock) -> None:
             raise WrongUsage(f"there is a {destination} by now", hint="Somebody else made it meanwhile.") from error
         except OSError as error:
             raise SurroundingsFailed(f"cannot make {destination}", error.strerror or str(error)) from error
+
+
+# -- the text of its files ----------------------------------------------------------------------------
+
+
+def _target_yaml(target: Target) -> str:
+    """The text of ``target.yaml``."""
+    parts = [
+        "# A device family that porter has a stack for; porter/target.py says what each field means.\n",
+        _yaml({"name": target.name, "title": target.title}),
+        _yaml({"plugin": IN_TREE if target.plugin.in_tree else _plugin(target.plugin)}),
+        _yaml({"probe": list(target.probe)}),
+        _row("distributed", target.distributed),
+        _row("visible_devices", target.visible_devices),
+        f"requirements: {_REQUIREMENTS}\n",
+        _why_emulated(target),
+        _row("emulated", target.emulated),
+        "# calls in a steady training step, without logging: the common stack's, on a device that needs no more\n",
+        _yaml({"budget": target.budget}),
+        _row("environment", target.environment),
+        _yaml({"documentation": [{"title": link.title, "url": link.url} for link in target.documentation]}),
+    ]
+    return "".join(parts)
+
+
+def _plugin(plugin: Plugin) -> dict[str, str]:
+    fields = {"module": plugin.module, "from": plugin.source, "url": plugin.url}
+    return {**fields, **({"not": plugin.confused_with} if plugin.confused_with else {})}
+
+
+def _why_emulated(target: Target) -> str:
+    if target.plugin.in_tree:
+        return "# a device of torch's own: nothing can be emulated under its name\n"
+    if GENERIC in target.emulated:
+        return "# generic: no card and no operator list is known, so the emulated device allows everything torch has\n"
+    return ""
+
+
+def _row(name: str, values: Sequence[str]) -> str:
+    return f"{name}: [{', '.join(values)}]\n"
+
+
+def _yaml(value: object) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=10_000))
+
+
+def _requirements(target: Target, of: str, pins: Sequence[str]) -> str:
+    """The text of ``requirements.txt``: pins that are known to go together, taken from another target."""
+    head = [f"# What the ported tree runs on with {target.title['en']}: the versions of {of}'s file."]
+    if not target.plugin.in_tree:
+        head += [f"# - {target.plugin.module}: not listed, since it comes with the vendor's software: see target.yaml."]
+    head += ["# On a machine without a card the same tree runs on the CPU."]
+    return "".join(f"{line}\n" for line in (*head, *pins))
+
+
+def _message(target: Target) -> tuple[str, str]:
+    """Subject and body of the patch."""
+    by = "torch itself" if target.plugin.in_tree else f"{target.plugin.module}, a plugin for PyTorch 2"
+    name = target.name
+    says = f"--device {name}, {name}:1 and, for DDP, {name}:0,1: {by}, with {target.distributed[0]} between devices. "
+    says += "Everything else is the common stack's."
+    trailers = f"Reason: device\nUpstream: no\nCheck: probe\nStack: {name}"
+    return f"Add the {name} accelerator", f"{textwrap.fill(says, 79)}\n\n{trailers}"
+
+
+def _accelerator(target: Target, pin_memory: bool, fp16: bool) -> str:
+    """The text of ``utils/accelerator/NAME.py``, in the style of v6.0 and for every Python that a vendor ships.
+
+    Raises:
+        WrongUsage: the title cannot stand in a docstring.
+    """
+    title = target.title["en"]
+    if '"""' in title or "\\" in title or "\n" in title:
+        raise WrongUsage(f"the title {title!r} cannot stand in a docstring", hint="Leave quotes and \\ out.")
+    kind = target.name.upper()
+    rows = [f"    type = {target.name!r}"]
+    if not target.plugin.in_tree:
+        rows += [f"    plugin = {target.plugin.module!r}", _source(target.plugin)]
+    rows += [f"    backend = {target.distributed[0]!r}", *([] if fp16 else ["    half = False"])]
+    parts = [
+        "# YOLOv5 🚀 by Ultralytics, GPL-3.0 license",
+        f'"""\n{title}\n"""\n',
+        *(["import torch\n"] if pin_memory else []),
+        "from utils.accelerator import Accelerator, register\n\n",
+        f"class {kind}(Accelerator):",
+        *rows,
+        *([_PINS.format(name=target.name)] if pin_memory else []),
+        f"\n\nregister({kind}())\n",
+    ]
+    return "\n".join(parts)
+
+
+def _source(plugin: Plugin) -> str:
+    """Where the plugin comes from, for the line that says it is missing; over two lines where one is too long."""
+    row = f"    source = {f'It comes from {plugin.source}: {plugin.url}'!r}"
+    if len(row) <= _WIDTH:
+        return row
+    return f"    source = {f'It comes from {plugin.source}: '!r} \\\n             {plugin.url!r}"
+
+
+_PINS = """
+    def loader_options(self):
+        # Pinning for a named device came with torch 1.12; with torch.accelerator it need not be named any more
+        if hasattr(torch, 'accelerator'):
+            return {{'pin_memory': True}}
+        named = 'pin_memory_device' in torch.utils.data.DataLoader.__init__.__code__.co_varnames
+        return {{'pin_memory': True, 'pin_memory_device': {name!r}}} if named else {{}}"""

@@ -12,6 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from porter.output import Terminal
+    from porter.rebase.write_stacks import Rewrite
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 UPSTREAM = click.option(
@@ -141,6 +142,13 @@ def print_json(kind: str, value: Mapping[str, Any]) -> None:
 def print_bytes(data: bytes) -> None:
     """Print a file's content: as it is, but for what a terminal would take for a command."""
     click.echo(data.decode(errors="replace") if sys.stdout.isatty() else data, nl=False)
+
+
+def print_edits(rewrite: Rewrite) -> None:
+    """A line for each file that changes."""
+    for edit in rewrite.edits:
+        painted = {"new": "green", "changed": "yellow", "gone": "red"}[edit.change]
+        click.echo(f"  {click.style(f'{edit.change:8}', fg=painted)} {edit.path}")
 
 
 def write_out(file: Path, data: bytes) -> None:

@@ -2,88 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from porter.commands.options import FOLDER, JSON, UPSTREAM, print_json, tell, terminal
+from porter.commands.options import FOLDER, JSON, UPSTREAM, print_edits, print_json, tell, terminal
 
 if TYPE_CHECKING:
-    from porter.commands.export import Exported
     from porter.commands.import_ import Imported
-    from porter.rebase.write_stacks import Rewrite
-
-
-@click.command()
-@click.option(
-    "--target", "targets", multiple=True, metavar="NAME", help="Whose stacks the tree holds, if it does not say itself."
-)
-@click.option("--check", is_flag=True, help="Write nothing; exit code 1 if the files are not what the tree gives.")
-@click.option("--stack", metavar="NAME", default="", help="Where commits without a line 'Stack: NAME' belong.")
-@click.option("--into", metavar="PATCH", default="", help="Fold what is not committed into this patch.")
-@click.option("--new", "subject", metavar="SUBJECT", default="", help="Make what is not committed a patch of --stack.")
-@click.option("--why", metavar="TEXT", default="", help="With --new: the paragraph that says why the patch exists.")
-@click.option(
-    "--trailer", "trailers", multiple=True, metavar="TEXT", help="With --new: such as 'Reason: device'; repeatable."
-)
-@JSON
-@click.argument("tree", metavar="[TREE]", type=FOLDER, default=".")
-def export(
-    targets: Sequence[str],
-    check: bool,
-    stack: str,
-    into: str,
-    subject: str,
-    why: str,
-    trailers: Sequence[str],
-    as_json: bool,
-    tree: Path,
-) -> None:
-    """Make the patches what the commits in TREE are, one patch a commit.
-
-    Commit, amend, reorder, split and drop with git as you like, and mend with git commit --fixup; export folds the
-    fixups and puts common's commits first. Patches of untouched commits keep every byte. Other targets' patches
-    are brought in step, or nothing is written. The lock follows.
-    """
-    from porter.api import export as run
-
-    with terminal() as progress:
-        done = run(
-            tree, targets, check=check, stack=stack, into=into, new=subject, why=why, trailers=trailers,
-            progress=progress,
-        )  # fmt: skip
-    if as_json:
-        print_json("export", done.record())
-    else:
-        _print_exported(done, check, tree)
-    raise SystemExit(1 if check and done.rewrite.edits else 0)
-
-
-def _print_exported(done: Exported, check: bool, tree: Path) -> None:
-    for path in done.untracked[:10]:
-        tell(f"not in any patch, as git does not know it: {path}", err=True)
-    if len(done.untracked) > 10:
-        tell(f"and {len(done.untracked) - 10} more files that git does not know", err=True)
-    name = "+".join(done.targets)
-    if not done.rewrite.edits:
-        tell(f"The stacks are what {tree} gives for {name}. No file was touched.")
-    elif check:
-        print_edits(done.rewrite)
-        tell(f"The stacks are not what {tree} gives for {name}; `porter export {tree}` writes them.", err=True)
-    else:
-        print_edits(done.rewrite)
-        tell("Next: porter lint")
-    if done.committed:
-        tell(f"{tree}: what was not committed is commit {done.committed[:12]} now")
-
-
-def print_edits(rewrite: Rewrite) -> None:
-    """A line for each file that changes."""
-    for edit in rewrite.edits:
-        colour = {"new": "green", "changed": "yellow", "gone": "red"}[edit.change]
-        click.echo(f"  {click.style(f'{edit.change:8}', fg=colour)} {edit.path}")
 
 
 @click.command(name="import")

@@ -13,12 +13,13 @@ from sources import FILES, git, make_index, package_index
 from stacks import LONG, MAIN, commit, inventory, message, porter
 
 from porter.commands.apply import apply
-from porter.commands.export import Exported, New, Request, export
+from porter.commands.export import export
 from porter.commands.lint import lint
 from porter.commands.lock import lock as write_lock
 from porter.errors import CheckFailed, WrongUsage
 from porter.lockfile import Lock
 from porter.project import Project
+from porter.rebase.export import Exported
 from porter.stack import load_part
 
 from .test_rewrite import state
@@ -58,8 +59,8 @@ def again(project: Project, tree: Path, *targets: str) -> None:
     apply(targets or ["mlu"], other, project=project)
     assert content(other) == content(tree)
     before = inventory(project.root)
-    assert export(project, Request(tree)).rewrite.edits == ()
-    assert export(project, Request(other)).rewrite.edits == ()
+    assert export(tree, project=project).rewrite.edits == ()
+    assert export(other, project=project).rewrite.edits == ()
     assert inventory(project.root) == before
 
 
@@ -71,9 +72,9 @@ def edited(done: Exported) -> list[str]:
 def test_a_tree_as_apply_makes_it_touches_nothing(project: Project, tmp_path: Path, targets: list[str]) -> None:
     fresh(project, tmp_path / "tree", *targets)
     before, tree = inventory(project.root), inventory(tmp_path / "tree")
-    done = export(project, Request(tmp_path / "tree"))
+    done = export(tmp_path / "tree", project=project)
     assert (done.targets, done.rewrite.edits, done.moved) == (tuple(targets), (), 0)
-    assert export(project, Request(tmp_path / "tree", check=True)).rewrite.edits == ()
+    assert export(tmp_path / "tree", check=True, project=project).rewrite.edits == ()
     assert inventory(project.root) == before
     assert inventory(tmp_path / "tree") == tree
 
@@ -85,7 +86,7 @@ def test_an_amended_commit(project: Project, tree: Path) -> None:
     done = porter("export", "--check", tree, cwd=project.root)
     assert (done.returncode, "0002-Know-the-MLU" in done.stdout, "porter export" in done.stderr) == (1, True, True)
     assert state(project) == before
-    assert edited(export(project, Request(tree))) == ["patches/mlu/0002-Know-the-MLU-at-the-top.patch", "upstream.lock"]
+    assert edited(export(tree, project=project)) == ["patches/mlu/0002-Know-the-MLU-at-the-top.patch", "upstream.lock"]
     again(project, tree)
 
 
@@ -93,7 +94,7 @@ def test_a_fixup_of_common_below_the_targets_commits(project: Project, tree: Pat
     """tpu's stack, which the tree does not hold, is brought in step as well."""
     edit(tree, "utils/long.py", "line_30 = 30\n", "new = 1\nline_30 = 30\n")
     git("commit", "-q", "-a", "--fixup=HEAD~3", cwd=tree)
-    done = export(project, Request(tree))
+    done = export(tree, project=project)
     assert edited(done) == [
         "patches/common/0002-Add-utils-accelerator-a-registry-of-devices.patch",
         "patches/mlu/0002-Know-the-MLU-at-the-top.patch",
@@ -105,7 +106,7 @@ def test_a_fixup_of_common_below_the_targets_commits(project: Project, tree: Pat
     # and git's own autosquash makes the same of it
     git("-c", "sequence.editor=true", "rebase", "-q", "-i", "--autosquash", "master", cwd=tree)
     assert git("rev-list", "--count", "master..HEAD", cwd=tree) == "5"
-    assert export(project, Request(tree)).rewrite.edits == ()
+    assert export(tree, project=project).rewrite.edits == ()
 
 
 def test_renamed_split_dropped_and_reordered(project: Project, tree: Path) -> None:
@@ -119,7 +120,7 @@ def test_renamed_split_dropped_and_reordered(project: Project, tree: Path) -> No
     for number, path in enumerate(write):
         path.write_text("more = 1\n")
         commit(tree, message(f"Split {number}", "mlu"), 1700001000)
-    export(project, Request(tree))
+    export(tree, project=project)
     assert sorted(state(project)) == [
         "patches/common/0001-Add-utils-accelerator-a-registry-of-devices.patch",
         "patches/common/0002-Import-the-accelerator.patch",
@@ -144,7 +145,7 @@ def test_renamed_split_dropped_and_reordered(project: Project, tree: Path) -> No
 def test_commons_commits_among_the_targets_move_before_them(project: Project, tree: Path) -> None:
     edit(tree, "utils/long.py", "line_30 = 30\n", "line_30 = 'common'\n")
     commit(tree, message("More for all", "common"), 1700001000)
-    done = export(project, Request(tree))
+    done = export(tree, project=project)
     assert done.moved == 3
     assert (project.patches / "common/0004-More-for-all.patch").exists()
     again(project, tree)
@@ -157,7 +158,7 @@ def test_commits_that_cannot_be_put_in_order_are_refused(project: Project, tree:
     with pytest.raises(
         CheckFailed, match=r"commit \w+ \(For all\), moved to its place in common, does not fit"
     ) as error:
-        export(project, Request(tree))
+        export(tree, project=project)
     assert "utils/long.py: both change the same lines" in error.value.why
     assert "rebase -i --autosquash" in error.value.hint
     assert state(project) == before
@@ -171,7 +172,7 @@ def test_a_tree_for_two_targets_exports_both(project: Project, tmp_path: Path) -
     commit(tree, message("More for mlu", "mlu"), 1700001000)
     edit(tree, "utils/long.py", "line_50 = 'tpu'\n", "line_50 = 'TPU'\n")
     git("commit", "-q", "-a", "--fixup=HEAD~2", cwd=tree)
-    assert edited(export(project, Request(tree))) == [
+    assert edited(export(tree, project=project)) == [
         "patches/mlu/0003-More-for-mlu.patch",
         "patches/mlu/series",
         "patches/tpu/0001-Register-the-TPU.patch",
@@ -188,7 +189,7 @@ def test_what_is_untouched_keeps_author_date_and_message(project: Project, tree:
     before = state(project)
     git("-c", "user.name=Other", "rebase", "-q", "--force-rebase", "master", cwd=tree)
     assert git("rev-parse", "HEAD", cwd=tree) != Lock.load(project.lock_path).stacks["mlu"].commit
-    assert export(project, Request(tree)).rewrite.edits == ()
+    assert export(tree, project=project).rewrite.edits == ()
     assert state(project) == before
 
 
@@ -205,9 +206,9 @@ def test_uncommitted_changes_into_a_patch(project: Project, tree: Path) -> None:
     assert ".M utils/long.py" in refused.stderr
     for wrong in ({"into": "tpu/1"}, {"into": "common/9"}, {"into": "common/2", "check": True}):
         with pytest.raises(WrongUsage):
-            export(project, Request(tree, **wrong))  # type: ignore[arg-type]
+            export(tree, **wrong, project=project)  # type: ignore[arg-type]
     assert (git("rev-parse", "HEAD", cwd=tree), state(project)) == (head, before)
-    done = export(project, Request(tree, into="common/2"))
+    done = export(tree, into="common/2", project=project)
     assert done.untracked == ("utils/unknown.py",)
     assert git("status", "--porcelain", cwd=tree) == "?? utils/unknown.py"
     assert git("log", "-1", "--format=%s %P", cwd=tree).endswith(f"devices {head}")
@@ -215,7 +216,7 @@ def test_uncommitted_changes_into_a_patch(project: Project, tree: Path) -> None:
     assert ("+staged = 1\n" in text, "+intended = 1\n" in text, "+line_30 = 'common'\n" in text) == (True, True, True)
     again(project, tree)
     with pytest.raises(WrongUsage, match="no changes that are not committed"):
-        export(project, Request(tree, into="common/2"))
+        export(tree, into="common/2", project=project)
 
 
 def test_uncommitted_changes_as_a_new_patch(project: Project, tree: Path, own_home: Path) -> None:
@@ -228,8 +229,8 @@ def test_uncommitted_changes_as_a_new_patch(project: Project, tree: Path, own_ho
     wanting = {finding.what.partition(":")[0] for finding in lint(project=project)}
     assert wanting == {"Check", "Reason", "something is left to say"}, "what is left to say is complained about"
     git("reset", "-q", "--soft", "HEAD~1", cwd=tree)
-    new = New("Say it", "common", "It has to be said.", ("Reason: metrics", "Check: train", "Reported-by: Ann"))
-    export(project, Request(tree, new=new, stack="common"))
+    given = ("Reason: metrics", "Check: train", "Reported-by: Ann")
+    export(tree, new="Say it", stack="common", why="It has to be said.", trailers=given, project=project)
     assert load_part(project.patches / "common")[-1].body == (
         "It has to be said.\n\nReason: metrics\nUpstream: no\nCheck: train\nReported-by: Ann\nStack: common"
     )
@@ -238,7 +239,7 @@ def test_uncommitted_changes_as_a_new_patch(project: Project, tree: Path, own_ho
     for name in ("user.name", "user.email"):
         git("config", "--unset", name, cwd=tree)
     with pytest.raises(WrongUsage, match="git does not know who"):
-        export(project, Request(tree, new=new))
+        export(tree, new="Say it", stack="common", project=project)
     refused = porter("export", tree, "--new", "Say it", cwd=project.root)
     assert (refused.returncode, "--stack common" in refused.stderr) == (2, True)
     refused = porter("export", tree, "--why", "So", cwd=project.root)
@@ -249,21 +250,21 @@ def test_commits_that_name_no_stack(project: Project, tree: Path) -> None:
     edit(tree, "utils/long.py", "line_30 = 30\n", "line_30 = 'common'\n")
     commit(tree, "Mine\n\nWhy.\n\nReason: speed\nUpstream: no\nCheck: train\n", 1700001000)
     with pytest.raises(WrongUsage, match=r"\(Mine\) does not say which stack") as error:
-        export(project, Request(tree))
+        export(tree, project=project)
     assert "--stack" in error.value.hint
-    export(project, Request(tree, stack="common"))
+    export(tree, stack="common", project=project)
     body = "Why.\n\nReason: speed\nUpstream: no\nCheck: train\nStack: common"
     assert load_part(project.patches / "common")[-1].body == body
     assert lint(project=project) == []
     git("commit", "-q", "--amend", "-m", "Mine", cwd=tree)
-    export(project, Request(tree, stack="mlu"))
+    export(tree, stack="mlu", project=project)
     assert load_part(project.patches / "mlu")[-1].body == "Stack: mlu"
     git("commit", "-q", "--amend", "-m", message("Mine", "npu"), cwd=tree)
     with pytest.raises(WrongUsage, match="no target 'npu'"):
-        export(project, Request(tree))
+        export(tree, project=project)
     git("commit", "-q", "--amend", "-m", message("Mine", "tpu"), cwd=tree)
     with pytest.raises(WrongUsage, match="says Stack: tpu, and the tree is for mlu"):
-        export(project, Request(tree, targets=("mlu",)))
+        export(tree, ["mlu"], project=project)
 
 
 def test_kinds_of_fixups(project: Project, tree: Path) -> None:
@@ -277,28 +278,28 @@ def test_kinds_of_fixups(project: Project, tree: Path) -> None:
     fix("squash! Add utils/accelerator: a registry of devices", 33)
     fix(f"amend! Add utils/accelerator: a registry of devices\n\n{message('Add a registry', 'common')}", 34)
     fix("fixup! Add a registry", 35)
-    export(project, Request(tree))
+    export(tree, project=project)
     (found,) = [patch for patch in load_part(project.patches / "common") if patch.subject == "Add a registry"]
     assert all(f"line_{n} = 'x'" in found.text for n in range(30, 36))
     again(project, tree)
     fix("squash! Add a registry\n\nAnd more to say.", 36)
     with pytest.raises(WrongUsage, match="wants its message joined"):
-        export(project, Request(tree))
+        export(tree, project=project)
     git("commit", "-q", "--amend", "-m", "fixup! Nothing of that name", cwd=tree)
     with pytest.raises(WrongUsage, match="mends no commit"):
-        export(project, Request(tree))
+        export(tree, project=project)
     git("commit", "-q", "--amend", "-m", f"amend! Add a registry\n\n{message('Add it', 'mlu')}", cwd=tree)
     with pytest.raises(WrongUsage, match="moves a patch from common to mlu"):
-        export(project, Request(tree))
+        export(tree, project=project)
 
 
 def test_trees_that_cannot_be_exported(project: Project, tree: Path, tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match="there is no"):
-        export(project, Request(tmp_path / "absent"))
+        export(tmp_path / "absent", project=project)
     git("switch", "-q", "--orphan", "other", cwd=tree)
     commit(tree, "Other", 1700001000)
     with pytest.raises(WrongUsage, match=r"is not a tree of example/small at v6\.0"):
-        export(project, Request(tree))
+        export(tree, project=project)
     git("switch", "-q", "porter/mlu", cwd=tree)
     git("switch", "-q", "-c", "side", "HEAD~1", cwd=tree)
     (tree / "side.py").write_text("side = 1\n")
@@ -306,26 +307,26 @@ def test_trees_that_cannot_be_exported(project: Project, tree: Path, tmp_path: P
     git("switch", "-q", "porter/mlu", cwd=tree)
     git("merge", "-q", "-m", message("Both", "mlu"), "side", cwd=tree)
     with pytest.raises(WrongUsage, match=r"\(Both\) is a merge"):
-        export(project, Request(tree))
+        export(tree, project=project)
     git("reset", "-q", "--hard", "HEAD~1", cwd=tree)
     (tree / "picture.bin").write_bytes(bytes(range(256)))
     commit(tree, message("Add a picture", "mlu"), 1700001000)
     with pytest.raises(CheckFailed, match=r"is nothing for a patch: a binary file"):
-        export(project, Request(tree))
+        export(tree, project=project)
     (tree / "picture.bin").unlink()
     (tree / "link.py").symlink_to("train.py")
     git("add", "-A", cwd=tree)
     git("commit", "-q", "--amend", "--no-edit", cwd=tree)
     with pytest.raises(CheckFailed, match=r"is nothing for a patch: .*120000"):
-        export(project, Request(tree))
+        export(tree, project=project)
     git("reset", "-q", "--hard", "HEAD~1", cwd=tree)
     git("commit", "-q", "--allow-empty", "-m", message("Nothing", "mlu"), cwd=tree)
     with pytest.raises(WrongUsage, match="changes nothing"):
-        export(project, Request(tree))
+        export(tree, project=project)
     git("reset", "-q", "--hard", "HEAD~1", cwd=tree)
     (tree / ".git/MERGE_HEAD").write_text("0" * 40)
     with pytest.raises(WrongUsage, match="in the middle of a merge"):
-        export(project, Request(tree))
+        export(tree, project=project)
 
 
 def test_a_users_own_clone(project: Project, clone: Path) -> None:
@@ -334,14 +335,14 @@ def test_a_users_own_clone(project: Project, clone: Path) -> None:
     git("config", "core.autocrlf", "true", cwd=clone)
     git("config", "diff.noprefix", "true", cwd=clone)
     edit(clone, "utils/long.py", "line_30 = 30\n", "line_30 = 'mlu'\n")
-    export(project, Request(clone, into="mlu/2"))
+    export(clone, into="mlu/2", project=project)
     assert b"\r" not in (project.patches / "mlu/0002-Know-the-MLU-at-the-top.patch").read_bytes()
     again(project, clone)
     shutil.rmtree(clone / ".git/porter")
-    assert export(project, Request(clone)).targets == ("mlu",)
+    assert export(clone, project=project).targets == ("mlu",)
     git("reset", "-q", "--hard", "v6.0", cwd=clone)
     with pytest.raises(WrongUsage, match="does not say which target"):
-        export(project, Request(clone))
+        export(clone, project=project)
 
 
 def test_a_partial_tree(project: Project, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,10 +355,10 @@ def test_a_partial_tree(project: Project, made: Path, tmp_path: Path, monkeypatc
         monkeypatch.setenv("PIP_INDEX_URL", url)
         tree = fresh(project, tmp_path / "tree", "mlu")
     assert not (tree / "LICENSE").exists()
-    assert export(project, Request(tree)).rewrite.edits == ()
+    assert export(tree, project=project).rewrite.edits == ()
     edit(tree, "utils/long.py", "line_30 = 30\n", "new = 1\nline_30 = 30\n")
-    export(project, Request(tree, into="common/2"))
-    assert export(project, Request(tree)).rewrite.edits == ()
+    export(tree, into="common/2", project=project)
+    assert export(tree, project=project).rewrite.edits == ()
     assert lint(project=project) == []
     written = Lock.load(project.lock_path)
     assert written.stacks["tpu"].commit != lock.stacks["tpu"].commit
@@ -371,11 +372,11 @@ def test_killed_between_the_patches_and_the_commit(
     """The patches hold the change, the tree has it uncommitted: the same command again ends it."""
     edit(tree, "utils/long.py", "line_30 = 30\n", "line_30 = 'mlu'\n")
     with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("porter.commands.export._Errand._commit", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
-        export(project, Request(tree, into="mlu/2"))
+        patched.setattr("porter.rebase.export._Export._commit", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        export(tree, into="mlu/2", project=project)
     assert git("status", "--porcelain", cwd=tree) == "M utils/long.py"
     written = state(project)
-    assert export(project, Request(tree, into="mlu/2")).rewrite.edits == ()
+    assert export(tree, into="mlu/2", project=project).rewrite.edits == ()
     assert state(project) == written
     again(project, tree)
 
@@ -450,7 +451,7 @@ def round_trip(made: Path, root: Path, seed: int) -> str:
     rewritten(root / "tree", "master", _commits(seed))
     before = state(project)
     try:
-        done = export(project, Request(root / "tree"))
+        done = export(root / "tree", project=project)
     except CheckFailed as error:
         # what cannot be moved past what is between is refused as a whole; nothing else may be
         assert "moved to its place" in error.what or "put in the stacks' order" in error.what, error

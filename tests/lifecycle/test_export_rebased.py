@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sources import git
 from stacks import LONG, message
 
-from porter.commands.export import Request, export
+from porter.commands.export import export
 from porter.stack import load_parts
 
 from .trees import Change, gives_back, rewritten, undisturbed
@@ -113,7 +113,7 @@ def round_trip(made: Path, root: Path, rng: random.Random) -> Counter[str]:
     wanted = todo(rng, git("rev-list", "--reverse", "master..HEAD", cwd=tree).split(), root)
     (root / "todo").write_text("".join(f"{line}\n" for line in wanted.lines))
     git("-c", f"sequence.editor=cp {root}/todo", "rebase", "-q", "-i", "master", cwd=tree)
-    done = export(project, Request(tree))
+    done = export(tree, project=project)
     wanted.seen["moved"] += done.moved > 0
     found = {name: [patch.subject for patch in part] for name, part in load_parts(project).items() if name != "tpu"}
     assert found == wanted.subjects

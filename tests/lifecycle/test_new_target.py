@@ -12,6 +12,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from stacks import CHECKOUT, inventory, porter
 from porter import project as projects
 from porter.commands.apply import apply
 from porter.commands.lint import lint
-from porter.commands.new_target import Request, new_target
+from porter.commands.new_target import new_target
 from porter.errors import WrongUsage
 from porter.project import Project
 from porter.stack import available
@@ -63,7 +64,7 @@ def test_the_shipped_npu_is_what_its_options_make(project: Project) -> None:
     """The command that made patches/npu gives that patch still, but for what was written into it: the list of devices
     that has to ascend, and CANN's set_env.sh where the plugin does not load."""
     shipped = Target.load(CHECKOUT / "patches/npu")
-    request = Request(
+    made = new_target(
         "npu",
         title=shipped.title["en"],
         title_zh=shipped.title["zh"],
@@ -76,8 +77,8 @@ def test_the_shipped_npu_is_what_its_options_make(project: Project) -> None:
         pin_memory=True,
         documentation=[(link.title, link.url) for link in shipped.documentation],
         like="tpu",
+        project=project,
     )
-    made = new_target(project, request)
     name = "0001-Add-the-npu-accelerator.patch"
     ours, theirs = ((root / "npu" / name).read_bytes() for root in (project.patches, CHECKOUT / "patches"))
     added = [[line for line in patch.splitlines() if line.startswith(b"+")] for patch in (ours, theirs)]
@@ -106,7 +107,7 @@ def test_the_shipped_npu_is_what_its_options_make(project: Project) -> None:
     ],
 )
 def test_a_name_that_cannot_be(project: Project, name: str, says: str) -> None:
-    refused(project, Request(name), says)
+    refused(project, says, name)
 
 
 @pytest.mark.parametrize(
@@ -120,14 +121,14 @@ def test_a_name_that_cannot_be(project: Project, name: str, says: str) -> None:
     ],
 )
 def test_an_option_that_cannot_be(project: Project, options: dict[str, object], says: str) -> None:
-    refused(project, Request("foo", **options), says)  # type: ignore[arg-type]
+    refused(project, says, "foo", **options)
 
 
-def refused(project: Project, request: Request, says: str) -> None:
+def refused(project: Project, says: str, name: str, **options: Any) -> None:
     """It is refused in words, and no file is other than before."""
     before = inventory(project.root)
     with pytest.raises(WrongUsage) as error:
-        new_target(project, request)
+        new_target(name, **options, project=project)
     assert says in error.value.what, error.value
     assert str(project.root) not in error.value.what or "already" in says
     assert inventory(project.root) == before
@@ -139,13 +140,13 @@ def test_nobody_is_no_author(project: Project, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("GIT_CONFIG_KEY_0", "user.useConfigOnly")
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", "true")
-    refused(project, Request("foo"), "git does not know who you are")
+    refused(project, "git does not know who you are", "foo")
 
 
 def test_a_lock_that_does_not_fit_leaves_no_folder(project: Project, tmp_path: Path) -> None:
     """No file may be as large as the new lock would be: as on a full disk, at the very last moment."""
     shutil.copytree(project.root, tmp_path / "other")
-    new_target(Project(tmp_path / "other"), Request("foo"))
+    new_target("foo", project=Project(tmp_path / "other"))
     small, large = (path.stat().st_size for path in (project.lock_path, tmp_path / "other/upstream.lock"))
     assert small < large
     before = inventory(project.patches)
@@ -172,7 +173,7 @@ def test_killed_at_any_moment_it_left_nothing_or_a_stack(project: Project) -> No
     left.mkdir()
     (left / "series").write_text("")
     assert available(project.patches) == ("mlu", "tpu")
-    new_target(project, Request("foo"))
+    new_target("foo", project=project)
     assert not left.exists() and available(project.patches) == ("foo", "mlu", "tpu")
     (project.patches / "foo" / "series").write_text("# none\n")  # as after a kill before the lock was written
     assert any("run `porter lock`" in finding.what for finding in lint(project=project))
@@ -180,7 +181,7 @@ def test_killed_at_any_moment_it_left_nothing_or_a_stack(project: Project) -> No
 
 def test_the_stacks_of_an_installed_porter_are_not_to_be_changed() -> None:
     with pytest.raises(WrongUsage, match="came with the installed porter"):
-        new_target(Project(Path(projects.__file__).parent / "_data"), Request("foo"))
+        new_target("foo", project=Project(Path(projects.__file__).parent / "_data"))
 
 
 def test_the_command_writes_yaml_that_others_read_alike(project: Project) -> None:
@@ -198,7 +199,7 @@ def test_the_command_writes_yaml_that_others_read_alike(project: Project) -> Non
 if hasattr(torch, "mps"):  # torch 2.0 and later
 
     def test_a_device_of_torchs_own_needs_no_plugin(project: Project) -> None:
-        new_target(project, Request("mps", probe=["torch.backends.mps.is_available()"]))
+        new_target("mps", probe=["torch.backends.mps.is_available()"], project=project)
         target = Target.load(project.patches / "mps")
         assert target.plugin.in_tree and target.emulated == target.visible_devices == ()
         assert "plugin =" not in (project.patches / "mps/0001-Add-the-mps-accelerator.patch").read_text()
@@ -208,4 +209,4 @@ if hasattr(torch, "mps"):  # torch 2.0 and later
         assert choose("auto", target, sys.executable).kind in ("cpu", "hardware")
 
     def test_a_plugin_for_a_device_of_torchs_own(project: Project) -> None:
-        refused(project, Request("mps", plugin="torch_mps"), "mps is a device of torch's own and needs no plugin")
+        refused(project, "mps is a device of torch's own and needs no plugin", "mps", plugin="torch_mps")

@@ -14,7 +14,7 @@ from stacks import CHECKOUT, porter
 
 from porter.auditing.scan import remembered, scan
 from porter.commands.apply import apply
-from porter.commands.export import Request, export
+from porter.commands.export import export
 from porter.errors import CheckFailed
 from porter.project import Project
 from porter.sources.memo import Memory
@@ -157,7 +157,7 @@ def test_a_changed_commit_alone_is_written_again(
     monkeypatch.setenv("PORTER_CACHE", str(own_home / "cache"))
     tree = tmp_path / "tree"
     apply(["mlu"], tree, project=project)
-    export(project, Request(tree))
+    export(tree, project=project)
     text = (tree / "utils/accelerator/mlu.py").read_text()
     (tree / "utils/accelerator/mlu.py").write_text(f"# more\n{text}\n")
     git("-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "-a", "--fixup=HEAD~1", cwd=tree)
@@ -167,4 +167,4 @@ def test_a_changed_commit_alone_is_written_again(
     assert all(span.count("..") == 1 for span in spans)
     fresh = shutil.copytree(project.root, tmp_path / "fresh")
     monkeypatch.setenv("PORTER_CACHE", str(own_home / "empty"))
-    assert export(Project(fresh), Request(tree)).rewrite.edits == ()
+    assert export(tree, project=Project(fresh)).rewrite.edits == ()

@@ -281,7 +281,7 @@ def test_killed_at_every_step_the_stacks_are_old_or_new(
         if state(found) == old:
             write_stacks.write(replace(planned, project=found))
         assert state(found) == new
-        assert not (place / ".porter/write_stacks.new").exists()
+        assert not (place / ".porter/rewrite.new").exists()
         assert (place / "patches/common/series").stat().st_mode & 0o777 == 0o640
     assert seen == {"old", "new"}
     assert step > 30
@@ -362,5 +362,5 @@ def test_no_room_and_no_permission(
     assert "SurroundingsFailed" in done.stderr
     assert os.strerror(errno.EFBIG) in done.stderr
     assert state(project) == before
-    assert not (project.state / "write_stacks.new").exists()
+    assert not (project.state / "rewrite.new").exists()
     assert lint(project=project) == []

@@ -11,7 +11,7 @@ from pathlib import Path
 from sources import git
 
 from porter.commands.apply import apply
-from porter.commands.export import Request, export
+from porter.commands.export import export
 from porter.commands.lint import lint
 from porter.commands.lock import lock as write_lock
 from porter.project import Project
@@ -65,4 +65,4 @@ def gives_back(project: Project, root: Path) -> None:
     trees = (root / "tree", root / "fresh")
     assert len({git("rev-parse", "HEAD^{tree}", cwd=tree) for tree in trees}) == 1
     for tree in trees:
-        assert export(project, Request(tree)).rewrite.edits == ()
+        assert export(tree, project=project).rewrite.edits == ()
