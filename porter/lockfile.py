@@ -389,6 +389,8 @@ def _yaml(part: Any) -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:str", data, style='"' if set("'\n\t") & set(data) else None)
 
     # the dumper in C is ten times as fast; not every build of PyYAML has it
-    kind = type("Dumper", (getattr(yaml, "CSafeDumper", yaml.SafeDumper),), {})
-    kind.add_representer(str, text)
-    return str(yaml.dump(part, Dumper=kind, sort_keys=False, allow_unicode=True, width=10_000))
+    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # chosen when it runs
+        """One whose texts are written by :func:`text`."""
+
+    Dumper.add_representer(str, text)
+    return str(yaml.dump(part, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=10_000))

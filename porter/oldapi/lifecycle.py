@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from porter.commands.arguments import AnyPath, AnyProject, Names, find, names, path
+from porter.commands.arguments import AnyPath, AnyProject, find, path
 
 if TYPE_CHECKING:
     from porter.commands.import_ import Imported

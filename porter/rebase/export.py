@@ -30,8 +30,8 @@ from porter.sources.snapshot import Extent, Snapshot
 from porter.stack import (
     COMMON,
     Contents,
+    Stack,
     available,
-    combined,
     digest,
     find_patch,
     key,
@@ -171,7 +171,7 @@ class _Export:
         self.progress.step("checking every stack with them")
         snapshot = self._snapshot(parts)
         planned = write_stacks.plan(self.project, parts, snapshot, rendered=form, borrow=self.repository)
-        self._prove(planned, targets, changes, listed)
+        self._prove(planned, snapshot, targets, changes, listed)
         if not self.check:
             write_stacks.write(planned)
         committed = self._commit() if self.work else ""
@@ -312,14 +312,12 @@ class _Export:
 
     def _is_locked(self) -> bool:
         """Whether the files are those of the lock."""
-        sets = {key(names): names for names in combined(set(self.files) - {COMMON})}
-        if self.lock.stacks.keys() != sets.keys():
+        if self.lock.stacks.keys() != self.files.keys():
             return False
-        for name, chosen in sets.items():
-            rows = [(f"{part}/{file}", data) for part in (COMMON, *chosen) for file, data in self.files[part].items()]
-            if self.lock.stacks[name].digest != digest(rows):
-                return False
-        return True
+        return all(
+            self.lock.stacks[part].digest == digest((f"{part}/{file}", data) for file, data in files.items())
+            for part, files in self.files.items()
+        )
 
     def _seen(self, head: str) -> str:
         """All that decides whether locked files are those of the tree's commits, as a digest."""
@@ -470,6 +468,7 @@ class _Export:
     def _prove(
         self,
         planned: Rewrite,
+        snapshot: Snapshot,
         targets: Iterable[str],
         changes: Mapping[str, Mapping[str, Entry | None]],
         listed: Sequence[Commit],
@@ -479,7 +478,8 @@ class _Export:
         for commit in listed:
             step(expected, changes[commit.id])
         missing = set(self.extent.missing)
-        found = {path: entry for path, entry in planned.builds[key(targets)].files.items() if path not in missing}
+        whole = Stack.of(planned.parts, targets).build(snapshot)
+        found = {path: entry for path, entry in whole.files.items() if path not in missing}
         wrong = sorted(path for path in {*expected, *found} if expected.get(path) != found.get(path))
         if wrong:
             raise CheckFailed(
