@@ -11,9 +11,10 @@ from sources import git
 from stacks import commit, inventory, message, porter
 
 from porter.commands.apply import apply
-from porter.commands.import_ import Imported, Request, take
+from porter.commands.import_ import import_
 from porter.commands.lint import lint
 from porter.errors import CheckFailed, WrongUsage
+from porter.foreign.tree import Imported
 from porter.lockfile import Lock
 from porter.output import Progress
 from porter.project import Project
@@ -53,10 +54,10 @@ def diff(vendor: Path, *options: str) -> Path:
 def accepted(project: Project, source: Path, **options: object) -> tuple[Imported, Path]:
     """Import, then accept; and the tree that the stack gives then."""
     before = inventory(project.root)
-    made = take(project, Request(source, "mlu", tree=source.parent / "look", **options))  # type: ignore[arg-type]
+    made = import_(source, "mlu", tree=source.parent / "look", **options, project=project)
     assert made.exported is None
     assert inventory(project.root) == before, "nothing changes before it is accepted"
-    done = take(project, Request(source, "mlu", tree=source.parent / "look", accept=True, **options))  # type: ignore[arg-type]
+    done = import_(source, "mlu", tree=source.parent / "look", accept=True, **options, project=project)
     assert done.exported is not None
     apply(["mlu"], source.parent / "fresh", project=project)
     assert git("rev-parse", "HEAD^{tree}", cwd=source.parent / "fresh") == git(
@@ -84,7 +85,7 @@ def test_a_big_diff(project: Project, vendor: Path) -> None:
     assert (patch.author, patch.stack, patch.trailer("Reason")) == ("Me <me@example.org>", "mlu", "TODO")
     assert {finding.file for finding in lint(project=project)} == {"patches/mlu/0003-Import-vendor.patch.patch"}
     with pytest.raises(CheckFailed, match="is new") as error:
-        take(project, Request(made.tree.parent / "vendor.patch", "mlu", tree=made.tree.parent / "again"))
+        import_(made.tree.parent / "vendor.patch", "mlu", tree=made.tree.parent / "again", project=project)
     assert "already" in error.value.hint
     assert not (made.tree.parent / "again").exists()
 
@@ -136,7 +137,7 @@ def test_what_does_not_fit_lies_beside_its_file_with_both_sides(project: Project
 def test_a_conflict_shows_both_sides(project: Project, vendor: Path) -> None:
     """mlu's stack and the vendor change the same line of the file that common adds to upstream."""
     (vendor / "train.py").write_text("import other\nimport torch\n\n\ndef main(opt):\n    print('train', opt)\n")
-    made = take(project, Request(diff(vendor), "mlu", tree=vendor.parent / "look"))
+    made = import_(diff(vendor), "mlu", tree=vendor.parent / "look", project=project)
     assert made.rejects == ("train.py.rej",)
     text = (made.tree / "train.py.rej").read_text()
     assert "<<<<<<< the stack\nfrom utils import accelerator\n=======\nimport other\n>>>>>>> the patch" in text
@@ -169,7 +170,7 @@ def test_a_folder_of_mails_and_a_quilt_series(project: Project, vendor: Path, tm
     (vendor / "utils/general.py").write_text(GENERAL + "# more\n")
     commit(vendor, message("Log more", "mlu"), 1700000000)
     git("format-patch", "-q", "-o", tmp_path / "mails", "v6.0", cwd=vendor)
-    made = take(project, Request(tmp_path / "mails", "mlu", tree=tmp_path / "one"))
+    made = import_(tmp_path / "mails", "mlu", tree=tmp_path / "one", project=project)
     assert [outcome.patch.subject for outcome in made.outcomes] == ["Log it", "Log more"]
 
     quilt = tmp_path / "debian"
@@ -183,7 +184,7 @@ def test_a_folder_of_mails_and_a_quilt_series(project: Project, vendor: Path, tm
     (quilt / "patches/log.patch").write_text(f"Description: Log it, quilt\nAuthor: Ann <ann@example.org>\n\n{first}\n")
     (quilt / "patches/more.patch").write_text(f"More of it.\nAnd why.\n\nIndex: x/utils/general.py\n====\n{second}")
     (quilt / "patches/series").write_text("# order\nlog.patch -p0\nmore.patch\n")
-    made = take(project, Request(quilt, "mlu", tree=tmp_path / "two"))
+    made = import_(quilt, "mlu", tree=tmp_path / "two", project=project)
     assert made.rejects == ()
     assert git("log", "-2", "--format=%s|%an", cwd=made.tree) == "More of it|Me\nLog it, quilt|Ann"
     assert git("rev-parse", "HEAD^{tree}", cwd=made.tree) == git("rev-parse", "HEAD^{tree}", cwd=tmp_path / "one")
@@ -198,7 +199,7 @@ def test_a_changed_copy_of_upstream(project: Project, vendor: Path) -> None:
     (fork / "weights.pt").write_bytes(b"\0")  # upstream's .gitignore names it
     (fork / "blob.bin").write_bytes(b"\0")
     (fork / "link.py").symlink_to("train.py")
-    made = take(project, Request(fork, "mlu", tree=vendor.parent / "look"))
+    made = import_(fork, "mlu", tree=vendor.parent / "look", project=project)
     assert made.base.startswith("v6.0 (")
     assert (made.rejects, made.lacking) == (("blob.bin.rej",), ("LICENSE", "data/images/bus.jpg"))
     assert (
@@ -207,7 +208,7 @@ def test_a_changed_copy_of_upstream(project: Project, vendor: Path) -> None:
     assert (made.tree / "utils/general.py").read_text() == GENERAL
     assert (made.tree / "LICENSE").exists()
     with pytest.raises(WrongUsage, match="neither patches nor a copy"):
-        take(project, Request(fork / "utils", "mlu", tree=vendor.parent / "none"))
+        import_(fork / "utils", "mlu", tree=vendor.parent / "none", project=project)
 
 
 def test_what_it_was_made_for_is_found_in_the_history(project: Project, made: Path, vendor: Path) -> None:
@@ -221,10 +222,10 @@ def test_what_it_was_made_for_is_found_in_the_history(project: Project, made: Pa
         # the ids in the index lines are taken away: the lines alone have to tell
         kept = [row for row in source.read_text().split("\n") if not row.startswith("index ")]
         source.write_text("\n".join(kept))
-        found = take(project, Request(source, "mlu", tree=vendor.parent / commit_id[:7]))
+        found = import_(source, "mlu", tree=vendor.parent / commit_id[:7], project=project)
         assert found.base.startswith(f"{commit_id[:12]} ("), found.base
         assert found.rejects == ("train.py.rej",)
-        named = take(project, Request(source, "mlu", base="v6.0", tree=vendor.parent / f"named-{commit_id[:7]}"))
+        named = import_(source, "mlu", base="v6.0", tree=vendor.parent / f"named-{commit_id[:7]}", project=project)
         assert named.base.endswith("as you said")
         git("reset", "-q", "--hard", cwd=vendor)
 
@@ -244,8 +245,8 @@ def test_without_the_history_the_pin_is_taken(
         def note(self, line: str) -> None:
             self.notes.append(line)
 
-    request = Request(source, "mlu", tree=tmp_path / "look", upstream=str(tmp_path / "absent"))
-    made = take(project, request, Heard())
+    absent = str(tmp_path / "absent")
+    made = import_(source, "mlu", tree=tmp_path / "look", upstream=absent, project=project, progress=Heard())
     assert made.base.startswith("v6.0 (")
     assert [line for line in Heard.notes if "history cannot be had" in line]
     assert made.rejects == ("train.py.rej",)
@@ -255,7 +256,7 @@ def test_a_name_that_is_bound_again_is_shown(project: Project, vendor: Path) -> 
     """A hunk that fits below the function of the stack replaces it, and no conflict says so."""
     general = vendor / "utils/general.py"
     general.write_text(general.read_text() + "\nlog = print\n")
-    made = take(project, Request(diff(vendor), "mlu", tree=vendor.parent / "look"))
+    made = import_(diff(vendor), "mlu", tree=vendor.parent / "look", project=project)
     assert [str(name) for name in made.rebound] == [
         "utils/general.py: log of line 1 is bound again in line 4, which replaces it"
     ]
@@ -280,22 +281,22 @@ def test_a_path_that_is_not_ascii(project: Project, vendor: Path) -> None:
 
 def test_what_cannot_be_imported(project: Project, vendor: Path, tmp_path: Path, own_home: Path) -> None:
     with pytest.raises(WrongUsage, match="there is no"):
-        take(project, Request(tmp_path / "absent", "mlu"))
+        import_(tmp_path / "absent", "mlu", project=project)
     (tmp_path / "text").write_text("Hello\n")
     with pytest.raises(CheckFailed, match="there is no diff"):
-        take(project, Request(tmp_path / "text", "mlu"))
+        import_(tmp_path / "text", "mlu", project=project)
     (vendor / "utils/general.py").write_text(GENERAL)
     source = diff(vendor)
     with pytest.raises(WrongUsage, match="cannot go to tpu"):
-        take(project, Request(source, "mlu", stack="tpu"))
+        import_(source, "mlu", stack="tpu", project=project)
     (tmp_path / "taken").mkdir()
     with pytest.raises(WrongUsage, match="no import made it"):
-        take(project, Request(source, "mlu", tree=tmp_path / "taken"))
+        import_(source, "mlu", tree=tmp_path / "taken", project=project)
     (own_home / ".gitconfig").unlink()
     with pytest.raises(WrongUsage, match="git does not know who"):
-        take(project, Request(source, "mlu", tree=tmp_path / "nobody"))
+        import_(source, "mlu", tree=tmp_path / "nobody", project=project)
     assert not (tmp_path / "nobody").exists()
     (tmp_path / "out").write_text(source.read_text().replace("utils/general.py", "../general.py"))
     (own_home / ".gitconfig").write_text("[user]\n\tname = Me\n\temail = me@example.org\n")
     with pytest.raises(CheckFailed, match="is new"):
-        take(project, Request(tmp_path / "out", "mlu", tree=tmp_path / "escaped"))
+        import_(tmp_path / "out", "mlu", tree=tmp_path / "escaped", project=project)

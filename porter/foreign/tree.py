@@ -1,0 +1,229 @@
+"""A tree of foreign patches: the stack, a commit for each of them, and beside the files what did not fit (``.rej``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from porter import objects, process
+from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.files import Taken, staged
+from porter.foreign import base
+from porter.foreign.base import Base
+from porter.foreign.fit import Judge
+from porter.foreign.folder import Fork
+from porter.foreign.hunks import Merger, Outcome, Reject
+from porter.foreign.names import Rebound, rebound
+from porter.foreign.reader import Incoming, is_series, read
+from porter.git import GitFailed, Repository
+from porter.lockfile import Lock
+from porter.output import Progress
+from porter.project import Project
+from porter.rebase import header
+from porter.rebase.chain import Chain
+from porter.rebase.export import Exported, person
+from porter.sources.history import History
+from porter.sources.obtain import obtain
+from porter.sources.snapshot import Snapshot
+from porter.stack import COMMON, Build, Contents, Stack, agree
+from porter.tree.switch import fill, room
+
+RECORD = ".git/porter/import.json"  # which import made the tree
+REJECT = ".rej"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came of it.
+
+    Attributes:
+        tree: the tree to look at.
+        base: what the patches were for, in words; empty where the tree was there already.
+        outcomes: what became of each patch.
+        rejects: the files in the tree that hold what did not fit.
+        lacking: upstream's files that a copy lacks.
+        rebound: names that the stack has and a merged hunk binds again.
+        exported: the stacks' new files, if they were accepted.
+    """
+
+    tree: Path
+    base: str = ""
+    outcomes: tuple[Outcome, ...] = ()
+    rejects: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
+    rebound: tuple[Rebound, ...] = ()
+    exported: Exported | None = None
+
+    def record(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        return {
+            "tree": str(self.tree),
+            "base": self.base,
+            "patches": [
+                {
+                    "patch": outcome.patch.subject or outcome.patch.name,
+                    "hunks": dict(outcome.hunks),
+                    "rejects": [{"path": reject.path, "why": reject.why} for reject in outcome.rejects],
+                }
+                for outcome in self.outcomes
+            ],
+            "rejects": list(self.rejects),
+            "lacking": list(self.lacking),
+            "rebound": [{"path": each.path, "name": each.name, "lines": list(each.lines)} for each in self.rebound],
+            "exported": self.exported.record() if self.exported else None,
+        }
+
+
+def make(
+    project: Project,
+    source: Path,
+    target: str,
+    stack: str,
+    rev: str,
+    tree: Path,
+    split: bool,
+    upstream: str | None,
+    progress: Progress,
+) -> Imported:
+    """Make ``tree`` of what is in ``source``; all of it or nothing.
+
+    Args:
+        stack: the stack that the patches are for: ``common``, or the target's own.
+        rev: the upstream commit that they were made for; found where it is empty.
+        split: make one patch for each file of a patch that has no message.
+
+    Raises:
+        CheckFailed: nothing of it fits.
+        WrongUsage: there is no such source or target, or somebody made the folder meanwhile.
+        SurroundingsFailed: upstream cannot be had, or the tree cannot be written.
+    """
+    lock, ours = Lock.load(project.lock_path), Stack.load(project, [target])
+    if stack not in (COMMON, target):
+        raise WrongUsage(f"the patches cannot go to {stack}", hint=f"--stack {COMMON} or --stack {target}")
+    if not source.exists():
+        raise WrongUsage(f"there is no {source}")
+    snapshot = obtain(lock, upstream, progress=progress)
+    build = ours.build(snapshot)
+    agree(lock, ours, build, snapshot.partial)
+    patches, found, lacking = _read(source, lock, snapshot, rev, upstream, progress)
+    contents = Contents({**found.objects, **snapshot.objects, **build.objects})
+    here = {path: entry for path, entry in found.files.items() if entry.id in contents}
+    moved = {c.old: c.new for patch in ours.patches for c in patch.changes if c.kind == "rename"}
+    merger = Merger(here, build.files, contents, moved)
+    outcomes = []
+    for number, patch in enumerate(_one_a_file(patches) if split else patches):
+        progress.step("merging the patches", number, len(patches))
+        outcomes.append(merger.take(patch))
+    left = [reject for outcome in outcomes for reject in outcome.rejects]
+    if not any(outcome.changes for outcome in outcomes) and not any(reject.path in build.files for reject in left):
+        raise CheckFailed(
+            f"nothing of {source} is new",
+            "\n".join(f"{reject.path}: {reject.why}" for reject in left[:20]),
+            "It is for another project." if left else "The stacks have all of it already.",
+        )
+    chain = Chain(build.tip, build.files)
+    _commit(chain, outcomes, stack)
+    rejects = _rejects(outcomes)
+    record = {"source": str(source.resolve()), "target": target, "base": found.commit}
+    made = [*chain.made.values(), *contents.made.values()]
+    texts = {**rejects, RECORD: json.dumps(record, indent=2) + "\n"}
+    _write(tree.resolve(), lock, ours, snapshot, build, made, chain.tip, texts)
+    words = f"{found.name} ({found.commit[:12]}): {found.fit}"
+    again = rebound(build.files, merger.ours, contents)
+    return Imported(tree, words, tuple(outcomes), tuple(rejects), lacking, tuple(again))
+
+
+def _read(
+    source: Path, lock: Lock, snapshot: Snapshot, rev: str, upstream: str | None, progress: Progress
+) -> tuple[list[Incoming], Base, tuple[str, ...]]:
+    """The patches, what they are for, and the files that a copy lacks."""
+    history = History(lock, upstream, progress=progress)
+    progress.step("finding what it was made for")
+    fork = Fork(source, lock.pin.files) if source.is_dir() and not is_series(source) else None
+    patches = [] if fork else read(source, lock.pin.files)
+    if rev:
+        found = base.named(rev, history)
+    else:
+        found = base.find(lock, snapshot, history, lambda read: fork or Judge(patches, read), progress)
+    if not fork:
+        return patches, found, ()
+    patch, lacking = fork.patch(found.files, lambda blob: found.objects[blob].data)
+    return [patch], found, lacking
+
+
+def _one_a_file(patches: Sequence[Incoming]) -> list[Incoming]:
+    """One patch a file, of patches that nobody described."""
+    found = []
+    for patch in patches:
+        whole = patch.subject or len(patch.changes) < 2
+        found += [patch] if whole else [replace(patch, changes=(change,)) for change in patch.changes]
+    return found
+
+
+def _commit(chain: Chain, outcomes: Sequence[Outcome], stack: str) -> None:
+    """A commit for each patch of which something is left."""
+    author = date = ""
+    for outcome in outcomes:
+        patch = outcome.patch
+        if not outcome.changes:
+            continue
+        if not (patch.author and patch.date) and not author:
+            who = person(Repository(Path.cwd(), user_config=True))
+            author, date = who.rsplit(" ", 2)[0], " ".join(who.rsplit(" ", 2)[1:])
+        paths = sorted(outcome.changes)
+        title = patch.subject or f"Import {patch.name}{f': {paths[0]}' if len(paths) == 1 else ''}"
+        message = header.completed(title, patch.body, stack)
+        chain.add(stack, patch.author or author, patch.date or date, message, outcome.changes)
+
+
+def _write(
+    place: Path,
+    lock: Lock,
+    stack: Stack,
+    snapshot: Snapshot,
+    build: Build,
+    made: Sequence[objects.Object],
+    tip: str,
+    texts: Mapping[str, str],
+) -> None:
+    """The tree at ``tip``, with the objects made for it and texts beside its files."""
+    try:
+        with staged(place) as folder:
+            fill(folder, lock, stack, snapshot, build)
+            repository = Repository(folder.path)
+            repository.write(objects.pack(made))
+            repository.run("update-ref", "-m", "porter import", "HEAD", tip)
+            repository.run("reset", "--quiet", "--hard")
+            for path, text in texts.items():
+                (folder.path / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder.path / path).write_bytes(text.encode("utf-8", "surrogateescape"))
+            with process.held():
+                folder.finish()
+    except GitFailed as error:
+        raise SurroundingsFailed(f"cannot make {place}", error.stderr, room(place.parent)) from error
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot make {place}", error.strerror or str(error)) from error
+    except Taken as error:
+        raise WrongUsage(f"{place} is there by now", hint="Name another: --tree DIR.") from error
+
+
+def _rejects(outcomes: Sequence[Outcome]) -> dict[str, str]:
+    """File in the tree -> what it says of what did not fit."""
+    found: dict[str, str] = {}
+    for outcome in outcomes:
+        for reject in outcome.rejects:
+            path = _safe(reject) + REJECT
+            title = outcome.patch.subject or outcome.patch.name
+            found[path] = f"{found.get(path, '')}{title}: {reject.path}: {reject.why}\n{reject.text}\n"
+    return found
+
+
+def _safe(reject: Reject) -> str:
+    """Where to put a reject: beside its file, unless its path leads out of the tree or into git's folder."""
+    parts = reject.path.split("/")
+    if any(part in ("", ".", "..") or part.lower() == ".git" for part in parts):
+        return "import"
+    return reject.path
