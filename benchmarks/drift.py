@@ -19,10 +19,10 @@ from pathlib import Path
 
 import measure
 
-from porter.sources.cache import Cache
-from porter.sources.history import History
 from porter.lockfile import Lock
 from porter.project import Project
+from porter.sources.cache import Cache
+from porter.sources.history import History
 
 
 def git(*words: object, cwd: Path, status: tuple[int, ...] = (0,)) -> int:

@@ -20,10 +20,10 @@ from pathlib import Path
 import measure
 import series
 
-from porter.sources.cache import Cache
 from porter.lockfile import Lock
 from porter.patch import FORMAT
 from porter.project import Project
+from porter.sources.cache import Cache
 
 QUIET = ["-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "core.hooksPath=/dev/null"]
 PORTER = [sys.executable, "-m", "porter"]

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from porter.measurement.turns import in_turn, ratios, spread
+from porter.commands.bench import in_turn, ratios, spread
 
 __all__ = ["Cost", "cost", "in_turn", "machine", "ratios", "seconds", "spread"]
 

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from porter.commands.import_ import import_ as import_
     from porter.commands.lint import lint as lint
     from porter.commands.lock import lock as lock
-    from porter.commands.necessity import necessity as necessity
     from porter.commands.new_target import new_target as new_target
     from porter.commands.prepare import prepare as prepare
     from porter.commands.report import report as report
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from porter.commands.status import status as status
     from porter.commands.targets import targets as targets
     from porter.commands.train import train as train
+    from porter.commands.verify import necessity as necessity
     from porter.commands.verify import verify as verify
     from porter.errors import CheckFailed as CheckFailed
     from porter.errors import PorterError as PorterError
@@ -65,10 +65,11 @@ _PLACES = {
     **dict.fromkeys(
         ("bump", "bump_abort", "bump_continue", "bump_redo", "bump_skip", "bump_status"), "porter.commands.bump"
     ),
+    "necessity": "porter.commands.verify",
     **{
         name: f"porter.commands.{name}"
         for name in (
-            "apply", "audit", "bench", "data", "doctor", "drift", "export", "import_", "lint", "lock", "necessity",
+            "apply", "audit", "bench", "data", "doctor", "drift", "export", "import_", "lint", "lock",
             "new_target", "prepare", "profile", "report", "revert", "show", "status", "targets", "train", "upstream",
             "verify", "weights",
         )

@@ -70,6 +70,23 @@ def write_file(path: Path, data: bytes, *, durable: bool = True) -> None:
         raise SurroundingsFailed(f"cannot write {path}", error.strerror or str(error)) from error
 
 
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line to a file, in one write: two porters may add to one file.
+
+    Raises:
+        SurroundingsFailed: it cannot be written.
+    """
+    data = line + b"\n"
+    try:
+        with open(path, "ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                data = data if file.read(1) == b"\n" else b"\n" + data  # a line was cut off: leave it to itself
+            file.write(data)
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot write {path}", error.strerror or str(error)) from error
+
+
 def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)

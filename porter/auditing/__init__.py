@@ -7,7 +7,7 @@ no entry counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from porter.auditing import allowed
@@ -18,61 +18,46 @@ from porter.errors import SurroundingsFailed, WrongUsage
 from porter.git import Repository
 from porter.lockfile import IndexSource, Lock
 from porter.objects import Entry, Object
-from porter.output import Progress
 from porter.project import Project
-from porter.sources.obtain import obtain
 from porter.sources.snapshot import Snapshot
-from porter.stack import Build, Stack, available, key
-
-__all__ = ["Audit", "audit"]
+from porter.stack import Build, available
 
 
-def audit(
-    project: Project,
-    tree: Path | None = None,
-    targets: Sequence[str] = (),
-    baseline: bool = False,
-    upstream: str | None = None,
-    progress: Progress | None = None,
-) -> Audit:
-    """Look at ``tree``; without one, at what the stacks of ``targets`` make of the pin, in memory.
-
-    Args:
-        tree: a ported tree, or a clone of upstream at any commit, or a plain folder of its files.
-        targets: for a tree that is there: it has to hold them.
-        baseline: compare with upstream at the pin; with neither tree nor targets, list upstream itself.
-        upstream: see :func:`porter.sources.obtain.obtain`; nothing is obtained for a tree without ``baseline``.
+def of_upstream(snapshot: Snapshot) -> Audit:
+    """The places in the pin, none of which is routed or allowed.
 
     Raises:
-        WrongUsage: there is no such tree or target, or ``patches/audit.yaml`` is malformed.
-        CheckFailed: a file is not Python, or a patch does not apply.
-        SurroundingsFailed: upstream cannot be had, or a file cannot be read.
+        CheckFailed: a file is not Python.
     """
-    entries = allowed.read(project.patches)
-    snapshot = None
-    if tree is None or baseline:
-        if tree is None and not targets and not baseline:
-            known = ", ".join(available(project.patches))
-            raise WrongUsage("neither a tree nor a target named", hint=f"Name a folder, or --target: {known}.")
-        snapshot = obtain(Lock.load(project.lock_path), upstream, progress=progress)
-    if tree is not None:
-        files, name = read(tree), str(tree)
-    elif targets and snapshot is not None:
-        stack = Stack.load(project, targets)
-        files, name = python(snapshot, stack.build(snapshot)), f"{stack.key}, made in memory"
-    else:
-        assert snapshot is not None
-        files = _blobs(snapshot.files, snapshot.objects)
-    if tree is None and not targets:
-        return Audit("upstream at the pin", None, (), tuple(scan(files, remembered())), upstream=True)
+    places = scan(_blobs(snapshot.files, snapshot.objects), remembered())
+    return Audit("upstream at the pin", None, (), tuple(places), upstream=True)
+
+
+def of_folder(project: Project, tree: Path) -> Audit:
+    """The places in a folder: a ported tree, a clone of upstream at any commit, or a plain folder of its files.
+
+    Raises:
+        WrongUsage: there is no such folder, or ``patches/audit.yaml`` is malformed.
+        CheckFailed: a file is not Python.
+        SurroundingsFailed: a file cannot be read.
+    """
+    return of_files(project, read(tree), str(tree), tree)
+
+
+def of_files(project: Project, files: Mapping[str, bytes], name: str, tree: Path | None) -> Audit:
+    """The places in a tree's Python files, with the project's list of allowed places.
+
+    Args:
+        files: path -> content.
+        name, tree: what they are, in words, and where they lie; None for nowhere.
+
+    Raises:
+        WrongUsage: ``patches/audit.yaml`` is malformed.
+        CheckFailed: a file is not Python.
+    """
     absent = _of_git_alone(project) - files.keys()
-    entries = [entry for entry in entries if entry.path not in absent]
-    found = look(files, name, tree, entries, available(project.patches))
-    lacking = sorted(set(targets) - set(found.targets))
-    if lacking:
-        holds = key(found.targets) or "no stack"
-        raise WrongUsage(f"{tree} holds {holds}, not {lacking[0]}", hint=f"porter apply --target {lacking[0]} DIR")
-    return _beside(found, snapshot) if baseline and snapshot is not None else found
+    entries = [entry for entry in allowed.read(project.patches) if entry.path not in absent]
+    return look(files, name, tree, entries, available(project.patches))
 
 
 def _of_git_alone(project: Project) -> frozenset[str]:
@@ -89,7 +74,7 @@ def look(
 
     Args:
         files: path -> content.
-        name, tree: what they are, in words, and where they lie; None for nowhere.
+        name, tree: see :func:`of_files`.
         entries: the list of allowed places.
         known: the targets that there are.
 
@@ -104,7 +89,8 @@ def look(
     return Audit(name, tree, held, tuple(places), tuple(stale))
 
 
-def _beside(found: Audit, snapshot: Snapshot) -> Audit:
+def beside(found: Audit, snapshot: Snapshot) -> Audit:
+    """The same places, compared with those in the pin."""
     upstream = scan(_blobs(snapshot.files, snapshot.objects), remembered())
     compared = compare(found.places, upstream)
     return Audit(found.name, found.root, found.targets, found.places, found.stale, compared)

@@ -12,7 +12,7 @@ from porter.commands.arguments import AnyPath, AnyProject, Names, find, names
 from porter.commands.options import FOLDER, JSON, complete_target, print_json, tell, write_out
 from porter.errors import WrongUsage
 from porter.reports import page
-from porter.reports.records import Recorded, load, taken
+from porter.reports.records import Recorded, load, of_result
 
 
 def report(records: Sequence[AnyPath | Recorded], targets: Names = (), *, project: AnyProject = None) -> str:
@@ -29,7 +29,7 @@ def report(records: Sequence[AnyPath | Recorded], targets: Names = (), *, projec
     """
     if not records:
         raise WrongUsage("no record named", hint="porter verify --json FILE writes one.")
-    found = [load(Path(each)) if isinstance(each, (str, os.PathLike)) else taken(each) for each in records]
+    found = [load(Path(each)) if isinstance(each, (str, os.PathLike)) else of_result(each) for each in records]
     return page.with_patches(find(project), found, names(targets))
 
 

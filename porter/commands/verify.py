@@ -1,32 +1,37 @@
-"""Check a tree, or one made aside: choose a device, make the checks, report."""
+"""``porter verify``: prove that a tree trains, and with ``--necessity`` that each patch is needed for it."""
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
+
+import click
 
 from porter import process
 from porter.checkpoints.inspection import inspect
+from porter.commands.arguments import AnyPath, AnyProject, Names, find, names, path
+from porter.commands.options import FOLDER, STDOUT, colour, complete_target, is_quiet, terminal, write_out
+from porter.commands.options import device as device_options
 from porter.errors import WrongUsage
-from porter.files import work_folder
 from porter.lockfile import Lock
-from porter.output import Progress
+from porter.output import Progress, Terminal, to_json
+from porter.patch import Patch
 from porter.project import Project
-from porter.stack import Stack
+from porter.sources.obtain import obtain
+from porter.stack import Stack, find_patch
 from porter.target import Target, load_known
 from porter.tree.clone import must_hold
 from porter.tree.make import put
-from porter.verification.bench import attempt
+from porter.verification.bench import attempt, bench
 from porter.verification.checks import select
-from porter.verification.child import Children
+from porter.verification.child import Children, workplace
 from porter.verification.device import Device, choose
+from porter.verification.necessity import Necessity, Trial, Verdict, checks_of
 from porter.verification.plan import Check
 from porter.verification.report import Outcome, Report
 from porter.verification.session import Session
@@ -34,116 +39,155 @@ from porter.verification.session import Session
 TIMEOUT = 300.0  # seconds a program of a check may take; the longest takes a fifth of that on two idle cores
 
 
-@dataclass(frozen=True)
-class Request:
-    """What to check and how.
-
-    Attributes:
-        target: a device family.
-        tree: the folder; None to make a tree aside.
-        device: ``auto``, ``hardware``, ``simulator``, ``emulated`` or ``cpu``.
-        profile: the card to emulate; empty for the target's usual one.
-        level: ``static``, ``smoke`` or ``full``.
-        checks: names; empty for the level's.
-        python: the interpreter that runs the tree.
-        jobs: how many programs may run at once.
-        timeout: seconds that one may take.
-        keep: leave the working folder.
-        data: what to train on, see :mod:`porter.verification.data`.
-        weights: a checkpoint that sees something, for the check ``detect``; one of v6.0's, for ``reference`` and
-            ``converges``; None for none.
-        full_size: hold the tree to published figures at the published size.
-    """
-
-    target: str
-    tree: Path | None = None
-    device: str = "auto"
-    profile: str = ""
-    level: str = "smoke"
-    checks: tuple[str, ...] = ()
-    python: str = sys.executable
-    jobs: int = 0
-    timeout: float = TIMEOUT
-    keep: bool = False
-    data: str = "auto"
-    weights: Path | None = None
-    full_size: bool = False
-
-
 def verify(
-    project: Project,
-    request: Request,
-    progress: Progress,
-    begun: Callable[[str], None],
-    ended: Callable[[Outcome], None],
+    target: str,
+    tree: AnyPath | None = None,
+    *,
+    device: str = "auto",
+    profile: str = "",
+    level: str = "smoke",
+    checks: Names = (),
+    python: str | None = None,
+    jobs: int = 0,
+    timeout: float = TIMEOUT,
+    keep: bool = False,
+    data: str = "auto",
+    weights: AnyPath | None = None,
+    full_size: bool = False,
+    begun: Callable[[str], None] = lambda line: None,
+    ended: Callable[[Outcome], None] = lambda outcome: None,
+    project: AnyProject = None,
+    progress: Progress | None = None,
 ) -> Report:
-    """Make the checks; ``begun`` gets the first lines, ``ended`` each outcome as it comes.
+    """Prove that a tree trains as on the target's device.
+
+    Args:
+        tree: the folder.  None: a tree made aside.
+        device: ``hardware``, ``simulator``, ``emulated``, ``cpu``, or ``auto``: the first of these that is to be had.
+        profile: the card to emulate, as ``sg2260``; empty: the target's usual one.
+        level: ``static`` looks at files alone, ``smoke`` trains for seconds, ``full`` makes every check.
+        checks: make these only, whatever the level.
+        python: the interpreter that runs the tree.  None: this one.
+        jobs: how many programs may run at once; 0: one a core, at most 4.
+        timeout: seconds that one program may take.
+        keep: leave the folder that the checks worked in.
+        data: ``coco128``, ``scenes`` (drawn here), or ``auto``: coco128 where it can be had.
+        weights: a checkpoint that sees something: the check ``detect`` shows what it sees in v6.0's picture; of
+            v6.0's own, ``reference`` and ``converges`` need one.
+        full_size: these two at 640 pixels, as on a card; elsewhere it is 320.
+        begun: gets the first lines; ``ended``: gets each outcome as it comes.
+
+    Returns:
+        every outcome; ``failed`` is empty if all is as it should be.
 
     Raises:
-        WrongUsage: no such target, check, tree or interpreter.
+        WrongUsage: there is no such target, check, tree or interpreter.
         SurroundingsFailed: the device asked for is not to be had, or the disk is full.
     """
     started = time.monotonic()
-    target = load_known(project, request.target)
-    checks = select(request.level, request.checks, target)
-    if request.tree is not None:
-        must_hold(project, request.tree, target.name)
-    if request.weights is not None and not inspect(request.weights).classes:
-        hint = f"porter weights inspect {request.weights} says what it is."
-        raise WrongUsage(f"{request.weights} is no YOLOv5 checkpoint", hint=hint)
-    with workplace(request, progress) as root:
-        tree = request.tree or _make(project, target, root, progress)
-        device = _device(request, target, checks)
-        begun(f"{target.name}: {tree if request.tree else 'a tree made aside'}, on {device.says}")
-        jobs = request.jobs or min(4, os.cpu_count() or 1)
-        children = Children(root, request.python, jobs, request.timeout, kept=target.inherited)
-        model = request.weights.absolute() if request.weights else None
+    found, progress, python = find(project), progress or Progress(), python or sys.executable
+    family = load_known(found, target)
+    chosen = select(level, names(checks), family)
+    given, model = path(tree), path(weights)
+    if given is not None:
+        must_hold(found, given, target)
+    if model is not None and not inspect(model).classes:
+        raise WrongUsage(f"{model} is no YOLOv5 checkpoint", hint=f"porter weights inspect {model} says what it is.")
+    with workplace(keep, progress) as root:
+        place = given or _made(found, target, root / "tree", progress)
+        runs = any(check.level != "static" for check in chosen)
+        nothing = Device("cpu", "cpu", "no device: nothing is run")
+        on = choose(device, family, python, profile=profile) if runs else nothing
+        begun(f"{target}: {given or 'a tree made aside'}, on {on.says}")
+        children = Children(root, python, jobs, timeout, kept=family.inherited)
         session = Session(
-            project, tree.absolute(), target, device, children, root, request.data, progress,
-            model=model, full_size=request.full_size,
+            found, place.absolute(), family, on, children, root, data, progress,
+            model=model.absolute() if model else None, full_size=full_size,
         )  # fmt: skip
-        data = "none: nothing is run"
-        if any(found.level != "static" for found in checks):
-            data = session.pictures.says  # made once, before the checks' threads look at it
-            begun(f"data: {data}")
-        outcomes = _all(session, checks, request, progress, ended)
+        pictures = "none: nothing is run"
+        if runs:
+            pictures = session.pictures.says  # made once, before the checks' threads look at it
+            begun(f"data: {pictures}")
+        asked = on.kind if on.kind != "cpu" or device == "cpu" else "auto"
+        options = _options(asked, profile, python, data)
+        repeats = [_repeat(target, check, options, model, full_size, given) for check in chosen]
+        outcomes = _make(session, chosen, repeats, progress, ended)
     seconds = time.monotonic() - started
-    return Report(target.name, str(tree), device.says, data, device.kind, request.level, tuple(outcomes), seconds)
+    return Report(target, str(place), on.says, pictures, on.kind, level, tuple(outcomes), seconds)
 
 
-@contextmanager
-def workplace(request: Request, progress: Progress) -> Iterator[Path]:
-    """An empty folder, removed in the end unless it is to be kept.
+def necessity(
+    target: str,
+    patches: Names = (),
+    *,
+    device: str = "auto",
+    profile: str = "",
+    python: str | None = None,
+    jobs: int = 0,
+    timeout: float = TIMEOUT,
+    keep: bool = False,
+    data: str = "auto",
+    begun: Callable[[str], None] = lambda line: None,
+    ended: Callable[[Verdict], None] = lambda verdict: None,
+    project: AnyProject = None,
+    progress: Progress | None = None,
+) -> Necessity:
+    """Leave out each patch of a target's stack in turn: the check that its header names has to fail.
+
+    Args:
+        patches: these only, named as :func:`show` takes them.
+        begun: gets the first line; ``ended``: gets each verdict as it comes.
+
+    The other arguments are those of :func:`verify`.
+
+    Returns:
+        a verdict a patch; ``unnoticed`` is empty if each is needed.
 
     Raises:
-        SurroundingsFailed: the block raised OSError: the disk is full, for example.
+        WrongUsage: there is no such target, patch or interpreter.
+        CheckFailed: a patch does not apply.
+        SurroundingsFailed: upstream or the device is not to be had, or the disk is full.
     """
-    with work_folder("porter-verify-", request.keep) as root:
-        try:
-            yield root
-        finally:
-            if request.keep:
-                progress.answer(f"kept: {root}")
+    started = time.monotonic()
+    found, progress, python = find(project), progress or Progress(), python or sys.executable
+    stack = Stack.load(found, [target])
+    chosen = _patches(found, stack, names(patches))
+    family = Target.load(found.patches / target)
+    checks = {patch.id: checks_of(patch, family) for patch in chosen}
+    snapshot = obtain(Lock.load(found.lock_path), progress=progress)
+    with bench(
+        found, stack, snapshot, device=device, profile=profile, python=python, jobs=jobs, timeout=timeout, keep=keep,
+        progress=progress,
+    ) as made:  # fmt: skip
+        says = made.whole.device.says
+        begun(f"{target}: the stack without each of {len(chosen)} patches, on {says}")
+        options = _options(device, profile, python)
+        trial = Trial(made, snapshot, stack, lambda patch: _repeat_patch(target, patch, options))
+        verdicts = {}
+        # closed before the folder is removed, however this ends: its threads write there
+        with closing(trial.judge_all(chosen, checks, progress)) as judged:
+            for verdict in judged:
+                verdicts[verdict.patch] = verdict
+                ended(verdict)
+    ordered = tuple(verdicts[patch.id] for patch in chosen)
+    return Necessity(target, says, ordered, time.monotonic() - started)
 
 
-def _make(project: Project, target: Target, root: Path, progress: Progress) -> Path:
-    put(Lock.load(project.lock_path), Stack.load(project, [target.name]), root / "tree", None, False, progress)
-    return root / "tree"
+def _made(project: Project, target: str, tree: Path, progress: Progress) -> Path:
+    put(Lock.load(project.lock_path), Stack.load(project, [target]), tree, None, False, progress)
+    return tree
 
 
-def _device(request: Request, target: Target, checks: Sequence[Check]) -> Device:
-    """The device; none is looked for where nothing runs."""
-    if all(found.level == "static" for found in checks):
-        return Device("cpu", "cpu", "no device: nothing is run")
-    return choose(request.device, target, request.python, profile=request.profile)
-
-
-def _all(
-    session: Session, checks: Sequence[Check], request: Request, progress: Progress, ended: Callable[[Outcome], None]
+def _make(
+    session: Session,
+    checks: Sequence[Check],
+    repeats: Sequence[str],
+    progress: Progress,
+    ended: Callable[[Outcome], None],
 ) -> list[Outcome]:
     """Every check's outcome; checks wait for each other's trainings, so each has a thread of its own."""
     with process.threads(len(checks), "check", session.children.stop) as threads:
-        futures = [threads.submit(attempt, session, found, _repeat(request, session, found)) for found in checks]
+        futures = [threads.submit(attempt, session, check, repeat) for check, repeat in zip(checks, repeats)]
         pending: set[Future[Outcome]] = set(futures)
         while pending:
             progress.step("checking", len(checks) - len(pending), len(checks))
@@ -154,15 +198,174 @@ def _all(
         return [future.result() for future in futures]
 
 
-def _repeat(request: Request, session: Session, found: Check) -> str:
-    words = ["porter", "verify", "--target", request.target, "--check", found.name]
-    if session.device.kind != "cpu" or request.device == "cpu":
-        words += ["--device", session.device.kind]
-    words += ["--profile", request.profile] if request.profile else []
-    words += ["--data", request.data] if request.data != "auto" else []
-    words += ["--python", request.python] if request.python != sys.executable else []
-    named = found.name in ("detect", "reference", "converges")
-    words += ["--weights", str(request.weights)] if request.weights and named else []
-    words += ["--full-size"] if request.full_size else []
-    words += ["--keep", *([str(request.tree)] if request.tree else [])]
-    return shlex.join(words)
+def _patches(project: Project, stack: Stack, wanted: Sequence[str]) -> list[Patch]:
+    """The patches that are named, or all of a stack."""
+    ids = {find_patch(project, name).id for name in wanted}
+    for name in sorted(ids - {patch.id for patch in stack.patches}):
+        raise WrongUsage(f"{name} is not in the stack of {stack.key}")
+    return [patch for patch in stack.patches if not ids or patch.id in ids]
+
+
+def _options(device: str, profile: str, python: str, data: str = "auto") -> list[str]:
+    """The options of a command that repeats what was done, as far as they are not the defaults."""
+    words = ["--device", device] if device != "auto" else []
+    words += ["--profile", profile] if profile else []
+    words += ["--data", data] if data != "auto" else []
+    words += ["--python", python] if python != sys.executable else []
+    return words
+
+
+def _repeat(
+    target: str, check: Check, options: Sequence[str], weights: Path | None, full_size: bool, tree: Path | None
+) -> str:
+    words = ["porter", "verify", "--target", target, "--check", check.name, *options]
+    words += ["--weights", str(weights)] if weights and check.name in ("detect", "reference", "converges") else []
+    words += ["--full-size"] if full_size else []
+    return shlex.join([*words, "--keep", *([str(tree)] if tree else [])])
+
+
+def _repeat_patch(target: str, patch: Patch, options: Sequence[str]) -> str:
+    name = patch.id.partition("-")[0]
+    return shlex.join(["porter", "verify", "--target", target, "--necessity", "--patch", name, *options, "--keep"])
+
+
+@click.command(name="verify")
+@click.option(
+    "--target",
+    "target",
+    required=True,
+    metavar="NAME",
+    shell_complete=complete_target,
+    help="A device family of `porter targets`.",
+)
+@device_options
+@click.option(
+    "--level",
+    type=click.Choice(["static", "smoke", "full"]),
+    default="smoke",
+    show_default=True,
+    help="static looks at files alone, smoke trains for about a minute, full makes every check.",
+)
+@click.option("--check", "checks", multiple=True, metavar="NAME", help="Make this check only; may be repeated.")
+@click.option("--python", metavar="EXE", default=sys.executable, help="Run the tree under this interpreter.")
+@click.option(
+    "--jobs", type=click.IntRange(1), help="Programs that may run at once.  [default: a core each, at most 4]"
+)
+@click.option(
+    "--timeout", type=click.FloatRange(1), default=TIMEOUT, show_default=True, help="Seconds that one program may take."
+)
+@click.option(
+    "--weights",
+    metavar="FILE",
+    type=FOLDER,
+    help="detect shows what this checkpoint sees in bus.jpg; reference and converges need one of v6.0's.",
+)
+@click.option(
+    "--full-size", is_flag=True, help="reference and converges at 640 pixels, as on a card; elsewhere it is 320."
+)
+@click.option(
+    "--json", "json_file", metavar="FILE", type=FOLDER, help="Write the record here, for `porter report`; - prints it."
+)
+@click.option("--html", "html_file", metavar="FILE", type=FOLDER, help="Write the page of `porter report` here.")
+@click.option(
+    "--data",
+    type=click.Choice(["auto", "coco128", "scenes"]),
+    default="auto",
+    show_default=True,
+    help="auto: coco128 if it is there or can be downloaded, else generated scenes.",
+)
+@click.option("--keep", is_flag=True, help="Leave the folder that the checks worked in.")
+@click.option(
+    "--necessity",
+    "leave_out",
+    is_flag=True,
+    help="Leave out each patch in turn: the check that its header names has to fail.",
+)
+@click.option(
+    "--patch", "patches", multiple=True, metavar="NAME", help="With --necessity: this patch; may be repeated."
+)
+@click.argument("tree", metavar="[TREE]", type=FOLDER, required=False)
+def command(
+    target: str,
+    device: str,
+    profile: str,
+    level: str,
+    checks: tuple[str, ...],
+    python: str,
+    jobs: int | None,
+    timeout: float,
+    weights: Path | None,
+    full_size: bool,
+    json_file: Path | None,
+    html_file: Path | None,
+    data: str,
+    keep: bool,
+    leave_out: bool,
+    patches: tuple[str, ...],
+    tree: Path | None,
+) -> None:
+    """Prove that TREE trains as on the target's device; without TREE, a tree made aside.
+
+    Exit code 1 if a check fails. What cannot be shown on a device is said and is no failure.
+
+    With --necessity each patch of the target's stack is left out in turn; exit code 1 if nothing misses one.
+    """
+    if (leave_out or patches) and (tree or checks or html_file or weights or full_size or not leave_out):
+        raise click.UsageError("--necessity makes its own trees and chooses checks itself; --patch goes with it.")
+    say = json_file != STDOUT  # else the record is all that standard output gets
+    with terminal() as progress:
+        begun = progress.note if is_quiet() or not say else progress.say
+        made: Report | Necessity
+        if leave_out:
+            made = necessity(
+                target, patches, device=device, profile=profile, python=python, jobs=jobs or 0, timeout=timeout,
+                keep=keep, data=data, begun=begun, progress=progress,
+                ended=lambda verdict: _print_verdict(verdict, progress) if say else None,
+            )  # fmt: skip
+        else:
+            made = verify(
+                target, tree, device=device, profile=profile, level=level, checks=checks, python=python, jobs=jobs or 0,
+                timeout=timeout, keep=keep, data=data, weights=weights, full_size=full_size, begun=begun,
+                progress=progress, ended=lambda outcome: _print_outcome(outcome, progress) if say else None,
+            )  # fmt: skip
+    _write(made, json_file, html_file)
+    if say:
+        click.echo(made.summary)
+    raise SystemExit(1 if (made.unnoticed if isinstance(made, Necessity) else made.failed) else 0)
+
+
+def _write(made: Report | Necessity, json_file: Path | None, html_file: Path | None) -> None:
+    if json_file:
+        text = to_json(made.record()) if isinstance(made, Necessity) else made.json()
+        write_out(json_file, text.encode("utf-8", "backslashreplace"))
+    if html_file:
+        from porter.reports import page, records  # has much to say of other kinds of records
+
+        stack = Stack.load(find(None), [made.target])
+        write_out(html_file, page.page([records.of_result(made)], stack.patches).encode("utf-8", "backslashreplace"))
+
+
+def _print_outcome(found: Outcome, progress: Terminal) -> None:
+    if is_quiet() and found.state == "passed":
+        return
+    colours = {"passed": "green", "failed": "red", "not shown": "yellow"}
+    state = click.style(f"{found.state:9}", fg=colours[found.state]) if colour() else f"{found.state:9}"
+    progress.say(f"{state} {found.check:12} {found.said}  ({found.seconds:.1f} s)")
+    if found.state == "failed":
+        for line in found.log.splitlines():
+            progress.say(f"    | {line}")
+        progress.say(f"    repeat: {found.repeat}")
+
+
+def _print_verdict(verdict: Verdict, progress: Terminal) -> None:
+    if is_quiet() and verdict.state in ("noticed", "built on"):
+        return
+    colours = {"noticed": "green", "built on": "green", "unnoticed": "red", "not shown": "yellow"}
+    state = click.style(f"{verdict.state:9}", fg=colours[verdict.state]) if colour() else f"{verdict.state:9}"
+    progress.say(f"{state} {verdict.patch}  ({verdict.seconds:.1f} s)")
+    progress.say(f"          {verdict.said}")
+    if verdict.dependants:
+        how = "needed by" if verdict.state == "built on" else "left out with it:"
+        progress.say(f"          {how} {', '.join(name.partition('-')[0] for name in verdict.dependants)}")
+    if verdict.state == "unnoticed":
+        progress.say(f"    repeat: {verdict.repeat}")

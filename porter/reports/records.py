@@ -129,18 +129,6 @@ class Record:
         return KINDS.index(self.kind), *about, str(value.get("date", "")), json.dumps(value, sort_keys=True)
 
 
-class Recorded(Protocol):
-    """What verify, necessity, bench and drift return."""
-
-    def record(self) -> dict[str, Any]:
-        """Itself as plain data."""
-
-
-def taken(result: Recorded) -> Record:
-    """The record of what a verb returned, as its file would hold it."""
-    return of(json.loads(json.dumps(result.record())), Path("this run"))
-
-
 def load(path: Path) -> Record:
     """The record in a file.
 
@@ -165,6 +153,18 @@ def load(path: Path) -> Record:
     except (ValueError, RecursionError) as error:
         raise WrongUsage(f"{path} is not JSON", str(error), _WRITES) from error
     return of(value, path)
+
+
+class Recorded(Protocol):
+    """What verify, necessity, bench and drift return."""
+
+    def record(self) -> dict[str, Any]:
+        """Itself as plain data."""
+
+
+def of_result(result: Recorded) -> Record:
+    """The record of what one of porter's functions returned, as its file would hold it."""
+    return of(json.loads(json.dumps(result.record())), Path("this run"))
 
 
 def of(value: Any, path: Path) -> Record:

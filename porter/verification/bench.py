@@ -5,18 +5,22 @@ from __future__ import annotations
 import shutil
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from porter import process
 from porter.errors import PorterError
 from porter.objects import Entry
+from porter.output import Progress
 from porter.project import Project
-from porter.stack import Contents
+from porter.sources.snapshot import Snapshot
+from porter.stack import Contents, Stack
 from porter.target import Target
 from porter.verification import report
-from porter.verification.child import Children, Stopped
-from porter.verification.device import Device
+from porter.verification.child import Children, Stopped, workplace
+from porter.verification.device import Device, choose
 from porter.verification.finding import Failed, NotShown
 from porter.verification.plan import Check
 from porter.verification.report import Outcome
@@ -67,6 +71,43 @@ class Bench:
         """Remove a tree that is not looked at any more, and what was made while it was checked."""
         shutil.rmtree(session.tree, ignore_errors=True)
         shutil.rmtree(session.children.runs, ignore_errors=True)
+
+
+@contextmanager
+def bench(
+    project: Project,
+    stack: Stack,
+    snapshot: Snapshot,
+    *,
+    device: str,
+    profile: str,
+    python: str,
+    jobs: int,
+    timeout: float,
+    keep: bool,
+    progress: Progress,
+) -> Iterator[Bench]:
+    """A bench with the tree of one target's stack on it, and its end: no child is left, and no file unless asked for.
+
+    Args:
+        device, profile, python, jobs, timeout, keep: as for ``porter verify``.
+
+    Raises:
+        WrongUsage: no such target or interpreter.
+        CheckFailed: a patch does not apply.
+        SurroundingsFailed: the device is not to be had, or the disk is full.
+    """
+    target = Target.load(project.patches / stack.key)
+    found = choose(device, target, python, profile=profile)
+    with workplace(keep, progress) as root:
+        children = Children(root, python, jobs, timeout, kept=target.inherited)
+        build = stack.build(snapshot)
+        made = Bench(project, target, found, children, build.files, Contents({**snapshot.objects, **build.objects}))
+        try:
+            yield made
+        finally:
+            with process.held():
+                children.stop()
 
 
 BROKE = "the check cannot read what it found"

@@ -13,13 +13,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from porter.errors import SurroundingsFailed
-from porter.output import Timed
+from porter.files import work_folder
+from porter.output import Progress, Timed
 
 ENDLESS = "was killed after"  # begins the ending of a program that ran out of time
 _log = logging.getLogger(__name__)
@@ -89,13 +91,28 @@ class Run:
         return shlex.join(self.command)
 
 
+@contextmanager
+def workplace(keep: bool, progress: Progress) -> Iterator[Path]:
+    """An empty folder, removed in the end unless it is to be kept.
+
+    Raises:
+        SurroundingsFailed: the block raised OSError: the disk is full, for example.
+    """
+    with work_folder("porter-verify-", keep) as root:
+        try:
+            yield root
+        finally:
+            if keep:
+                progress.answer(f"kept: {root}")
+
+
 class Children:
     """Starts children and ends them.
 
     Args:
         root: an empty folder of this run's own; homes, caches and logs of the children go there.
         python: the interpreter they run under.
-        jobs: how many may run at once.
+        jobs: how many may run at once; 0: one a core, at most 4.
         limit: seconds that one may take, those left out that it waits for a processor.
         confine: no network but loopback, nothing installed (``guard/``).
         threads: what each may use of the processor; one makes sums have one order.
@@ -117,7 +134,8 @@ class Children:
         self._kept = frozenset((*_KEPT, *kept))
         for name in "home", "tmp", "mpl", "pyc", "run":
             (root / name).mkdir(parents=True, exist_ok=True)
-        self._slots = threading.BoundedSemaphore(jobs)
+        self.jobs = jobs or min(4, os.cpu_count() or 1)
+        self._slots = threading.BoundedSemaphore(self.jobs)
         self._lock = threading.Lock()
         self._living: set[subprocess.Popen[bytes]] = set()
         self._count = 0

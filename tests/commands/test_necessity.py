@@ -11,10 +11,10 @@ from stacks import porter
 
 from porter import objects
 from porter.commands.lock import lock as write_lock
-from porter.commands.necessity import unmet
 from porter.patch import Patch
 from porter.project import Project
 from porter.verification.device import Device
+from porter.verification.necessity import unmet
 
 pytestmark = pytest.mark.usefixtures("warm")
 

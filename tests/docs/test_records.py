@@ -9,11 +9,12 @@ import shlex
 from pathlib import Path
 
 from porter.auditing import place
-from porter.commands import lint, necessity, prepare
+from porter.commands import lint, prepare
 from porter.diagnosis import traps
 from porter.lockfile import Lock
 from porter.rebase import merge, outcome, replay
 from porter.tree import clone
+from porter.verification import necessity
 from porter.verification import report as outcomes
 
 from .pages import ROOT, tables

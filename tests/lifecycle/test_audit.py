@@ -13,9 +13,9 @@ import sources
 from sources import git
 from stacks import porter
 
-from porter.auditing import audit
 from porter.auditing.rules import RULES
 from porter.commands.apply import apply
+from porter.commands.audit import audit
 from porter.errors import WrongUsage
 from porter.project import Project
 
@@ -89,15 +89,15 @@ def test_an_entry_that_matches_nothing_is_stale(tree: Path, project: Project, te
 def test_a_second_place_of_the_kind_is_not_allowed(tree: Path, project: Project) -> None:
     listed(project, ENTRY)
     (tree / "train.py").write_text(PLACE + "    print(torch.cuda.device_count())\n")
-    assert [place.line for place in audit(project, tree).unported] == [6]
-    assert not audit(listed(project, ENTRY + "  times: 2\n"), tree).failed
-    (stale,) = audit(listed(project, ENTRY + "  times: 3\n"), tree).stale
+    assert [place.line for place in audit(tree, project=project).unported] == [6]
+    assert not audit(tree, project=listed(project, ENTRY + "  times: 2\n")).failed
+    (stale,) = audit(tree, project=listed(project, ENTRY + "  times: 3\n")).stale
     assert str(stale).endswith("is there 2 times, not 3")
 
 
 def test_entries_for_some_trees_only(project: Project) -> None:
     def stale() -> list[int]:
-        return [len(audit(project, targets=targets).stale) for targets in (["mlu"], ["tpu"], ["mlu", "tpu"])]
+        return [len(audit(targets=targets, project=project).stale) for targets in (["mlu"], ["tpu"], ["mlu", "tpu"])]
 
     listed(project, ENTRY + "  with: tpu\n")
     assert stale() == [0, 1, 1]
@@ -121,7 +121,7 @@ def test_entries_for_some_trees_only(project: Project) -> None:
 )
 def test_a_list_that_cannot_be_read(tree: Path, project: Project, text: str, says: str) -> None:
     with pytest.raises(WrongUsage) as caught:
-        audit(listed(project, text), tree)
+        audit(tree, project=listed(project, text))
     assert says in str(caught.value) and "audit.yaml" in str(caught.value)
 
 
@@ -234,7 +234,7 @@ def devices(project: Project, tree: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 def beside(project: Project, tree: Path, text: str) -> dict[str, Any]:
     (tree / "train.py").write_text(text)
-    found = json.loads(audit(project, tree, baseline=True).json())["baseline"]
+    found = json.loads(audit(tree, baseline=True, project=project).json())["baseline"]
     return {
         "was": [(place["line"], place["rule"], place["state"]) for place in found["was"]],
         "new": [(place["line"], place["rule"], place["state"]) for place in found["new"]],
@@ -336,7 +336,7 @@ def test_sarif(tree: Path, project: Project, tmp_path: Path) -> None:
 
 def test_fingerprints_outlive_moved_lines(tree: Path, project: Project) -> None:
     def prints() -> list[str]:
-        results = json.loads(audit(project, tree).sarif())["runs"][0]["results"]
+        results = json.loads(audit(tree, project=project).sarif())["runs"][0]["results"]
         return [result["partialFingerprints"]["porterAudit/v1"] for result in results]
 
     (tree / "train.py").write_text(PLACE)
@@ -347,7 +347,7 @@ def test_fingerprints_outlive_moved_lines(tree: Path, project: Project) -> None:
 
 def test_sarif_beside_upstream(devices: Project, tree: Path) -> None:
     (tree / "train.py").write_text(UPSTREAM + "\n\ntorch.cuda.synchronize()\n")
-    results = json.loads(audit(devices, tree, baseline=True).sarif())["runs"][0]["results"]
+    results = json.loads(audit(tree, baseline=True, project=devices).sarif())["runs"][0]["results"]
     assert [result["baselineState"] for result in results] == ["unchanged"] * 4 + ["new"]
 
 
@@ -361,7 +361,7 @@ def test_verify_makes_the_check(tree: Path, tmp_path: Path) -> None:
 
 def test_the_api_says_what_is_wrong(project: Project) -> None:
     with pytest.raises(WrongUsage):
-        audit(project)
+        audit(project=project)
 
 
 def test_a_folder_called_like_a_file_is_none(tree: Path) -> None:

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 from porter import process
-from porter.commands.verify import Request
 from porter.output import Terminal
 
 from .mutants import groups, hunt, load
@@ -28,8 +27,8 @@ def main() -> int:
     mutants = load(given.names)
     with Terminal() as progress:
         for (target, profile), mine in groups(mutants).items():
-            request = Request(target, device="emulated", profile=profile, jobs=given.jobs, timeout=given.timeout)
-            for result in hunt(target, mine, request, progress):
+            how = {"device": "emulated", "profile": profile, "jobs": given.jobs, "timeout": given.timeout}
+            for result in hunt(target, mine, progress, **how):
                 missed += not result.caught
                 state = "caught" if result.caught else "MISSED"
                 said = result.found.said if result.whole.state == "passed" else f"without it: {result.whole.said}"

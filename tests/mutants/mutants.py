@@ -7,21 +7,20 @@ first, and which checks catch it, and ends with the diff.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 from porter import git
-from porter.commands.necessity import bench
-from porter.commands.verify import Request
+from porter.commands.verify import TIMEOUT
 from porter.lockfile import Lock
 from porter.output import Progress
 from porter.project import Project
-from porter.rebase.omission import without
 from porter.sources.obtain import obtain
-from porter.stack import Stack
-from porter.verification.bench import BROKE, Bench, attempt
+from porter.stack import Contents, Stack
+from porter.verification.bench import BROKE, Bench, attempt, bench
 from porter.verification.checks import known
 from porter.verification.child import ENDLESS
 from porter.verification.report import FAILED, PASSED, Outcome
@@ -98,16 +97,28 @@ def groups(mutants: Sequence[Mutant]) -> dict[tuple[str, str], list[Mutant]]:
     return found
 
 
-def hunt(target: str, mutants: Sequence[Mutant], request: Request, progress: Progress) -> Iterator[Result]:
+def hunt(
+    target: str,
+    mutants: Sequence[Mutant],
+    progress: Progress,
+    *,
+    device: str,
+    profile: str,
+    jobs: int,
+    timeout: float = TIMEOUT,
+) -> Iterator[Result]:
     """Make each mutant's checks in the shipped tree, once, and in the tree with the mistake."""
     project = Project.find(Path(__file__).parent)
     snapshot = obtain(Lock.load(project.lock_path), progress=progress)
     stack = Stack.load(project, [target])
-    whole = without(snapshot, stack, ())
-    with bench(project, request, snapshot, stack, progress) as made, ThreadPoolExecutor(request.jobs + 1) as pool:
+    build = stack.build(snapshot)
+    contents = Contents({**snapshot.objects, **build.objects})
+    how = {"device": device, "profile": profile, "python": sys.executable, "jobs": jobs, "timeout": timeout}
+    laid = bench(project, stack, snapshot, **how, keep=False, progress=progress)
+    with laid as made, ThreadPoolExecutor(jobs + 1) as pool:
 
         def one(mutant: Mutant) -> list[Result]:
-            session = made.lay(mutant.name, whole.files, whole.contents)
+            session = made.lay(mutant.name, build.files, contents)
             ceiling = {"GIT_CEILING_DIRECTORIES": str(session.tree.parent)}  # no repository above is asked
             git.run("apply", "--whitespace=nowarn", str(mutant.path), cwd=session.tree, env=ceiling)
             results = [

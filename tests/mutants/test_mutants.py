@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from porter.commands.verify import Request
 from porter.output import Progress
 from porter.verification.bench import BROKE
 from porter.verification.checks import known
@@ -60,8 +59,8 @@ def quick() -> dict[tuple[str, str], list[Mutant]]:
 def test_caught(target: str, profile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     mutants = quick()[target, profile]
-    request = Request(target, device="emulated" if NEW_ENOUGH else "cpu", profile=profile, jobs=2)
-    results = list(hunt(target, mutants, request, Progress()))
+    device = "emulated" if NEW_ENOUGH else "cpu"
+    results = list(hunt(target, mutants, Progress(), device=device, profile=profile, jobs=2))
     assert {result.mutant.name for result in results} == {mutant.name for mutant in mutants}
     missed = [
         f"{r.mutant.name}: {r.check} says {r.whole.said!r}, with the mistake {r.found.said!r}"

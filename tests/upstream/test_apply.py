@@ -10,7 +10,7 @@ from pathlib import Path
 import git
 import pytest
 
-from porter.auditing import audit
+from porter.commands.audit import audit
 from porter.lockfile import Lock
 from porter.project import Project
 from porter.stack import series
@@ -110,7 +110,7 @@ def test_from_the_package_index_alone(from_index: Path) -> None:
 
 
 def test_what_is_allowed_in_files_that_no_index_has_is_not_stale(from_index: Path) -> None:
-    found = audit(Project(CHECKOUT), from_index, ["mlu"])
+    found = audit(from_index, ["mlu"], project=Project(CHECKOUT))
     assert not found.failed, found.lines()
 
 

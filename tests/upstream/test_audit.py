@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from porter.auditing import audit, read
+from porter.auditing import read
 from porter.auditing.place import ALLOWED, UNPORTED, Place
 from porter.auditing.rules import RULES
 from porter.auditing.scan import scan
+from porter.commands.audit import audit
 from porter.project import Project
 
 from .harness import CHECKOUT, Tree, porter
@@ -229,7 +230,7 @@ def test_decoys_in_a_real_file(pristine: Tree) -> None:
 
 @pytest.mark.trees("mlu", "tpu")
 def test_shipped_trees_have_nothing_unported(tree: Tree) -> None:
-    found = audit(Project(CHECKOUT), tree.path, tree.targets)
+    found = audit(tree.path, tree.targets, project=Project(CHECKOUT))
     assert found.lines() == []
     assert not found.failed and found.targets == tuple(tree.targets)
     assert all(place.reason for place in found.places)
@@ -240,7 +241,7 @@ def test_in_memory_is_the_same(tree: Tree, porter_env: Mapping[str, str], tmp_pa
     done = porter("audit", *targets, "--json", tmp_path / "memory.json", env=porter_env)
     assert done.returncode == 0, done.stdout + done.stderr
     in_memory = json.loads((tmp_path / "memory.json").read_text())["places"]
-    assert in_memory == json.loads(audit(Project(CHECKOUT), tree.path).json())["places"]
+    assert in_memory == json.loads(audit(tree.path, project=Project(CHECKOUT)).json())["places"]
 
 
 def test_what_became_of_the_baseline(trees: dict[str, Tree], porter_env: Mapping[str, str], tmp_path: Path) -> None:

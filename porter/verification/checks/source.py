@@ -37,7 +37,7 @@ def tree(session: Session) -> Finding:
 
 @check("static", static.AUDIT)
 def audit(session: Session) -> Finding:
-    return static.audited(lambda: auditing.audit(session.project, session.tree))
+    return static.audited(lambda: auditing.of_folder(session.project, session.tree))
 
 
 @check(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from porter.rebase.imports import merge
+from porter.verification.imports import merge
 
 BASE = b"import os\nfrom utils import a\nfrom utils.b import c, d\n\n\ndef f():\n    return 1\n"
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 from porter.objects import Entry, step
 from porter.patch import Patch
-from porter.rebase.imports import merge
-from porter.rebase.merge import Original, originals
 from porter.sources.snapshot import Snapshot
-from porter.stack import Contents, Stack
+from porter.stack import Contents, Stack, effect
+from porter.verification.imports import merge
 
 
 @dataclass(frozen=True)
@@ -41,27 +40,35 @@ def without(snapshot: Snapshot, stack: Stack, patches: Collection[Patch]) -> Omi
         SurroundingsFailed: git cannot merge.
     """
     contents = Contents(snapshot.objects)
-    files = dict(snapshot.files)
+    whole, files = dict(snapshot.files), dict(snapshot.files)
     dependants = []
-    for original in originals(stack.patches, snapshot, contents):
-        if original.patch in patches:
+    for patch in stack.patches:
+        paths = {path for change in patch.changes for path in (change.old, change.new)}
+        before = {path: whole.get(path) for path in paths}
+        step(whole, effect(patch, whole.get, contents, snapshot.missing).files)
+        if patch in patches:
             continue
-        merged = _merged(original, files, contents)
+        merged = _merged(before, {path: whole.get(path) for path in paths}, files, contents)
         if merged is None:
-            dependants.append(original.patch)
+            dependants.append(patch)
         else:
             step(files, merged)
     return Omission(tuple(dependants), files, contents)
 
 
-def _merged(original: Original, files: Mapping[str, Entry], contents: Contents) -> dict[str, Entry | None] | None:
+def _merged(
+    old: Mapping[str, Entry | None], new: Mapping[str, Entry | None], files: Mapping[str, Entry], contents: Contents
+) -> dict[str, Entry | None] | None:
     """What a patch's files become on top of ``files``; None where one of them cannot be merged.
 
     Merged contents are added to ``contents``.
+
+    Args:
+        old, new: path -> entry, of each file that the patch names, before it and after it in the whole stack.
     """
     made: dict[str, Entry | None] = {}
-    for path in {*original.before, *original.after}:
-        before, mine, after = original.before.get(path), files.get(path), original.after.get(path)
+    for path, before in old.items():
+        mine, after = files.get(path), new[path]
         if mine == before:
             made[path] = after
         elif mine is None or before is None or after is None:

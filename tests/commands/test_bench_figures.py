@@ -1,14 +1,16 @@
-"""Measuring in turn, and what is said of it."""
+"""What porter bench makes of its runs: taken in turn, their figures, and the file that keeps those over commits."""
 
 from __future__ import annotations
 
 import random
 import statistics
+from pathlib import Path
 
 import pytest
 
-from porter.measurement.figures import figures
-from porter.measurement.turns import in_turn, percentile, ratios, spread
+from porter.commands.bench import figures, in_turn, percentile, ratios, spread
+from porter.errors import SurroundingsFailed
+from porter.files import append_line
 
 
 def test_rounds_go_forwards_and_backwards() -> None:
@@ -57,3 +59,22 @@ def test_figures_of_runs() -> None:
     assert one.per_step == usual
     bare = figures([{**second, "hardware_time": [], "data_time": []}], 4)
     assert (bare.hardware_time_avg, bare.per_step, bare.data_time_avg) == (None, None, 0.0)
+
+
+def test_lines_are_added(tmp_path: Path) -> None:
+    file = tmp_path / "trend.jsonl"
+    for number in range(3):
+        append_line(file, b'{"commit": "c%d"}' % number)
+    assert file.read_text() == '{"commit": "c0"}\n{"commit": "c1"}\n{"commit": "c2"}\n'
+
+
+def test_after_a_line_that_was_cut_off(tmp_path: Path) -> None:
+    file = tmp_path / "trend.jsonl"
+    file.write_text('{"commit": "c0", "thr')
+    append_line(file, b'{"commit": "c1"}')
+    assert file.read_text().splitlines()[1] == '{"commit": "c1"}'
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(SurroundingsFailed, match="cannot write"):
+        append_line(tmp_path, b"{}")

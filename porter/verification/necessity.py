@@ -1,36 +1,27 @@
-"""Every patch earns its place: a tree without it has to fail the check that its header names."""
+"""Whether each patch is needed: a tree without it has to fail the checks that its header names."""
 
 from __future__ import annotations
 
-import os
-import shlex
-import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import as_completed
-from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from packaging.requirements import Requirement
 
 from porter import process
-from porter.commands.verify import Request, workplace
 from porter.errors import WrongUsage
-from porter.lockfile import Lock
 from porter.output import Progress, heading
 from porter.patch import Patch
-from porter.project import Project
-from porter.rebase.omission import without
-from porter.sources.obtain import obtain
 from porter.sources.snapshot import Snapshot
-from porter.stack import Stack, find_patch
+from porter.stack import Stack
 from porter.target import Target
 from porter.verification import report
 from porter.verification.bench import Bench, attempt
 from porter.verification.checks import select
-from porter.verification.child import Children
-from porter.verification.device import Device, choose
+from porter.verification.device import Device
+from porter.verification.omission import without
 from porter.verification.plan import Check
 from porter.verification.report import Outcome
 from porter.verification.session import Session
@@ -91,64 +82,6 @@ class Necessity:
         return {**heading("necessity"), **asdict(self), "verdicts": [asdict(verdict) for verdict in self.verdicts]}
 
 
-def necessity(
-    project: Project,
-    request: Request,
-    names: Sequence[str],
-    progress: Progress,
-    begun: Callable[[str], None],
-    ended: Callable[[Verdict], None],
-) -> Necessity:
-    """Leave out each patch of a target's stack in turn, or each of ``names``, and make the checks that it names.
-
-    ``begun`` gets the first line, ``ended`` each verdict as it comes.
-
-    Raises:
-        WrongUsage: no such target, patch, check or interpreter.
-        CheckFailed: a patch does not apply.
-        SurroundingsFailed: upstream or the device is not to be had, or the disk is full.
-    """
-    started = time.monotonic()
-    stack = Stack.load(project, [request.target])
-    patches = _chosen(project, stack, names)
-    target = Target.load(project.patches / request.target)
-    checks = {patch.id: checks_of(patch, target) for patch in patches}
-    snapshot = obtain(Lock.load(project.lock_path), progress=progress)
-    with bench(project, request, snapshot, stack, progress) as made:
-        device = made.whole.device
-        begun(f"{request.target}: the stack without each of {len(patches)} patches, on {device.says}")
-        trial = _Trial(made, snapshot, stack, request)
-        verdicts = {}
-        # closed before the folder is removed, however this ends: its threads write there
-        with closing(_all(trial, checks, {patch.id: patch for patch in patches}, progress)) as judged:
-            for verdict in judged:
-                verdicts[verdict.patch] = verdict
-                ended(verdict)
-    ordered = tuple(verdicts[patch.id] for patch in patches)
-    return Necessity(request.target, device.says, ordered, time.monotonic() - started)
-
-
-@contextmanager
-def bench(project: Project, request: Request, snapshot: Snapshot, stack: Stack, progress: Progress) -> Iterator[Bench]:
-    """A bench with the whole stack's tree on it, and its end: no child is left, and no file unless asked for.
-
-    Raises:
-        WrongUsage: no such target or interpreter.
-        SurroundingsFailed: the device is not to be had, or the disk is full.
-    """
-    target = Target.load(project.patches / request.target)
-    device = choose(request.device, target, request.python, profile=request.profile)
-    with workplace(request, progress) as root:
-        children = Children(root, request.python, request.jobs or min(4, os.cpu_count() or 1), request.timeout)
-        whole = without(snapshot, stack, ())
-        made = Bench(project, target, device, children, whole.files, whole.contents)
-        try:
-            yield made
-        finally:
-            with process.held():
-                children.stop()
-
-
 def checks_of(patch: Patch, target: Target) -> list[Check]:
     """The checks that a patch's header names.
 
@@ -176,38 +109,34 @@ def unmet(patch: Patch, device: Device) -> list[str]:
     return found
 
 
-def _chosen(project: Project, stack: Stack, names: Sequence[str]) -> list[Patch]:
-    wanted = {find_patch(project, name).id for name in names}
-    known = {patch.id for patch in stack.patches}
-    for name in sorted(wanted - known):
-        raise WrongUsage(f"{name} is not in the stack of {stack.key}")
-    return [patch for patch in stack.patches if not wanted or patch.id in wanted]
+class Trial:
+    """Judges patches of one stack.
 
+    Args:
+        bench: where trees are laid and checked.
+        repeat: patch -> the command that looks at it alone.
+    """
 
-def _all(
-    trial: _Trial, checks: Mapping[str, list[Check]], patches: Mapping[str, Patch], progress: Progress
-) -> Generator[Verdict, None, None]:
-    """The verdicts as they come."""
-    # a thread more than programs may run: while one reads and writes trees the others' programs run
-    with process.threads(trial.jobs + 1, "patch", trial.bench.whole.children.stop) as threads:
-        futures = [threads.submit(trial.judge, patches[name], found) for name, found in checks.items()]
-        for done, future in enumerate(as_completed(futures), 1):
-            progress.step("leaving out", done, len(futures))
-            yield future.result()
+    def __init__(self, bench: Bench, snapshot: Snapshot, stack: Stack, repeat: Callable[[Patch], str]) -> None:
+        self.bench, self.snapshot, self.stack, self.repeat = bench, snapshot, stack, repeat
 
-
-class _Trial:
-    """Judges patches of one stack on one bench."""
-
-    def __init__(self, bench: Bench, snapshot: Snapshot, stack: Stack, request: Request) -> None:
-        self.bench, self.snapshot, self.stack, self.request = bench, snapshot, stack, request
-        self.jobs = request.jobs or min(4, os.cpu_count() or 1)
+    def judge_all(
+        self, patches: Sequence[Patch], checks: Mapping[str, Sequence[Check]], progress: Progress
+    ) -> Generator[Verdict, None, None]:
+        """The verdicts as they come; ``checks`` has those that a patch names, by its id."""
+        children = self.bench.whole.children
+        # a thread more than programs may run: while one reads and writes trees the others' programs run
+        with process.threads(children.jobs + 1, "patch", children.stop) as threads:
+            futures = [threads.submit(self.judge, patch, checks[patch.id]) for patch in patches]
+            for done, future in enumerate(as_completed(futures), 1):
+                progress.step("leaving out", done, len(futures))
+                yield future.result()
 
     def judge(self, patch: Patch, checks: Sequence[Check]) -> Verdict:
         """Whether a patch's checks miss it."""
         started = time.monotonic()
         names = tuple(check.name for check in checks)
-        verdict = Verdict(patch.id, NOTICED, names, "", repeat=_repeat(self.request, patch))
+        verdict = Verdict(patch.id, NOTICED, names, "", repeat=self.repeat(patch))
         lacking = unmet(patch, self.bench.whole.device)
         if lacking:
             return replace(verdict, state=NOT_SHOWN, said=f"needs {', '.join(lacking)}")
@@ -253,11 +182,3 @@ class _Trial:
         whole = self.bench.whole
         outcome: Outcome = whole.once(f"whole {check.name}", lambda: attempt(whole, check, ""))
         return outcome
-
-
-def _repeat(request: Request, patch: Patch) -> str:
-    words = ["porter", "verify", "--target", request.target, "--necessity", "--patch", patch.id.partition("-")[0]]
-    words += ["--device", request.device] if request.device != "auto" else []
-    words += ["--profile", request.profile] if request.profile else []
-    words += ["--python", request.python] if request.python != sys.executable else []
-    return shlex.join([*words, "--keep"])

@@ -6,9 +6,9 @@ import pytest
 
 from porter.lockfile import Lock
 from porter.project import Project
-from porter.rebase.omission import without
 from porter.sources.obtain import obtain
 from porter.stack import Stack
+from porter.verification.omission import without
 
 pytestmark = pytest.mark.usefixtures("warm")
 
