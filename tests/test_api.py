@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import doctest
 import importlib.util
 import inspect
@@ -12,7 +11,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +21,6 @@ from sources import git
 from stacks import CHECKOUT
 
 import porter
-from porter import api
-from porter.commands import bench, export, import_, new_target, prepare, train, verify
 from porter.project import Project
 
 # what is for a terminal alone
@@ -63,43 +59,18 @@ def test_every_command_has_its_function() -> None:
     assert all(callable(getattr(porter, name)) for name in _VERBS.values())
 
 
-def test_the_command_line_calls_nothing_else() -> None:
-    """A function of porter.auditing, porter.commands or porter.rebase that cli/ imports is one for printing."""
-    reading = {"porter.auditing.rules", "porter.reports.heatmap"}
-    for file in (CHECKOUT / "porter" / "cli").glob("*.py"):
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        types = {n for i in ast.walk(tree) if isinstance(i, ast.If) and "TYPE_CHECKING" in ast.dump(i.test)
-                 for n in ast.walk(i)}  # fmt: skip
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node not in types and node.module:
-                names = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-                if node.module.startswith(("porter.auditing", "porter.commands", "porter.rebase", "porter.foreign")):
-                    assert names & reading, f"{file.name}, line {node.lineno}: {node.module}"
-
-
-@pytest.mark.parametrize(
-    ("called", "request_", "renamed"),
-    [
-        (api.verify, verify.Request, {}),
-        (api.bench, bench.Request, {}),
-        (api.prepare, prepare.Request, {}),
-        (api.train, train.Request, {}),
-        (api.new_target, new_target.Request, {}),
-        (api.import_, import_.Request, {}),
-        (api.export, export.Request, {}),
-    ],
-)
-def test_what_can_be_asked_for_is_an_argument_with_the_same_default(
-    called: Callable[..., Any], request_: Any, renamed: dict[str, str]
-) -> None:
-    """A field that is added to a command's request is not forgotten here."""
-    arguments = inspect.signature(called).parameters
-    for field in fields(request_):
-        argument = arguments[field.name]
-        if field.name in ("python", "new", "tree", "stack"):  # None means this interpreter; a subject; a default folder
-            continue
-        default = () if argument.default == () else field.default
-        assert argument.default in (default, inspect.Parameter.empty), field.name
+def test_a_command_asks_for_what_its_function_takes() -> None:
+    """An option that is added to a command is not forgotten in its function, nor the other way round."""
+    callers = {"project", "progress", "begun", "ended", "layout"}  # what only a program gives
+    terminals = {"as_json", "json_file", "html_file", "png_file", "sarif_file", "sheet_file", "output", "trend",
+                 "every", "rules", "dry_run", "like", "quiet", "verbose"}  # fmt: skip
+    others = {"bump": {"go_on", "skip", "redo", "abort"}, "verify": {"leave_out", "patches"}}  # functions of their own
+    for path, command in commands():
+        if not isinstance(command, click.Group) and path[0] not in _NO_FUNCTION:
+            taken = set(inspect.signature(function(path)).parameters) - callers
+            asked = {str(parameter.name) for parameter in command.params}
+            assert taken <= asked, path
+            assert asked - taken <= terminals | others.get(path[0], set()), path
 
 
 def test_every_function_is_documented() -> None:
@@ -123,15 +94,15 @@ def test_importing_porter_imports_nothing_else() -> None:
     assert python(f"{code}print(sorted(n for n in set(sys.modules) - before if n.startswith('porter')))") == (
         "['porter', 'porter.version']\n"
     )
-    heavy = "{'torch', 'git', 'requests', 'numpy', 'click', 'rich', 'yaml', 'subprocess', 'unidiff'}"
-    code += f"import porter.api\nporter.apply, porter.data.fetch\nprint(sorted({heavy} & set(sys.modules)))"
+    heavy = "{'torch', 'requests', 'numpy', 'rich', 'matplotlib', 'cv2', 'PIL'}"
+    code += f"for name in porter.__all__:\n    getattr(porter, name)\nprint(sorted({heavy} & set(sys.modules)))"
     assert python(code) == "[]\n"
 
 
 def test_no_module_is_called_as_a_function_is() -> None:
     """The import system makes a module an attribute of its package: the function would be hidden or hide it."""
     modules = {found.name for found in pkgutil.iter_modules(porter.__path__)}
-    assert {"verification", "lockfile", "sources", "cli", "api"} <= modules
+    assert {"verification", "lockfile", "sources", "cli", "commands"} <= modules
     assert not modules & set(porter.__all__)
 
 
@@ -139,7 +110,6 @@ def test_what_is_not_there() -> None:
     with pytest.raises(AttributeError, match="no attribute 'aply'"):
         _ = porter.aply  # type: ignore[attr-defined]
     assert set(porter.__all__) <= set(dir(porter))
-    assert set(api.__all__) <= set(porter.__all__)
 
 
 # -- typed ------------------------------------------------------------------------------------------------------
@@ -217,7 +187,14 @@ def test_the_documentation_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     result = doctest.DocTestRunner(verbose=False).run(examples, out=said.append)
     assert result.failed == 0, "".join(said)
     named = set(re.findall(r"[`,] ?`?((?:\w+\.)?\w+)\(", text))
-    for name in set(porter.__all__) & set(api.__all__):
+    for name in set(porter.__all__) - {
+        "Progress",
+        "Project",
+        "PorterError",
+        "CheckFailed",
+        "WrongUsage",
+        "SurroundingsFailed",
+    }:
         value = getattr(porter, name)
         parts = {f"{name}.{part}" for part in ("fetch", "show", "scan", "verify", "make", "check", "inspect")
                  if hasattr(value, part)} if inspect.ismodule(value) else {name}  # fmt: skip

@@ -58,39 +58,39 @@ def apply(
 @UPSTREAM
 @click.option("--check", is_flag=True, help="Say whether every patch applies, and write nothing.")
 @JSON
-@click.argument("folder", metavar="DIR", type=FOLDER)
-def command(targets: tuple[str, ...], upstream: str | None, check: bool, as_json: bool, folder: Path) -> None:
+@click.argument("tree", metavar="DIR", type=FOLDER)
+def command(targets: tuple[str, ...], upstream: str | None, check: bool, as_json: bool, tree: Path) -> None:
     """Make DIR a tree of upstream with the stack of one or more targets.
 
     If there is no DIR it is made. If DIR is your own clean clone at the pin, the stack goes on a new branch
     in it and your branch stays as it is. If DIR holds the same stack already, nothing is touched.
     """
     with terminal() as progress:
-        done = apply(targets, folder, upstream=upstream, check=check, progress=progress)
+        done = apply(targets, tree, upstream=upstream, check=check, progress=progress)
     if as_json:
         print_json("apply", done.record())
     elif not is_quiet():
-        _print(done, folder)
+        _print(done, tree)
 
 
-def _print(done: Applied, folder: Path) -> None:
+def _print(done: Applied, tree: Path) -> None:
     count = len(done.build.commits)
     if done.how == "already":
-        click.echo(f"{folder} holds {done.stack.key} already ({count} patches). Nothing was touched.")
+        click.echo(f"{tree} holds {done.stack.key} already ({count} patches). Nothing was touched.")
         return
     if done.how == "checked":
-        click.echo(f"All {count} patches of {done.stack.key} apply. Nothing was written to {folder}.")
+        click.echo(f"All {count} patches of {done.stack.key} apply. Nothing was written to {tree}.")
         return
     for built in done.build.commits:
         name = click.style(f"{built.patch.stack}/{built.patch.number:04d}", fg="green")
         click.echo(f"  {name}  {built.patch.subject}")
     what = "made" if done.how == "made" else f"on the new branch {done.stack.branch}"
-    click.echo(f"{folder}: {what}, {count} patches, commit {done.build.tip[:12]}")
+    click.echo(f"{tree}: {what}, {count} patches, commit {done.build.tip[:12]}")
     if done.missing:
         lacks = f"It lacks {len(done.missing)} files of upstream that the package index has not"
-        click.echo(f"{lacks}; `porter status {folder}` names them.")
+        click.echo(f"{lacks}; `porter status {tree}` names them.")
     if done.before:
-        click.echo(f"Your {short(done.before)} is as it was; `porter revert {folder}` goes back to it.")
+        click.echo(f"Your {short(done.before)} is as it was; `porter revert {tree}` goes back to it.")
     device = done.stack.targets[0]
     train = f"python train.py --data coco128.yaml --weights '' --cfg yolov5s.yaml --device {device}"
-    click.echo(f"Next: cd {quote(str(folder))} && {train}")
+    click.echo(f"Next: cd {quote(str(tree))} && {train}")

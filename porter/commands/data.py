@@ -12,7 +12,8 @@ import click
 from porter.commands.arguments import AnyPath, path
 from porter.commands.options import FOLDER, JSON, MIRROR, REQUIRE_KNOWN, is_quiet, print_json, tell, terminal
 from porter.datasets import review, sheet
-from porter.datasets.generate import YAML, make
+from porter.datasets.generate import YAML
+from porter.datasets.generate import make as make
 from porter.datasets.review import Review
 from porter.downloads import datasets
 from porter.downloads.digests import Digests
@@ -116,9 +117,9 @@ def _size(context: click.Context, option: click.Parameter, value: str) -> tuple[
 )
 @click.option("--classes", default=80, show_default=True, help="How many of the 80 classes occur.")
 @JSON
-@click.argument("folder", metavar="DEST", type=FOLDER)
+@click.argument("dest", metavar="DEST", type=FOLDER)
 def make_command(
-    like: str, images: int, seed: int, size: tuple[int, int], classes: int, as_json: bool, folder: Path
+    like: str, images: int, seed: int, size: tuple[int, int], classes: int, as_json: bool, dest: Path
 ) -> None:
     """Draw labelled scenes, which a YOLOv5 can learn, into a new folder.
 
@@ -127,12 +128,12 @@ def make_command(
     A class is one of 8 shapes in one of 10 colours.
     """
     with terminal() as progress:
-        made = make(folder, images=images, seed=seed, size=size, classes=classes, progress=progress)
+        made = make(dest, images=images, seed=seed, size=size, classes=classes, progress=progress)
     if as_json:
         print_json("data", made.record())
         return
     parts = (f"{made.images[split]} pictures with {made.objects[split]} objects in {split}" for split in made.images)
-    tell(f"{folder}: {', '.join(parts)}")
+    tell(f"{dest}: {', '.join(parts)}")
     tell(f"Next, in a tree: python train.py --data {made.yaml} --img {max(size)} --weights '' --cfg yolov5n.yaml")
 
 

@@ -64,20 +64,20 @@ def revert(tree: AnyPath, *, project: AnyProject = None) -> Reverted:
 
 @click.command(name="revert")
 @JSON
-@click.argument("folder", metavar="DIR", type=FOLDER)
-def command(as_json: bool, folder: Path) -> None:
+@click.argument("tree", metavar="DIR", type=FOLDER)
+def command(as_json: bool, tree: Path) -> None:
     """Bring the tree in DIR back to upstream: your branch, or master in a tree that porter made.
 
     Refused if you have commits or changes on the stack; nothing of yours is ever lost.
     """
-    done = revert(folder)
+    done = revert(tree)
     if as_json:
         print_json("revert", done.record())
     elif not done.done:
-        tell(f"{folder} is upstream as it is ({short(done.head)}). Nothing was touched.")
+        tell(f"{tree} is upstream as it is ({short(done.head)}). Nothing was touched.")
     else:
         moved = "" if done.pristine else ", which has moved since the stack was applied"
-        tell(f"{folder}: back at {short(done.head)}{moved}; the stack's branch is gone")
+        tell(f"{tree}: back at {short(done.head)}{moved}; the stack's branch is gone")
 
 
 def _nothing(tree: Tree, lock: Lock) -> bool:

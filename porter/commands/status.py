@@ -23,10 +23,10 @@ def status(tree: AnyPath = ".", *, project: AnyProject = None) -> Status:
 
 @click.command(name="status")
 @JSON
-@click.argument("folder", metavar="[DIR]", type=FOLDER, default=".")
-def command(as_json: bool, folder: Path) -> None:
+@click.argument("tree", metavar="[DIR]", type=FOLDER, default=".")
+def command(as_json: bool, tree: Path) -> None:
     """Say what the tree in DIR holds: the pin, each patch, your commits and changes on top."""
-    found = status(folder)
+    found = status(tree)
     if as_json:
         print_json("status", found.record())
     else:
