@@ -13,7 +13,7 @@ a program finds it, and read what it counted.  None of them imports torch.
     for counts in read_counts(work / "counts-%p.json"): ...
 """
 
-from porter.emulator.building import build, build_folder
+from porter.emulator.building import build, cache_folder
 from porter.emulator.counting import read_counts
 from porter.emulator.profiles import BARE, GENERIC, Profile, bare_profile, generic_profile, load_profile, profiles
 from porter.emulator.surroundings import environment
@@ -24,7 +24,7 @@ __all__ = [
     "Profile",
     "bare_profile",
     "build",
-    "build_folder",
+    "cache_folder",
     "environment",
     "generic_profile",
     "load_profile",

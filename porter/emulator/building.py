@@ -13,7 +13,7 @@ from porter.errors import SurroundingsFailed
 _PROGRAM = "import sys; from porter_emulated.build import main; sys.exit(main())"
 
 
-def build_folder() -> Path:
+def cache_folder() -> Path:
     """Where builds are kept: in porter's cache.
 
     Raises:

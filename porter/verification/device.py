@@ -183,7 +183,7 @@ def choose(kind: str, target: Target, python: str, *, profile: str = "") -> Devi
         if kind == "emulated":
             raise WrongUsage(what, hint="Verify it on the card (--device hardware) or on the cpu (--device cpu).")
         return Device("cpu", "cpu", f"the cpu ({where}); {what}", facts=found)
-    cache = emulator.build_folder()
+    cache = emulator.cache_folder()
     try:
         built = emulator.build(Path(python), cache)
     except SurroundingsFailed as error:

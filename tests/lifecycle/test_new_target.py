@@ -44,7 +44,7 @@ def test_a_name_is_enough(project: Project, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         f"{project.patches / 'foo'}: target.yaml, requirements.txt, series and 0001-Add-the-foo-accelerator.patch",
-        "upstream.lock: wrote foo, foo+mlu, foo+mlu+tpu, foo+tpu",
+        "upstream.lock: wrote foo",
         f"To fill in: title.en, title.zh, plugin.from, plugin.url, documentation in {project.patches}/foo/target.yaml",
         "Next: porter verify --target foo",
     ]
