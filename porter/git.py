@@ -22,7 +22,7 @@ from typing import IO
 
 from porter import process
 from porter.errors import CheckFailed, SurroundingsFailed
-from porter.files import temporary_folder
+from porter.files import quick_root, temporary_folder
 from porter.objects import Object
 from porter.output import Timed
 
@@ -348,6 +348,8 @@ def lend(git_dir: Path, objects: Path) -> None:
 def scratch(borrow: Repository | None = None, shallow: Iterable[str] = ()) -> Iterator[Repository]:
     """A bare repository that is gone after the block, with git's own settings whatever the user's are.
 
+    It is the ``.git`` of a folder of its own, which may be made its working tree.
+
     Args:
         borrow: see its objects too, without copying them.
         shallow: commits whose parents are not there.
@@ -355,7 +357,8 @@ def scratch(borrow: Repository | None = None, shallow: Iterable[str] = ()) -> It
     Raises:
         SurroundingsFailed: it cannot be made.
     """
-    with temporary_folder("porter-") as folder:
+    with temporary_folder("porter-", quick_root()) as folder:
+        inside = folder / ".git"
         grafts = list(shallow)
         if borrow is not None:
             where = borrow.text("rev-parse", "--git-common-dir")
@@ -365,13 +368,13 @@ def scratch(borrow: Repository | None = None, shallow: Iterable[str] = ()) -> It
         try:
             # what `git init` makes, without its process
             for part in ("objects", "refs"):
-                (folder / part).mkdir()
-            (folder / "HEAD").write_text("ref: refs/heads/master\n")
-            (folder / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
+                (inside / part).mkdir(parents=True)
+            (inside / "HEAD").write_text("ref: refs/heads/master\n")
+            (inside / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
             if borrow is not None:
-                lend(folder, theirs / "objects")
+                lend(inside, theirs / "objects")
             if grafts:
-                (folder / "shallow").write_text("".join(f"{commit}\n" for commit in grafts))
+                (inside / "shallow").write_text("".join(f"{commit}\n" for commit in grafts))
         except OSError as error:
             raise SurroundingsFailed(f"cannot write {folder}", error.strerror or str(error)) from error
-        yield Repository(folder, exact=True)
+        yield Repository(inside, exact=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from porter import files
 from porter.errors import SurroundingsFailed
 from porter.rebase import threeway
 from porter.rebase.threeway import Merged, Sides
@@ -112,12 +113,23 @@ def test_no_room_for_temporary_files_is_said(usual: Path) -> None:
     assert "TMPDIR" in error.value.hint
 
 
-def test_memory_that_is_full_is_not_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_is_full_is_not_the_end(usual: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """/dev/full is a folder of no use, too: whatever goes wrong there, the usual folder is tried."""
-    monkeypatch.setattr(threeway, "_places", lambda: ["/dev/full", str(tmp_path)])
+    monkeypatch.setattr(threeway, "quick_root", lambda: "/dev/full")
     assert threeway.merge([JOB]) == [Merged(b"b\n" + BASE + b"a\n", True)]
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(usual) == []
 
 
 def test_no_merges_at_all() -> None:
     assert threeway.merge([]) == []
+
+
+def test_what_lives_for_a_second_is_in_memory_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TMPDIR", raising=False)
+    usual = files.temporary_root()
+    assert files.quick_root() in ("/dev/shm", usual)
+    monkeypatch.setattr(files, "_ROOM", 1 << 60)
+    assert files.quick_root() == usual
+    monkeypatch.setattr(files, "_ROOM", 0)
+    monkeypatch.setattr(files, "_MEMORY", Path("/nowhere"))
+    assert files.quick_root() == usual

@@ -9,7 +9,6 @@ is the base of merge 17, in the second ours, in the third theirs.  One ``git mer
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,14 +16,12 @@ from typing import NamedTuple
 
 from porter import objects
 from porter.errors import SurroundingsFailed
-from porter.files import temporary_folder, temporary_root
+from porter.files import quick_root, temporary_folder, temporary_root
 from porter.git import GitFailed, Repository
 from porter.git import run as run_git
 from porter.objects import Entry, Object
 
 _WHO = "porter <porter@example.invalid> 0 +0000"
-_MEMORY = Path("/dev/shm")
-_ROOM = 256 << 20  # bytes, several times what a batch takes
 _FEW = 24  # so few merges take less time than starting git a second time
 # nothing of it outlives the batch: what is compressed is read once
 _SETTINGS = {
@@ -137,24 +134,13 @@ def _batch(jobs: Sequence[Sides], ours: str, theirs: str) -> list[Merged]:
     if not jobs:
         return []
     failed: OSError | GitFailed | None = None
-    for place in _places():
+    for place in dict.fromkeys((quick_root(), temporary_root())):
         try:
             with temporary_folder("porter-merge-", place) as folder:
                 return _merged(folder, jobs, ours, theirs)
         except (OSError, GitFailed) as error:  # full, most likely: the next one may do
             failed = error
     raise _no_room(failed) from failed
-
-
-def _places() -> list[str]:
-    """Where to work, in order: memory, where the system has a folder there, then the usual folder.
-
-    On a disk that others use, thousands of files that live for a second take several times as long as merging them.
-    """
-    usual = [temporary_root()]
-    if "TMPDIR" in os.environ or not _MEMORY.is_dir() or not os.access(_MEMORY, os.W_OK):
-        return usual
-    return [str(_MEMORY), *usual] if shutil.disk_usage(_MEMORY).free > _ROOM else usual
 
 
 def _merged(folder: Path, jobs: Sequence[Sides], ours: str, theirs: str) -> list[Merged]:
