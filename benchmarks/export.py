@@ -1,10 +1,11 @@
-"""Patches out of commits and back, on a long stack: porter against git, quilt, StGit and git-buildpackage.
+"""Patches out of commits and back: porter against git, quilt, StGit and git-buildpackage.
 
-    python benchmarks/export.py [--length 500] [--repeats 5] [--rivals]
+    python benchmarks/export.py [--length 500] [--target mlu] [--repeats 5] [--rivals]
 
-The stack is that of series.py. Of porter the whole command is timed: Python's start, reading the lock and the patches,
-and all the checks without which nothing is written. The rivals (quilt, stgit and git-buildpackage from Debian, where
-they are installed) check nothing of the kind; what each does is in benchmarks/README.md.
+The long stack is that of series.py, the other this project's own for a target, beside the stacks of all others. Of
+porter the whole command is timed: Python's start, reading the lock and the patches, and all the checks without which
+nothing is written. The rivals (quilt, stgit and git-buildpackage from Debian, where they are installed) check nothing
+of the kind; what each does is in benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ import series
 from porter.lockfile import Lock
 from porter.patch import FORMAT
 from porter.project import Project
-from porter.sources.cache import Cache
 
 QUIET = ["-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "core.hooksPath=/dev/null"]
 PORTER = [sys.executable, "-m", "porter"]
@@ -57,11 +57,6 @@ class Bench:
             raise SystemExit("export did not give the same patches")
         return took
 
-    def first(self) -> measure.Cost:
-        """porter export where git has to write every patch, as nobody knows what it wrote of such commits before."""
-        shutil.rmtree(Cache().folder / "mails", ignore_errors=True)
-        return self.export(_nothing)
-
     def lint(self) -> measure.Cost:
         """porter lint: every patch applied, rendered and compared, the lock worked out again."""
         return measure.cost([*PORTER, "lint"], cwd=self.project)
@@ -94,6 +89,36 @@ def _all(project: Path) -> None:
     for path in (project / "patches" / "common").glob("*.patch"):
         path.unlink()
     (project / "patches" / "common" / "series").write_text("")
+
+
+class Shipped:
+    """This project's own stack for a target, as patches and as a tree."""
+
+    def __init__(self, scratch: Path, target: str) -> None:
+        self.scratch = scratch / "shipped"
+        self.scratch.mkdir()
+        self.found = Project.find()
+        self.tree, self.mended = self.scratch / "tree", self.scratch / "mended"
+        measure.cost([*PORTER, "apply", "--target", target, self.tree], cwd=self.found.root)
+        shutil.copytree(self.tree, self.mended, symlinks=True)
+        mended = self.mended / "utils" / "general.py"
+        mended.write_text(mended.read_text().replace("import urllib\n", "import urllib  # mended\n", 1))
+        series.git(self.mended, "commit", "-q", "-a", "-m", "fixup! Compare versions without setuptools")
+
+    def format_patch(self) -> measure.Cost:
+        """git format-patch of the tree."""
+        out = self.scratch / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        return measure.cost(["git", *QUIET, "format-patch", "-q", *FORMAT, "-o", out, "master"], cwd=self.tree)
+
+    def export(self, tree: Path) -> measure.Cost:
+        """porter export of a tree into a copy of the project."""
+        copy = self.scratch / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        copy.mkdir()
+        shutil.copytree(self.found.patches, copy / self.found.patches.name)
+        shutil.copy(self.found.lock_path, copy)
+        return measure.cost([*PORTER, "export", tree], cwd=copy)
 
 
 class Rivals:
@@ -178,6 +203,7 @@ def main() -> None:
     """Print each one's time, and porter's over git's (export: format-patch, lint: am) in each round."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--length", type=int, default=500)
+    parser.add_argument("--target", default="mlu")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--rivals", action="store_true", help="Measure quilt, StGit and gbp as well.")
     options = parser.parse_args()
@@ -186,18 +212,24 @@ def main() -> None:
         print(measure.machine())
         subjects: dict[str, Callable[[], measure.Cost]] = {
             "git format-patch": bench.format_patch,
-            "porter export, for the first time": bench.first,
             "porter export, nothing changed": lambda: bench.export(_nothing),
             "porter export, one patch changed": lambda: bench.export(_one),
             "porter export, all patches new": lambda: bench.export(_all),
             "git am": bench.am,
             "porter lint": bench.lint,
         }
+        shipped = Shipped(Path(folder), options.target)
+        subjects |= {
+            f"git format-patch, {options.target}": shipped.format_patch,
+            f"porter export, {options.target}, nothing changed": lambda: shipped.export(shipped.tree),
+            f"porter export, {options.target}, a fixup of common/2": lambda: shipped.export(shipped.mended),
+        }
         if options.rivals:
             subjects.update(Rivals(bench).subjects)
         costs = measure.in_turn(options.repeats, subjects)
         for name, values in costs.items():
-            rival = costs["git am" if name == "porter lint" else "git format-patch"]
+            own = f", {options.target}" if f", {options.target}" in name else ""
+            rival = costs["git am" if name == "porter lint" else f"git format-patch{own}"]
             print(name)
             for kind in ("wall", "cpu"):
                 mine, theirs = ([getattr(value, kind) for value in row] for row in (values, rival))

@@ -7,15 +7,14 @@ that nobody touched stays the same bytes.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from porter import objects
 from porter.errors import WrongUsage
 from porter.git import Repository
-from porter.objects import Entry, Object
+from porter.objects import Object
 from porter.patch import tidy, trailers
-
-_ZERO = "0" * 40
 
 
 @dataclass(frozen=True)
@@ -107,18 +106,18 @@ def between(repository: Repository, base: str, tip: str) -> list[Commit]:
     return found
 
 
-def changes(repository: Repository, base: str, tip: str) -> dict[str, dict[str, Entry | None]]:
-    """What each commit after ``base`` up to ``tip`` does: commit -> path -> the file's entry, None where it goes."""
-    out = repository.run(
-        *("log", "--reverse", "--topo-order", "--raw", "-r", "-z", "--no-abbrev", "--no-renames", "--format=%x01%H"),
-        f"{base}..{tip}",
-    )
-    parts = re.split(rb"\x01([0-9a-f]{40})\0", out)
-    found: dict[str, dict[str, Entry | None]] = {}
-    for commit, part in zip(parts[1::2], parts[2::2]):
-        rows = part.lstrip(b"\n").split(b"\0")
-        done: dict[str, Entry | None] = found.setdefault(commit.decode(), {})
-        for head, path in zip(rows[0:-1:2], rows[1::2]):
-            _, mode, _, blob, _ = head[1:].decode().split(" ")
-            done[path.decode(errors="surrogateescape")] = Entry(mode, blob) if blob != _ZERO else None
-    return found
+def made(commit: Commit, tree: str, parent: str, message: str) -> Object:
+    """A commit with another's author and date, as a stack's patch makes it: whoever commits it has one id of it.
+
+    Raises:
+        WrongUsage: the message or the author is not UTF-8, so that no patch can hold it.
+    """
+    tidied = replace(commit, message=message)
+    text = f"{tidied.subject}\n\n{tidied.body}\n" if tidied.body else f"{tidied.subject}\n"
+    who = f"{commit.author} {commit.date}"
+    try:
+        return objects.commit(tree, (parent,), who, who, text)
+    except UnicodeEncodeError as error:
+        raise WrongUsage(
+            f"commit {commit}: its message or author is not UTF-8", hint="Write it anew: git rebase -i, reword."
+        ) from error

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from porter import objects
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.files import temporary_folder
 from porter.git import GitFailed, Repository, scratch
 from porter.lockfile import Lock
-from porter.objects import Entry, step
+from porter.objects import Entry, Object
 from porter.output import Progress
-from porter.patch import Patch
+from porter.patch import Patch, PatchFailed
 from porter.project import Project
-from porter.rebase import commits, header, write_stacks
-from porter.rebase.chain import Chain, canonical_message
+from porter.rebase import commits, header, render, write_stacks
 from porter.rebase.commits import Commit
 from porter.rebase.order import Item, arrange
-from porter.rebase.render import Mails, key_of, places_named, raw, render, sides, written
+from porter.rebase.pick import pick
 from porter.rebase.write_stacks import Rewrite
 from porter.sources.snapshot import Extent, Snapshot
 from porter.stack import (
     COMMON,
-    Contents,
+    Build,
+    Builder,
     Stack,
     available,
     digest,
@@ -41,9 +39,6 @@ from porter.stack import (
 )
 from porter.tree.clone import Tree
 from porter.tree.switch import locked
-
-if TYPE_CHECKING:
-    from porter.rebase.merge import Original, Placer
 
 _UNMERGED = ("DD", "AU", "UD", "UA", "DU", "AA", "UU")
 
@@ -104,79 +99,58 @@ def export_tree(
     return _Export(project, Tree.open(tree), tuple(targets), check, stack, into, message, progress or Progress()).run()
 
 
+@dataclass
 class _Export:
     """One export.
 
-    Args:
+    Attributes:
         named: whose stacks the tree holds; empty for those that porter noted when it made it, or that its commits
             name.
         check: write nothing.
         stack: the stack of commits that name none.
         into: the patch that takes the changes that are not committed.
         message: the message of the patch that they become.
+        work: the commit of what was not committed.
     """
 
-    def __init__(
-        self,
-        project: Project,
-        tree: Tree,
-        named: tuple[str, ...],
-        check: bool,
-        stack: str,
-        into: str,
-        message: str,
-        progress: Progress,
-    ) -> None:
-        self.project = project
-        self.tree = tree
-        self.named = named
-        self.check = check
-        self.stack = stack
-        self.into = into
-        self.message = message
-        self.progress = progress
-        self.repository = tree.repository
-        self.lock = Lock.load(project.lock_path)
+    project: Project
+    tree: Tree
+    named: tuple[str, ...]
+    check: bool
+    stack: str
+    into: str
+    message: str
+    progress: Progress
+    work: str = ""
+
+    def __post_init__(self) -> None:
+        self.repository = self.tree.repository
+        self.lock = Lock.load(self.project.lock_path)
         self.extent = self._extent()
-        self.files = {part: _files(project.patches / part) for part in (COMMON, *available(project.patches))}
-        self.mails = Mails(data for files in self.files.values() for data in files.values())
-        self.work = ""  # the commit of what was not committed
+        known = (COMMON, *available(self.project.patches))
+        self.files = {part: _files(self.project.patches / part) for part in known}
 
     def run(self) -> Exported:
         self.progress.step("reading the commits")
         self._refuse()
         head = self._head()
-        seen = self._seen(head)
-        target = "" if self.work else self.mails.was_in_step(seen)
-        if target and self._is_locked():
-            return self._unchanged((target,))
         listed = commits.between(self.repository, self.extent.base, head)
         targets = self._targets(listed)
         into = self._into(listed, targets)
         items = arrange(listed, targets, self.stack, {self.work: into} if into else None)
-        moved = [item.commit for item in items] != list(listed)
-        changes = commits.changes(self.repository, self.extent.base, head)
-        if not moved and not self.work and len(targets) == 1 and self._in_step(listed, changes, targets[0]):
-            self.mails.is_in_step(seen, targets[0])
-            return self._unchanged(targets)
-        if moved or len(targets) > 1:
-            self.progress.step("putting the commits in order")
-        chains = self._chains(items, listed, changes, moved, targets)
-        self.progress.step("writing the patches")
-        form = self._rendered(chains)
-        parts: dict[str, list[Patch]] = {COMMON: []}
-        for target, chain in chains.items():
-            for name in (COMMON, target):
-                parts[name] = [form[i] for i, stack in zip(chain.ids, chain.stacks) if stack == name]
-        self.progress.step("checking every stack with them")
-        snapshot = self._snapshot(parts)
-        planned = write_stacks.plan(self.project, parts, snapshot, rendered=form, borrow=self.repository)
-        self._prove(planned, snapshot, targets, changes, listed)
+        moved = sum(item.commit != commit for item, commit in zip(items, listed))
+        with scratch(borrow=self.repository) as clean:
+            if moved or len(targets) > 1:
+                self.progress.step("putting the commits in order")
+            made = self._made(items, listed, targets, clean)
+            if self._is_in_step(made, targets, listed[-1:]):
+                planned = Rewrite(self.project, self.lock, {}, {}, ())
+            else:
+                planned = self._plan(made, targets, head, clean)
         if not self.check:
             write_stacks.write(planned)
         committed = self._commit() if self.work else ""
-        count = sum(1 for item, commit in zip(items, listed) if item.commit != commit) if moved else 0
-        return Exported(planned, targets, count, committed, self._untracked())
+        return Exported(planned, targets, moved, committed, self._untracked())
 
     # -- the tree -----------------------------------------------------------------------------------------
 
@@ -292,24 +266,6 @@ class _Export:
                 ) from error
         return self.work
 
-    def _in_step(
-        self, listed: Sequence[Commit], changes: Mapping[str, Mapping[str, Entry | None]], target: str
-    ) -> bool:
-        """Whether the files are, byte for byte, what git writes of the tree's commits, and the lock is theirs.
-
-        That is the usual answer, and nothing has to be parsed or built for it.
-        """
-        if not listed or not self._is_locked():
-            return False
-        mails = self._mails_of(listed, changes)
-        if mails is None:
-            return False
-        names = places_named([commit.stack for commit in listed], [commit.subject for commit in listed])
-        found: dict[str, list[tuple[str, bytes | None]]] = {COMMON: [], target: []}
-        for commit, name in zip(listed, names):
-            found.setdefault(commit.stack, []).append((name, mails.get(commit.id)))
-        return all(list(self.files.get(part, {}).items()) == wanted for part, wanted in found.items())
-
     def _is_locked(self) -> bool:
         """Whether the files are those of the lock."""
         if self.lock.stacks.keys() != self.files.keys():
@@ -319,167 +275,127 @@ class _Export:
             for part, files in self.files.items()
         )
 
-    def _seen(self, head: str) -> str:
-        """All that decides whether locked files are those of the tree's commits, as a digest."""
-        stacks = sorted((name, stack.digest) for name, stack in self.lock.stacks.items())
-        noted = self.tree.notes.targets if self.tree.notes else ()
-        record = [self.extent.base, head, self.named, noted, self.stack, stacks]
-        return hashlib.sha256(json.dumps(record).encode()).hexdigest()
-
-    def _unchanged(self, targets: tuple[str, ...]) -> Exported:
-        return Exported(Rewrite(self.project, self.lock, {}, {}, ()), targets, 0, "", self._untracked())
-
-    def _mails_of(
-        self, listed: Sequence[Commit], changes: Mapping[str, Mapping[str, Entry | None]]
-    ) -> dict[str, bytes] | None:
-        """Commit -> its mail: what git wrote before is not written again.  None where one is no file's for sure."""
-        keys, files = {}, dict(self.extent.files)
-        for commit in listed:
-            done = changes[commit.id]
-            keys[commit.id] = key_of(commit.author, commit.date, canonical_message(commit), sides(files, done))
-            step(files, done)
-        if any(self.mails.differs(name) for name in keys.values()):
-            return None
-        known = {i: mail for i, name in keys.items() for mail in (self.mails.find(name),) if mail is not None}
-        unknown = [n for n, commit in enumerate(listed) if commit.id not in known]
-        if unknown:
-            first, last = unknown[0], unknown[-1]
-            base = listed[first - 1].id if first else self.extent.base
-            with scratch(borrow=self.repository) as clean:
-                fresh = raw(clean, base, [commit.id for commit in listed[first : last + 1]])
-            for commit in listed[first : last + 1]:
-                if commit.id in fresh and canonical_message(commit) == commit.message:
-                    self.mails.keep(keys[commit.id], fresh[commit.id])
-            self.mails.save()
-            known.update(fresh)
-        return known
-
     # -- the commits --------------------------------------------------------------------------------------
 
-    def _chains(
-        self,
-        items: Sequence[Item],
-        listed: Sequence[Commit],
-        changes: Mapping[str, Mapping[str, Entry | None]],
-        moved: bool,
-        targets: Sequence[str],
-    ) -> dict[str, Chain]:
-        """Target -> the commits of common and its own, each on the one before it."""
-        mover = self._mover(listed, changes) if moved or len(targets) > 1 else None
-        common = Chain(self.extent.base, self.extent.files)
-        place = 0  # so far every commit is where the tree has it
-        chains = {}
-        for part in (COMMON, *targets):
-            chain = common if part == COMMON else common.branch()
-            own = [item for item in items if item.stack == part]
-            for item in own:
-                stays = place >= 0 and not item.fixups and place < len(listed) and listed[place] == item.commit
-                if stays and (part in (COMMON, targets[0])):
-                    place += 1
-                    self._add(chain, item, changes[item.commit.id])
-                else:
-                    place = -1
-                    assert mover is not None
-                    self._move(chain, item, mover)
-            if part != COMMON:
-                chains[part] = chain
-        return chains
+    def _made(
+        self, items: Sequence[Item], listed: Sequence[Commit], targets: Sequence[str], clean: Repository
+    ) -> list[_Made]:
+        """The commits as they are to be, written as mails: common's and the first target's, and the others' on common.
 
-    def _add(self, chain: Chain, item: Item, changes: Mapping[str, Entry | None]) -> None:
-        commit = Commit("", "", (), item.commit.author, item.commit.date, item.message)
-        message = canonical_message(commit)
-        try:
-            message.encode()
-            commit.author.encode()
-        except UnicodeEncodeError as error:
-            raise WrongUsage(
-                f"commit {item.commit}: its message or author is not UTF-8",
-                hint="Write it anew: git rebase -i, reword.",
-            ) from error
-        chain.add(item.stack, commit.author, commit.date, message, changes)
+        Raises:
+            CheckFailed: one cannot be put where it belongs.
+        """
+        known = {commit.id for commit in listed}
+        base = self.extent.base
+        made: list[_Made] = []
+        for target in targets:
+            first = target == targets[0]
+            own = [item for item in items if item.stack == target or (first and item.stack == COMMON)]
+            pairs = zip(own, listed if first else ())  # what is where the tree has it stays as it is
+            kept = len(list(takewhile(lambda pair: pair[0].commit == pair[1] and not pair[0].fixups, pairs)))
+            trees = [item.commit.tree for item in own[:kept]]
+            trees += self._picked(own[kept:], own[kept - 1].commit.id if kept else base, clean)
+            line: list[Object] = []
+            for item, tree in zip(own, trees):
+                line.append(commits.made(item.commit, tree, line[-1].id if line else base, item.message))
+            fresh = [commit for commit in line if commit.id not in known]
+            if fresh:
+                clean.write(objects.pack(fresh))
+            self.progress.step("writing the patches")
+            mails = render.mails(clean, base, [commit.id for commit in line])
+            made += [_Made(item, commits.parse(commit), mails.get(commit.id)) for item, commit in zip(own, line)]
+            base = _common(made) or base
+        return made
 
-    def _move(self, chain: Chain, item: Item, mover: _Mover) -> None:
-        """Put a commit, with its fixups, where the tree does not have it."""
-        from porter.rebase.onto import placed
-
-        trial = dict(chain.files)
-        total: dict[str, Entry | None] = {}
-        for commit in (item.commit, *item.fixups):
-            hint = (
-                f"Nothing was written. Order the commits yourself: "
-                f"git -C {self.tree.path} rebase -i --autosquash {self.extent.base[:12]}"
-            )
-            name = f"commit {commit}, moved to its place in {item.stack},"
-            done = placed(mover.placer, mover.originals[commit.id], trial, name, hint)
-            step(trial, done)
-            total.update(done)
-        self._add(chain, item, total)
-        chain.made.update(mover.placer.contents.made)
-
-    def _mover(self, listed: Sequence[Commit], changes: Mapping[str, Mapping[str, Entry | None]]) -> _Mover:
-        from porter.rebase.merge import Original, Placer
-
-        stacks = [commit.stack or self.stack or "fixup" for commit in listed]
-        patches = render(self.repository, self.extent.base, listed[-1].id, stacks)
-        files = dict(self.extent.files)
-        originals = {}
-        for commit, patch in zip(listed, patches):
-            paths = list(changes[commit.id])
-            before = {path: files[path] for path in paths if path in files}
-            step(files, changes[commit.id])
-            originals[commit.id] = Original(patch, before, {path: files[path] for path in paths if path in files})
-        sides = (self.extent.files, *(side for one in originals.values() for side in (one.before, one.after)))
-        ids = {entry.id for side in sides for entry in side.values()}
-        return _Mover(originals, Placer(Contents(self.repository.find(ids)), "the stack"))
-
-    def _rendered(self, chains: Mapping[str, Chain]) -> dict[str, Patch]:
-        """Commit -> its patch."""
-        form: dict[str, Patch] = {}
-        keys: dict[str, str] = {}
-        for chain in chains.values():
-            names = places_named(chain.stacks, chain.subjects)
-            for i, found, stack, name in zip(chain.ids, chain.keys, chain.stacks, names):
-                mail, keys[i] = self.mails.find(found), found
-                if mail is not None and i not in form:
-                    with suppress(CheckFailed):  # it is no patch; written() says so, and of which commit
-                        form[i] = Patch.parse(mail, stack, name)
-        if form.keys() >= keys.keys():
-            return form
-        with scratch(borrow=self.repository) as clean:
-            made = {i: item for chain in chains.values() for i, item in chain.made.items()}
-            clean.write(objects.pack(made.values(), level=0))
-            for chain in chains.values():
-                form.update(written(clean, self.extent.base, chain.ids, chain.stacks, chain.subjects, form))
-        for i, found in keys.items():
-            self.mails.keep(found, form[i].data)
-        self.mails.save()
-        return form
+    def _picked(self, items: Sequence[Item], onto: str, clean: Repository) -> list[str]:
+        """The trees of commits, each with its fixups, on another commit than in the tree."""
+        hint = (
+            f"Nothing was written. Order the commits yourself: "
+            f"git -C {self.tree.path} rebase -i --autosquash {self.extent.base[:12]}"
+        )
+        rows = [(item, commit) for item in items for commit in (item.commit, *item.fixups)]
+        names = [f"commit {commit}, moved to its place in {item.stack}," for item, commit in rows]
+        picked = pick(clean, onto, [commit.id for _, commit in rows], names, "the stack", hint)
+        last = {item.commit.id: tree for (item, _), (_, tree) in zip(rows, picked)}
+        return [last[item.commit.id] for item in items]
 
     # -- the result ---------------------------------------------------------------------------------------
 
-    def _snapshot(self, parts: Mapping[str, Sequence[Patch]]) -> Snapshot:
-        """Upstream as the tree has it, with all that any stack's patches change."""
-        old = load_parts(self.project)
-        if [patch.data for patch in old[COMMON]] != [patch.data for patch in parts[COMMON]]:
-            return self.tree.snapshot(self.extent, self.extent.files)  # other targets' patches may have to be merged
-        every = [patch for part in {**old, **parts}.values() for patch in part]
-        return self.tree.snapshot(self.extent, {path for p in every for c in p.changes for path in (c.old, c.new)})
+    def _is_in_step(self, made: Sequence[_Made], targets: Sequence[str], last: Sequence[Commit]) -> bool:
+        """Whether the files are, byte for byte, what git writes of the tree's commits, and the lock is theirs.
 
-    def _prove(
+        That is the usual answer, and no patch has to be read or applied for it.
+        """
+        if not self._is_locked() or len(targets) > 1:  # whether targets go together is found by applying their patches
+            return False
+        found: dict[str, list[tuple[str, bytes | None]]] = {part: [] for part in (COMMON, *targets)}
+        for one, name in zip(made, _names(made)):
+            found[one.item.stack].append((name, one.mail))
+        if any(list(self.files[part].items()) != rows for part, rows in found.items()):
+            return False
+        return [one.commit.tree for one in made[-1:]] == [commit.tree for commit in last]
+
+    def _plan(self, made: Sequence[_Made], targets: Sequence[str], head: str, clean: Repository) -> Rewrite:
+        """What the project's files become: the tree's stacks, and the others' on their common."""
+        old = load_parts(self.project)
+        parts: dict[str, list[Patch]] = {part: [] for part in (COMMON, *targets)}
+        for one, name in zip(made, _names(made)):
+            parts[one.item.stack].append(render.parsed(one.mail, one.item.stack, name, f"commit {one.item.commit}"))
+        every = [patch for part in (*old.values(), *parts.values()) for patch in part]
+        snapshot = self.tree.snapshot(self.extent, {path for p in every for c in p.changes for path in (c.old, c.new)})
+        parts.update(self._others(old, parts, snapshot, _common(made) or self.extent.base, clean))
+        self.progress.step("checking every stack with them")
+        planned = write_stacks.plan(self.project, parts, snapshot)
+        self._prove(Stack.of(planned.parts, targets).build(snapshot), head)
+        return planned
+
+    def _others(
         self,
-        planned: Rewrite,
+        old: Mapping[str, Sequence[Patch]],
+        new: Mapping[str, Sequence[Patch]],
         snapshot: Snapshot,
-        targets: Iterable[str],
-        changes: Mapping[str, Mapping[str, Entry | None]],
-        listed: Sequence[Commit],
-    ) -> None:
+        common: str,
+        clean: Repository,
+    ) -> dict[str, list[Patch]]:
+        """The patches of the targets that the tree does not hold, on a new common, which ends with that commit.
+
+        Raises:
+            CheckFailed: one does not fit there.
+        """
+        names = [name for name in old if name not in new]
+        if not names:
+            return {}
+        builder = Builder(snapshot)
+        builds = {}
+        for name in names:
+            try:
+                if builder.build(Stack.of(old, [])).tree == clean.text("rev-parse", f"{common}^{{tree}}"):
+                    return {}
+                builds[name] = builder.build(Stack.of(old, [name]))
+            except PatchFailed:  # a file was edited since: what does not fit the old common may fit the new one
+                builds[name] = write_stacks.built(builder.build, Stack.of({**old, **new}, [name]))
+        clean.write(objects.pack((item for build in builds.values() for item in build.objects.values()), level=0))
+        found = {}
+        for name, build in builds.items():
+            own = [one for one in build.commits if one.patch.stack == name]
+            labels = [f"{one.patch.id}, on the new {COMMON}," for one in own]
+            picked = pick(clean, common, [one.commit for one in own], labels, COMMON, write_stacks.UNWRITTEN)
+            mails = render.mails(clean, common, [commit for commit, _ in picked])
+            found[name] = [
+                render.parsed(mails.get(commit), name, one.patch.name, one.patch.id)
+                for one, (commit, _) in zip(own, picked)
+            ]
+        return found
+
+    def _prove(self, build: Build, head: str) -> None:
         """Check that the patches give the very files that the tree has."""
-        expected = dict(self.extent.files)
-        for commit in listed:
-            step(expected, changes[commit.id])
+        expected = {}
+        for row in self.repository.run("ls-tree", "-r", "-z", head).decode(errors="surrogateescape").split("\0")[:-1]:
+            entry, _, path = row.partition("\t")
+            mode, _, blob = entry.split(" ")
+            expected[path] = Entry(mode, blob)
         missing = set(self.extent.missing)
-        whole = Stack.of(planned.parts, targets).build(snapshot)
-        found = {path: entry for path, entry in whole.files.items() if path not in missing}
+        found = {path: entry for path, entry in build.files.items() if path not in missing}
         wrong = sorted(path for path in {*expected, *found} if expected.get(path) != found.get(path))
         if wrong:
             raise CheckFailed(
@@ -490,11 +406,22 @@ class _Export:
 
 
 @dataclass(frozen=True)
-class _Mover:
-    """The tree's commits as changes that can be put elsewhere."""
+class _Made:
+    """A commit as it is to be: what it is made of, and what git writes of it (None if it changes nothing)."""
 
-    originals: Mapping[str, Original]
-    placer: Placer
+    item: Item
+    commit: Commit
+    mail: bytes | None
+
+
+def _names(made: Sequence[_Made]) -> list[str]:
+    """The name of each one's file."""
+    return render.named([one.item.stack for one in made], [one.commit.subject for one in made])
+
+
+def _common(made: Sequence[_Made]) -> str:
+    """The last of common's commits; empty if there is none."""
+    return next((one.commit.id for one in reversed(made) if one.item.stack == COMMON), "")
 
 
 def _files(folder: Path) -> dict[str, bytes]:

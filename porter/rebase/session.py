@@ -223,9 +223,8 @@ class Errand:
         parts = {COMMON: forms[0]}
         for target, patches in zip(course.builds, forms[1:]):
             parts[target] = [patch for patch in patches if patch.stack == target]
-        known = {b.commit: patch for build, form in zip(builds, forms) for b, patch in zip(build.commits, form)}
         try:
-            planned = write_stacks.plan(self.project, parts, self.goal.snapshot, self.goal.lock, known)
+            planned = write_stacks.plan(self.project, parts, self.goal.snapshot, self.goal.lock)
         except CheckFailed as error:
             error.hint = _REDO
             raise

@@ -23,17 +23,16 @@ from pathlib import Path
 from porter import process
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.files import lock_file, write_file
-from porter.git import Repository
 from porter.lockfile import Lock
 from porter.patch import Patch, PatchFailed
 from porter.project import REWRITE_NAME, Project
 from porter.rebase import series
-from porter.rebase.render import canonical, numbered
+from porter.rebase.render import numbered
 from porter.sources.snapshot import Snapshot
-from porter.stack import COMMON, SERIES, Build, Builder, Stack, Surveyor, load_parts, single_stacks, tried_together
+from porter.stack import SERIES, Build, Stack, Surveyor, load_parts, single_stacks, tried_together
 
 _JOURNAL = "journal.json"
-_UNWRITTEN = "Nothing was written. Bring the patches in step in one tree: porter apply with every --target."
+UNWRITTEN = "Nothing was written. Bring the patches in step in one tree: porter apply with every --target."
 _AT_ONCE = 16  # files to wait for
 _PATIENCE = 10.0  # seconds to wait for another porter; writing takes a fraction of one
 
@@ -76,18 +75,14 @@ def plan(
     parts: Mapping[str, Sequence[Patch]],
     snapshot: Snapshot,
     lock: Lock | None = None,
-    rendered: Mapping[str, Patch] | None = None,
-    borrow: Repository | None = None,
 ) -> Rewrite:
     """What the project's files become with other patches in some of its stacks, or another pin.  Writes nothing.
 
     Args:
-        parts: stack's name -> its patches from now on; the other stacks keep theirs, rendered anew where they
-            have to be.
+        parts: stack's name -> its patches from now on, as git writes them where they are then; the other stacks keep
+            theirs.
         snapshot: the pin's files, as many as the patches change at least.
         lock: the new lock, for its pin and sources; by default the project's.
-        rendered: commit -> its patch, where it is known to be canonical, see :func:`porter.rebase.render.canonical`.
-        borrow: a repository that holds the snapshot's base commit, where the snapshot itself does not.
 
     Raises:
         CheckFailed: a stack does not apply with the others as they would be, or would apply at several places.
@@ -99,21 +94,8 @@ def plan(
             raise WrongUsage(f"there is no stack {name!r}", hint=f"Known stacks: {', '.join(old)}.")
     lock = lock or old_lock
     new = {name: numbered(parts[name]) if name in parts else list(old[name]) for name in old}
-    if lock.pin != old_lock.pin or not _same(new[COMMON], old[COMMON]):
-        wanted = [name for name in new if name != COMMON]
-    else:
-        wanted = [name for name in new if name != COMMON and not _same(new[name], old[name])]
     surveyor = Surveyor(lock, snapshot)
-    sure = {patch.data for patch in (rendered or {}).values()}
-    wanted = [name for name in wanted if any(patch.data not in sure for patch in (*new[COMMON], *new[name]))]
-    if wanted or (any(patch.data not in sure for patch in new[COMMON]) and not _same(new[COMMON], old[COMMON])):
-        single = [Stack.of(new, [name]) for name in wanted] or [Stack((), tuple(new[COMMON]))]
-        builder = Builder(snapshot, like=surveyor.builder)
-        builds = [_single(builder, stack, old, parts, snapshot) for stack in single]
-        for patches in canonical(snapshot, builds, rendered, borrow):
-            for name in {patch.stack for patch in patches}:
-                new[name] = [patch for patch in patches if patch.stack == name]
-    whole = {stack.key: _build(surveyor.builder.build, stack) for stack in tried_together(new)}
+    whole = {stack.key: built(surveyor.builder.build, stack) for stack in tried_together(new)}
     lock = replace(lock, stacks={part: surveyor.survey(stack) for part, stack in single_stacks(new).items()})
     edits = list(_edits(project, old, new))
     if lock != old_lock:
@@ -122,49 +104,27 @@ def plan(
     return Rewrite(project, lock, new, whole, tuple(changed))
 
 
-def _single(
-    builder: Builder,
-    stack: Stack,
-    old: Mapping[str, Sequence[Patch]],
-    parts: Mapping[str, Sequence[Patch]],
-    snapshot: Snapshot,
-) -> Build:
-    """A target's stack with what is new in it; patches that nobody gave anew are merged where they do not apply."""
-    try:
-        return _build(builder.build, stack)
-    except CheckFailed as error:
-        if not stack.targets or stack.key in parts or COMMON not in parts:
-            raise
-        from porter.rebase.onto import carried  # seldom needed, and not light
+def built(build: Callable[[Stack], Build], stack: Stack) -> Build:
+    """A stack, built.
 
-        common = [patch for patch in stack.patches if patch.stack == COMMON]
-        try:
-            return carried(old, common, stack.key, snapshot, error.hint)
-        except PatchFailed:  # common itself does not apply, or the stacks as they are do not
-            raise error from None
-
-
-def _same(one: Sequence[Patch], other: Sequence[Patch]) -> bool:
-    return [(patch.name, patch.data) for patch in one] == [(patch.name, patch.data) for patch in other]
-
-
-def _build(build: Callable[[Stack], Build], stack: Stack) -> Build:
-    """A stack, built; a patch of it that fits nowhere or at several places is refused."""
+    Raises:
+        CheckFailed: a patch of it fits nowhere, or at several places.
+    """
     together = f"in a tree for {stack.key}, " if len(stack.targets) > 1 else ""
     try:
-        built = build(stack)
+        made = build(stack)
     except PatchFailed as error:
-        error.what, error.hint = f"{together}{error.what}", error.hint or _UNWRITTEN
+        error.what, error.hint = f"{together}{error.what}", error.hint or UNWRITTEN
         raise
-    for one in built.commits:
+    for one in made.commits:
         for path, placed in one.moved:
             if placed.places > 1:
                 raise CheckFailed(
                     f"{together}{one.patch.id} would fit at {placed.places} places in {path}",
                     f"hunk {placed.hunk.header}",
-                    _UNWRITTEN,
+                    UNWRITTEN,
                 )
-    return built
+    return made
 
 
 def _edits(project: Project, old: Mapping[str, Sequence[Patch]], new: Mapping[str, Sequence[Patch]]) -> Iterator[Edit]:

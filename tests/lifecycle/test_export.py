@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 import shutil
 from collections import Counter
@@ -379,6 +380,99 @@ def test_killed_between_the_patches_and_the_commit(
     assert export(tree, into="mlu/2", project=project).rewrite.edits == ()
     assert state(project) == written
     again(project, tree)
+
+
+def calls(project: Project, tree: Path, tmp_path: Path) -> list[str]:
+    """Export a tree in a process of its own; the commands that it gave to git."""
+    real, log, script = shutil.which("git"), tmp_path / "log", tmp_path / "bin/git"
+    script.parent.mkdir(exist_ok=True)
+    script.write_text(f'#!/bin/sh\necho "$*" >>{log}\nexec {real} "$@"\n')
+    script.chmod(0o755)
+    log.unlink(missing_ok=True)
+    done = porter(
+        "export", tree, cwd=project.root, env={"PATH": os.pathsep.join((str(script.parent), os.environ["PATH"]))}
+    )
+    assert done.returncode == 0, done.stderr
+    words = ("format-patch", "cherry-pick", "index-pack")
+    return [word for row in log.read_text().splitlines() for word in words if f" {word} " in row]
+
+
+def test_git_does_no_more_than_is_needed(project: Project, tree: Path, tmp_path: Path) -> None:
+    before = state(project)
+    assert calls(project, tree, tmp_path) == ["format-patch"]
+    # a file that is not what git writes becomes it; what the other targets' patches change is as it was
+    path = project.patches / "common/0002-Add-utils-accelerator-a-registry-of-devices.patch"
+    path.write_text(path.read_text().replace("The test needs it.", "The test wants it."))
+    assert calls(project, tree, tmp_path) == ["format-patch"]
+    assert state(project) == before
+    # a fixup of common/2: that one and those after it are picked, then tpu's on what comes of them
+    edit(tree, "utils/long.py", "line_30 = 30\n", "new = 1\nline_30 = 30\n")
+    git("commit", "-q", "-a", "--fixup=HEAD~3", cwd=tree)
+    picked = ["cherry-pick", "index-pack", "format-patch"]
+    assert calls(project, tree, tmp_path) == [*picked, "index-pack", "cherry-pick", "format-patch"]
+
+
+def test_a_patch_file_that_does_not_apply_becomes_what_the_tree_gives(project: Project, tree: Path) -> None:
+    """tpu's stack, which cannot be built on that common, is put on the new one as it is."""
+    before = state(project)
+    path = project.patches / "common/0001-Import-the-accelerator.patch"
+    path.write_text(path.read_text().replace("\n import torch", "\n import tensors"))
+    assert state(project) != before
+    with pytest.raises(CheckFailed, match="does not apply"):
+        write_lock(check=True, project=project)
+    export(tree, project=project)
+    assert state(project) == before
+
+
+def hostile(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings, hooks and variables that change what git does, or stop it."""
+    hooks = home / "hooks"
+    hooks.mkdir()
+    for name in ("pre-commit", "commit-msg", "post-checkout", "post-rewrite", "prepare-commit-msg"):
+        (hooks / name).write_text("#!/bin/sh\nexit 1\n")
+        (hooks / name).chmod(0o755)
+    (home / "attributes").write_text("*.py merge=union diff=odd\n")
+    (home / "hostile").write_text(
+        f"[core]\nhooksPath = {hooks}\nattributesFile = {home}/attributes\neditor = false\nabbrev = 4\n"
+        "[commit]\ngpgSign = true\ncleanup = scissors\n[merge]\nconflictStyle = diff3\nrenames = false\nff = only\n"
+        "[rerere]\nenabled = true\nautoUpdate = true\n[sequence]\neditor = false\n[gpg]\nprogram = false\n"
+        '[diff]\nnoprefix = true\ncontext = 0\nalgorithm = patience\n[diff "odd"]\nxfuncname = ^line_1 .*\n'
+        "[format]\nsignOff = true\nnumbered = true\nsubjectPrefix = ODD\nheaders = X-Spam: no\n"
+        "[i18n]\ncommitEncoding = ISO-8859-1\nlogOutputEncoding = ISO-8859-1\n"
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / "hostile"))
+    for name, value in {
+        "COMMITTER_DATE": "never",
+        "INDEX_FILE": "/dev/null",
+        "WORK_TREE": "/",
+        "EDITOR": "false",
+    }.items():
+        monkeypatch.setenv(f"GIT_{name}", value)
+
+
+def test_nothing_of_the_users_changes_what_is_moved(
+    project: Project, tree: Path, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit(tree, "utils/long.py", "line_30 = 30\n", "new = 1\nline_30 = 30\n")
+    git("commit", "-q", "-a", "--fixup=HEAD~3", cwd=tree)
+    shutil.copytree(project.root, tmp_path / "plain")
+    export(tree, project=Project(tmp_path / "plain"))
+    with monkeypatch.context() as patched:
+        hostile(own_home, patched)
+        export(tree, project=project)
+    assert state(project) == state(Project(tmp_path / "plain"))
+    assert any(b"+new = 1\n" in data for data in state(project).values())
+
+
+def test_attributes_in_the_tree_do_not_settle_a_conflict(project: Project, tree: Path) -> None:
+    (tree / ".gitattributes").write_text("*.py merge=union text eol=crlf ident\n")
+    commit(tree, message("Say how to merge", "common"), 1700001000)
+    edit(tree, "utils/long.py", "mlu = 1\n", "mlu = 2\n")
+    commit(tree, message("For all", "common"), 1700001000)
+    with pytest.raises(CheckFailed, match=r"\(For all\), moved to its place in common, does not fit"):
+        export(tree, project=project)
+    git("reset", "-q", "--hard", "HEAD~1", cwd=tree)
+    assert export(tree, project=project).moved == 3
 
 
 # -- whatever people do to their commits ------------------------------------------------------------------

@@ -8,23 +8,20 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sources import git
 from stacks import CHECKOUT, commit, inventory, message, porter
 
+from porter.commands.apply import apply
 from porter.commands.arguments import find
+from porter.commands.export import export
 from porter.commands.lint import lint
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
-from porter.git import Repository
 from porter.lockfile import GitSource, Lock
-from porter.patch import Patch
 from porter.project import Project
 from porter.rebase import write_stacks
-from porter.rebase.render import render
 from porter.sources.obtain import obtain
 from porter.sources.snapshot import Extent, Snapshot
 from porter.stack import COMMON, load_part, load_parts
@@ -41,24 +38,23 @@ def snapshot(project: Project) -> Snapshot:
 
 
 @pytest.fixture
-def common(made: Path, tmp_path: Path) -> Path:
-    """A clone that ends with common's last patch."""
-    git("clone", "-q", made / "work", tmp_path / "common", cwd=tmp_path)
-    git("switch", "-q", "-c", "new", "origin/common", cwd=tmp_path / "common")
-    return tmp_path / "common"
+def tree(project: Project, tmp_path: Path) -> Path:
+    """A tree for mlu."""
+    apply(["mlu"], tmp_path / "tree", project=project)
+    return tmp_path / "tree"
 
 
-def changed(common: Path, name: str, old: str, new: str) -> list[Patch]:
-    """common's patches and one more that changes a file."""
-    text = (common / name).read_text()
+def changed(project: Project, tree: Path, name: str, old: str, new: str) -> write_stacks.Rewrite:
+    """What becomes of a project when common's patches are followed by one that changes a file; nothing is written."""
+    text = (tree / name).read_text()
     assert text.count(old) == 1
-    (common / name).write_text(text.replace(old, new))
-    commit(common, message("Change more", "common"), 1700001000)
-    return render(Repository(common), git("rev-parse", "v6.0", cwd=common), "HEAD")
+    (tree / name).write_text(text.replace(old, new))
+    commit(tree, message("Change more", "common"), 1700001000)
+    return export(tree, check=True, project=project).rewrite
 
 
-def longer(common: Path) -> list[Patch]:
-    return changed(common, "utils/long.py", "line_30 = 30\n", MIDDLE + "line_30 = 30\n")
+def longer(project: Project, tree: Path) -> write_stacks.Rewrite:
+    return changed(project, tree, "utils/long.py", "line_30 = 30\n", MIDDLE + "line_30 = 30\n")
 
 
 def state(project: Project) -> dict[str, bytes]:
@@ -77,12 +73,12 @@ def test_unchanged_input_touches_nothing(project: Project, snapshot: Snapshot) -
 
 
 def test_a_change_of_common_renders_every_targets_patches_anew(
-    project: Project, snapshot: Snapshot, common: Path
+    project: Project, snapshot: Snapshot, tree: Path
 ) -> None:
     tpu = (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").read_bytes()
     mlu = inventory(project.patches / "mlu")
     before = inventory(project.root)
-    planned = write_stacks.plan(project, {"common": longer(common)}, snapshot)
+    planned = longer(project, tree)
     assert inventory(project.root) == before, "a plan writes nothing"
     assert [edit.path for edit in planned.edits] == [
         "patches/common/0004-Change-more.patch",
@@ -101,43 +97,39 @@ def test_a_change_of_common_renders_every_targets_patches_anew(
     assert porter("lock", "--check", cwd=project.root).returncode == 0
 
 
-def test_a_stack_that_does_not_fit_stops_all(project: Project, snapshot: Snapshot, common: Path) -> None:
+def test_a_stack_that_does_not_fit_stops_all(project: Project, snapshot: Snapshot, tree: Path) -> None:
     before = inventory(project.root)
     with pytest.raises(CheckFailed, match=r"tpu/0002-\S+, on the new common, does not fit") as error:
-        write_stacks.plan(
-            project, {"common": changed(common, "utils/long.py", "line_50 = 50\n", "line_50 = 'x'\n")}, snapshot
-        )
+        changed(project, tree, "utils/long.py", "line_50 = 50\n", "line_50 = 'x'\n")
     assert "Nothing was written" in error.value.hint
     assert "utils/long.py: both change the same lines" in error.value.why
     assert "  line_50 = 'x'\n  =======\n  line_50 = 'tpu'" in error.value.why
     assert inventory(project.root) == before
 
 
-def test_a_change_next_to_a_targets_lines_is_merged(project: Project, snapshot: Snapshot, common: Path) -> None:
+def test_a_change_next_to_a_targets_lines_is_merged(project: Project, snapshot: Snapshot, tree: Path) -> None:
     """line_47 is context of tpu's patch, which does not apply any more, and no line that it changes."""
-    parts = {"common": changed(common, "utils/long.py", "line_47 = 47\n", "line_47 = 'common'\n")}
-    write_stacks.write(write_stacks.plan(project, parts, snapshot))
+    write_stacks.write(changed(project, tree, "utils/long.py", "line_47 = 47\n", "line_47 = 'common'\n"))
     assert b" line_47 = 'common'\n" in (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").read_bytes()
     assert lint(project=project) == []
 
 
-def test_a_place_that_is_not_the_only_one_stops_all(project: Project, snapshot: Snapshot, common: Path) -> None:
+def test_a_place_that_is_not_the_only_one_stops_all(project: Project, tree: Path) -> None:
+    """Alone tpu's patch is put where its lines went; below mlu's, which move them, it would fit at two places."""
     copied = "".join(f"line_{n} = {n}\n" for n in range(47, 54))
-    with pytest.raises(CheckFailed, match=r"^tpu/0002-\S+ on the new common, would fit at 2 places in utils/long.py"):
-        write_stacks.plan(
-            project, {"common": changed(common, "utils/long.py", "line_1 = 1\n", copied + "line_1 = 1\n")}, snapshot
-        )
+    with pytest.raises(
+        CheckFailed, match=r"^in a tree for mlu\+tpu, tpu/0002-\S+ would fit at 2 places in utils/long.py"
+    ):
+        changed(project, tree, "utils/long.py", "line_1 = 1\n", copied + "line_1 = 1\n")
 
 
-def test_targets_that_do_not_go_together_stop_all(
-    project: Project, snapshot: Snapshot, made: Path, tmp_path: Path
-) -> None:
-    git("clone", "-q", made / "work", tmp_path / "mlu", cwd=tmp_path)
-    git("switch", "-q", "-c", "new", "origin/mlu", cwd=tmp_path / "mlu")
-    patches = changed(tmp_path / "mlu", "utils/long.py", "line_50 = 50\n", "line_50 = 'mlu'\n")
-    own = [patch if patch.stack == "mlu" else replace(patch, stack="mlu") for patch in patches[3:]]
+def test_targets_that_do_not_go_together_stop_all(project: Project, tree: Path) -> None:
+    (tree / "utils/long.py").write_text((tree / "utils/long.py").read_text().replace("line_50 = 50\n", "line_50 = 1\n"))
+    commit(tree, message("Change more", "mlu"), 1700001000)
+    before = inventory(project.root)
     with pytest.raises(CheckFailed, match=r"in a tree for mlu\+tpu, tpu/0002"):
-        write_stacks.plan(project, {"mlu": own}, snapshot)
+        export(tree, project=project)
+    assert inventory(project.root) == before
 
 
 def test_dropped_reordered_and_renamed_patches(project: Project, snapshot: Snapshot) -> None:
@@ -178,12 +170,13 @@ def test_another_pin_and_other_sources(project: Project, snapshot: Snapshot) -> 
     assert Lock.load(project.lock_path) == planned.lock
 
 
-def test_only_a_part_of_upstream_at_hand(project: Project, common: Path) -> None:
+def test_only_a_part_of_upstream_at_hand(project: Project, tree: Path) -> None:
     """The ids in the lock need no content of files that no patch changes."""
     lock = Lock.load(project.lock_path)
     whole = obtain(lock)
-    parts = {COMMON: longer(common)}
-    expected = write_stacks.plan(project, parts, whole)
+    expected = longer(project, tree)
+    parts = expected.parts
+    assert write_stacks.plan(project, parts, whole).edits == expected.edits
     extent = Extent(lock.pin, {path: entry for path, entry in lock.pin.files.items() if path != "LICENSE"})
     assert extent.made_base is not None
     objects = {i: whole.objects[i] for i in extent.blobs}
@@ -195,27 +188,27 @@ def test_only_a_part_of_upstream_at_hand(project: Project, common: Path) -> None
         write_stacks.plan(project, parts, lacking.snapshot({**whole.objects, lacking.base: lacking.made_base}))
 
 
-def test_what_is_refused(project: Project, snapshot: Snapshot, common: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    patches = longer(common)
+def test_what_is_refused(project: Project, snapshot: Snapshot, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = longer(project, tree).parts
     with pytest.raises(WrongUsage, match="no stack 'npu'"):
         write_stacks.plan(project, {"npu": []}, snapshot)
     stray = project.patches / "common/0004-Change-more.patch"
     stray.write_text("mine")
     with pytest.raises(WrongUsage, match="in the way"):
-        write_stacks.plan(project, {COMMON: patches}, snapshot)
+        write_stacks.plan(project, parts, snapshot)
     stray.unlink()
     monkeypatch.setattr("porter.project._PACKAGE", project.root)
     shutil.copytree(project.root, project.root / "_data", ignore=shutil.ignore_patterns("_data"))
     packaged = Project(project.root / "_data")
     before = inventory(packaged.root)
-    planned = write_stacks.plan(packaged, {COMMON: patches}, snapshot)  # `porter export --check` asks no more
+    planned = write_stacks.plan(packaged, parts, snapshot)  # `porter export --check` asks no more
     with pytest.raises(WrongUsage, match="came with the installed porter"):
         write_stacks.write(planned)
     assert inventory(packaged.root) == before
 
 
-def test_a_file_changed_between_plan_and_write(project: Project, snapshot: Snapshot, common: Path) -> None:
-    planned = write_stacks.plan(project, {COMMON: longer(common)}, snapshot)
+def test_a_file_changed_between_plan_and_write(project: Project, snapshot: Snapshot, tree: Path) -> None:
+    planned = longer(project, tree)
     path = project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch"
     path.write_text(path.read_text().replace("The test", "My test"))
     before = state(project)
@@ -253,9 +246,10 @@ def dies(planned: write_stacks.Rewrite, step: int) -> bool:
 
 
 def test_killed_at_every_step_the_stacks_are_old_or_new(
-    project: Project, snapshot: Snapshot, common: Path, tmp_path: Path
+    project: Project, snapshot: Snapshot, tree: Path, tmp_path: Path
 ) -> None:
-    parts: dict[str, Sequence[Patch]] = {COMMON: longer(common)[1:], "mlu": load_part(project.patches / "mlu")[1:]}
+    found = longer(project, tree).parts
+    parts = {**found, COMMON: found[COMMON][1:], "mlu": found["mlu"][1:]}
     (project.patches / "common/series").chmod(0o640)
     old, planned = state(project), write_stacks.plan(project, parts, snapshot)
     final = Project(tmp_path / "new")
@@ -287,8 +281,8 @@ def test_killed_at_every_step_the_stacks_are_old_or_new(
     assert step > 30
 
 
-def test_an_edit_after_the_kill_is_not_lost(project: Project, snapshot: Snapshot, common: Path) -> None:
-    planned = write_stacks.plan(project, {COMMON: longer(common)}, snapshot)
+def test_an_edit_after_the_kill_is_not_lost(project: Project, snapshot: Snapshot, tree: Path) -> None:
+    planned = longer(project, tree)
     step = 1
     while dies(planned, step) and not (project.state / "rewrite").exists():
         step += 1
@@ -305,8 +299,8 @@ def test_an_edit_after_the_kill_is_not_lost(project: Project, snapshot: Snapshot
     assert lint(project=project) == []
 
 
-def test_a_signal_waits_until_all_is_written(project: Project, snapshot: Snapshot, common: Path) -> None:
-    planned = write_stacks.plan(project, {COMMON: longer(common)}, snapshot)
+def test_a_signal_waits_until_all_is_written(project: Project, snapshot: Snapshot, tree: Path) -> None:
+    planned = longer(project, tree)
     came = []
     real = write_stacks._place
 
@@ -324,9 +318,9 @@ def test_a_signal_waits_until_all_is_written(project: Project, snapshot: Snapsho
     assert not (project.state / "rewrite").exists()
 
 
-def test_two_at_once(project: Project, snapshot: Snapshot, common: Path) -> None:
+def test_two_at_once(project: Project, snapshot: Snapshot, tree: Path) -> None:
     """The second waits until the first has let go, and readers are not in its way."""
-    planned = write_stacks.plan(project, {COMMON: longer(common)}, snapshot)
+    planned = longer(project, tree)
     with write_stacks._locked(project):
         thread = threading.Thread(target=write_stacks.write, args=(planned,))
         thread.start()
@@ -339,9 +333,9 @@ def test_two_at_once(project: Project, snapshot: Snapshot, common: Path) -> None
 
 
 def test_no_room_and_no_permission(
-    project: Project, snapshot: Snapshot, common: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project, snapshot: Snapshot, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    planned = write_stacks.plan(project, {COMMON: longer(common)}, snapshot)
+    planned = longer(project, tree)
     before = state(project)
     with pytest.MonkeyPatch.context() as patched:
         # as root nothing is forbidden, so the answer that anybody else gets is given here
