@@ -134,8 +134,11 @@ def run(
     return done.stdout
 
 
-def merge(ours: bytes, base: bytes, theirs: bytes) -> tuple[bytes, int]:
+def merge(ours: bytes, base: bytes, theirs: bytes, *options: str) -> tuple[bytes, int]:
     """A file that grew from ``base`` in two ways, with both changes in it, and how many conflicts are marked there.
+
+    Args:
+        options: how to mark them, for git merge-file.
 
     Raises:
         GitFailed: git could not merge, binary files for example.
@@ -143,7 +146,7 @@ def merge(ours: bytes, base: bytes, theirs: bytes) -> tuple[bytes, int]:
     with temporary_folder("porter-merge-") as folder:
         for name, data in ("ours", ours), ("base", base), ("theirs", theirs):
             (folder / name).write_bytes(data)
-        command = ("merge-file", "--quiet", "--diff3", "ours", "base", "theirs")
+        command = ("merge-file", "--quiet", *options, "ours", "base", "theirs")
         conflicts = 0
         try:
             run(*command, cwd=folder)

@@ -1,103 +1,148 @@
-"""Finding, or being told, the upstream commit that foreign patches are for."""
+"""Which upstream commit foreign patches were made for: the one that was named, or the one that they fit best.
+
+A patch says what it was made for in two ways: by the ids in its ``index`` lines, and by the lines that it keeps or
+takes away.  Both are compared with the pin first.  Only where something is not there is the rest of upstream's history
+asked, tags before the commits between them.  git has no such search.  Each version of each file is looked at once,
+whatever the number of commits that have it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Callable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from porter.errors import CheckFailed, PorterError
-from porter.foreign.fit import Candidate, Judge, best, line_of
-from porter.lockfile import Lock
-from porter.objects import Entry, Object
+from porter.foreign.hunks import FileChange
+from porter.foreign.reader import Incoming
+from porter.objects import Entry, Object, step
 from porter.output import Progress
 from porter.sources.history import DEFAULT, History
-from porter.sources.snapshot import Snapshot
+
+
+class Score(NamedTuple):
+    """How well changes fit some commit: hunks that fit, files that are the very ones, hunks that are in place.
+
+    ``wanted`` is how many hunks there are.
+    """
+
+    hunks: int
+    files: int
+    exact: int
+    wanted: int
 
 
 @dataclass(frozen=True)
 class Base:
-    """What foreign patches are for.
+    """A commit that patches may be for.
 
     Attributes:
-        name: what to call the commit, ``v6.0``.
+        name: what to call it, ``v6.0``.
         commit: its id.
         files: its files, as far as they are at hand.
         objects: their blobs.
-        fit: how well it fits, in words.
+        words: how well it fits.
     """
 
     name: str
     commit: str
     files: Mapping[str, Entry]
-    objects: Mapping[str, Object]
-    fit: str
+    objects: Mapping[str, Object] = field(default_factory=dict)
+    words: str = ""
 
 
-def named(rev: str, history: History) -> Base:
-    """The commit that somebody named.
+class Judge:
+    """Compares the lines that patches keep or take away with the files of a commit.
+
+    Attributes:
+        paths: the files whose content it looks at.
+    """
+
+    def __init__(self, patches: Iterable[Incoming]) -> None:
+        # a later patch of a series is for what the earlier ones made of a file, so the first of each file counts
+        changes = [change for patch in patches for change in patch.changes if not change.unusable]
+        self._changes = {change.old: change for change in reversed(changes)}
+        self._known: dict[tuple[str, str], Score] = {}
+        self.paths = frozenset(self._changes)
+
+    def score(self, files: Mapping[str, Entry], objects: Mapping[str, Object]) -> Score:
+        """How well the changes fit these files."""
+        found = [self._single(change, files.get(path), objects) for path, change in self._changes.items()]
+        return Score(*map(sum, zip(*found))) if found else Score(0, 0, 0, 0)
+
+    def words(self, score: Score) -> str:
+        """A score for people."""
+        return f"{score.hunks} of {score.wanted} hunks fit"
+
+    def _single(self, change: FileChange, entry: Entry | None, objects: Mapping[str, Object]) -> Score:
+        wanted = max(1, len(change.hunks))
+        if change.kind == "add":
+            return Score(0 if entry else wanted, 0, 0, wanted)
+        if entry is None:
+            return Score(0, 0, 0, wanted)
+        if (change.old, entry.id) not in self._known:
+            data = objects[entry.id].data
+            places = [hunk.find(data) for hunk in change.hunks]
+            exact = sum(at == hunk.place for at, hunk in zip(places, change.hunks))
+            there = sum(at is not None for at in places) if places else 1
+            same = bool(change.blob) and entry.id.startswith(change.blob)
+            self._known[change.old, entry.id] = Score(there, same, exact, wanted)
+        return self._known[change.old, entry.id]
+
+
+def best(judge: Judge, bases: Iterable[Base], objects: Mapping[str, Object]) -> tuple[Score, Base]:
+    """The first of those that fit best."""
+    return max(((judge.score(one.files, objects), one) for one in bases), key=lambda pair: pair[0])
+
+
+def find(judge: Judge, pin: Base, history: History, progress: Progress) -> Base:
+    """The commit that fits best: the pin if nothing is better.
+
+    Raises:
+        CheckFailed: an object of the history in the cache is missing or altered.
+    """
+    score = judge.score(pin.files, pin.objects)
+    found = pin
+    if score.hunks < score.wanted:
+        progress.step("looking through upstream's history")
+        try:
+            others = _line(history)
+        except CheckFailed:
+            raise
+        except PorterError as error:
+            progress.note(f"only {pin.name} was compared, as upstream's history cannot be had: {error.what}")
+            others = []
+        here = next((n for n, one in enumerate(others) if one.commit == pin.commit), len(others))
+        order = sorted(range(len(others)), key=lambda n: (others[n].name == others[n].commit[:12], abs(n - here)))
+        blobs = history.blobs({one.files[path].id for one in others for path in judge.paths & one.files.keys()})
+        score, found = best(judge, [pin, *(others[n] for n in order)], {**pin.objects, **blobs})
+    if found.commit == pin.commit:
+        return Base(pin.name, pin.commit, pin.files, pin.objects, judge.words(score))
+    return named(found.name, history, judge.words(score), found.commit)
+
+
+def named(name: str, history: History, words: str = "as you said", rev: str = "") -> Base:
+    """A commit of upstream's; ``rev`` says which where its name does not.
 
     Raises:
         WrongUsage: upstream has none of that name.
         SurroundingsFailed: it is not in the cache and no source can be reached.
     """
-    commit = history.resolve(rev)
+    commit = history.resolve(rev or name)
     snapshot = history.snapshot(commit)
-    return Base(rev, commit, snapshot.files, snapshot.objects, "as you said")
+    return Base(name, commit, snapshot.files, snapshot.objects, words)
 
 
-def find(
-    lock: Lock,
-    snapshot: Snapshot,
-    history: History,
-    score: Callable[[Callable[[str], bytes]], Judge],
-    progress: Progress,
-) -> Base:
-    """The commit that fits best: the pin if nothing is better.
-
-    Args:
-        snapshot: the pin's files.
-        score: makes the judge, which reads blobs by id.
-
-    Raises:
-        Damaged: an object of the history in the cache is missing or altered.
-    """
-    here = {path: entry for path, entry in snapshot.files.items() if entry.id in snapshot.objects}
-    pin = Candidate(lock.pin.tag, lock.pin.commit, here)
-    judge = score(lambda blob: snapshot.objects[blob].data)
-    found = judge.score(here)
-    if found.perfect:
-        return Base(pin.name, pin.commit, here, snapshot.objects, judge.words(found))
-    progress.step("looking through upstream's history")
-    try:
-        candidates = _line(history)
-    except CheckFailed:
-        raise
-    except PorterError as error:
-        progress.note(f"only {pin.name} was compared, as upstream's history cannot be had: {error.what}")
-        return Base(pin.name, pin.commit, here, snapshot.objects, judge.words(found))
-    wanted = {e.id for one in candidates for path in judge.paths for e in [one.files.get(path)] if e}
-    blobs = history.blobs(wanted)
-    known = {**snapshot.objects, **blobs}
-    judge = score(lambda blob: known[blob].data)
-    place = next((n for n, one in enumerate(candidates) if one.commit == pin.commit), len(candidates))
-    order = sorted(
-        range(len(candidates)), key=lambda n: (candidates[n].name == candidates[n].commit[:12], abs(n - place))
-    )
-    candidate, how = best(judge, [pin, *(candidates[n] for n in order)])
-    if candidate.commit == pin.commit:
-        return Base(pin.name, pin.commit, here, snapshot.objects, judge.words(how))
-    whole = history.snapshot(candidate.commit)
-    return Base(candidate.name, candidate.commit, whole.files, whole.objects, judge.words(how))
-
-
-def _line(history: History) -> list[Candidate]:
+def _line(history: History) -> list[Base]:
     """Every commit of the default branch, oldest first, by its tag's name where it has one."""
     tip = history.resolve(DEFAULT)
-    repository = history.repository
-    root = repository.text("rev-list", "--first-parent", "--max-parents=0", tip).split()[-1]
-    steps = [(step.id, step.changes) for step in history.steps(root, tip)]
-    rows = repository.text("for-each-ref", "--format=%(refname:short) %(objectname) %(*objectname)", "refs/tags")
+    text = history.repository.text
+    root = text("rev-list", "--first-parent", "--max-parents=0", tip).split()[-1]
+    rows = text("for-each-ref", "--format=%(refname:short) %(objectname) %(*objectname)", "refs/tags")
     tags = {words[-1]: words[0] for words in (row.split() for row in rows.split("\n")) if words}
-    found = [Candidate(root[:12], root, history.entries(root)), *line_of(history.entries(root), steps)]
-    return [replace(one, name=tags.get(one.commit, one.name)) for one in found]
+    files = dict(history.entries(root))
+    found = [Base(tags.get(root, root[:12]), root, dict(files))]
+    for one in history.steps(root, tip):
+        step(files, one.changes)
+        found.append(Base(tags.get(one.id, one.id[:12]), one.id, dict(files)))
+    return found

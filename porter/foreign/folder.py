@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from porter import objects
 from porter.errors import SurroundingsFailed, WrongUsage
-from porter.foreign.fit import Judge, Score
-from porter.foreign.reader import FileChange, Incoming, parse
+from porter.foreign.base import Base, Judge, Score
+from porter.foreign.hunks import FileChange
+from porter.foreign.reader import Incoming
 from porter.git import scratch
 from porter.objects import Entry, Object, blob
 
@@ -18,7 +18,7 @@ _TEXT = 8000  # a NUL in so many first bytes makes a file binary, as in git
 
 
 class Fork(Judge):
-    """The files of a copy; as a judge, it prefers the commit that the most of them are unchanged from.
+    """The files of a copy; of upstream's commits it prefers the one that the most of them are unchanged from.
 
     Args:
         folder: where it is.
@@ -30,6 +30,7 @@ class Fork(Judge):
     """
 
     def __init__(self, folder: Path, pin: Iterable[str]) -> None:
+        super().__init__(())  # ids are compared, no content
         self.folder = folder
         self.blobs: dict[str, Object] = {}
         self.modes: dict[str, str] = {}
@@ -52,12 +53,7 @@ class Fork(Judge):
                 hint="Name a file, a folder with a series or *.patch files, or the folder that train.py is in.",
             )
 
-    @property
-    def paths(self) -> frozenset[str]:
-        """None: it takes no content to compare ids."""
-        return frozenset()
-
-    def score(self, files: Mapping[str, Entry]) -> Score:
+    def score(self, files: Mapping[str, Entry], objects: Mapping[str, Object]) -> Score:
         """How many files are the very ones, of those that both have or the fork alone."""
         same = sum(1 for path, one in self.blobs.items() if path in files and files[path].id == one.id)
         both = sum(1 for path in self.blobs if path in files)
@@ -67,43 +63,20 @@ class Fork(Judge):
         """A score for people."""
         return f"{score.hunks} of {score.wanted} files are the very same"
 
-    def patch(self, files: Mapping[str, Entry], read: Callable[[str], bytes]) -> tuple[Incoming, tuple[str, ...]]:
-        """What the fork changes, and the files of upstream that it lacks, which are not taken for deleted.
-
-        Args:
-            files: the commit that it was made from.
-            read: blob id -> content.
-        """
-        old, new, made, left_out = {}, {}, {}, []
+    def patch(self, base: Base) -> tuple[Incoming, tuple[str, ...]]:
+        """What the fork changes, and the files of upstream that it lacks, which are not taken for deleted."""
+        changes = []
         for path, mine in self.blobs.items():
-            before = files.get(path)
-            data = read(before.id) if before else b""
-            mine = _line_ends(mine, data)
-            if before and before.id == mine.id:
+            before = base.objects[base.files[path].id].data if path in base.files else None
+            data = mine.data
+            if before is not None and b"\r\n" not in before and data.count(b"\r\n") == data.count(b"\n"):
+                data = data.replace(b"\r\n", b"\n")  # it went through a system with other line ends
+            if data == before:
                 continue
-            if b"\0" in mine.data[:_TEXT] or b"\0" in data[:_TEXT]:
-                left_out.append(FileChange("modify", path, path, unusable="it is a binary file"))
-                continue
-            if before:
-                old[path] = before
-                made[before.id] = blob(data)
+            unusable = "it is a binary file" if b"\0" in data[:_TEXT] + (before or b"")[:_TEXT] else ""
             # who copies files seldom copies their modes
-            new[path] = Entry(before.mode if before else self.modes[path], mine.id)
-            made[mine.id] = mine
-        before_trees, after_trees = objects.trees(old), objects.trees(new)
-        with scratch() as clean:
-            everything = [*made.values(), *before_trees, *after_trees]
-            clean.run("index-pack", "--stdin", stdin=objects.pack(everything, level=0))
-            sides = (before_trees[-1].id, after_trees[-1].id)
-            diff = clean.run("diff-tree", "-r", "-p", "--full-index", "--no-renames", *sides)
-        changes = parse(diff, files, 1) if diff else ()
-        lacking = tuple(sorted(path for path in files if path not in self.blobs))
-        return Incoming(self.folder.resolve().name, changes=(*changes, *left_out)), lacking
-
-
-def _line_ends(mine: Object, upstream: bytes) -> Object:
-    """A file that went through a system with other line ends, with upstream's."""
-    data = mine.data
-    if b"\r\n" in data and b"\r\n" not in upstream and data.count(b"\r\n") == data.count(b"\n"):
-        return blob(data.replace(b"\r\n", b"\n"))
-    return mine
+            mode = self.modes[path] if before is None else ""
+            kind = "add" if before is None else "modify"
+            changes.append(FileChange(kind, path, path, mode=mode, data=data, unusable=unusable))
+        lacking = tuple(sorted(path for path in base.files if path not in self.blobs))
+        return Incoming(self.folder.resolve().name, changes=tuple(changes)), lacking

@@ -1,245 +1,331 @@
-"""A foreign patch on the stack's files, hunk by hunk: what fits is taken, the rest is told with both sides."""
+"""A diff as people paste it, read and written again as git would have written it.
+
+Hunks whose end was left out, context lines that lost their blank, other prefixes, no ``index`` line: git apply calls
+such a diff corrupt.  Here each file's part becomes one that git reads (:attr:`FileChange.text`); whether and where its
+hunks fit is for git to say.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from porter.diff import Hunk, lines
-from porter.foreign.reader import FileChange, Incoming, Piece
-from porter.objects import Entry
-from porter.rebase import threeway
-from porter.stack import Contents
+from porter.diff import Malformed, unquoted
+from porter.errors import CheckFailed
 
-APPLIED = "applied"  # where its old lines are
-MERGED = "merged"  # three-way, by what it was made for
-THERE = "there"  # its new lines are in the file already
-REJECTED = "rejected"
-
-
-@dataclass(frozen=True)
-class Reject:
-    """What could not be taken: the file, why, and both sides as text."""
-
-    path: str
-    why: str
-    text: str
+HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_QUOTED = rb'"(?:[^"\\]|\\.)*"'
+_GIT = re.compile(rb"diff --git (" + _QUOTED + rb"|a/.*?|\S+) (" + _QUOTED + rb"|b/.*|\S+)")
+_NO_FILE = {"120000": "it is a symbolic link", "160000": "it is a submodule"}
+_SWAP = bytes.maketrans(b"+-", b"-+")
+_SWAPPED = {"add": "delete", "delete": "add"}
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one patch.
+class Hunk:
+    """A block of changed lines.
 
     Attributes:
-        patch: the patch.
-        changes: path -> the file's entry afterwards, None where it goes.
-        hunks: how many became what, by the words above.
-        rejects: what is left.
+        header: its ``@@`` line.
+        old_start, new_start: where it begins before and after, as the header says.
+        rows: its lines with their sign, without the line feed.
+        whole: it has all the lines that its header promises.
     """
 
-    patch: Incoming
-    changes: Mapping[str, Entry | None]
-    hunks: Mapping[str, int]
-    rejects: tuple[Reject, ...]
+    header: bytes
+    old_start: int
+    new_start: int
+    rows: tuple[bytes, ...]
+    whole: bool = True
+
+    @property
+    def old(self) -> bytes:
+        """The lines before."""
+        return self._without(b"+")
+
+    @property
+    def new(self) -> bytes:
+        """The lines after."""
+        return self._without(b"-")
+
+    @property
+    def place(self) -> int:
+        """How many lines of the file before are above it: ``-7,0`` is after line 7."""
+        return self.old_start - bool(self.old and self.old_start)
+
+    @property
+    def text(self) -> bytes:
+        """The hunk as git writes it, with the numbers of lines that it has."""
+        old, new = (sum(row[:1] in signs for row in self.rows) for signs in ((b" ", b"-"), (b" ", b"+")))
+        header = b"@@ -%d,%d +%d,%d @@" % (self.old_start, old, self.new_start, new)
+        return b"\n".join((header, *self.rows, b""))
+
+    @property
+    def shown(self) -> str:
+        """The hunk as it came, for people."""
+        return b"\n".join((self.header, *self.rows, b"")).decode(errors="replace")
+
+    @property
+    def is_loose(self) -> bool:
+        """Whether it says nothing about the file's end: it was cut off, or has no context (``diff -U0``)."""
+        signs = self._signs
+        return not self.whole or (b" " not in (signs[:1] + signs[-1:]) and self.old_start > 1)
+
+    def find(self, data: bytes) -> int | None:
+        """How many lines are above the old ones in a file; None where they are not in it."""
+        at = (b"\n" + data).find(b"\n" + self.old)
+        if not self.is_loose and self._signs[-1:] != [b" "]:  # without context below them they are the last lines
+            at = len(data) - len(self.old) if (b"\n" + data).endswith(b"\n" + self.old) else -1
+        is_there = at == 0 or (at > 0 and (self.old_start > 1 or not self.old))
+        return data.count(b"\n", 0, at) if is_there else None
+
+    @property
+    def _signs(self) -> list[bytes]:
+        return [row[:1] for row in self.rows if not row.startswith(b"\\")]
+
+    @property
+    def reversed(self) -> Hunk:
+        """The hunk that takes this one back."""
+        rows = tuple(row[:1].translate(_SWAP) + row[1:] for row in self.rows)
+        return Hunk(self.header, self.new_start, self.old_start, rows, self.whole)
+
+    def _without(self, sign: bytes) -> bytes:
+        lines: list[bytes] = []
+        is_ours = True
+        for row in self.rows:
+            if not row.startswith(b"\\"):
+                is_ours = not row.startswith(sign)
+                if is_ours:
+                    lines.append(row[1:] + b"\n")
+            elif is_ours and lines:  # "\ No newline at end of file"
+                lines[-1] = lines[-1][:-1]
+        return b"".join(lines)
 
 
-class Merger:
-    """Takes patches one after the other.
+@dataclass(frozen=True)
+class FileChange:
+    """What is to be done to one file.
+
+    Attributes:
+        kind: ``add``, ``modify``, ``delete`` or ``rename``.
+        old, new: its path before and after.
+        blob: the beginning of its blob's id before; empty if that is not said.
+        mode: its mode afterwards, where that is said.
+        hunks: the changed lines.
+        data: its whole content afterwards, where that is known; there are no hunks then.
+        unusable: why it cannot be taken at all, if that is so.
+    """
+
+    kind: str
+    old: str
+    new: str
+    blob: str = ""
+    mode: str = ""
+    hunks: tuple[Hunk, ...] = ()
+    data: bytes | None = None
+    unusable: str = ""
+
+    @property
+    def text(self) -> bytes:
+        """The change as a diff that git reads."""
+        old, new = _quoted(f"a/{self.old}"), _quoted(f"b/{self.new}")
+        rows = [b"diff --git %s %s" % (old, new)]
+        if self.kind == "add":
+            rows.append(b"new file mode %s" % (self.mode or "100644").encode())
+        elif self.mode:
+            rows += [b"old mode 100644" if self.mode == "100755" else b"old mode 100755"]
+            rows += [b"new mode %s" % self.mode.encode()]
+        if self.kind == "rename":
+            rows += [b"rename from %s" % _quoted(self.old), b"rename to %s" % _quoted(self.new)]
+        if self.hunks:
+            rows += [b"--- %s" % (b"/dev/null" if self.kind == "add" else old), b"+++ %s" % new]
+        return b"\n".join((*rows, b"")) + b"".join(hunk.text for hunk in self.hunks)
+
+    @property
+    def reversed(self) -> FileChange:
+        """The change that takes this one back; what the file was before, and its mode, are not known then."""
+        hunks = tuple(hunk.reversed for hunk in self.hunks)
+        return FileChange(_SWAPPED.get(self.kind, self.kind), self.new, self.old, hunks=hunks, unusable=self.unusable)
+
+
+def _quoted(path: str) -> bytes:
+    """A path as git reads any."""
+    plain = path.encode("utf-8", "surrogateescape")
+    return b'"%s"' % b"".join(b"%c" % n if 32 <= n < 127 and n not in b'"\\' else b"\\%03o" % n for n in plain)
+
+
+def parse(data: bytes, known: Iterable[str], strip: int | None = None) -> tuple[FileChange, ...]:
+    """The changes in a diff.
 
     Args:
-        base: the files that the patches were made for, as far as they are known.
-        ours: the files to put them on.
-        contents: the blobs of both; those that are made are added.
-        moved: path -> where the stack moved that file.
+        known: upstream's paths.
+        strip: leading folders to take off each path; by default as many as lead to the most of ``known``.
+
+    Raises:
+        CheckFailed: there is none.
     """
+    drafts = list(_drafts(data.split(b"\n")))
+    if not drafts:
+        raise CheckFailed("there is no change in the diff")
+    paths = set(known)
+    if strip is None:
+        names = [name for draft in drafts for name in (draft.old, draft.new) if name]
+        strip = max((1, 0, 2), key=lambda n: sum(_stripped(name, n) in paths for name in names))
+    return tuple(draft.finished(strip) for draft in drafts)
 
-    def __init__(
-        self, base: Mapping[str, Entry], ours: Mapping[str, Entry], contents: Contents, moved: Mapping[str, str]
-    ) -> None:
-        self.ours = dict(ours)
-        self._moved = dict(moved)
-        self._base = dict(base)
-        self._contents = contents
 
-    def take(self, patch: Incoming) -> Outcome:
-        """One patch; :attr:`ours` is what has become of the files.
+def hunks_in(data: bytes) -> tuple[Hunk, ...]:
+    """The hunks of a diff of one file, or of a file that git apply left beside it."""
+    rows = data.split(b"\n")
+    return tuple(_hunk(rows, at)[0] for at, row in enumerate(rows) if HUNK.match(row))
 
-        Raises:
-            SurroundingsFailed: git, or the disk for temporary files, failed.
-        """
-        before = dict(self.ours)
-        counts: dict[str, int] = {}
-        rejects: list[Reject] = []
-        for change in patch.changes:
-            if change.unusable:
-                rejects.append(Reject(change.new, change.unusable, ""))
-                continue
-            for word, number in self._file(change, rejects).items():
-                counts[word] = counts.get(word, 0) + number
-        changed = {path: entry for path, entry in self.ours.items() if before.get(path) != entry}
-        gone = dict.fromkeys(path for path in before if path not in self.ours)
-        return Outcome(patch, {**gone, **changed}, counts, tuple(rejects))
 
-    def _file(self, change: FileChange, rejects: list[Reject]) -> dict[str, int]:
-        if change.kind == "add":
-            return self._add(change, rejects)
-        base = self._base.get(change.old)
-        if change.old not in self.ours and self._moved.get(change.old) in self.ours:
-            where = self._moved[change.old]
-            new = where if change.new == change.old else change.new
-            if base:
-                self._base[where] = self._base.pop(change.old)
-            change = replace(change, old=where, new=new)
-        ours = self.ours.get(change.old)
-        if ours is None or change.kind == "delete":
-            return self._gone(change, base, ours, rejects)
-        data = self._contents[ours.id]
-        origin = self._contents[base.id] if base else None
-        target = None if origin is None else _all(change, origin)
-        if origin is not None and target is not None:
-            (whole,) = threeway.merge([threeway.Sides(origin, data, target)], "the stack", "the patch")
-            if whole.clean:
-                plain = _all(change, data)
-                word = THERE if whole.data == data and target != origin else APPLIED if plain == whole.data else MERGED
-                data, counts = whole.data, {word: max(1, len(change.pieces))}
-            else:
-                data, counts = self._pieces(change, origin, data, rejects)
+def _stripped(name: str, count: int) -> str:
+    return "/".join(name.split("/")[count:])
+
+
+class _Draft:
+    """A file's part while it is read; paths with all their folders, empty for /dev/null."""
+
+    def __init__(self, old: str, new: str) -> None:
+        self.old, self.new = old, new
+        self.renamed: dict[str, str] = {}
+        self.blob = self.mode = self.unusable = ""
+        self.added = self.deleted = False
+        self.hunks: list[Hunk] = []
+
+    def finished(self, strip: int) -> FileChange:
+        """What was read, as a change."""
+        old, new = _stripped(self.old, strip), _stripped(self.new, strip)
+        if len(self.renamed) == 2:
+            old, new = self.renamed["from"], self.renamed["to"]
+        if self.added or not self.old:
+            kind, old = "add", new
+        elif self.deleted or not self.new:
+            kind, new = "delete", old
         else:
-            data, counts = self._pieces(change, origin, data, rejects)
-        mode = change.mode or ours.mode
-        if change.new != change.old:
-            if change.new in self.ours:
-                rejects.append(Reject(change.new, "a file is renamed to this, and it is there already", ""))
-                return {REJECTED: max(1, len(change.pieces))}
-            del self.ours[change.old]
-            self._base.pop(change.old, None)
-        self.ours[change.new] = Entry(mode, self._contents.add(data))
-        if target is not None:
-            self._base[change.new] = Entry(mode, self._contents.add(target))
-        else:  # later patches find there what this one could be given
-            self._base.pop(change.new, None)
-        return counts
-
-    def _gone(
-        self, change: FileChange, base: Entry | None, ours: Entry | None, rejects: list[Reject]
-    ) -> dict[str, int]:
-        """A file that is not there, or is to go."""
-        if ours is None and change.kind == "delete" and base:
-            return {THERE: 1}
-        if ours is None:
-            why = "the stack has no such file" if base else "neither upstream nor the stack has such a file"
-            rejects.append(Reject(change.old, why, _shown(change)))
-            return {REJECTED: max(1, len(change.pieces))}
-        if base and ours.id != base.id:
-            rejects.append(Reject(change.old, "it is to be deleted, and the stack changes it", _shown(change)))
-            return {REJECTED: 1}
-        del self.ours[change.old]
-        self._base.pop(change.old, None)
-        return {APPLIED: 1}
-
-    def _pieces(
-        self, change: FileChange, origin: bytes | None, data: bytes, rejects: list[Reject]
-    ) -> tuple[bytes, dict[str, int]]:
-        """The hunks one by one."""
-        counts: dict[str, int] = {}
-        for piece in change.pieces:
-            data, word, why, text = _place(piece, origin, data)
-            counts[word] = counts.get(word, 0) + 1
-            if why:
-                rejects.append(Reject(change.new, why, text))
-        return data, counts
-
-    def _add(self, change: FileChange, rejects: list[Reject]) -> dict[str, int]:
-        data = b"".join(line for piece in change.pieces for line in piece.hunk.new)
-        entry = Entry(change.mode or "100644", self._contents.add(data))
-        there = self.ours.get(change.new)
-        if there is not None and there.id != entry.id:
-            rejects.append(
-                Reject(change.new, "it is to be added, and the stack has another of that name", _shown(change))
-            )
-            return {REJECTED: 1}
-        inside = [path for path in self.ours if path.startswith(f"{change.new}/") or change.new.startswith(f"{path}/")]
-        if inside:
-            rejects.append(Reject(change.new, f"it is to be added, and {inside[0]} is there", _shown(change)))
-            return {REJECTED: 1}
-        if any(not piece.whole for piece in change.pieces):
-            rejects.append(Reject(change.new, "its end is left out in the patch", ""))
-        self._base[change.new] = self.ours[change.new] = entry
-        return {THERE if there else APPLIED: 1}
+            kind = "modify" if old == new else "rename"
+            if kind == "rename" and len(self.renamed) != 2:  # diff -u file.orig file
+                kind, old, new = "modify", min(old, new, key=len), min(old, new, key=len)
+        unusable = self.unusable
+        for path in (old, new):
+            parts = path.lower().split("/")
+            if "\0" in path or any(part in ("", ".", "..", ".git", "git~1") for part in parts):
+                unusable = unusable or f"the path {path!r} leads out of the tree"
+        return FileChange(kind, old, new, self.blob, self.mode, tuple(self.hunks), unusable=unusable)
 
 
-def _place(piece: Piece, base: bytes | None, data: bytes) -> tuple[bytes, str, str, str]:
-    """A hunk on a file: the content afterwards, what became of it, and where it was rejected why and both sides."""
-    hunk = piece.hunk
-    in_base = None if base is None else _find(hunk, base)
-    if base is not None and in_base is not None:
-        theirs = _put(hunk, base)
-        assert theirs is not None
-        (merged,) = threeway.merge([threeway.Sides(base, data, theirs)], "the stack", "the patch")
-        if merged.clean:
-            plain = _put(hunk, data) if data != merged.data else None
-            word = THERE if merged.data == data else APPLIED if plain == merged.data else MERGED
-            return merged.data, word, "", ""
-        return data, REJECTED, "the stack changes the same lines", f"{_hunk(hunk)}\n{_conflicts(merged.data)}"
-    places = _places(hunk, data)
-    if len(places) == 1:  # not made for this base, but there is one place that it fits
-        image = lines(data)
-        image[places[0] : places[0] + len(hunk.old)] = hunk.new
-        return b"".join(image), APPLIED, "", ""
-    if hunk.new and len(_places(hunk, data, new=True)) == 1:
-        return data, THERE, "", ""
-    why = f"its old lines are at {len(places)} places" if places else "its old lines are not there"
-    at = max(hunk.new_start - 1, 0)
-    found = b"".join(lines(data)[at : at + max(len(hunk.old), 3)]).decode(errors="replace")
-    return data, REJECTED, why, f"{_hunk(hunk)}\nat line {at + 1} there is:\n{found}"
+def _drafts(rows: Sequence[bytes]) -> Iterator[_Draft]:
+    draft: _Draft | None = None
+    at = 0
+    while at < len(rows):
+        row = rows[at]
+        head = _GIT.fullmatch(row)
+        if head:
+            if draft:
+                yield draft
+            draft = _Draft(_path(head[1]), _path(head[2]))
+        elif row.startswith(b"--- ") and rows[at + 1 : at + 2] and rows[at + 1].startswith(b"+++ "):
+            old, new = _name(row), _name(rows[at + 1])
+            if draft is None or draft.hunks or {old, new} - {"", draft.old, draft.new}:
+                if draft:
+                    yield draft
+                draft = _Draft(old, new)
+            draft.added, draft.deleted = draft.added or not old, draft.deleted or not new
+            at += 1
+        elif HUNK.match(row):
+            if draft is None:
+                raise CheckFailed(
+                    "a hunk comes before any file's name", f"line {at + 1}: {row.decode(errors='replace')}"
+                )
+            hunk, at = _hunk(rows, at)
+            draft.hunks.append(hunk)
+            continue
+        elif draft:
+            _extended(draft, row)
+        at += 1
+    if draft:
+        yield draft
 
 
-def _all(change: FileChange, data: bytes) -> bytes | None:
-    """The content with all hunks in it; None if one fits nowhere."""
-    result: bytes | None = data
-    # from the end, so that each is where its header says
-    for piece in sorted(change.pieces, key=lambda piece: -piece.hunk.new_start):
-        result = None if result is None else _put(piece.hunk, result)
-    return result
+def _name(row: bytes) -> str:
+    """The path in a ``---`` or ``+++`` line, without its time; empty for a file that is not there."""
+    quoted, _, when = row[4:].partition(b"\t")
+    name = _path(quoted.rstrip())
+    # GNU diff -N says with the time 0 that there is none
+    return "" if name == "/dev/null" or when.startswith((b"1970-01-01 ", b"1969-12-31 ")) else name
 
 
-def _find(hunk: Hunk, data: bytes) -> int | None:
-    image = lines(data)
-    return hunk.find(image, bytearray(len(image)))
+def _path(name: bytes) -> str:
+    """A path as it is, from the way in which git, or GNU diff, writes it."""
+    text = name.decode("utf-8", "surrogateescape")
+    try:
+        return unquoted(text, 0)
+    except Malformed:
+        return text
 
 
-def _put(hunk: Hunk, data: bytes) -> bytes | None:
-    """The content with one hunk in it, at the place nearest to where it should be; None if it fits nowhere."""
-    image = lines(data)
-    place = hunk.find(image, bytearray(len(image)))
-    if place is None:
-        return None
-    image[place : place + len(hunk.old)] = hunk.new
-    return b"".join(image)
+def _extended(draft: _Draft, row: bytes) -> None:
+    """A line between a file's name and its hunks."""
+    text = row.decode("utf-8", "surrogateescape")
+    index = re.match(r"index ([0-9a-f]{4,64})\.\.[0-9a-f]{4,64}(?: (\d{6}))?", text)
+    mode = re.match(r"(?:new|new file|old|deleted file) mode (\d{6})", text)
+    kind = mode[1] if mode else index[2] if index else None
+    if kind not in (None, "100644", "100755"):
+        draft.unusable = f"{_NO_FILE.get(str(kind), 'it is no plain file')} (mode {kind}); porter's patches change text"
+    rename = re.match(r"rename (from|to) (.+)", text)
+    if index and not re.fullmatch("0+", index[1]):
+        draft.blob = index[1]
+    elif mode and text.startswith("new"):
+        draft.mode = mode[1]
+        draft.added = draft.added or text.startswith("new file")
+    elif text.startswith("deleted file mode"):
+        draft.deleted = True
+    elif rename:
+        draft.renamed[rename[1]] = _path(rename[2].encode("utf-8", "surrogateescape"))
+    elif text.startswith(("Binary files ", "GIT binary patch")):
+        draft.unusable = "it is a binary file; porter's patches change text"
+    elif text.startswith("copy from"):
+        draft.unusable = "it is a copy of another file; make a diff without -C"
 
 
-def _places(hunk: Hunk, data: bytes, new: bool = False) -> list[int]:
-    """Every place where a hunk's old lines, or its new ones, are."""
-    image, wanted = lines(data), list(hunk.new if new else hunk.old)
-    if not wanted:
-        return []
-    return [n for n in range(len(image) - len(wanted) + 1) if image[n : n + len(wanted)] == wanted]
+def _hunk(rows: Sequence[bytes], at: int) -> tuple[Hunk, int]:
+    """The hunk at a row, and the row after it."""
+    header = HUNK.match(rows[at])
+    assert header is not None
+    left = [int(header[n] or 1) for n in (2, 4)]  # lines before and after that are still to come
+    body: list[bytes] = []
+    here = at + 1
+    while here < len(rows):
+        row = rows[here]
+        if not row.startswith(b"\\"):
+            if left == [0, 0] or _ends(rows, here):
+                break
+            left[0] -= not row.startswith(b"+")
+            left[1] -= not row.startswith(b"-")
+        body.append(row)
+        here += 1
+    whole = left == [0, 0]
+    while not whole and body and not body[-1]:  # the empty line that parts what was quoted
+        body.pop()
+    found = tuple(row or b" " for row in body)  # an empty line is context that lost its blank
+    return Hunk(rows[at], int(header[1]), int(header[3]), found, whole), here
 
 
-def _hunk(hunk: Hunk) -> str:
-    return f"{hunk.header}\n{b''.join(hunk.body).decode(errors='replace')}".rstrip("\n") + "\n"
-
-
-def _shown(change: FileChange) -> str:
-    return "".join(_hunk(piece.hunk) for piece in change.pieces)
-
-
-def _conflicts(marked: bytes) -> str:
-    """The parts of a merge between conflict marks, the marks with them."""
-    kept, inside = [], False
-    for row in marked.decode(errors="replace").split("\n"):
-        inside = inside or row.startswith("<<<<<<< ")
-        if inside:
-            kept.append(row)
-        inside = inside and not row.startswith(">>>>>>> ")
-    return "\n".join(kept) + "\n"
+def _ends(rows: Sequence[bytes], at: int) -> bool:
+    """Whether a hunk that is not complete ends before this row all the same."""
+    row = rows[at]
+    if row[:1] not in (b"", b" ", b"-", b"+"):
+        return True
+    if row == b"-- ":  # a mail's signature
+        return True
+    if not row and not any(rows[at:]):
+        return True
+    following = rows[at + 1 : at + 3]
+    return (
+        row.startswith(b"--- ")
+        and len(following) == 2
+        and following[0].startswith(b"+++ ")
+        and bool(HUNK.match(following[1]))
+    )

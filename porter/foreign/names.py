@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-
-from porter.objects import Entry
-from porter.stack import Contents
 
 
 @dataclass(frozen=True)
@@ -28,16 +25,12 @@ class Rebound:
         return f"{self.path}: {self.name} of line {first} is bound again in line {last}, which replaces it"
 
 
-def rebound(before: Mapping[str, Entry], after: Mapping[str, Entry], contents: Contents) -> list[Rebound]:
-    """The names of changed files that were bound before and are bound more often now; none of what is no Python."""
-    found = []
-    for path, entry in sorted(after.items()):
-        was = before.get(path)
-        if not path.endswith(".py") or was is None or was.id == entry.id:
-            continue
-        old, new = _bound(contents[was.id]), _bound(contents[entry.id])
-        found += [Rebound(path, name, new[name]) for name in sorted(new) if 0 < len(old.get(name, ())) < len(new[name])]
-    return found
+def rebound(path: str, before: bytes, after: bytes) -> list[Rebound]:
+    """The names of a changed file that were bound before and are bound more often now; none of what is no Python."""
+    if not path.endswith(".py"):
+        return []
+    old, new = _bound(before), _bound(after)
+    return [Rebound(path, name, new[name]) for name in sorted(new) if 0 < len(old.get(name, ())) < len(new[name])]
 
 
 def _bound(source: bytes) -> dict[str, tuple[int, ...]]:

@@ -1,71 +1,28 @@
-"""Patches that others made, in the forms in which one gets them: a diff, mails, a quilt series.
-
-Unlike :mod:`porter.diff`, which reads the stack's own files and accounts for every line, this reads what people
-paste: hunks whose end was left out, context lines that lost their blank, other prefixes, time stamps.  What is
-read here is a proposal; each hunk still has to fit, line by line, what it is for.
-"""
+"""Patches that others made, in the forms in which one gets them: a diff, mails, what git log prints, a quilt series."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from email.utils import mktime_tz, parsedate_tz
 from pathlib import Path
 
 from porter import git
-from porter.diff import Hunk, Malformed, unquoted
-from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.errors import CheckFailed, WrongUsage
+from porter.files import read_file
+from porter.foreign.hunks import HUNK, FileChange, parse
 from porter.patch import tidy
 
-_HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _MAIL = re.compile(rb"(?s)[A-Z][A-Za-z-]*: .*?\n(Subject|From|Date): ")
-_QUOTED = rb'"(?:[^"\\]|\\.)*"'
-_GIT = re.compile(rb"diff --git (" + _QUOTED + rb"|a/.*?|\S+) (" + _QUOTED + rb"|b/.*|\S+)")
 _COMMIT = re.compile(rb"^commit [0-9a-f]{7,64}(?: \(.*\))?\n", re.MULTILINE)  # as git show and git log begin one
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*[mK]")
 _STAT = re.compile(r" .+ \| +(\d+( [+-]+)?|Bin .*)$| \d+ files? changed|---$")
-_NO_FILE = {"120000": "it is a symbolic link", "160000": "it is a submodule"}
 _BEGIN = re.compile(rb"^(diff --git |diff -|Index: |--- \S)", re.MULTILINE)
 _DEP3 = re.compile(r"(?i)^(subject|description):[ \t]*(.+)")
 _AUTHOR = re.compile(r"(?i)^(?:from|author):[ \t]*(.+<\S+@\S+>)")
 _DATE = re.compile(r"(?i)^(?:author)?date:[ \t]*(.+)")
 _TAG = re.compile(r"^\s*(\[[^]]*\]\s*)+")
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A hunk as it came.
-
-    Attributes:
-        hunk: its lines; its place is where it was before, not after.
-        whole: it has all the lines that its header promises.
-    """
-
-    hunk: Hunk
-    whole: bool
-
-
-@dataclass(frozen=True)
-class FileChange:
-    """What is to be done to one file.
-
-    Attributes:
-        kind: ``add``, ``modify``, ``delete`` or ``rename``.
-        old, new: its path before and after.
-        blob: the beginning of its blob's id before; empty if that is not said.
-        mode: its mode afterwards, where that is said.
-        pieces: the hunks.
-        unusable: why it cannot be taken at all, if that is so.
-    """
-
-    kind: str
-    old: str
-    new: str
-    blob: str = ""
-    mode: str = ""
-    pieces: tuple[Piece, ...] = ()
-    unusable: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +41,7 @@ class Incoming:
     body: str = ""
     author: str = ""
     date: str = ""
-    changes: tuple[FileChange, ...] = field(default=())
+    changes: tuple[FileChange, ...] = ()
 
 
 def read(source: Path, known: Iterable[str]) -> list[Incoming]:
@@ -99,25 +56,20 @@ def read(source: Path, known: Iterable[str]) -> list[Incoming]:
         SurroundingsFailed: a file cannot be read.
     """
     paths = set(known)
-    if source.is_dir():
-        return [patch for listed in _listed(source) for patch in _taken(source, listed, paths)]
-    return _file(source, paths, None)
-
-
-def _taken(folder: Path, listed: _Listed, known: set[str]) -> list[Incoming]:
-    found = _file(folder / listed.path, known, listed.strip)
-    if not listed.reverse:
-        return found
-    turned = [replace(patch, changes=tuple(_reversed(change) for change in patch.changes)) for patch in found]
-    return [replace(patch, subject="", name=f"{patch.name} in reverse") for patch in reversed(turned)]
-
-
-def _reversed(change: FileChange) -> FileChange:
-    """The change that takes this one back; what the file was before, and its mode, are not known then."""
-    kind = {"add": "delete", "delete": "add"}.get(change.kind, change.kind)
-    old, new = (change.new, change.old) if kind == "rename" else (change.old, change.new)
-    pieces = tuple(replace(piece, hunk=_turned(piece.hunk)) for piece in change.pieces)
-    return FileChange(kind, old, new, pieces=pieces, unusable=change.unusable)
+    if not source.is_dir():
+        return _file(source, paths, None)
+    found = []
+    for path, strip, is_reverse in _listed(source):
+        patches = _file(path, paths, strip)
+        if is_reverse:
+            patches = [
+                Incoming(
+                    f"{one.name} in reverse", "", one.body, one.author, one.date, tuple(c.reversed for c in one.changes)
+                )
+                for one in reversed(patches)
+            ]
+        found += patches
+    return found
 
 
 def is_series(folder: Path) -> bool:
@@ -125,68 +77,35 @@ def is_series(folder: Path) -> bool:
     return bool(_series(folder)) or any(folder.glob("*.patch")) or any(folder.glob("*.diff"))
 
 
-def _turned(hunk: Hunk) -> Hunk:
-    header, turned = _HUNK.match(hunk.header.encode("utf-8", "surrogateescape")), hunk.reversed
-    assert header is not None
-    start = int(header[3])
-    return replace(turned, new_start=_place(start, turned.old), at_start=start <= 1 and bool(turned.old))
-
-
-def _place(start: int, old: Sequence[bytes]) -> int:
-    """Where a hunk begins, from what its header says: ``-7,0`` is after line 7."""
-    return start + 1 if not old and start else start
-
-
 def _series(folder: Path) -> Path | None:
     return next((path for path in (folder / "series", folder / "patches" / "series") if path.is_file()), None)
 
 
-@dataclass(frozen=True)
-class _Listed:
-    """A patch file of a folder: leading folders to strip, if that is said, and whether it is applied in reverse."""
-
-    path: Path
-    strip: int | None = None
-    reverse: bool = False
-
-
-def _listed(folder: Path) -> list[_Listed]:
-    """The patch files of a folder in order, with what quilt's series says of each."""
+def _listed(folder: Path) -> list[tuple[Path, int | None, bool]]:
+    """The patch files of a folder in order, each with the leading folders to strip and whether it is in reverse."""
     series = _series(folder)
     if series is None:
-        names = sorted(path for pattern in ("*.patch", "*.diff") for path in folder.glob(pattern))
-        return [_Listed(path.relative_to(folder)) for path in names]
+        return [(path, None, False) for path in sorted([*folder.glob("*.patch"), *folder.glob("*.diff")])]
     found = []
-    for number, line in enumerate(_bytes(series).decode(errors="replace").split("\n"), 1):
+    for number, line in enumerate(read_file(series).decode(errors="replace").split("\n"), 1):
         words = line.partition("#")[0].split()
         if not words:
             continue
-        strip, reverse = None, False
+        strip = None
         for word in words[1:]:
-            if word == "-R":
-                reverse = True
-            elif re.fullmatch(r"-p\d", word):
+            if re.fullmatch(r"-p\d", word):
                 strip = int(word[2:])
-            else:
+            elif word != "-R":
                 raise WrongUsage(
                     f"{series}, line {number}: porter knows no option {word}",
                     hint="It knows quilt's -p0, -p1, … and -R. Make the patch without it.",
                 )
-        found.append(_Listed((series.parent / words[0]).relative_to(folder), strip, reverse))
+        found.append((series.parent / words[0], strip, "-R" in words[1:]))
     return found
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise WrongUsage(f"there is no {path}") from error
-    except OSError as error:
-        raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
-
-
 def _file(path: Path, known: set[str], strip: int | None) -> list[Incoming]:
-    data = _plain(_bytes(path))
+    data = _plain(read_file(path))
     if data.startswith(b"From ") or _MAIL.match(data):
         try:
             found = git.mails(data)
@@ -196,7 +115,7 @@ def _file(path: Path, known: set[str], strip: int | None) -> list[Incoming]:
     if _COMMIT.match(data):
         return _commits(data, path, known)
     begin = _BEGIN.search(data)
-    if begin is None and not _HUNK.search(data):
+    if begin is None and not HUNK.search(data):
         raise CheckFailed(
             f"there is no diff in {path}", hint="It should be what git diff, diff -ru or git format-patch print."
         )
@@ -287,190 +206,4 @@ def _mail(headers: bytes, message: bytes, patch: bytes, path: Path, known: set[s
         author if re.fullmatch(r".+ <\S+@\S+>", author) else "",
         _when(said.get("Date", "")),
         parse(patch[begin.start() :], known, 1),
-    )
-
-
-def parse(data: bytes, known: Iterable[str], strip: int | None = None) -> tuple[FileChange, ...]:
-    """The changes in a diff.
-
-    Args:
-        strip: leading folders to take off each path; by default as many as lead to the most of ``known``.
-
-    Raises:
-        CheckFailed: there is none.
-    """
-    drafts = list(_drafts(data.split(b"\n")))
-    if not drafts:
-        raise CheckFailed("there is no change in the diff")
-    paths = set(known)
-    if strip is None:
-        names = [name for draft in drafts for name in (draft.old, draft.new) if name]
-        strip = max((1, 0, 2), key=lambda n: sum(_stripped(name, n) in paths for name in names))
-    return tuple(draft.finished(strip) for draft in drafts)
-
-
-def _stripped(name: str, count: int) -> str:
-    return "/".join(name.split("/")[count:])
-
-
-class _Draft:
-    """A file's part while it is read; paths with all their folders, empty for /dev/null."""
-
-    def __init__(self, old: str, new: str) -> None:
-        self.old, self.new = old, new
-        self.renamed: dict[str, str] = {}
-        self.blob = self.mode = self.unusable = ""
-        self.added = self.deleted = False
-        self.pieces: list[Piece] = []
-
-    def finished(self, strip: int) -> FileChange:
-        """What was read, as a change."""
-        old, new = _stripped(self.old, strip), _stripped(self.new, strip)
-        if len(self.renamed) == 2:
-            old, new = self.renamed["from"], self.renamed["to"]
-        if self.added or not self.old:
-            kind, old = "add", new
-        elif self.deleted or not self.new:
-            kind, new = "delete", old
-        else:
-            kind = "modify" if old == new else "rename"
-            if kind == "rename" and len(self.renamed) != 2:  # diff -u file.orig file
-                kind, old, new = "modify", min(old, new, key=len), min(old, new, key=len)
-        unusable = self.unusable
-        for path in (old, new):
-            if not path or any(part in ("", ".", "..") or part.lower() == ".git" for part in path.split("/")):
-                unusable = unusable or f"the path {path!r} leads out of the tree"
-        return FileChange(kind, old, new, self.blob, self.mode, tuple(self.pieces), unusable)
-
-
-def _drafts(rows: Sequence[bytes]) -> Iterator[_Draft]:
-    draft: _Draft | None = None
-    at = 0
-    while at < len(rows):
-        row = rows[at]
-        head = _GIT.fullmatch(row)
-        if head:
-            if draft:
-                yield draft
-            draft = _Draft(_path(head[1]), _path(head[2]))
-        elif row.startswith(b"--- ") and rows[at + 1 : at + 2] and rows[at + 1].startswith(b"+++ "):
-            old, new = _name(row), _name(rows[at + 1])
-            if draft is None or draft.pieces or {old, new} - {"", draft.old, draft.new}:
-                if draft:
-                    yield draft
-                draft = _Draft(old, new)
-            draft.added, draft.deleted = draft.added or not old, draft.deleted or not new
-            at += 1
-        elif _HUNK.match(row):
-            if draft is None:
-                raise CheckFailed(
-                    "a hunk comes before any file's name", f"line {at + 1}: {row.decode(errors='replace')}"
-                )
-            piece, at = _piece(rows, at)
-            draft.pieces.append(piece)
-            continue
-        elif draft:
-            _extended(draft, row)
-        at += 1
-    if draft:
-        yield draft
-
-
-def _name(row: bytes) -> str:
-    """The path in a ``---`` or ``+++`` line, without a time stamp; empty for /dev/null."""
-    name = _path(row[4:].split(b"\t")[0].rstrip())
-    return "" if name == "/dev/null" else name
-
-
-def _path(name: bytes) -> str:
-    """A path as it is, from the way in which git, or GNU diff, writes it."""
-    text = name.decode("utf-8", "surrogateescape")
-    try:
-        return unquoted(text, 0)
-    except Malformed:
-        return text
-
-
-def _extended(draft: _Draft, row: bytes) -> None:
-    """A line between a file's name and its hunks."""
-    text = row.decode("utf-8", "surrogateescape")
-    index = re.match(r"index ([0-9a-f]{4,64})\.\.[0-9a-f]{4,64}(?: (\d{6}))?", text)
-    mode = re.match(r"(?:new|new file|old|deleted file) mode (\d{6})", text)
-    kind = mode[1] if mode else index[2] if index else None
-    if kind not in (None, "100644", "100755"):
-        draft.unusable = f"{_NO_FILE.get(str(kind), 'it is no plain file')} (mode {kind}); porter's patches change text"
-    rename = re.match(r"rename (from|to) (.+)", text)
-    if index and not re.fullmatch("0+", index[1]):
-        draft.blob = index[1]
-    elif mode and text.startswith("new"):
-        draft.mode = mode[1]
-        draft.added = draft.added or text.startswith("new file")
-    elif text.startswith("deleted file mode"):
-        draft.deleted = True
-    elif rename:
-        draft.renamed[rename[1]] = _path(rename[2].encode("utf-8", "surrogateescape"))
-    elif text.startswith(("Binary files ", "GIT binary patch")):
-        draft.unusable = "it is a binary file; porter's patches change text"
-    elif text.startswith("copy from"):
-        draft.unusable = "it is a copy of another file; make a diff without -C"
-
-
-def _piece(rows: Sequence[bytes], at: int) -> tuple[Piece, int]:
-    """The hunk at a row, and the row after it."""
-    header = _HUNK.match(rows[at])
-    assert header is not None
-    wanted = [int(header[n]) if header[n] is not None else 1 for n in (2, 4)]
-    old: list[bytes] = []
-    new: list[bytes] = []
-    body: list[bytes] = []
-    sides: tuple[list[bytes], ...] = ()
-    here = at + 1
-    while here < len(rows):
-        row = rows[here]
-        if row.startswith(b"\\"):
-            for side in sides:
-                side[-1] = side[-1][:-1]
-        elif [len(old), len(new)] == wanted or _ends(rows, here):
-            break
-        else:
-            kind = row[:1] or b" "  # an empty line is context that lost its blank
-            sides = {b" ": (old, new), b"-": (old,), b"+": (new,)}[kind]
-            for side in sides:
-                side.append(row[1:] + b"\n")
-        body.append(row)
-        here += 1
-    whole = [len(old), len(new)] == wanted
-    while not whole and body and not body[-1]:  # the empty line that parts what was quoted
-        body.pop(), old.pop(), new.pop()
-    kinds = [row[:1] or b" " for row in body if not row.startswith(b"\\")]
-    bare = b" " not in (kinds[:1] + kinds[-1:]) and int(header[1]) > 1  # diff -U0: no context says nothing
-    start = int(header[1])
-    hunk = Hunk(
-        rows[at].decode("utf-8", "surrogateescape"),
-        0,
-        _place(start, old),
-        tuple(old),
-        tuple(new),
-        tuple(row + b"\n" for row in body),
-        start <= 1 and bool(old),
-        whole and not bare and kinds[-1:] != [b" "],
-    )
-    return Piece(hunk, whole), here
-
-
-def _ends(rows: Sequence[bytes], at: int) -> bool:
-    """Whether a hunk that is not complete ends before this row all the same."""
-    row = rows[at]
-    if row[:1] not in (b"", b" ", b"-", b"+"):
-        return True
-    if row == b"-- ":  # a mail's signature
-        return True
-    if not row and not any(rows[at:]):
-        return True
-    following = rows[at + 1 : at + 3]
-    return (
-        row.startswith(b"--- ")
-        and len(following) == 2
-        and following[0].startswith(b"+++ ")
-        and bool(_HUNK.match(following[1]))
     )

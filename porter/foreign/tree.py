@@ -8,27 +8,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from porter import objects, process
+from porter import process
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.files import Taken, staged
 from porter.foreign import base
-from porter.foreign.base import Base
-from porter.foreign.fit import Judge
+from porter.foreign.base import Base, Judge
 from porter.foreign.folder import Fork
-from porter.foreign.hunks import Merger, Outcome, Reject
+from porter.foreign.merge import Merger, Outcome, Reject, merger
 from porter.foreign.names import Rebound, rebound
 from porter.foreign.reader import Incoming, is_series, read
 from porter.git import GitFailed, Repository
 from porter.lockfile import Lock
+from porter.objects import Entry
 from porter.output import Progress
 from porter.project import Project
 from porter.rebase import header
-from porter.rebase.chain import Chain
 from porter.rebase.export import Exported, person
 from porter.sources.history import History
 from porter.sources.obtain import obtain
 from porter.sources.snapshot import Snapshot
-from porter.stack import COMMON, Build, Contents, Stack, agree
+from porter.stack import COMMON, Stack, agree
 from porter.tree.switch import fill, room
 
 RECORD = ".git/porter/import.json"  # which import made the tree
@@ -109,30 +108,36 @@ def make(
     build = ours.build(snapshot)
     agree(lock, ours, build, snapshot.partial)
     patches, found, lacking = _read(source, lock, snapshot, rev, upstream, progress)
-    contents = Contents({**found.objects, **snapshot.objects, **build.objects})
-    here = {path: entry for path, entry in found.files.items() if entry.id in contents}
-    moved = {c.old: c.new for patch in ours.patches for c in patch.changes if c.kind == "rename"}
-    merger = Merger(here, build.files, contents, moved)
-    outcomes = []
-    for number, patch in enumerate(_one_a_file(patches) if split else patches):
-        progress.step("merging the patches", number, len(patches))
-        outcomes.append(merger.take(patch))
-    left = [reject for outcome in outcomes for reject in outcome.rejects]
-    if not any(outcome.changes for outcome in outcomes) and not any(reject.path in build.files for reject in left):
-        raise CheckFailed(
-            f"nothing of {source} is new",
-            "\n".join(f"{reject.path}: {reject.why}" for reject in left[:20]),
-            "It is for another project." if left else "The stacks have all of it already.",
-        )
-    chain = Chain(build.tip, build.files)
-    _commit(chain, outcomes, stack)
-    rejects = _rejects(outcomes)
-    record = {"source": str(source.resolve()), "target": target, "base": found.commit}
-    made = [*chain.made.values(), *contents.made.values()]
-    texts = {**rejects, RECORD: json.dumps(record, indent=2) + "\n"}
-    _write(tree.resolve(), lock, ours, snapshot, build, made, chain.tip, texts)
-    words = f"{found.name} ({found.commit[:12]}): {found.fit}"
-    again = rebound(build.files, merger.ours, contents)
+    place = tree.resolve()
+    try:
+        with staged(place) as folder:
+            fill(folder, lock, ours, snapshot, build)
+            made = Repository(folder.path)
+            with merger(made, found, build.tip) as merge:
+                outcomes = _taken(merge, _one_a_file(patches) if split else patches, stack, progress)
+                _must_be_new(source, outcomes, build.files)
+                pack = merge.git.run(
+                    "pack-objects", "--revs", "--stdout", "-q", stdin=f"{merge.tip}\n^{build.tip}\n".encode()
+                )
+                tip = merge.tip
+            made.write(pack)
+            made.run("update-ref", "-m", "porter import", "HEAD", tip)
+            made.run("reset", "--quiet", "--hard")
+            rejects = _rejects(outcomes)
+            record = {"source": str(source.resolve()), "target": target, "base": found.commit}
+            for path, text in {**rejects, RECORD: json.dumps(record, indent=2) + "\n"}.items():
+                (folder.path / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder.path / path).write_bytes(text.encode("utf-8", "surrogateescape"))
+            again = _rebound(made, build.tip, tip)
+            with process.held():
+                folder.finish()
+    except GitFailed as error:
+        raise SurroundingsFailed(f"cannot make {place}", error.stderr, room(place.parent)) from error
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot make {place}", error.strerror or str(error)) from error
+    except Taken as error:
+        raise WrongUsage(f"{place} is there by now", hint="Name another: --tree DIR.") from error
+    words = f"{found.name} ({found.commit[:12]}): {found.words}"
     return Imported(tree, words, tuple(outcomes), tuple(rejects), lacking, tuple(again))
 
 
@@ -147,10 +152,12 @@ def _read(
     if rev:
         found = base.named(rev, history)
     else:
-        found = base.find(lock, snapshot, history, lambda read: fork or Judge(patches, read), progress)
+        here = {path: entry for path, entry in snapshot.files.items() if entry.id in snapshot.objects}
+        pin = Base(lock.pin.tag, lock.pin.commit, here, snapshot.objects)
+        found = base.find(fork or Judge(patches), pin, history, progress)
     if not fork:
         return patches, found, ()
-    patch, lacking = fork.patch(found.files, lambda blob: found.objects[blob].data)
+    patch, lacking = fork.patch(found)
     return [patch], found, lacking
 
 
@@ -163,51 +170,44 @@ def _one_a_file(patches: Sequence[Incoming]) -> list[Incoming]:
     return found
 
 
-def _commit(chain: Chain, outcomes: Sequence[Outcome], stack: str) -> None:
-    """A commit for each patch of which something is left."""
+def _taken(merge: Merger, patches: Sequence[Incoming], stack: str, progress: Progress) -> list[Outcome]:
+    """The patches on the stack, a commit for each of which something is left."""
+    outcomes = merge.commits(patches)
     author = date = ""
-    for outcome in outcomes:
+    for number, outcome in enumerate(outcomes):
+        progress.step("merging the patches", number, len(outcomes))
+        merge.take(outcome)
         patch = outcome.patch
-        if not outcome.changes:
+        if not outcome.paths:
             continue
         if not (patch.author and patch.date) and not author:
             who = person(Repository(Path.cwd(), user_config=True))
             author, date = who.rsplit(" ", 2)[0], " ".join(who.rsplit(" ", 2)[1:])
-        paths = sorted(outcome.changes)
-        title = patch.subject or f"Import {patch.name}{f': {paths[0]}' if len(paths) == 1 else ''}"
+        title = patch.subject or f"Import {patch.name}{f': {outcome.paths[0]}' if len(outcome.paths) == 1 else ''}"
         message = header.completed(title, patch.body, stack)
-        chain.add(stack, patch.author or author, patch.date or date, message, outcome.changes)
+        merge.commit(f"{patch.author or author} {patch.date or date}", message)
+    return outcomes
 
 
-def _write(
-    place: Path,
-    lock: Lock,
-    stack: Stack,
-    snapshot: Snapshot,
-    build: Build,
-    made: Sequence[objects.Object],
-    tip: str,
-    texts: Mapping[str, str],
-) -> None:
-    """The tree at ``tip``, with the objects made for it and texts beside its files."""
-    try:
-        with staged(place) as folder:
-            fill(folder, lock, stack, snapshot, build)
-            repository = Repository(folder.path)
-            repository.write(objects.pack(made))
-            repository.run("update-ref", "-m", "porter import", "HEAD", tip)
-            repository.run("reset", "--quiet", "--hard")
-            for path, text in texts.items():
-                (folder.path / path).parent.mkdir(parents=True, exist_ok=True)
-                (folder.path / path).write_bytes(text.encode("utf-8", "surrogateescape"))
-            with process.held():
-                folder.finish()
-    except GitFailed as error:
-        raise SurroundingsFailed(f"cannot make {place}", error.stderr, room(place.parent)) from error
-    except OSError as error:
-        raise SurroundingsFailed(f"cannot make {place}", error.strerror or str(error)) from error
-    except Taken as error:
-        raise WrongUsage(f"{place} is there by now", hint="Name another: --tree DIR.") from error
+def _must_be_new(source: Path, outcomes: Sequence[Outcome], files: Mapping[str, Entry]) -> None:
+    left = [reject for outcome in outcomes for reject in outcome.rejects]
+    if not any(outcome.paths for outcome in outcomes) and not any(reject.path in files for reject in left):
+        raise CheckFailed(
+            f"nothing of {source} is new",
+            "\n".join(f"{reject.path}: {reject.why}" for reject in left[:20]),
+            "It is for another project." if left else "The stacks have all of it already.",
+        )
+
+
+def _rebound(repository: Repository, before: str, after: str) -> list[Rebound]:
+    """The names that are bound once more between two commits."""
+    out = repository.run("diff-tree", "-r", "-z", "--no-renames", "--diff-filter=M", before, after)
+    rows = out.decode(errors="surrogateescape").split("\0")
+    blobs = {path: head.split(" ")[2:4] for head, path in zip(rows[0:-1:2], rows[1::2])}
+    found = repository.find({blob for pair in blobs.values() for blob in pair})
+    return [
+        name for path, (old, new) in sorted(blobs.items()) for name in rebound(path, found[old].data, found[new].data)
+    ]
 
 
 def _rejects(outcomes: Sequence[Outcome]) -> dict[str, str]:

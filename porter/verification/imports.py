@@ -27,7 +27,7 @@ def merge(ours: bytes, base: bytes, theirs: bytes) -> bytes | None:
     Raises:
         SurroundingsFailed: git cannot merge.
     """
-    merged, conflicts = git.merge(ours, base, theirs)
+    merged, conflicts = git.merge(ours, base, theirs, "--diff3")
     if not conflicts:
         return merged
     whole, at = b"", 0

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from porter.errors import CheckFailed, WrongUsage
-from porter.foreign.fit import Candidate, Judge, best
-from porter.foreign.reader import FileChange, Incoming, parse, read
+from porter.foreign.base import Base, Judge, best
+from porter.foreign.hunks import FileChange, parse
+from porter.foreign.reader import Incoming, read
 from porter.objects import Entry, blob
 
 KNOWN = {"train.py", "utils/general.py"}
@@ -33,12 +34,8 @@ def test_ways_to_name_a_file(head: bytes) -> None:
     change = single(head + HUNK)
     assert (change.kind, change.old, change.new) == ("modify", "train.py", "train.py")
     assert change.blob == ("1234567" if b"index" in head else "")
-    (piece,) = change.pieces
-    assert (piece.whole, piece.hunk.old, piece.hunk.new) == (
-        True,
-        (b"one\n", b"two\n", b"three\n"),
-        (b"one\n", b"zwei\n", b"three\n"),
-    )
+    (hunk,) = change.hunks
+    assert (hunk.whole, hunk.old, hunk.new) == (True, b"one\ntwo\nthree\n", b"one\nzwei\nthree\n")
 
 
 def test_added_deleted_renamed_and_what_cannot_be_taken() -> None:
@@ -60,7 +57,7 @@ def test_added_deleted_renamed_and_what_cannot_be_taken() -> None:
         ("delete", "train.py", "train.py"),
         ("rename", "utils/general.py", "utils/all.py"),
     ]
-    assert (found[0].mode, found[0].pieces[0].hunk.new) == ("100755", (b"one\n", b"two"))
+    assert (found[0].mode, found[0].hunks[0].new) == ("100755", b"one\ntwo")
     assert [change.unusable.split(";")[0][:24] for change in found[3:]] == [
         "it is a binary file",
         "it is a symbolic link (m",
@@ -69,28 +66,37 @@ def test_added_deleted_renamed_and_what_cannot_be_taken() -> None:
     ]
 
 
+def test_files_that_gnu_diff_dates_at_the_beginning_of_time_are_not_there() -> None:
+    text = (
+        b"diff -ruN a/new.py b/new.py\n--- a/new.py\t1970-01-01 00:00:00.000000000 +0000\n+++ b/new.py\t2022-01-01\n"
+        b"@@ -0,0 +1 @@\n+one\ndiff -ruN a/train.py b/train.py\n--- a/train.py\t2021-10-12\n"
+        b"+++ b/train.py\t1969-12-31 19:00:00.000000000 -0500\n@@ -1 +0,0 @@\n-one\n"
+    )
+    assert [(change.kind, change.new) for change in parse(text, KNOWN)] == [("add", "new.py"), ("delete", "train.py")]
+
+
 def test_hunks_as_they_are_printed_in_a_text() -> None:
     """The end left out, the blanks of empty lines lost, an empty line before what comes next."""
     text = (
         b"--- a/train.py\n+++ b/train.py\n@@ -5,6 +5,7 @@ def f():\n five\n\n seven\n+new\n\n"
         b"@@ -20,3 +21,3 @@\n twenty\n-old\n+new\n twentytwo\n\n\n"
     )
-    first, second = single(text).pieces
-    assert (first.whole, first.hunk.old) == (False, (b"five\n", b"\n", b"seven\n"))
-    assert first.hunk.new == (b"five\n", b"\n", b"seven\n", b"new\n")
-    assert first.hunk.at_end is False
-    assert (second.whole, second.hunk.position) == (True, 19)
+    first, second = single(text).hunks
+    assert (first.whole, first.old) == (False, b"five\n\nseven\n")
+    assert first.new == b"five\n\nseven\nnew\n"
+    assert first.is_loose
+    assert (second.whole, second.place) == (True, 19)
 
 
 def test_lines_that_look_like_the_next_file() -> None:
     text = b"--- a/train.py\n+++ b/train.py\n@@ -1,3 +1,2 @@\n one\n--- two\n three\n-- \n2.39\n"
-    (piece,) = single(text).pieces
-    assert piece.hunk.old == (b"one\n", b"-- two\n", b"three\n")
+    (hunk,) = single(text).hunks
+    assert hunk.old == b"one\n-- two\nthree\n"
 
 
 def test_no_context_says_nothing_about_the_place() -> None:
-    (piece,) = single(b"--- a/train.py\n+++ b/train.py\n@@ -7,0 +8 @@\n+new\n").pieces
-    assert (piece.hunk.at_start, piece.hunk.at_end, piece.hunk.position) == (False, False, 7)
+    (hunk,) = single(b"--- a/train.py\n+++ b/train.py\n@@ -7,0 +8 @@\n+new\n").hunks
+    assert (hunk.is_loose, hunk.place) == (True, 7)
 
 
 def test_text_without_a_change(tmp_path: Path) -> None:
@@ -114,7 +120,7 @@ def test_a_mail_in_another_encoding_and_a_file_with_other_line_ends(tmp_path: Pa
     assert (patch.subject, patch.author, patch.date) == ("寒武 [x]", "Zoë <z@example.org>", "1700005400 -0130")
     assert (patch.body, len(patch.changes)) == ("Why: Zoë", 1)
     (tmp_path / "dos").write_bytes((b"--- a/train.py\n+++ b/train.py\n" + HUNK).replace(b"\n", b"\r\n"))
-    assert read(tmp_path / "dos", KNOWN)[0].changes[0].pieces[0].hunk.old[0] == b"one\n"
+    assert read(tmp_path / "dos", KNOWN)[0].changes[0].hunks[0].old.startswith(b"one\n")
 
 
 CHANGE = b"diff --git a/train.py b/train.py\nindex 1234567..89abcde 100644\n--- a/train.py\n+++ b/train.py\n" + HUNK
@@ -127,7 +133,7 @@ COMMIT = (
 def one(path: Path, data: bytes) -> Incoming:
     path.write_bytes(data)
     (patch,) = read(path, KNOWN)
-    assert [(c.kind, c.old, c.pieces[0].hunk.new[1]) for c in patch.changes] == [("modify", "train.py", b"zwei\n")]
+    assert [(c.kind, c.old, c.hunks[0].new) for c in patch.changes] == [("modify", "train.py", b"one\nzwei\nthree\n")]
     return patch
 
 
@@ -187,9 +193,9 @@ def test_the_options_of_a_series(tmp_path: Path) -> None:
     (tmp_path / "a.diff").write_bytes(CHANGE + b"@@ -9,0 +10 @@\n+ten\n")
     (tmp_path / "series").write_text("a.diff -R  # not any more\n")
     (patch,) = read(tmp_path, KNOWN)
-    first, second = (piece.hunk for piece in patch.changes[0].pieces)
-    assert (first.old[1], first.new[1], first.position, first.at_start) == (b"zwei\n", b"two\n", 0, True)
-    assert (second.old, second.new, second.position) == ((b"ten\n",), (), 9)
+    first, second = patch.changes[0].hunks
+    assert (first.old, first.new, first.place) == (b"one\nzwei\nthree\n", b"one\ntwo\nthree\n", 0)
+    assert (second.old, second.new, second.place) == (b"ten\n", b"", 9)
     (tmp_path / "series").write_text("a.diff -p1 --fuzz=3\n")
     with pytest.raises(WrongUsage, match="series, line 1: porter knows no option --fuzz=3"):
         read(tmp_path, KNOWN)
@@ -208,14 +214,13 @@ def test_what_is_no_text_is_called_what_it_is() -> None:
 
 def test_the_commit_that_fits_best() -> None:
     texts = {name: blob(data) for name, data in {"old": b"one\ntwo\nthree\n", "new": b"0\n" * 9 + b"one\n"}.items()}
-    contents = {item.id: item.data for item in texts.values()}
+    objects = {item.id: item for item in texts.values()}
     files = {name: {"train.py": Entry("100644", item.id)} for name, item in texts.items()}
     change = single(b"diff --git a/train.py b/train.py\n--- a/train.py\n+++ b/train.py\n" + HUNK)
-    judge = Judge([Incoming("x", changes=(change,))], contents.__getitem__)
-    candidates = [Candidate("new", "1" * 40, files["new"]), Candidate("none", "2" * 40, {})]
-    assert best(judge, candidates)[0].name == "new"
-    found, score = best(
-        judge, [*candidates, Candidate("old", "3" * 40, files["old"]), Candidate("older", "4" * 40, files["old"])]
-    )
-    assert (found.name, score.perfect, judge.words(score)) == ("old", True, "1 of 1 hunks fit")
-    assert not judge.score(files["new"]).perfect
+    judge = Judge([Incoming("x", changes=(change,))])
+    bases = [Base("new", "1" * 40, files["new"]), Base("none", "2" * 40, {})]
+    assert best(judge, bases, objects)[1].name == "new"
+    more = [Base("old", "3" * 40, files["old"]), Base("older", "4" * 40, files["old"])]
+    score, found = best(judge, [*bases, *more], objects)
+    assert (found.name, score.hunks, judge.words(score)) == ("old", 1, "1 of 1 hunks fit")
+    assert judge.score(files["new"], objects).hunks == 0
