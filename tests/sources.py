@@ -37,14 +37,14 @@ FILES = {
 SCRIPT = "data/scripts/get.sh"
 
 
-def git(*args: object, cwd: Path) -> str:
-    """Plain git, as a person runs it in that folder; its output."""
+def git(*args: object, cwd: Path, status: int = 0) -> str:
+    """Plain git, as a person runs it in that folder, and which ends with that status; its output."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     env.update(GIT_CONFIG_GLOBAL=os.devnull, GIT_CONFIG_NOSYSTEM="1")
     for who in ("AUTHOR", "COMMITTER"):
         env |= {f"GIT_{who}_NAME": "A", f"GIT_{who}_EMAIL": "a@example.com", f"GIT_{who}_DATE": "1634021238 -0700"}
     done = subprocess.run(["git", *map(str, args)], cwd=cwd, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == status, done.stderr
     return done.stdout.strip()
 
 

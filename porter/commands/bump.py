@@ -22,7 +22,7 @@ from porter.output import Progress
 from porter.project import Project
 from porter.rebase.conflicts import Clash, Region
 from porter.rebase.outcome import ALREADY, DONE, Bump, Halt
-from porter.rebase.session import Errand
+from porter.rebase.session import Session
 from porter.rebase.state import Journal, Store
 from porter.sources.history import Step
 from porter.stack import find_patch
@@ -67,20 +67,20 @@ def bump(
     """
     found, chosen = find(project), names(targets)
     if dry_run:
-        errand = Errand(Store(found), Lock.load(found.lock_path), upstream, progress, None)
-        return _aim(errand, rev, chosen, upstream) or errand.preview()
+        session = Session(Store(found), Lock.load(found.lock_path), upstream, progress, None)
+        return _aim(session, rev, chosen, upstream) or session.preview()
     store = _store(found)
     with store.locked() as hold:
         journal = store.journal()
         if journal is not None:
             raise WrongUsage(f"a bump to {journal.rev} is open", hint="porter bump --continue, --skip or --abort")
-        errand = Errand(store, Lock.load(found.lock_path), upstream, progress, hold)
-        reached = _aim(errand, rev, chosen, upstream)
+        session = Session(store, Lock.load(found.lock_path), upstream, progress, hold)
+        reached = _aim(session, rev, chosen, upstream)
         if reached is not None:
             return reached
         store.close()  # what a porter that died while it ended the last bump left
-        store.write(errand.journal)
-        return errand.advance(0)
+        store.write(session.journal)
+        return session.advance(0)
 
 
 def bump_status(*, project: AnyProject = None, progress: Progress | None = None) -> Bump:
@@ -90,7 +90,7 @@ def bump_status(*, project: AnyProject = None, progress: Progress | None = None)
         WrongUsage: no bump is open.
         CheckFailed, SurroundingsFailed: as :func:`bump`.
     """
-    return _run(find(project), progress, lambda errand: errand.stand(errand.replay(), 0))
+    return _run(find(project), progress, Session.status)
 
 
 def bump_continue(*, project: AnyProject = None, progress: Progress | None = None) -> Bump:
@@ -100,18 +100,7 @@ def bump_continue(*, project: AnyProject = None, progress: Progress | None = Non
         WrongUsage: no bump is open, or the patch is not resolved.
         CheckFailed, SurroundingsFailed: as :func:`bump`.
     """
-
-    def act(errand: Errand) -> Bump:
-        course = errand.replay()
-        halted = course.halted
-        if halted is None:
-            errand.update(targets=())
-        elif errand.is_laid(halted):  # else a porter died before it could lay the patch out
-            errand.store.keep(halted.key, errand.desk.take(errand.sheet(course, halted)))
-            errand.decide(halted, resolved=(*errand.journal.resolved, halted.key))
-        return errand.advance(len(course.fates))
-
-    return _run(find(project), progress, act)
+    return _run(find(project), progress, Session.go_on)
 
 
 def bump_skip(*, project: AnyProject = None, progress: Progress | None = None) -> Bump:
@@ -121,15 +110,7 @@ def bump_skip(*, project: AnyProject = None, progress: Progress | None = None) -
         WrongUsage: no bump is open, or none of its patches waits.
         CheckFailed, SurroundingsFailed: as :func:`bump`.
     """
-
-    def act(errand: Errand) -> Bump:
-        course = errand.replay()
-        if course.halted is None:
-            raise WrongUsage("no patch waits to be resolved", hint="porter bump --continue")
-        errand.decide(course.halted, skipped=(*errand.journal.skipped, course.halted.patch.id))
-        return errand.advance(len(course.fates))
-
-    return _run(find(project), progress, act)
+    return _run(find(project), progress, Session.skip)
 
 
 def bump_redo(patch: str, *, project: AnyProject = None, progress: Progress | None = None) -> Bump:
@@ -140,25 +121,7 @@ def bump_redo(patch: str, *, project: AnyProject = None, progress: Progress | No
         CheckFailed, SurroundingsFailed: as :func:`bump`.
     """
     found = find(project)
-
-    def act(errand: Errand) -> Bump:
-        wanted = find_patch(found, patch).id
-        course = errand.replay()
-        halted = course.halted
-        if halted is not None and errand.is_laid(halted) and errand.desk.touched:
-            raise WrongUsage(
-                f"you are at work on {halted.patch.id}, which would be lost",
-                hint="Finish it first (porter bump --continue), or leave it out for now (porter bump --skip).",
-            )
-        if all(fate.patch.id != wanted for fate in course.fates):
-            raise WrongUsage(f"the bump has not come to {wanted} yet", hint="porter bump --continue")
-        errand.update(
-            halting=(*errand.journal.halting, wanted),
-            skipped=tuple(i for i in errand.journal.skipped if i != wanted),
-        )
-        return errand.advance(0)
-
-    return _run(found, progress, act)
+    return _run(found, progress, lambda session: session.redo(find_patch(found, patch).id))
 
 
 def bump_abort(*, project: AnyProject = None) -> Journal:
@@ -179,7 +142,7 @@ def bump_abort(*, project: AnyProject = None) -> Journal:
         return journal
 
 
-def _run(project: Project, progress: Progress | None, act: Callable[[Errand], Bump]) -> Bump:
+def _run(project: Project, progress: Progress | None, act: Callable[[Session], Bump]) -> Bump:
     """Do something with the open bump.
 
     Raises:
@@ -192,23 +155,23 @@ def _run(project: Project, progress: Progress | None, act: Callable[[Errand], Bu
             raise _none_open()
         if _is_written(store, journal):  # a porter died between its last two steps
             store.close()
-            return Bump(DONE, journal.origin[:12], None)
+            return Bump(DONE, journal.old[:12], None)
         _check_inputs(store, journal)
-        errand = Errand(store, Lock.load(project.lock_path), journal.upstream or None, progress, hold)
-        errand.history.resolve(journal.goal)  # fetched again where the cache was emptied meanwhile
-        errand.open(journal)
-        return act(errand)
+        session = Session(store, Lock.load(project.lock_path), journal.upstream or None, progress, hold)
+        session.history.resolve(journal.new)  # fetched again where the cache was emptied meanwhile
+        session.open(journal)
+        return act(session)
 
 
-def _aim(errand: Errand, rev: str, targets: Sequence[str], upstream: str | None) -> Bump | None:
-    """Let an errand have a goal; what there is to say if it is reached already."""
-    errand.check_targets(targets)
-    commit = errand.history.resolve(rev)
-    pin = errand.lock.pin
+def _aim(session: Session, rev: str, targets: Sequence[str], upstream: str | None) -> Bump | None:
+    """Let a session have a new pin; what there is to say if it is reached already."""
+    session.check_targets(targets)
+    commit = session.history.resolve(rev)
+    pin = session.lock.pin
     if commit == pin.commit:
         return Bump(ALREADY, f"{pin.name} {pin.tag}", None)
-    inputs = errand.store.inputs()
-    errand.open(Journal(pin.commit, commit, rev, upstream or "", tuple(sorted(set(targets))), inputs))
+    inputs = session.store.inputs()
+    session.open(Journal(pin.commit, commit, rev, upstream or "", tuple(sorted(set(targets))), inputs))
     return None
 
 
@@ -279,7 +242,7 @@ def command(
     if abort:
         journal = bump_abort()
         if as_json:
-            print_json("bump", {"state": "aborted", "rev": journal.rev, "to": {"commit": journal.goal}})
+            print_json("bump", {"state": "aborted", "rev": journal.rev, "to": {"commit": journal.new}})
             return
         tell(f"The bump to {journal.rev} is given up; patches/ and upstream.lock are as they were before it.")
         return
@@ -309,19 +272,19 @@ def _given(rev: str | None, go_on: bool, skip: bool, redo: str | None, abort: bo
 
 
 def _print(found: Bump, fresh: bool) -> None:
-    if found.goal is None:
+    if found.new_pin is None:
         already = found.state == "already"
         click.echo(f"{found.origin} {'is the pin already.' if already else 'was left; the new stacks are in place.'}")
         return
     if fresh:
-        _print_goal(found)
+        _print_pin(found)
     for row in found.rows:
         outcome = click.style(f"{row.outcome:8}", fg=_COLOURS[row.outcome])
         said = click.style(f"  ({row.said})", dim=True) if row.said else ""
         stack, _, name = row.patch.partition("/")
         click.echo(f"  {outcome} {stack}/{name[:4]}  {row.subject}{said}")
     if found.halt:
-        _print_halt(found.halt, found.goal.pin.tag)
+        _print_halt(found.halt, found.new_pin.pin.tag)
     elif found.state == "paused":
         left = f"Still to be carried: {', '.join(found.waiting)}." if found.waiting else "All patches are carried."
         click.echo(f"{left} Nothing is written yet: porter bump --continue")
@@ -332,21 +295,21 @@ def _print(found: Bump, fresh: bool) -> None:
         _print_done(found)
 
 
-def _print_goal(found: Bump) -> None:
-    goal = found.goal
-    assert goal is not None
-    commits = f"{goal.commits} commits later" if goal.commits else "not after it"
-    click.echo(f"{found.origin} -> {goal.pin.tag} ({goal.pin.commit[:12]} of {goal.pin.date[:10]}, {commits})")
+def _print_pin(found: Bump) -> None:
+    new = found.new_pin
+    assert new is not None
+    commits = f"{new.commits} commits later" if new.commits else "not after it"
+    click.echo(f"{found.origin} -> {new.pin.tag} ({new.pin.commit[:12]} of {new.pin.date[:10]}, {commits})")
     _warn_licence(found)
-    for source in goal.dropped:
+    for source in new.dropped:
         click.echo(f"{source} holds the files of the old pin only, and leaves upstream.lock", err=True)
 
 
 def _warn_licence(found: Bump) -> None:
-    assert found.goal is not None
-    if found.goal.licences.changed:
+    assert found.new_pin is not None
+    if found.new_pin.licences.changed:
         word = click.style("warning:", fg="yellow", bold=True) if colour(sys.stderr) else "warning:"
-        click.echo(f"{word} {found.goal.licences}", err=True)
+        click.echo(f"{word} {found.new_pin.licences}", err=True)
 
 
 def _counts(found: Bump) -> str:
@@ -354,14 +317,14 @@ def _counts(found: Bump) -> str:
 
 
 def _print_done(found: Bump) -> None:
-    goal = found.goal
-    assert goal is not None
+    new = found.new_pin
+    assert new is not None
     for name, outcomes in found.checks.items():
         passed = [outcome.check for outcome in outcomes if outcome.state == "passed"]
         click.echo(f"verify --level static, {name}: {', '.join(passed)} passed")
     for name, outcome in found.failed:
         click.echo(f"{click.style('failed', fg='red')}, {name}: {outcome.check}: {outcome.said}")
-    click.echo(f"{_counts(found)}. {found.files} files written; upstream.lock pins {goal.pin.tag}.")
+    click.echo(f"{_counts(found)}. {found.files} files written; upstream.lock pins {new.pin.tag}.")
     _warn_licence(found)
     tell("Next: porter lint, porter verify, then commit patches/ and upstream.lock")
 
@@ -374,7 +337,7 @@ def _print_halt(halt: Halt, tag: str) -> None:
         _print_clash(clash, tag)
     if halt.strays:
         click.echo(f"Not git's, so not taken along: {', '.join(halt.strays[:5])}")
-    click.echo(f"The folder {_shown(halt.desk)} holds it, as a cherry-pick that stopped: edit, then git add.")
+    click.echo(f"The folder {_shown(halt.folder)} holds it, as a rebase that stopped: edit, then git add.")
     click.echo("Then: porter bump --continue    or --skip to leave the patch out, --abort to give up")
 
 

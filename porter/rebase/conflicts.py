@@ -1,4 +1,4 @@
-"""Why a patch does not fit: the files, both sides of every conflict, and the upstream commits that did it."""
+"""Why a patch does not apply: the files, both sides of every conflict, and the upstream commits that did it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from porter import git
 from porter.diff import lines
+from porter.git import GitFailed
 from porter.objects import Entry
-from porter.rebase import threeway
-from porter.rebase.merge import Conflict
-from porter.rebase.replay import Fate
-from porter.rebase.threeway import Sides
+from porter.patch import Patch
 from porter.sources.history import History, Step
 from porter.sources.snapshot import Snapshot
 from porter.stack import Contents
@@ -30,9 +29,49 @@ _KINDS = {
     "rename/rename": "both renamed it, to different names",
     "type": "it is a link on one side and a file on the other",
     "file/folder": "a file and a folder have the same name",
-    "no index": "upstream renamed it, and the patch has no line to follow it by",
 }
-_MARK = re.compile(rb"(<{7}|\|{7}|>{7}) |={7}\n")
+_LINK = "120000"
+_REGION = re.compile(rb"^<{7} ours\n(.*?)^\|{7} base\n(.*?)^={7}\n(.*?)^>{7} theirs\n", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A file that does not merge.
+
+    Attributes:
+        path: its path in the worktree.
+        kind: one of the keys of ``_KINDS``.
+        base, ours, theirs: its entry before the patch, in the worktree, and after the patch; None where absent.
+    """
+
+    path: str
+    kind: str
+    base: Entry | None
+    ours: Entry | None
+    theirs: Entry | None
+
+
+def read(unmerged: Sequence[str], patch: Patch) -> list[Conflict]:
+    """The conflicts of a patch, from the index's rows: mode, blob, stage and path."""
+    sides: dict[str, list[Entry | None]] = {}
+    for row in unmerged:
+        head, _, path = row.partition("\t")
+        mode, blob, stage = head.split(" ")
+        sides.setdefault(path, [None, None, None])[int(stage) - 1] = Entry(mode, blob)
+    renamed = {change.new for change in patch.changes if change.kind == "rename"}
+    return [Conflict(path, _kind(path, renamed, *three), *three) for path, three in sorted(sides.items())]
+
+
+def _kind(path: str, renamed: set[str], base: Entry | None, ours: Entry | None, theirs: Entry | None) -> str:
+    if ours and theirs:
+        if (ours.mode == _LINK) != (theirs.mode == _LINK):
+            return "type"
+        return "content" if base else "add/add"
+    if base and theirs:
+        return "rename/delete" if path in renamed else "modify/delete"
+    if base and ours:
+        return "delete/modify"
+    return "file/folder" if "~" in path else "rename/rename"  # git puts what is in a folder's way at NAME~COMMIT
 
 
 @dataclass(frozen=True)
@@ -91,69 +130,75 @@ class Clash:
         return {"path": self.path, "why": self.why, "regions": regions, "commits": short(self.commits)}
 
 
-def marked(conflict: Conflict, contents: Contents, labels: tuple[str, str, str]) -> bytes:
-    """A file with all three sides of each conflict between marks, as a person is to find it.
-
-    Args:
-        labels: what the file as it is, the file before the patch and the patch are called.
-    """
-    base, ours, theirs = (
-        contents[entry.id] if entry else b"" for entry in (conflict.base, conflict.ours, conflict.theirs)
-    )
-    return threeway.marked(Sides(base, ours, theirs), *labels)
-
-
-def content(conflict: Conflict, contents: Contents, labels: tuple[str, str, str]) -> bytes | None:
-    """What stands in the folder at a conflict's path; None for no file."""
-    if conflict.kind in ("content", "add/add"):
-        return marked(conflict, contents, labels)
-    entry = conflict.ours or conflict.theirs or conflict.base
-    return contents[entry.id] if entry else None
-
-
-def clashes(fate: Fate, contents: Contents, history: History, goal: Snapshot) -> list[Clash]:
+def clashes(found: Sequence[Conflict], contents: Contents, history: History, new: Snapshot) -> list[Clash]:
     """Every file of a conflict, with both sides and upstream's commits."""
-    since, until = history.lock.pin.commit, goal.base
+    since, until = history.lock.pin.commit, new.base
     left = _MOST
-    found = []
-    for conflict in fate.placing.conflicts:
-        why = _KINDS.get(conflict.kind, conflict.kind)
+    told = []
+    for conflict in found:
+        why = _KINDS[conflict.kind]
         if conflict.kind not in ("content", "add/add"):
             if conflict.ours is None and conflict.base and conflict.path not in history.lock.pin.files:
                 why = "it is not there: the patch that adds it was left out"
-            found.append(Clash(conflict.path, why, (), tuple(history.touching(since, until, conflict.path))))
+            told.append(Clash(conflict.path, why, (), tuple(history.touching(since, until, conflict.path))))
             continue
-        regions = _regions(conflict, contents, goal)
-        told = []
-        for region in regions:
-            if left and conflict.path in goal.files:
-                left -= 1
-                span = (region.first, region.last)
-                commits = history.touching(since, until, conflict.path, span)
-                region = replace(region, commits=tuple(commits or _removers(region, conflict.path, history, goal)))
-            told.append(region)
-        found.append(Clash(conflict.path, why, tuple(told)))
-    return found
+        regions = _regions(conflict, contents, new)
+        for place, region in enumerate(regions[:left] if conflict.path in new.files else ()):
+            left -= 1
+            commits = history.touching(since, until, conflict.path, (region.first, region.last))
+            commits = commits or _removers(region, conflict.path, history, new)
+            regions[place] = replace(region, commits=tuple(commits))
+        told.append(Clash(conflict.path, why, tuple(regions)))
+    return told
 
 
-def _removers(region: Region, path: str, history: History, goal: Snapshot) -> list[Step]:
+def favoured(conflict: Conflict, contents: Contents) -> tuple[str, bytes] | None:
+    """The file, its mode first, if the patch has its way wherever it conflicts; None if the patch deletes it.
+
+    Raises:
+        ValueError: it cannot be told.
+    """
+    if conflict.kind not in ("content", "add/add", "modify/delete", "delete/modify"):
+        raise ValueError(conflict.kind)
+    theirs = conflict.theirs
+    if theirs is None:
+        return None
+    return theirs.mode, _merged(conflict, contents, "--theirs") if conflict.base else contents[theirs.id]
+
+
+def _merged(conflict: Conflict, contents: Contents, style: str) -> bytes:
+    ours, base, theirs = (
+        contents[entry.id] if entry else b"" for entry in (conflict.ours, conflict.base, conflict.theirs)
+    )
+    try:
+        return git.merge(ours, base, theirs, style)[0]
+    except GitFailed as error:
+        if "binary" not in error.stderr:
+            raise
+        return ours  # as git leaves it in a merge
+
+
+def _removers(region: Region, path: str, history: History, new: Snapshot) -> list[Step]:
     """The commits that took lines away of which nothing is left where they were, newest first."""
     gone = [line for line in region.base if line.strip() and line not in region.ours]
     texts = dict.fromkeys(line.decode("utf-8", "surrogateescape").rstrip("\n") for line in gone[:_FEW])
-    found = [history.counting(history.lock.pin.commit, goal.base, path, text) for text in texts]
+    found = [history.counting(history.lock.pin.commit, new.base, path, text) for text in texts]
     return list({step.id: step for steps in found for step in steps}.values())
 
 
-def takers(fate: Fate, contents: Contents, history: History, goal: Snapshot) -> list[Step]:
-    """Upstream's commits that wrote the lines of a patch that is taken, as far as they can be told, newest first."""
-    files: Mapping[str, Entry] = fate.files or {}
+def takers(patch: Patch, files: Mapping[str, Entry], contents: Contents, history: History, new: Snapshot) -> list[Step]:
+    """Upstream's commits that wrote the lines of a patch that is taken, as far as they can be told, newest first.
+
+    Args:
+        files: path -> entry, of the commit in which it turned out to be taken.
+    """
     found: dict[str, Step] = {}
-    for change in fate.patch.changes:
+    for change in patch.changes:
         here = files.get(change.new)
-        there = goal.files.get(change.new)
+        there = new.files.get(change.new)
         if here is None or there is None:
             if change.kind == "delete":
-                steps = history.touching(history.lock.pin.commit, goal.base, change.old)
+                steps = history.touching(history.lock.pin.commit, new.base, change.old)
                 found.update((step.id, step) for step in steps[:1])
             continue
         now, then = lines(contents[here.id]), lines(contents[there.id])
@@ -164,7 +209,7 @@ def takers(fate: Fate, contents: Contents, history: History, goal: Snapshot) -> 
                 continue
             for first, last in _added(hunk.body):
                 span = _span(then, now, place + first, place + last)
-                steps = history.touching(history.lock.pin.commit, goal.base, change.new, span)
+                steps = history.touching(history.lock.pin.commit, new.base, change.new, span)
                 found.update((step.id, step) for step in steps[:1])
     return list(found.values())
 
@@ -186,33 +231,17 @@ def _added(body: Sequence[bytes]) -> list[tuple[int, int]]:
     return runs
 
 
-def _regions(conflict: Conflict, contents: Contents, goal: Snapshot) -> list[Region]:
-    text = lines(marked(conflict, contents, ("ours", "base", "theirs")))
-    settled: list[bytes] = []  # the text with the present side in each region: what its lines are counted in
-    spans: list[tuple[int, int, dict[bytes, list[bytes]]]] = []
-    sides: dict[bytes, list[bytes]] = {}
-    side = b""
-    for line in text:
-        mark = _MARK.match(line)
-        sort = line[:1] if mark else b""
-        if sort == b"<" and not side:
-            side, sides = b"<", {b"<": [], b"|": [], b"=": []}
-        elif side and sort in (b"|", b"="):
-            side = sort
-        elif side and sort == b">":
-            spans.append((len(settled), len(settled) + len(sides[b"<"]), sides))
-            settled += sides[b"<"]
-            side = b""
-        elif side:
-            sides[side].append(line)
-        else:
-            settled.append(line)
-    there = goal.files.get(conflict.path)
+def _regions(conflict: Conflict, contents: Contents, new: Snapshot) -> list[Region]:
+    parts = _REGION.split(_merged(conflict, contents, "--diff3"))  # the text before one, its three sides, and so on
+    there = new.files.get(conflict.path)
     then = lines(contents[there.id]) if there else []
-    found = []
-    for start, end, three in spans:
-        first, last = _span(then, settled, start, end)
-        found.append(Region(first, last, tuple(three[b"|"]), tuple(three[b"<"]), tuple(three[b"="])))
+    now = [line for n, part in enumerate(parts) if n % 4 in (0, 1) for line in lines(part)]  # with ours in each
+    at, found = 0, []
+    for text, ours, base, theirs in zip(parts[0::4], parts[1::4], parts[2::4], parts[3::4]):
+        start = at + len(lines(text))
+        at = start + len(lines(ours))
+        first, last = _span(then, now, start, at)
+        found.append(Region(first, last, tuple(lines(base)), tuple(lines(ours)), tuple(lines(theirs))))
     return found
 
 

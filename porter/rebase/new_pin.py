@@ -22,7 +22,7 @@ class Licences:
 
     Attributes:
         before, after: SPDX identifiers; ``NONE`` where there is no such file.
-        file: its path at the goal, or where it was.
+        file: its path at the new pin, or where it was.
         by: the upstream commit that changed it, where it can be told.
     """
 
@@ -42,7 +42,7 @@ class Licences:
 
 
 @dataclass(frozen=True)
-class Goal:
+class NewPin:
     """An upstream commit to move to.
 
     Attributes:
@@ -78,8 +78,8 @@ class Goal:
         }
 
 
-def find(history: History, commit: str, rev: str) -> Goal:
-    """The goal with a commit's id, which a person called ``rev``.
+def find(history: History, commit: str, rev: str) -> NewPin:
+    """The pin that a commit makes, which a person called ``rev``.
 
     Raises:
         WrongUsage: it holds what porter cannot pin, or the lock has no source that has it.
@@ -105,7 +105,7 @@ def find(history: History, commit: str, rev: str) -> Goal:
         )
     dropped = tuple(str(source) for source in lock.sources if source not in sources)
     commits = int(history.repository.text("rev-list", "--count", f"{lock.pin.commit}..{commit}"))
-    return Goal(replace(lock, pin=pin, sources=sources), snapshot, before, commits, licences, dropped)
+    return NewPin(replace(lock, pin=pin, sources=sources), snapshot, before, commits, licences, dropped)
 
 
 def _whole(history: History, commit: str) -> Snapshot:

@@ -7,11 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from porter.rebase.conflicts import Clash
-from porter.rebase.merge import CONFLICT
-from porter.rebase.new_pin import Goal
+from porter.rebase.new_pin import NewPin
 from porter.verification.report import FAILED, Outcome
 
 DONE, HALTED, PAUSED, DRY, ALREADY = "done", "halted", "paused", "dry run", "already"
+# what becomes of a patch
+APPLIES = "applies"  # every hunk is where its header says
+OFFSET = "offset"  # every hunk is there, some elsewhere
+MERGED = "merged"  # three-way, without a conflict
+RESOLVED = "resolved"  # by a person, now or before
+TAKEN = "taken"  # upstream has it by now
+SKIPPED = "skipped"  # left out by a person
+CONFLICT = "conflict"
+OUTCOMES = (APPLIES, OFFSET, MERGED, RESOLVED, TAKEN, SKIPPED, CONFLICT)
 
 
 @dataclass(frozen=True)
@@ -20,7 +28,7 @@ class Row:
 
     Attributes:
         patch, subject: its id and subject.
-        outcome: see :class:`porter.rebase.replay.Fate`.
+        outcome: one of :data:`OUTCOMES`.
         said: what else is to be said of it.
     """
 
@@ -35,16 +43,16 @@ class Halt:
     """Where a person is needed.
 
     Attributes:
-        patch, subject: of the patch that does not fit.
-        files: what does not fit; none if the person asked to halt here.
-        desk: the folder to resolve it in.
+        patch, subject: of the patch that does not apply.
+        files: what does not merge; none if the person asked to halt here.
+        folder: where to resolve it.
         strays: files there that git does not know, from earlier.
     """
 
     patch: str
     subject: str
     files: tuple[Clash, ...]
-    desk: Path
+    folder: Path
     strays: tuple[str, ...] = ()
 
 
@@ -53,21 +61,21 @@ class Bump:
     """What a command did.
 
     Attributes:
-        state: ``done``, ``halted``, ``paused`` (some targets are carried, others are to follow), ``dry run`` or
+        state: ``done``, ``halted``, ``paused`` (some targets are rebased, others are to follow), ``dry run`` or
             ``already`` (the pin is there).
         origin: the old pin, in words.
-        goal: where it goes; None if it is there already.
+        new_pin: where it goes; None if it is there already.
         rows: the patches that were decided in this run, in order.
         counts: outcome -> how many patches have it by now, all runs together.
         halt: where a person is needed.
-        waiting: targets that are still to be carried.
+        waiting: targets that are still to be rebased.
         checks: target -> outcomes of `verify --level static`.
         files: how many files of the project changed.
     """
 
     state: str
     origin: str
-    goal: Goal | None
+    new_pin: NewPin | None
     rows: tuple[Row, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
     halt: Halt | None = None
@@ -90,13 +98,13 @@ class Bump:
         return {
             "state": self.state,
             "from": self.origin,
-            "to": self.goal.record() if self.goal else None,
+            "to": self.new_pin.record() if self.new_pin else None,
             "patches": [vars(row) for row in self.rows],
             "counts": self.counts,
             "conflict": {
                 "patch": self.halt.patch,
                 "subject": self.halt.subject,
-                "folder": str(self.halt.desk),
+                "folder": str(self.halt.folder),
                 "files": [clash.record() for clash in self.halt.files],
             }
             if self.halt

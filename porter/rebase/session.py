@@ -1,58 +1,47 @@
-"""One run of a bump: the patches, the history and the decisions brought together, as far as they lead."""
+"""A bump at work: the journal, the worktree and the pins brought together, up to where a person is needed."""
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from porter import auditing, process
 from porter.auditing import allowed
-from porter.errors import CheckFailed
+from porter.errors import CheckFailed, WrongUsage
+from porter.files import work_folder
 from porter.lockfile import Lock
+from porter.objects import Object
 from porter.output import Progress
 from porter.patch import Patch
-from porter.project import Project
-from porter.rebase import conflicts, new_pin, write_stacks
-from porter.rebase.merge import CONFLICT, OFFSET, TAKEN
-from porter.rebase.new_pin import Goal
-from porter.rebase.outcome import DONE, DRY, HALTED, PAUSED, Bump, Halt, Row
+from porter.rebase import conflicts, new_pin, picks, write_stacks
+from porter.rebase.new_pin import NewPin
+from porter.rebase.outcome import CONFLICT, DONE, DRY, HALTED, OFFSET, PAUSED, RESOLVED, SKIPPED, TAKEN, Bump, Halt, Row
+from porter.rebase.picks import Fate, Pick
 from porter.rebase.render import canonical
-from porter.rebase.replay import RESOLVED, Course, Fate, Replay
-from porter.rebase.state import Journal, Resolution, Store
-from porter.rebase.worktree import Desk, Sheet
+from porter.rebase.state import Halted, Journal, Resolution, Store
+from porter.rebase.worktree import Stop, Worktree
 from porter.sources.cache import Cache
 from porter.sources.history import History
 from porter.sources.snapshot import Extent
-from porter.stack import COMMON, Build, Builder, Stack, agree, available, load_parts, must_be_known
+from porter.stack import COMMON, Builder, Contents, Stack, agree, available, load_parts, must_be_known
 from porter.verification import static
 from porter.verification.finding import Failed
 from porter.verification.report import FAILED, PASSED, Outcome
 
-_ANCESTOR = "before the patch"
 _REDO = "porter bump --redo PATCH goes back to a patch, --abort gives the bump up. patches/ is as it was."
 
 
-class _Decisions:
-    """What the journal and the remembered resolutions decide."""
+class Session:
+    """A bump that is at work.
 
-    def __init__(self, store: Store, journal: Journal) -> None:
-        self._store = store
-        self._journal = journal
-
-    def skips(self, patch: str) -> bool:
-        return patch in self._journal.skipped
-
-    def halts(self, patch: str) -> bool:
-        return patch in self._journal.halting
-
-    def resolution(self, key: str) -> Resolution | None:
-        return self._store.resolution(key)
-
-
-class Errand:
-    """A bump that is being carried out.
+    Attributes:
+        journal: what was decided so far.
+        new: the new pin.
+        tree: where git rebases the stacks.
 
     Args:
         store: the bump on disk; locked by the caller.
@@ -60,6 +49,9 @@ class Errand:
         upstream: the only source to ask, if one was named.
         hold: the descriptor of the store's lock; None where nothing is going to be written.
     """
+
+    journal: Journal  # these two are there once open() was called
+    new: NewPin
 
     def __init__(
         self, store: Store, lock: Lock, upstream: str | None, progress: Progress | None, hold: int | None
@@ -69,29 +61,16 @@ class Errand:
         self.lock = lock
         self.progress = progress or Progress()
         self.history = History(lock, upstream, progress=self.progress)
-        self._hold = hold
-        self._journal: Journal | None = None
-        self._goal: Goal | None = None
+        self.tree = Worktree(store.tree, store.memory, hold)
+        self._is_dry = hold is None
+        self._is_fresh = False  # this process made git stop where it stands
+        self._favouring = True
+        self._conflicts: dict[str, str] = {}  # of a dry run: patch's id -> the files that do not merge
+        self._originals: dict[str, str] = {}  # patch's id -> its commit on the old pin
+        self._patches: dict[str, Patch] = {}  # commit that is picked -> the patch
         self._parts: dict[str, list[Patch]] = {}
-        self._replay: Replay | None = None
-
-    @property
-    def journal(self) -> Journal:
-        """What was decided so far."""
-        assert self._journal is not None  # open() was called
-        return self._journal
-
-    @property
-    def goal(self) -> Goal:
-        """Where the bump leads."""
-        assert self._goal is not None  # open() was called
-        return self._goal
-
-    @property
-    def desk(self) -> Desk:
-        """Where a person resolves."""
-        assert self._hold is not None
-        return Desk(self.store.tree, self._hold)
+        self._made: dict[str, Object] = {}
+        self._contents = Contents({})
 
     def check_targets(self, targets: Sequence[str]) -> None:
         """Refuse a target that there is no stack for."""
@@ -101,152 +80,365 @@ class Errand:
         """Take up a bump whose commits are at hand: read the patches and the files of both commits.
 
         Raises:
-            CheckFailed: a patch is malformed, or an object in the cache is damaged.
-            WrongUsage: the goal cannot be pinned.
+            CheckFailed: a patch is malformed or does not apply to the old pin, or an object in the cache is damaged.
+            WrongUsage: the new commit cannot be pinned.
         """
-        self._journal = journal
+        self.journal = journal
         self._parts = load_parts(self.project)
-        self._goal = new_pin.find(self.history, journal.goal, journal.rev)
+        self.new = new_pin.find(self.history, journal.new, journal.rev)
+        builder = Builder(self.new.before)
+        for targets in [[name] for name in self._targets] or [[]]:
+            build = builder.build(Stack.of(self._parts, targets))
+            self._made.update(build.objects)
+            self._originals.update((built.patch.id, built.commit) for built in build.commits)
+        known = {**self.new.before.objects, **self.new.snapshot.objects, **self._made}
+        self._contents = Contents(known)
+        self._name_commits()
+
+    def _name_commits(self) -> None:
+        patches = {patch.id: patch for part in self._parts.values() for patch in part}
+        self._patches = {self._commit(patch): patch for patch in patches.values()}
+
+    def _commit(self, patch: Patch) -> str:
+        """The commit that is picked for a patch."""
+        return self.journal.replaced.get(patch.id, self._originals[patch.id])
 
     def update(self, **changes: Any) -> None:
-        """Decide something, and write it down."""
-        self._journal = replace(self.journal, **changes)
-        self.store.write(self.journal)
+        """Note something, on disk as well unless nothing is to be written."""
+        self.journal = replace(self.journal, **changes)
+        if not self._is_dry:
+            self.store.write(self.journal)
 
-    def decide(self, halted: Fate, **changes: Any) -> None:
-        """Decide what becomes of a patch that waits, so that nothing halts there any more."""
-        self.update(halting=tuple(i for i in self.journal.halting if i != halted.patch.id), **changes)
-
-    def replay(self, going_on: bool = False) -> Course:
-        """How far the stacks come by what was decided so far."""
-        if self._replay is None:
-            self._replay = Replay(self._parts, self.goal.before, self.goal.snapshot, self.progress)
-        return self._replay.run(self._now, _Decisions(self.store, self.journal), going_on=going_on)
+    # -- what a person asks for -------------------------------------------------------------------------------
 
     def advance(self, since: int) -> Bump:
-        """Carry the stacks as far as they go: to the end, where all is written, or to where a person is needed.
+        """Rebase the stacks as far as they go: to the end, where all is written, or to where a person is needed.
 
         Args:
             since: the number of the first patch that is to be told about.
         """
-        course = self.replay()
-        if course.halted is None and not self._waiting:
-            return self._finish(course, since)
-        return self.stand(course, since)
+        stop = self._rebase()
+        return self._finish(since) if stop.at_end else self._tell(stop, since)
 
-    def stand(self, course: Course, since: int) -> Bump:
-        """What there is to say where the stacks have come to; a patch that waits is laid out if it is not yet."""
-        halted = course.halted
-        if halted is None:
-            return self._bump(PAUSED, course, since, waiting=self._waiting)
-        if not self.is_laid(halted):
-            self.progress.step(f"laying out {halted.patch.id}")
-            self.desk.lay(self.sheet(course, halted), self.history.repository.path / "objects")
-        clashes = conflicts.clashes(halted, course.contents, self.history, self.goal.snapshot)
-        halt = Halt(halted.patch.id, halted.patch.subject, tuple(clashes), self.store.tree, tuple(self.desk.strays()))
-        return self._bump(HALTED, course, since, halt=halt, waiting=self._waiting)
+    def status(self) -> Bump:
+        """What there is to say of the bump where it stands."""
+        return self._tell(self._rebase(), 0)
 
-    def is_laid(self, halted: Fate) -> bool:
-        """Whether a patch that waits lies on the desk."""
-        return self.desk.key == self._desk_key(halted)
+    def go_on(self) -> Bump:
+        """Take what the person made of the patch that waits, and rebase the rest.
 
-    def _desk_key(self, halted: Fate) -> str:
-        again = halted.patch.id in self.journal.halting  # not with its conflicts, but as it was resolved
-        return f"{halted.key}-again" if again else halted.key
+        Raises:
+            WrongUsage: it is not resolved.
+        """
+        stop = self.tree.stop()
+        since = self.journal.halted.told
+        if stop is not None and stop.commit:
+            patch = self._patches[stop.commit]
+            since, below = self._place(stop)
+            if self.journal.halted.patch == patch.id or not self.tree.unmerged():
+                made = self.tree.take(patch.id, below)
+                self._remember(stop, below, made)
+                self.update(halted=replace(self.journal.halted, patch=patch.id, told=since))
+                self._step(self.tree.go_on)
+        elif stop is not None and not stop.at_end:
+            self._step(self.tree.go_on)
+            self.update(targets=())
+        return self.advance(since)
 
-    def preview(self) -> Bump:
-        """How each patch would fare if those that do not fit were resolved in their favour."""
-        return self._bump(DRY, self.replay(going_on=True), 0)
+    def _remember(self, stop: Stop, below: str, made: Resolution) -> None:
+        unmerged = {row.partition("\t")[2] for row in self.journal.halted.unmerged}
+        if unmerged:
+            self.store.keep(self.tree.key(stop.commit, below), made)
+            changes = self._patches[stop.commit].changes
+            if not set(made) <= unmerged.union(*((change.old, change.new) for change in changes)):
+                self.tree.forget()  # git rerere would take the part of it that it holds for the whole
 
-    def sheet(self, course: Course, halted: Fate) -> Sheet:
-        """A patch that waits, as the desk takes it."""
-        patch, placing, contents = halted.patch, halted.placing, course.contents
-        old = self._built_before(patch.stack)
-        number = next(n for n, built in enumerate(old.commits) if built.patch.id == patch.id)
-        sides = (self.goal.before, self.goal.snapshot)
-        known = {
-            i: item for some in (*(s.objects for s in sides), old.objects, course.made) for i, item in some.items()
-        }
-        labels = (f"{self.goal.pin.tag} and the patches so far", _ANCESTOR, f"{patch.stack}/{patch.number:04d}")
-        clashes = placing.conflicts
-        return Sheet(
-            key=self._desk_key(halted),
-            patch=patch.id,
-            message=patch.message,
-            tip=halted.tip,
-            original=old.commits[number].commit,
-            subject=patch.subject,
-            entries=placing.files,
-            stages={clash.path: (clash.base, clash.ours, clash.theirs) for clash in clashes},
-            contents={clash.path: conflicts.content(clash, contents, labels) for clash in clashes},
-            objects=known,
-            shallow=tuple(side.base for side in sides if side.shallow),
+    def skip(self) -> Bump:
+        """Leave the patch that waits out, and rebase the rest.
+
+        Raises:
+            WrongUsage: none does.
+        """
+        stop = self._rebase()
+        if not stop.commit:
+            raise WrongUsage("no patch waits to be resolved", hint="porter bump --continue")
+        since, _ = self._place(stop)
+        self.update(halted=Halted(self._patches[stop.commit].id, since))
+        self.tree.forget()
+        self._step(self.tree.skip)
+        return self.advance(since)
+
+    def redo(self, patch: str) -> Bump:
+        """Go back to a patch, by its id, and halt there, with it as it is now.
+
+        Raises:
+            WrongUsage: the rebase has not come to it, or another one is half resolved.
+        """
+        stop = self._rebase()
+        halted = self.journal.halted
+        if stop.commit and halted.fingerprint != self.tree.fingerprint():
+            raise WrongUsage(
+                f"you are at work on {halted.patch}, which would be lost",
+                hint="Finish it first (porter bump --continue), or leave it out for now (porter bump --skip).",
+            )
+        done = self._picks(stop)
+        if patch not in {pick.patch.id for pick in done}:
+            raise WrongUsage(f"the bump has not come to {patch} yet", hint="porter bump --continue")
+        self._discard(done)
+        self.update(
+            halting=(*self.journal.halting, patch),
+            skipped=tuple(i for i in self.journal.skipped if i != patch),
         )
+        return self.advance(0)
+
+    def preview(self, favouring: bool = True) -> Bump:
+        """How each patch would fare if those that do not apply were resolved, in a folder that is gone afterwards.
+
+        Args:
+            favouring: resolved in their favour, where that can be told; otherwise left out.
+        """
+        self._favouring = favouring
+        with work_folder("porter-bump-") as folder:
+            with suppress(FileNotFoundError):
+                shutil.copytree(self.store.memory, folder / "rr-cache")
+            self.tree = Worktree(folder / "tree", folder / "rr-cache", None)
+            self._rebase()
+            return self._bump(DRY, self._fates(self._picks(Stop("", True))), 0)
+
+    # -- the rebase --------------------------------------------------------------------------------------------
 
     @property
-    def _now(self) -> tuple[str, ...]:
-        """The targets to carry in this run."""
-        return self.journal.targets or available(self.project.patches)
+    def _targets(self) -> tuple[str, ...]:
+        return available(self.project.patches)
 
     @property
     def _waiting(self) -> tuple[str, ...]:
-        """Those that are still to follow."""
-        return tuple(name for name in available(self.project.patches) if name not in self._now)
+        """The targets that follow when the person says so."""
+        return tuple(name for name in self._targets if self.journal.targets and name not in self.journal.targets)
 
-    def _built_before(self, part: str) -> Build:
-        """The stack that a part belongs to, on the old pin."""
-        own = () if part == COMMON else self._parts[part]
-        return Stack((part,), (*self._parts[COMMON], *own)).build(self.goal.before)
+    def _rebase(self) -> Stop:
+        """Rebase the stacks up to where a person is needed, or to a pause."""
+        stop = self.tree.stop()
+        if stop is None:
+            self.progress.step("rebasing the stacks")
+            self._discard([])
+            old, new = self.lock.pin.commit, self.new.pin.commit
+            tip = self._commit(self._parts[COMMON][-1]) if self._parts[COMMON] else old
+            self.tree.begin(self._todo(), self._made.values(), tip, old, new, self.history.repository.path)
+            stop = self._came()
+        self._note(stop)
+        while stop.commit and self._is_settled(stop):
+            stop = self._step(self.tree.go_on)
+        if stop.at_end:
+            return stop
+        told, _ = self._place(stop)
+        patch = self._patches[stop.commit].id if stop.commit else ""
+        if not patch:
+            self.update(halted=Halted(told=told))
+        elif self.journal.halted.patch != patch:
+            fingerprint = self.tree.fingerprint() if self._is_fresh else ""
+            self.update(halted=Halted(patch, told, self.tree.unmerged(), fingerprint))
+        return stop
 
-    def _finish(self, course: Course, since: int) -> Bump:
-        """Write the new stacks: aside, where they are verified, then all of them in their place."""
+    def _todo(self) -> list[str]:
+        """The commands for git: common's patches, then each target's on the new common."""
+
+        def rows(part: str) -> list[str]:
+            return [f"{self._verb(patch)} {self._commit(patch)} {patch.subject}" for patch in self._parts[part]]
+
+        waiting = self._waiting
+        first = [name for name in self._targets if name not in waiting]
+        found = [*rows(COMMON), f"label {COMMON}"]
+        for name in first:
+            found += [f"reset {COMMON}", *rows(name)]
+        found.append("break")
+        for name in waiting:
+            found += [f"reset {COMMON}", *rows(name)]
+        return [*found, "break"] if waiting else found
+
+    def _verb(self, patch: Patch) -> str:
+        if patch.id in self.journal.skipped:
+            return "drop"
+        return "edit" if patch.id in self.journal.halting else "pick"
+
+    def _came(self) -> Stop:
+        """Where this process made git stop."""
+        stop = self.tree.stop()
+        assert stop is not None  # else git would have failed
+        self._is_fresh = True
+        return stop
+
+    def _step(self, act: Callable[[], None]) -> Stop:
+        """Let git go on, and note what became of the patch at which it stood."""
+        act()
+        stop = self._came()
+        self._note(stop)
+        return stop
+
+    def _place(self, stop: Stop) -> tuple[int, str]:
+        """How many patches were decided before a stop, and the commit that the waiting one goes on."""
+        found, tip = picks.decided(self.tree, self._patches, self.new.pin.commit, stop.commit)
+        return len(found), tip
+
+    def _picks(self, stop: Stop) -> list[Pick]:
+        return picks.decided(self.tree, self._patches, self.new.pin.commit, stop.commit)[0]
+
+    def _note(self, stop: Stop) -> None:
+        """Note what became of the patch that waited, whoever made git go on."""
+        halted = self.journal.halted
+        pick = next((pick for pick in self._picks(stop) if pick.patch.id == halted.patch), None)
+        if pick is None:
+            return
+        changes: dict[str, Any] = {"halted": Halted(told=halted.told)}
+        changes["halting"] = tuple(i for i in self.journal.halting if i != halted.patch)
+        kind = "remembered" if halted.remembered else "resolved" if pick.new != pick.below else "skipped"
+        changes[kind] = tuple(dict.fromkeys((*getattr(self.journal, kind), halted.patch)))
+        self.update(**changes)
+
+    def _discard(self, done: Sequence[Pick]) -> None:
+        """Put an end to the rebase; what persons made of patches is what will be picked from now on."""
+        if self._is_dry:
+            return
+        journal = self.journal
+        done = done or picks.decided(self.tree, self._patches, self.new.pin.commit, "")[0]
+        made = {pick.patch.id: pick.new for pick in done if pick.new != pick.below}
+        settled = {i: made[i] for i in (*journal.resolved, *journal.remembered) if i in made}
+        self.tree.discard()
+        replaced = {i: commit for i, commit in {**journal.replaced, **settled}.items() if i not in journal.skipped}
+        self.update(replaced=replaced, halted=Halted())
+        self._name_commits()
+
+    def _is_settled(self, stop: Stop) -> bool:
+        """Whether nobody is needed where git stopped; then all that is to go on with is staged."""
+        patch, halted = self._patches[stop.commit], self.journal.halted
+        if patch.id in self.journal.halting:
+            return False
+        if halted.patch == patch.id:
+            return halted.remembered  # a porter that was killed had decided it
+        if not self._is_fresh and not self.tree.is_clean:
+            return False  # a person may have been at work since git stopped
+        unmerged = self.tree.unmerged()
+        told, below = self._place(stop)
+        if unmerged:  # else git rerere has resolved all, or nothing is left of the patch
+            known = self.store.resolution(self.tree.key(stop.commit, below)) if self.store.remembers else None
+            if known is None or not self.tree.put(known):
+                return self._is_dry and self._favour(patch, unmerged)
+        self.update(halted=Halted(patch.id, told, remembered=True))
+        return True
+
+    def _favour(self, patch: Patch, unmerged: Sequence[str]) -> bool:
+        """Stage a conflict as resolved in the patch's favour; where that cannot be told, without the patch."""
+        found = conflicts.read(unmerged, patch)
+        self._conflicts[patch.id] = ", ".join(conflict.path for conflict in found)
+        self._look_at(found)
+        self.tree.forget()
+        try:
+            if not self._favouring:
+                raise ValueError
+            self.tree.replace({c.path: conflicts.favoured(c, self._contents) for c in found})
+        except ValueError:
+            self.tree.put_back()
+        return True
+
+    def _look_at(self, found: Sequence[conflicts.Conflict]) -> None:
+        """Read the files of conflicts."""
+        blobs = {entry.id for c in found for entry in (c.base, c.ours, c.theirs) if entry}
+        self._contents.made.update(self.tree.repository.find(i for i in blobs if i not in self._contents))
+
+    # -- what there is to say ----------------------------------------------------------------------------------
+
+    def _tell(self, stop: Stop, since: int) -> Bump:
+        told = self._fates(self._picks(stop))
+        if not stop.commit:
+            return self._bump(PAUSED, told, since, waiting=self._waiting)
+        patch = self._patches[stop.commit]
+        found = conflicts.read(self.journal.halted.unmerged, patch)
+        self._look_at(found)
+        clashes = conflicts.clashes(found, self._contents, self.history, self.new.snapshot)
+        halt = Halt(patch.id, patch.subject, tuple(clashes), self.tree.path, tuple(self.tree.strays()))
+        return self._bump(HALTED, told, since, halt=halt, waiting=self._waiting)
+
+    def _fates(self, done: Sequence[Pick]) -> list[Fate]:
+        known = {
+            **dict.fromkeys((*self.journal.resolved, *self.journal.remembered), RESOLVED),
+            **dict.fromkeys(self.journal.skipped, SKIPPED),
+            **dict.fromkeys(self._conflicts, CONFLICT),
+        }
+        return picks.fates(done, self.tree, self.new.snapshot, self._contents, known, self.lock.pin.commit)
+
+    def _bump(self, state: str, told: Sequence[Fate], since: int, **more: Any) -> Bump:
+        pin = self.lock.pin
+        rows = tuple(self._row(fate) for fate in told[since:])
+        counts = Counter(fate.outcome for fate in told)
+        return Bump(state, f"{pin.name} {pin.tag}", self.new, rows, dict(counts), **more)
+
+    def _row(self, fate: Fate) -> Row:
+        said, patch = "", fate.pick.patch
+        if fate.outcome == OFFSET:
+            said = f"moved by {', '.join(f'{lines:+d}' for lines in fate.moved)} lines"
+        elif fate.outcome == CONFLICT:
+            said = self._conflicts[patch.id]
+        elif fate.outcome == TAKEN:
+            steps = conflicts.takers(patch, fate.below, self._contents, self.history, self.new.snapshot)
+            said = "; ".join(f"{step.id[:9]} {step.subject}" for step in steps)
+        elif fate.outcome == RESOLVED and patch.id not in self.journal.resolved:
+            said = "as you did before"
+        if fate.renamed:
+            renamed = ", ".join(f"{old} is {new} by now" for old, new in fate.renamed)
+            said = f"{said}; {renamed}" if said else renamed
+        return Row(patch.id, patch.subject, fate.outcome, said)
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    def _finish(self, since: int) -> Bump:
+        """Write the new stacks, once they are verified: all of them or none."""
+        done = self._picks(Stop("", True))
+        told = self._fates(done)
         self.progress.step("writing the patches")
-        planned = self._plan(course)
+        planned = self._plan(done)
         self._fill_cache()
-        checks = self._verify(self.store.stage(planned.edits))
+        checks = self._verify(planned)
+        found = self._bump(DONE, told, since, checks=checks, files=len(planned.edits))
         with process.held():
             self.store.backup(planned.edits)
             self.update(written=self.store.inputs_after(planned.edits))
             write_stacks.write(planned)
             self.store.close()
-        return self._bump(DONE, course, since, checks=checks, files=len(planned.edits))
+        return found
 
-    def _plan(self, course: Course) -> write_stacks.Rewrite:
+    def _plan(self, done: Sequence[Pick]) -> write_stacks.Rewrite:
         """The project's files as they will be.
 
         Raises:
             CheckFailed: the stacks do not go together any more, or a patch file does not hold what was merged.
         """
-        assert course.common is not None  # nothing waits
-        builds = [course.common, *course.builds.values()]
-        forms = canonical(self.goal.snapshot, builds, borrow=self.history.repository)
-        parts = {COMMON: forms[0]}
-        for target, patches in zip(course.builds, forms[1:]):
-            parts[target] = [patch for patch in patches if patch.stack == target]
+        built = picks.builds(done, self.tree, self.new.pin.commit, self._targets)
+        forms = canonical(self.new.snapshot, built.values(), borrow=self.tree.repository)
+        parts = {part: [patch for patch in patches if patch.stack == part] for part, patches in zip(built, forms)}
         try:
-            planned = write_stacks.plan(self.project, parts, self.goal.snapshot, self.goal.lock)
+            planned = write_stacks.plan(self.project, parts, self.new.snapshot, self.new.lock)
         except CheckFailed as error:
             error.hint = _REDO
             raise
-        for target, build in course.builds.items():
-            if planned.builds[target].tip != build.tip:
+        for target in self._targets:
+            if planned.builds[target].tip != built[target].tip:
                 raise CheckFailed(
                     f"the new patches of {target} do not give what was merged",
-                    f"expected commit {build.tip}\nfound    commit {planned.builds[target].tip}",
+                    f"expected commit {built[target].tip}\nfound    commit {planned.builds[target].tip}",
                     _REDO,
                 )
         return planned
 
     def _fill_cache(self) -> None:
         """Put the new pin into the cache, as `porter upstream fetch` would."""
-        extent = Extent(self.goal.pin, self.goal.pin.files)
+        extent = Extent(self.new.pin, self.new.pin.files)
         cache = Cache()
         with cache.locked(self.progress):
             if not cache.has(extent.ref):
-                snapshot = extent.snapshot(self.goal.snapshot.objects)
+                snapshot = extent.snapshot(self.new.snapshot.objects)
                 cache.keep(extent.ref, extent.base, snapshot.objects.values(), shallow=snapshot.shallow)
 
-    def _verify(self, staged: Project) -> dict[str, list[Outcome]]:
+    def _verify(self, planned: write_stacks.Rewrite) -> dict[str, list[Outcome]]:
         """Check a tree of each target, in memory, as `porter verify --level static` would in a folder.
 
         What the audit finds is told only: upstream has places that no patch ports yet at every move, and nobody could
@@ -255,16 +447,12 @@ class Errand:
         Raises:
             CheckFailed: a tree is not what its patches make, or is no Python.
         """
-        lock, entries = Lock.load(staged.lock_path), allowed.read(staged.patches)
-        snapshot = Extent(lock.pin, lock.pin.files).snapshot(self.goal.snapshot.objects)
-        parts, builder, targets = load_parts(staged), Builder(snapshot), available(staged.patches)
-        found = {}
+        entries, targets, found = allowed.read(self.project.patches), self._targets, {}
         for target in targets:
             self.progress.step(f"verifying {target}")
-            stack = Stack.of(parts, [target])
-            build = builder.build(stack)
-            agree(lock, stack, build, partial=False)
-            files = auditing.python(snapshot, build)
+            build = planned.builds[target]
+            agree(planned.lock, Stack.of(planned.parts, [target]), build, partial=False)
+            files = auditing.python(self.new.snapshot, build)
             wrong = static.complaints(files)
             if wrong:
                 what = f"the new tree of {target} does not verify; nothing was written"
@@ -272,30 +460,6 @@ class Errand:
             locked = Outcome("tree", static.TREE, PASSED, f"{len(build.commits)} patches as they are locked", 0.0)
             found[target] = [locked, _audited(target, files, entries, targets)]
         return found
-
-    def _bump(self, state: str, course: Course, since: int, **more: Any) -> Bump:
-        pin = self.lock.pin
-        rows = tuple(self._row(fate, course) for fate in course.fates[since:])
-        counts = Counter(fate.outcome for fate in course.fates)
-        return Bump(state, f"{pin.name} {pin.tag}", self.goal, rows, dict(counts), **more)
-
-    def _row(self, fate: Fate, course: Course) -> Row:
-        said, placing = "", fate.placing
-        if fate.outcome == OFFSET:
-            said = (
-                "moved by " + ", ".join(dict.fromkeys(f"{placed.offset:+d}" for _, placed in placing.moved)) + " lines"
-            )
-        elif fate.outcome == CONFLICT:
-            said = ", ".join(clash.path for clash in placing.conflicts)
-        elif fate.outcome == TAKEN:
-            takers = conflicts.takers(fate, course.contents, self.history, self.goal.snapshot)
-            said = "; ".join(f"{step.id[:9]} {step.subject}" for step in takers)
-        elif fate.outcome == RESOLVED and fate.key not in self.journal.resolved:
-            said = "as you did before"
-        if placing.renamed and fate.outcome not in (CONFLICT, TAKEN):
-            renamed = ", ".join(f"{old} is {new} by now" for old, new in placing.renamed)
-            said = f"{said}; {renamed}" if said else renamed
-        return Row(fate.patch.id, fate.patch.subject, fate.outcome, said)
 
 
 def _audited(target: str, files: Mapping[str, bytes], entries: list[allowed.Entry], targets: Sequence[str]) -> Outcome:

@@ -1,19 +1,18 @@
-"""A bump on disk: what was decided, and nothing that can be worked out again.
+"""A bump on disk: what is asked of it, and what a person decided.
 
-A bump is a function of the patches, the lock, two upstream commits and the decisions of a person, so only the
-decisions are kept: the journal (which bump, which patches to leave out, where it stands) and the resolutions (what
-became of a patch that did not fit, by what it was merged from).  Every step begins by working everything out again
-from them.  So there is no state between two steps that a crash could leave behind: a decision is in its file, whole,
-or it was not taken.
+How far the stacks have come is git's to know: it stands in the worktree, where `git rebase` moves them.  The journal
+holds what git does not: which bump it is, which patches to leave out or to halt at, and how each was decided.  Every
+command compares the two, so that a porter may be killed between any two steps, and a person may take the rebase on
+with git itself.  Where the worktree says nothing of use the rebase is begun anew from the journal.
 
 Everything lies in ``.porter/`` beside the patches::
 
     bump.lock          held by the porter at work
     bump/journal.json  the open bump; there is one while this file is there
-    bump/tree/         where a person resolves, see :mod:`porter.rebase.worktree`
-    bump/new/          the new stacks and lock, before they take their place
-    bump/old.json      the old ones, while the new ones do
-    resolutions/       one file each, kept when a bump ends: a second try does not ask again
+    bump/tree/         the worktree, see :mod:`porter.rebase.worktree`
+    bump/old.json      the old stacks and lock, while the new ones take their place
+    rr-cache/          how conflicts were resolved, for git rerere; kept when a bump ends
+    resolutions/       what git rerere does not hold: each patch that a person resolved, with all its files; kept, too
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,26 @@ from porter.rebase.write_stacks import Edit
 
 _HINT = "Put it back, or remove it; patches/ and upstream.lock are as they were."
 _CODEC = ("utf-8", "surrogateescape")
-_PATIENCE = 1.0  # seconds to wait for a porter that is about to end
+_WAIT = 5.0  # seconds for a porter that is about to end, or for the git of one that was killed
+
+
+@dataclass(frozen=True)
+class Halted:
+    """The patch at which a person is needed, as it was when they were told.
+
+    Attributes:
+        patch: its id; empty where no patch waits.
+        told: how many patches were decided then.
+        unmerged: the index's rows of what conflicts, see :meth:`porter.rebase.worktree.Worktree.unmerged`.
+        fingerprint: of the folder then; empty if somebody may have been at work there before porter looked.
+        remembered: nobody is needed: it was resolved as it once was before.
+    """
+
+    patch: str = ""
+    told: int = 0
+    unmerged: tuple[str, ...] = ()
+    fingerprint: str = ""
+    remembered: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,19 +65,22 @@ class Journal:
     """An open bump.
 
     Attributes:
-        origin, goal: the upstream commits, from and to.
-        rev: the goal as the person named it.
+        old, new: the upstream commits, from and to.
+        rev: the new one as the person named it.
         upstream: the only source that they let be asked; empty for the lock's.
-        targets: those to carry first; empty for all at once.
+        targets: those to rebase first; empty for all at once.
         inputs: path -> SHA-256 of each file of the stacks and of the lock, as they were when it began.
         skipped: ids of the patches to leave out.
-        halting: ids of the patches at which to halt although they fit or are resolved.
-        resolved: keys of the resolutions that a person made in this bump.
+        halting: ids of the patches at which to halt although they apply or are resolved.
+        resolved: ids of the patches that a person resolved in this bump.
+        remembered: ids of those that were resolved as they once were before.
+        replaced: id -> the commit to pick for a patch, once it is resolved and the rebase is begun anew.
+        halted: where a person is needed, as far as they were told.
         written: what ``inputs`` is once the new stacks are in their place; empty before that is decided.
     """
 
-    origin: str
-    goal: str
+    old: str
+    new: str
     rev: str
     upstream: str
     targets: tuple[str, ...]
@@ -67,24 +88,14 @@ class Journal:
     skipped: tuple[str, ...] = ()
     halting: tuple[str, ...] = ()
     resolved: tuple[str, ...] = ()
+    remembered: tuple[str, ...] = ()
+    replaced: Mapping[str, str] = field(default_factory=dict)
+    halted: Halted = Halted()
     written: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Resolution:
-    """What became of a patch that did not fit.
-
-    Attributes:
-        patch: its id when that was decided, for people.
-        subject: its subject, for people.
-        before: path -> the file as it was without the patch, ``None`` where there was none.
-        files: the same paths -> mode and content with it, ``None`` where it deletes the file.
-    """
-
-    patch: str
-    subject: str
-    before: Mapping[str, Entry | None]
-    files: Mapping[str, tuple[str, bytes] | None]
+# what was made of a patch: path -> the file's entry without it, its mode and content with it; None where there is none
+Resolution = Mapping[str, "tuple[Entry | None, tuple[str, bytes] | None]"]
 
 
 class Store:
@@ -95,7 +106,7 @@ class Store:
         self.folder = project.state
         self.bump = self.folder / "bump"
         self.tree = self.bump / "tree"
-        self._new = self.bump / "new"
+        self.memory = self.folder / "rr-cache"
         self._old = self.bump / "old.json"
         self._journal = self.bump / "journal.json"
         self._resolutions = self.folder / "resolutions"
@@ -116,7 +127,7 @@ class Store:
         try:
             lock_file(
                 descriptor,
-                _PATIENCE,
+                _WAIT,
                 f"another porter is moving the stacks of {self.project.root}",
                 "Wait for it to end, then try again.",
             )
@@ -135,12 +146,13 @@ class Store:
         if read is None:
             return None
         try:
-            origin, goal, rev, upstream = (str(read[name]) for name in ("origin", "goal", "rev", "upstream"))
-            targets, skipped, halting, resolved = (
-                tuple(map(str, read[name])) for name in ("targets", "skipped", "halting", "resolved")
-            )
-            inputs, written = dict(read["inputs"]), dict(read["written"])
-            return Journal(origin, goal, rev, upstream, targets, inputs, skipped, halting, resolved, written)
+            found: dict[str, Any] = {name: str(read[name]) for name in ("old", "new", "rev", "upstream")}
+            for name in ("targets", "skipped", "halting", "resolved", "remembered"):
+                found[name] = tuple(map(str, read[name]))
+            for name in ("inputs", "replaced", "written"):
+                found[name] = dict(read[name])
+            halted = {**read["halted"], "unmerged": tuple(read["halted"]["unmerged"])}
+            return Journal(**found, halted=Halted(**halted))
         except (TypeError, ValueError, KeyError) as error:
             raise not_ours(self._journal, _HINT) from error
 
@@ -169,40 +181,41 @@ class Store:
                 if self.bump.exists():
                     self.bump.rename(gone)
                 _remove(gone)
+                with suppress(OSError):  # there is something to remember
+                    self.memory.rmdir()
                 write_stacks.sweep(self.project)
         except OSError as error:
             raise SurroundingsFailed(f"cannot remove {self.bump}", error.strerror or str(error)) from error
+
+    @property
+    def remembers(self) -> bool:
+        """Whether there are resolutions."""
+        return self._resolutions.is_dir()
 
     def resolution(self, key: str) -> Resolution | None:
         """The resolution with a key, or None."""
         path = self._resolutions / f"{key}.json"
         read = read_json(path, _HINT)
-        if read is None:
-            return None
         try:
-            before = {name: Entry(*entry) if entry else None for name, entry in read["before"].items()}
-            files = {name: _file(f) for name, f in read["files"].items()}
-            return Resolution(read["patch"], read["subject"], before, files)
+            return read and {
+                name: (Entry(*old) if old else None, (new[0], new[1].encode(*_CODEC)) if new else None)
+                for name, (old, new) in read.items()
+            }
         except (TypeError, KeyError, ValueError) as error:
             raise not_ours(path, _HINT) from error
 
-    def keep(self, key: str, resolution: Resolution) -> None:
+    def keep(self, key: str, made: Resolution) -> None:
         """Remember a resolution.
 
         Raises:
             SurroundingsFailed: it cannot be written.
         """
-        files = {
-            name: {"mode": found[0], "text": _text(found[1])} if found else None
-            for name, found in resolution.files.items()
-        }
-        before = dict(resolution.before)
-        made = {"patch": resolution.patch, "subject": resolution.subject, "before": before, "files": files}
+        rows = {name: (old, (new[0], _text(new[1])) if new else None) for name, (old, new) in made.items()}
         try:
             self._resolutions.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SurroundingsFailed(f"cannot write {self._resolutions}", error.strerror or str(error)) from error
-        write_file(self._resolutions / f"{key}.json", _dump(made))
+        write_file(self._resolutions / f"{key}.json", _dump(rows))
 
     def inputs(self) -> dict[str, str]:
         """Path -> SHA-256 of every file that a bump replaces or reads: the stacks' and the lock.
@@ -225,30 +238,6 @@ class Store:
             if edit.after is not None:
                 found[edit.path] = _digest(edit.after)
         return found
-
-    def stage(self, edits: Iterable[Edit]) -> Project:
-        """A project aside that is as this one will be after the edits.
-
-        Raises:
-            SurroundingsFailed: it cannot be written.
-        """
-        project, edited = self.project, {edit.path: edit.after for edit in edits}
-
-        def replaced(folder: str, names: list[str]) -> list[str]:
-            inside = Path(folder).relative_to(project.root)
-            return [name for name in names if (inside / name).as_posix() in edited]
-
-        try:
-            _remove(self._new)
-            self._new.mkdir(parents=True)
-            shutil.copytree(project.patches, self._new / project.patches.name, ignore=replaced)
-            shutil.copy2(project.lock_path, self._new)
-            for path, data in edited.items():
-                if data is not None:
-                    (self._new / path).write_bytes(data)
-        except OSError as error:
-            raise SurroundingsFailed(f"cannot write {self._new}", error.strerror or str(error)) from error
-        return Project(self._new)
 
     def backup(self, edits: Iterable[Edit]) -> None:
         """Put what these edits replace aside, for :meth:`restore`.
@@ -302,7 +291,3 @@ def _remove(folder: Path) -> None:
 def _dump(found: Mapping[str, Any]) -> bytes:
     # what is not UTF-8 in a patch stands here as lone surrogates, which JSON's escapes hold and UTF-8 does not
     return (json.dumps(found, indent=1, sort_keys=True) + "\n").encode()
-
-
-def _file(found: Mapping[str, str] | None) -> tuple[str, bytes] | None:
-    return (found["mode"], found["text"].encode(*_CODEC)) if found else None

@@ -72,43 +72,6 @@ def merge(jobs: Sequence[Sides], ours: str = "ours", theirs: str = "theirs") -> 
     return [results[n] if n in results else _settled(job) for n, job in enumerate(jobs)]
 
 
-def marked(sides: Sides, ours: str, base: str, theirs: str) -> bytes:
-    """One merge with all three sides of each conflict between marks (git's style ``diff3``).
-
-    Args:
-        ours, base, theirs: what the sides are called.
-
-    Raises:
-        SurroundingsFailed: there is no room for temporary files, or git failed.
-    """
-    return _one(sides, "--diff3", *(word for label in (ours, base, theirs) for word in ("-L", label)))
-
-
-def favoured(sides: Sides) -> bytes:
-    """One merge in which each conflict goes to ``theirs``.
-
-    Raises:
-        SurroundingsFailed: as :func:`marked`.
-    """
-    return _one(sides, "--theirs")
-
-
-def _one(sides: Sides, *options: str) -> bytes:
-    try:
-        with temporary_folder("porter-merge-") as folder:
-            paths = [folder / name for name in ("ours", "base", "theirs")]
-            for path, data in zip(paths, (sides.ours, sides.base, sides.theirs)):
-                path.write_bytes(data)
-            # the status is the number of conflicts, at most 127
-            return run_git("merge-file", "--stdout", *options, *map(str, paths), status=range(128))
-    except GitFailed as error:
-        if "binary" not in error.stderr:
-            raise
-        return sides.ours  # as git leaves it in a merge
-    except OSError as error:
-        raise _no_room(error) from error
-
-
 def _no_room(error: OSError | GitFailed | None) -> SurroundingsFailed:
     return SurroundingsFailed(
         f"cannot merge in {temporary_root()}",

@@ -1,12 +1,14 @@
-"""The desk: a git repository where a person resolves a patch that does not fit.
+"""The worktree of a bump: a repository in which `git rebase` moves the patches' commits to the new pin.
 
-Its branch ends with upstream at the new commit and the patches so far.  The patch lies in the index and in the
-files as a cherry-pick that stopped: conflicts with all three sides in the index, so that git status, git mergetool,
-git diff and git add do what they always do, and ``CHERRY_PICK_HEAD`` is the patch as it was.
+It is an ordinary repository with an ordinary interactive rebase, whose list of commands porter writes: every patch's
+commit is picked, ``common``'s first, then each target's on what became of ``common``.  Where a patch does not apply
+the rebase stops, and git status, git mergetool, git add and git rebase do what they always do.  At its end it pauses
+(``break``), so that git's own record of what became of each commit stays until porter has read it.
 
-A desk says by itself what it holds (``.git/porter/holds``, written last and removed first), so that a porter that
-died in the middle of laying a patch out leaves a desk that holds nothing, and the next one lays it out again.
-The folder stays where it is from one patch to the next: somebody's shell is in it.
+All that porter needs to know it reads from git's files, so that it does not matter who took the rebase on: this
+porter, one that was killed, or a person with git.  A rebase that was cut off in the middle of a step is no stop, and
+:meth:`Worktree.stop` says so; whoever finds that begins it anew.  The folder stays where it is meanwhile: somebody's
+shell is in it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+import shlex
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,80 +27,203 @@ from porter import git, objects, process
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.git import GitFailed, Repository
 from porter.objects import Entry, Object
+from porter.rebase.render import Sides
 from porter.rebase.state import Resolution
 
-BRANCH = "bump"
-_HOLDS = ".git/porter/holds"
+_BRANCH = "bump"
 _MARK = re.compile(rb"(?:<{7}|\|{7}|>{7}) ")
 _ZERO = "0" * 40
-_CONFIG = {"core.autocrlf": "false", "core.hooksPath": os.devnull, "merge.conflictStyle": "diff3"}
-_LEFT_BY_GIT = ("index.lock", "HEAD.lock", f"refs/heads/{BRANCH}.lock", "CHERRY_PICK_HEAD", "MERGE_HEAD", "MERGE_MSG")
+_SETTINGS = {
+    "core.autocrlf": "false",
+    "core.hooksPath": os.devnull,
+    "gc.auto": "0",
+    "merge.conflictStyle": "diff3",
+    "merge.directoryRenames": "false",  # as git am has it: a patch's new file stays where the patch puts it
+    "rerere.enabled": "true",
+    "rerere.autoUpdate": "true",
+}
+# upstream's .gitattributes must not decide how patches are merged, or how a file looks in the folder
+_ATTRIBUTES = "* -text !eol -ident -filter !working-tree-encoding !merge !conflict-marker-size\n"
+_WHO = {f"GIT_COMMITTER_{key}": value for key, value in (("NAME", "porter"), ("EMAIL", "porter@example.invalid"))}
+_LEFT_BY_GIT = ("index.lock", "HEAD.lock", "MERGE_RR.lock", f"refs/heads/{_BRANCH}.lock", "CHERRY_PICK_HEAD")
+_DIFF = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev")
+_PICKS = {"p": "pick", "e": "edit", "d": "drop"}
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """What is laid out on a desk.
+class Stop:
+    """Where the rebase stands.
 
     Attributes:
-        key: names it, see :func:`porter.rebase.replay.key_of`.
-        patch: the patch's id.
-        subject: its subject.
-        message: its whole message.
-        tip: the commit that it goes on.
-        original: the commit that it was.
-        entries: path -> the file's entry where it fits, ``None`` where the patch deletes it.
-        stages: path -> entries of the three sides (before the patch, upstream and the patches so far, the patch's)
-            where it does not.
-        contents: path -> what stands in the folder at a path of ``stages``; ``None`` for no file.
-        objects: all that the commits and entries need.
-        shallow: commits whose parents are not among the objects.
+        commit: the commit that is being picked, as the list of commands names it; empty where the rebase pauses.
+        at_end: nothing is left to do.
     """
 
-    key: str
-    patch: str
-    subject: str
-    message: str
-    tip: str
-    original: str
-    entries: Mapping[str, Entry | None]
-    stages: Mapping[str, tuple[Entry | None, Entry | None, Entry | None]]
-    contents: Mapping[str, bytes | None]
-    objects: Mapping[str, Object]
-    shallow: tuple[str, ...]
+    commit: str
+    at_end: bool
 
 
-class Desk:
-    """The desk in a folder, which need not be there yet.
+class Worktree:
+    """The worktree in a folder, which need not be there yet.
 
     Args:
-        hold: the descriptor of the lock, which git keeps while it writes, see :func:`porter.git.run`.
+        memory: the folder in which ``git rerere`` remembers how conflicts were resolved.
+        hold: the descriptor of the lock, which git keeps while it works, see :func:`porter.git.run`; None if the
+            folder is nobody else's.
     """
 
-    def __init__(self, path: Path, hold: int) -> None:
+    def __init__(self, path: Path, memory: Path, hold: int | None) -> None:
         self.path = path
+        self.repository = Repository(path / ".git", exact=True, worktree=path, settings=_SETTINGS)
+        self._memory = memory
         self._hold = hold
-        self._repository = Repository(path / ".git", exact=True, worktree=path)
+        self._state = path / ".git/rebase-merge"
+        self._gone = path / ".git/porter-rebase"  # the state of a rebase that porter put an end to
 
-    @property
-    def key(self) -> str:
-        """The key of what lies on it; empty if that is nothing."""
-        return self._holds()[0]
+    # -- the rebase -----------------------------------------------------------------------------------------
 
-    @property
-    def touched(self) -> bool:
-        """Whether somebody changed something since it was laid out."""
-        return self._holds()[1] != self._print()
+    def begin(self, todo: Sequence[str], made: Iterable[Object], tip: str, old: str, new: str, lender: Path) -> None:
+        """Rebase ``tip`` from ``old`` onto ``new``; whatever the folder was about before is gone.
 
-    def _holds(self) -> tuple[str, str]:
+        Files that git does not know stay.
+
+        Args:
+            todo: the commands, as ``git rebase -i`` lists them.
+            made: the objects of the commits that are picked.
+            lender: the repository that has everything else.
+
+        Raises:
+            SurroundingsFailed: the folder cannot be written, or git stopped where nobody can go on.
+        """
         try:
-            key, _, print_ = (self.path / _HOLDS).read_text().partition(" ")
-            return key, print_
-        except (FileNotFoundError, NotADirectoryError):
-            return "", ""
+            with process.held():
+                self._make(lender)
+                self.discard()
+                self.repository.write(objects.pack(made, level=0))
+                self._run("checkout", "--quiet", "--force", "-B", _BRANCH, tip)
+                commands = self.path / ".git/porter-todo"
+                commands.write_text("".join(f"{line}\n" for line in todo), encoding="utf-8")
+        except GitFailed as error:
+            raise SurroundingsFailed(f"cannot write {self.path}", error.stderr) from error
         except OSError as error:
-            raise SurroundingsFailed(f"cannot read {self.path / _HOLDS}", error.strerror or str(error)) from error
+            raise SurroundingsFailed(f"cannot write {self.path}", error.strerror or str(error)) from error
+        editor = {"GIT_SEQUENCE_EDITOR": f"cp {shlex.quote(str(commands))}"}
+        self._rebase("--interactive", "--no-ff", "--onto", new, old, env=editor)
 
-    def _print(self) -> str:
+    def go_on(self) -> None:
+        """Take what is staged for the patch that waits, if one does, and rebase the rest.
+
+        Raises:
+            SurroundingsFailed: as :meth:`begin`.
+        """
+        self._rebase("--continue")
+
+    def skip(self) -> None:
+        """Leave the patch that waits out, and rebase the rest.
+
+        Raises:
+            SurroundingsFailed: as :meth:`begin`.
+        """
+        self._rebase("--skip")
+
+    def discard(self) -> None:
+        """Put an end to the rebase, if there is one, in one step; what it made of the patches can still be read.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        if self._state.exists():
+            shutil.rmtree(self._gone, ignore_errors=True)
+            self._state.rename(self._gone)
+
+    def stop(self) -> Stop | None:
+        """Where the rebase stands; None where there is none, or it was cut off in the middle of a step."""
+        done, left = self._commands("done"), self._commands("git-rebase-todo")
+        if not done:
+            return None
+        verb, commit = done[-1]
+        if verb.startswith("b"):
+            return Stop("", not left)
+        stopped = self._read("stopped-sha").strip()
+        # a command that could not be begun stands in both lists
+        if not stopped or not commit.startswith(stopped) or left[:1] == done[-1:]:
+            return None
+        return Stop(commit, False)
+
+    def done(self) -> list[tuple[str, str]]:
+        """The commands that git has carried out, the one at which it stopped among them: verb and commit or label."""
+        commands = self._commands("done") or self._commands("done", self._gone)
+        rows = [(_PICKS.get(verb[:1], verb), word) for verb, word in commands]
+        return list(dict.fromkeys(reversed(rows)))[::-1]  # one that was tried again stands there twice
+
+    def rewritten(self) -> dict[str, str]:
+        """The commits that were picked -> what became of each; the commit below it where nothing did."""
+        text = self._read("rewritten-list") or self._read("rewritten-list", self._gone)
+        rows = (line.split(" ") for line in text.splitlines())
+        return {row[0]: row[1] for row in rows if len(row) == 2}
+
+    def _rebase(self, *args: str, env: Mapping[str, str] | None = None) -> None:
+        try:
+            with process.held():
+                self._run("rebase", *args, env={**_WHO, "GIT_EDITOR": ":", **(env or {})})
+        except GitFailed as error:
+            if error.status != 1 or self.stop() is None:
+                raise SurroundingsFailed(
+                    f"git rebase does not go on in {self.path}", error.stderr, "Mend that, then: porter bump --continue"
+                ) from error
+
+    def _make(self, lender: Path) -> None:
+        """Make the repository if there is none, and take away what a git that died left in it."""
+        inside = self.path / ".git"
+        if not (inside / "HEAD").is_file():
+            git.run("init", "--quiet", "--template=", str(self.path), hold=self._hold)
+        for name in _LEFT_BY_GIT:
+            with suppress(FileNotFoundError):
+                (inside / name).unlink()
+        (inside / "info").mkdir(exist_ok=True)
+        (inside / "info/attributes").write_text(_ATTRIBUTES)
+        config = inside / "config"
+        if "[rerere]" not in config.read_text():  # what a person's own git needs to know there
+            rows = ((*name.partition("."), value) for name, value in _SETTINGS.items())
+            text = "".join(f"[{section}]\n\t{key} = {value}\n" for section, _, key, value in rows)
+            with config.open("a") as file:
+                file.write(text)
+        git.lend(inside, lender / "objects")
+        with suppress(FileNotFoundError):
+            shutil.copyfile(lender / "shallow", inside / "shallow")
+        self._memory.mkdir(parents=True, exist_ok=True)
+        if not (inside / "rr-cache").is_symlink():
+            (inside / "rr-cache").symlink_to(os.path.relpath(self._memory, inside), target_is_directory=True)
+
+    def _read(self, name: str, folder: Path | None = None) -> str:
+        try:
+            return ((folder or self._state) / name).read_text(encoding="utf-8", errors="surrogateescape")
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+        except OSError as error:
+            raise SurroundingsFailed(f"cannot read {self.path}", error.strerror or str(error)) from error
+
+    def _commands(self, name: str, folder: Path | None = None) -> list[tuple[str, str]]:
+        rows = (line.split(" ") for line in self._read(name, folder).splitlines() if line and line[0] != "#")
+        return [(row[0], row[1] if len(row) > 1 else "") for row in rows]
+
+    # -- what is in it ---------------------------------------------------------------------------------------
+
+    def unmerged(self) -> tuple[str, ...]:
+        """The index's rows of the files that conflict: mode, blob, stage and path."""
+        rows = self._run("ls-files", "--unmerged", "-z").decode(errors="surrogateescape")
+        return tuple(rows.split("\0")[:-1])
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is staged or changed of what git knows."""
+        return all(code == "??" for code, _ in self._status())
+
+    def strays(self) -> list[str]:
+        """Files in the folder that git does not know, and which no patch takes along."""
+        return [path for code, path in self._status() if code == "??"]
+
+    def fingerprint(self) -> str:
         """A digest of everything that a person can change."""
         out = [
             self._run(*words)
@@ -104,96 +231,119 @@ class Desk:
         ]
         return hashlib.sha256(b"\0".join(out)).hexdigest()
 
-    def lay(self, sheet: Sheet, borrow: Path | None = None) -> None:
-        """Lay a patch out; what lay there is gone, except for files that git does not know.
+    def changes(self, pairs: Iterable[tuple[str, ...]]) -> dict[str, dict[str, Sides]]:
+        """What each commit changed: commit -> path -> the file before and after it.
 
         Args:
-            borrow: a folder of git objects to see as well, for `git log` and `git blame` on the desk.
+            pairs: a commit, and the one that it is compared with; by default its parent.
+        """
+        lines = "".join(f"{' '.join(pair)}\n" for pair in pairs)
+        out = self._run(*_DIFF, "--root", "--stdin", stdin=lines.encode()) if lines else b""
+        found: dict[str, dict[str, Sides]] = {}
+        for commit, rows in re.findall(rb"([0-9a-f]{40})\0((?::[^\0]*\0[^\0]*\0)*)", out):
+            found[commit.decode()] = _sides(rows)
+        return found
+
+    def renames(self, old: str, new: str) -> list[tuple[str, str]]:
+        """The files that one commit has under another name than the other: old and new path, by the old one."""
+        out = self._run("diff-tree", "-r", "-z", "--name-status", "--diff-filter=R", "-M", old, new)
+        rows = out.decode(errors="surrogateescape").split("\0")
+        return list(zip(rows[1::3], rows[2::3]))
+
+    # -- resolutions -----------------------------------------------------------------------------------------
+
+    def key(self, commit: str, below: str) -> str:
+        """A name for the merge of a commit's change with another's files: the same merge has it everywhere."""
+        changes = self.changes([(commit,)]).get(commit, {})
+        there = self._run("ls-tree", "-z", below, "--", *sorted(changes))
+        return hashlib.sha256(repr(sorted(changes.items())).encode(errors="surrogateescape") + there).hexdigest()
+
+    def put(self, made: Resolution) -> bool:
+        """Stage what was once made of the patch that waits; False, and nothing, where it was made on other files."""
+        rows = self._run("ls-tree", "-r", "-z", "HEAD").decode(errors="surrogateescape").split("\0")[:-1]
+        there = {path: Entry(*head.split(" ")[::2]) for head, _, path in (row.partition("\t") for row in rows)}
+        if any(there.get(path) != old for path, (old, _) in made.items()):
+            return False
+        self.put_back()
+        self.replace({path: new for path, (_, new) in made.items()})
+        return True
+
+    def replace(self, files: Mapping[str, tuple[str, bytes] | None]) -> None:
+        """Give files of the folder another mode and content, None to remove one, and tell git.
 
         Raises:
             SurroundingsFailed: the folder cannot be written.
         """
         try:
-            with process.held():
-                self._clear()
-                self._borrow(borrow, sheet.shallow)
-                self._repository.write(objects.pack(sheet.objects.values()))
-                self._run("update-ref", f"refs/heads/{BRANCH}", sheet.tip)
-                self._run("symbolic-ref", "HEAD", f"refs/heads/{BRANCH}")
-                self._run("reset", "--quiet", "--hard", sheet.tip)
-                self._put(sheet)
-                self._run("update-ref", "CHERRY_PICK_HEAD", sheet.original)
-                (self.path / ".git/MERGE_MSG").write_bytes(sheet.message.encode())
-                holds = self.path / _HOLDS
-                holds.parent.mkdir(exist_ok=True)
-                holds.with_suffix(".new").write_text(f"{sheet.key} {self._print()}")
-                holds.with_suffix(".new").replace(holds)
-        except GitFailed as error:
-            raise SurroundingsFailed(f"cannot write {self.path}", error.stderr) from error
+            for path, new in files.items():
+                place = self.path / path
+                with suppress(FileNotFoundError):
+                    place.unlink()  # a link, too
+                if new is not None:
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    place.write_bytes(new[1])
+                    place.chmod(0o755 if new[0] == "100755" else 0o644)
         except OSError as error:
             raise SurroundingsFailed(f"cannot write {self.path}", error.strerror or str(error)) from error
+        if files:
+            self._run("add", "--force", "--all", "--", *files)
 
-    def clear(self) -> None:
-        """Say that nothing lies there any more; the files stay until the next patch needs the place."""
-        with suppress(FileNotFoundError, NotADirectoryError):
-            (self.path / _HOLDS).unlink()
+    def put_back(self) -> None:
+        """Make the files what they were without the patch that waits."""
+        self._run("read-tree", "--reset", "-u", "HEAD")
 
-    def take(self, sheet: Sheet) -> Resolution:
-        """What the person made of the patch.
+    def forget(self) -> None:
+        """Do not let ``git rerere`` remember how the present conflict is resolved."""
+        with suppress(FileNotFoundError):
+            (self.path / ".git/MERGE_RR").unlink()
+
+    def take(self, name: str, below: str) -> Resolution:
+        """What the person made of the patch that waits.
+
+        Args:
+            name: the patch's id.
+            below: the commit that it goes on.
 
         Raises:
             WrongUsage: it is not finished: unmerged files, conflict marks, changes that git was not told of, or
                 nothing at all; or something that a patch cannot hold.
         """
-        self._check_finished(sheet)
-        tree = self._text("write-tree")
-        rows = self._run("diff-tree", "-r", "-z", "--no-renames", "--raw", sheet.tip, tree)
-        words = rows.decode(errors="surrogateescape").split("\0")
-        was: dict[str, Entry | None] = {}
-        changed: dict[str, Entry] = {}
-        for head, path in zip(words[0:-1:2], words[1::2]):
-            old_mode, mode, old, blob, _ = head[1:].split(" ")
-            was[path] = Entry(old_mode, old) if old != _ZERO else None
-            if blob != _ZERO:
-                changed[path] = Entry(mode, blob)
-        if not was:
+        self._check_finished(name, below)
+        changes = _sides(self._run(*_DIFF, below, self._run("write-tree").decode().strip()))
+        if not changes:
             raise WrongUsage(
-                f"nothing is left of {sheet.patch} in {self.path}",
+                f"nothing is left of {name} in {self.path}",
                 "the files there are as they were without it",
                 "If the patch is not needed any more: `porter bump --skip`.",
             )
-        contents = self._repository.find({e.id for e in (*changed.values(), *was.values()) if e})
-        files: dict[str, tuple[str, bytes] | None] = dict.fromkeys(was)
-        for path, entry in changed.items():
-            before = was[path]
-            data = contents[entry.id].data if entry.id in contents else b""  # else a repository in the repository
-            self._check_file(path, entry, data, contents[before.id].data if before else b"")
-            files[path] = (entry.mode, data)
-        return Resolution(sheet.patch, sheet.subject, was, files)
+        contents = self.repository.find({entry.id for both in changes.values() for entry in both if entry})
+        made: dict[str, tuple[Entry | None, tuple[str, bytes] | None]] = {}
+        for path, (old, new) in changes.items():
+            if new is not None:
+                data = contents[new.id].data if new.id in contents else b""  # else a repository in the repository
+                self._check_file(path, new, data, contents[old.id].data if old else b"")
+            made[path] = (old, (new.mode, data) if new else None)
+        return made
 
-    def strays(self) -> list[str]:
-        """Files in the folder that git does not know, and which no resolution takes along."""
-        return [path for code, path in self._status() if code == "??"]
-
-    def _check_finished(self, sheet: Sheet) -> None:
+    def _check_finished(self, name: str, below: str) -> None:
         add = f"git -C {self.path} add FILE"
         rows = self._status()
         unmerged = [path for code, path in rows if "U" in code or code in ("AA", "DD")]
         if unmerged:
             raise WrongUsage(
-                f"{sheet.patch} is not resolved: {_count(unmerged)} unmerged", "\n".join(unmerged), f"When done: {add}"
+                f"{name} is not resolved: {_count(unmerged)} unmerged", "\n".join(unmerged), f"When done: {add}"
             )
         unstaged = [path for code, path in rows if code != "??" and code[1] != " "]
         if unstaged:
             raise WrongUsage(
                 f"{_count(unstaged)} in {self.path} changed since git was told of it", "\n".join(unstaged), add
             )
-        head = self._text("rev-parse", "--verify", "HEAD")
-        if head != sheet.tip and self._text("merge-base", sheet.tip, head, status=(0, 1)) != sheet.tip:
+        head = self.repository.text("rev-parse", "--verify", "HEAD")
+        if head != below and self.repository.text("merge-base", below, head, status=(0, 1)) != below:
             raise WrongUsage(
-                f"the desk {self.path} is not where porter left it",
-                f"expected commit {sheet.tip} below HEAD\nfound    HEAD {head}",
-                f"git -C {self.path} reset --soft {sheet.tip[:12]}",
+                f"{self.path} is not where porter left it",
+                f"expected commit {below} below HEAD\nfound    HEAD {head}",
+                f"git -C {self.path} reset --soft {below[:12]}",
             )
 
     def _check_file(self, path: str, entry: Entry, data: bytes, before: bytes) -> None:
@@ -220,62 +370,21 @@ class Desk:
             raise SurroundingsFailed(f"git cannot read {self.path}", error.stderr) from error
         return [(row[:2], row[3:]) for row in out.decode(errors="surrogateescape").split("\0") if row]
 
-    def _clear(self) -> None:
-        """Make the repository if there is none, and take away what a porter or a git that died left in it."""
-        self.clear()
-        if not (self.path / ".git" / "HEAD").is_file():
-            git.run("init", "--quiet", "--template=", str(self.path), hold=self._hold)
-            for name, value in _CONFIG.items():
-                self._run("config", name, value)
-        for name in _LEFT_BY_GIT:
-            with suppress(FileNotFoundError):
-                (self.path / ".git" / name).unlink()
+    def _run(self, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> bytes:
+        return self.repository.run(*args, stdin=stdin, env=env, hold=self._hold)
 
-    def _borrow(self, borrow: Path | None, shallow: tuple[str, ...]) -> None:
-        inside = self.path / ".git"
-        grafts = inside / "shallow"
-        if borrow is not None and borrow.is_dir():
-            git.lend(inside, borrow)
-            with suppress(FileNotFoundError):
-                grafts.unlink()
-        elif shallow:
-            grafts.write_text("".join(f"{commit}\n" for commit in shallow))
 
-    def _put(self, sheet: Sheet) -> None:
-        rows = [f"{e.mode} {e.id}\t{p}" if e else f"0 {_ZERO}\t{p}" for p, e in sheet.entries.items()]
-        for path, sides in sheet.stages.items():
-            rows.append(f"0 {_ZERO}\t{path}")
-            rows += [f"{e.mode} {e.id} {stage}\t{path}" for stage, e in enumerate(sides, 1) if e]
-        index = "".join(f"{row}\0" for row in rows).encode(errors="surrogateescape")
-        self._run("update-index", "-z", "--index-info", stdin=index)
-        for path, entry in sheet.entries.items():
-            self._write(path, sheet.objects[entry.id].data if entry else None, entry.mode if entry else "")
-        for path, data in sheet.contents.items():
-            mode = next((e.mode for e in reversed(sheet.stages[path]) if e), "100644")
-            self._write(path, data, mode)
-        self._run("update-index", "-q", "--refresh", status=(0, 1))
-
-    def _write(self, path: str, data: bytes | None, mode: str) -> None:
-        place = self.path / path
-        with suppress(FileNotFoundError, NotADirectoryError):
-            place.unlink()
-        if data is None:
-            for folder in place.parents:
-                if folder == self.path:
-                    break
-                with suppress(OSError):  # not empty
-                    folder.rmdir()
-            return
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data)
-        if mode == "100755":
-            place.chmod(0o755)
-
-    def _run(self, *args: str, stdin: bytes | None = None, status: tuple[int, ...] = (0,)) -> bytes:
-        return self._repository.run(*args, stdin=stdin, status=status, hold=self._hold)
-
-    def _text(self, *args: str, status: tuple[int, ...] = (0,)) -> str:
-        return self._run(*args, status=status).decode(errors="surrogateescape").rstrip("\n")
+def _sides(raw: bytes) -> dict[str, Sides]:
+    """The rows of a raw diff: path -> the file before and after it."""
+    rows = raw.decode(errors="surrogateescape").split("\0")
+    found = {}
+    for head, path in zip(rows[0:-1:2], rows[1::2]):
+        old_mode, mode, old, blob, _ = head[1:].split(" ")
+        found[path] = (
+            Entry(old_mode, old) if old != _ZERO else None,
+            Entry(mode, blob) if blob != _ZERO else None,
+        )
+    return found
 
 
 def _count(paths: list[str]) -> str:

@@ -12,7 +12,7 @@ from porter.auditing import place
 from porter.commands import lint, prepare
 from porter.diagnosis import traps
 from porter.lockfile import Lock
-from porter.rebase import merge, outcome, replay
+from porter.rebase import outcome
 from porter.tree import clone
 from porter.verification import necessity
 from porter.verification import report as outcomes
@@ -49,7 +49,7 @@ LISTS = {
         {necessity.NOTICED, necessity.BUILT_ON, necessity.UNNOTICED, necessity.NOT_SHOWN},
     ),
     "`patches` of `status`": (clone.PatchStatus, {clone.APPLIED, clone.CHANGED, clone.MISSING}),
-    "`patches` of `bump`": (outcome.Row, {*merge.OUTCOMES, replay.SKIPPED, replay.RESOLVED}),
+    "`patches` of `bump`": (outcome.Row, set(outcome.OUTCOMES)),
     "`places` of `audit`": (place.Place, {place.ROUTED, place.ALLOWED, place.UNPORTED}),
     "`findings` of `lint`": (lint.Finding, set()),
     "`troubles` of `doctor`": (traps.Trouble, {traps.PROBLEM, traps.WARNING}),

@@ -1,4 +1,4 @@
-"""porter bump on the history of tests/histories.py: real repositories, real git at the desk."""
+"""porter bump on the history of tests/histories.py: real repositories, real git in the worktree."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ def files_of(project: Project) -> dict[str, tuple[int, int, bytes]]:
     }
 
 
-def desk_of(project: Project) -> Path:
+def worktree_of(project: Project) -> Path:
     return project.root / ".porter/bump/tree"
 
 
 def resolve(project: Project, file: str = "val.py", line: str = RESOLVED) -> None:
-    """What a person does at the desk: take both changes, tell git."""
-    path = desk_of(project) / file
+    """What a person does in the worktree: take both changes, tell git."""
+    path = worktree_of(project) / file
     text = path.read_text()
     before, _, rest = text.partition("<<<<<<< ")
     path.write_text(before + line + rest.partition(">>>>>>> ")[2].partition("\n")[2])
-    git("add", file, cwd=desk_of(project))
+    git("add", file, cwd=worktree_of(project))
 
 
 def patch_of(found: Bump) -> str:
@@ -168,8 +168,8 @@ def test_a_package_index_has_the_old_pin_only(project: Project) -> None:
     replace(lock, sources=(*lock.sources, IndexSource((wheel,)))).write(project.lock_path)
     write_lock(project=project)
     found = bump("v6.1", project=project)
-    assert found.goal is not None
-    assert found.goal.dropped == ("package index (a-wheel==1)",)
+    assert found.new_pin is not None
+    assert found.new_pin.dropped == ("package index (a-wheel==1)",)
     assert [type(source) for source in Lock.load(project.lock_path).sources] == [GitSource]
     # and where nothing else is left
     bump("v6.0", project=project)
@@ -214,24 +214,24 @@ def test_a_conflict_stops_and_says_all(project: Project, synthetic_line: Line) -
     assert lint(project=project) == []  # an open bump is in nobody's way
 
 
-def test_the_desk_is_a_cherry_pick_that_stopped(project: Project, synthetic_line: Line) -> None:
+def test_the_worktree_is_a_rebase_that_stopped(project: Project, synthetic_line: Line) -> None:
     bump(CONFLICTING, project=project)
-    desk = desk_of(project)
-    assert git("status", "--porcelain", cwd=desk) == "UU val.py"
-    assert "cherry-picking" in git("status", cwd=desk)
-    stages = [row.split() for row in git("ls-files", "--unmerged", cwd=desk).splitlines()]
+    folder = worktree_of(project)
+    assert git("status", "--porcelain", cwd=folder) == "UU val.py"
+    assert "You are currently rebasing branch 'bump' on" in git("status", cwd=folder)
+    stages = [row.split() for row in git("ls-files", "--unmerged", cwd=folder).splitlines()]
     assert [stage for _, _, stage, _ in stages] == ["1", "2", "3"]
-    texts = [git("cat-file", "blob", blob, cwd=desk) for _, blob, _, _ in stages]
+    texts = [git("cat-file", "blob", blob, cwd=folder) for _, blob, _, _ in stages]
     assert ["otherwise" in text for text in texts] == [False, True, False]
     assert ["on a device" in text for text in texts] == [False, False, True]
-    assert git("log", "--format=%s", "-4", "HEAD", cwd=desk).splitlines() == [
+    assert git("log", "--format=%s", "-4", "HEAD", cwd=folder).splitlines() == [
         "Load on the host",
         "Train on any device",
         "Change what the patch changes",
         "Fix the same bug",
     ]
-    assert git("show", "-s", "--format=%s", "CHERRY_PICK_HEAD", cwd=desk) == SUBJECT
-    assert "||||||| before the patch" in (desk / "val.py").read_text()
+    assert git("show", "-s", "--format=%s", "REBASE_HEAD", cwd=folder) == SUBJECT
+    assert "||||||| parent of " in (folder / "val.py").read_text()
 
 
 def test_continue_takes_the_resolution(project: Project, tmp_path: Path) -> None:
@@ -254,28 +254,29 @@ def test_continue_takes_the_resolution(project: Project, tmp_path: Path) -> None
 
 
 def test_continue_in_another_shell(project: Project, tmp_path: Path) -> None:
-    """From inside the desk, with git's own commit, as somebody who knows cherry-pick would do it."""
+    """From inside the worktree, with git's own rebase, as somebody who knows it would do it."""
     assert porter("bump", CONFLICTING, cwd=project.root).returncode == 1
-    again = porter("bump", cwd=desk_of(project))
+    again = porter("bump", cwd=worktree_of(project))
     assert (again.returncode, again.stderr) == (1, "")
     assert f"conflict: common/0004  {SUBJECT}" in again.stdout
     resolve(project)
-    git("-c", "core.editor=true", "cherry-pick", "--continue", cwd=desk_of(project))
-    done = porter("bump", "--continue", cwd=desk_of(project))
+    git("-c", "core.editor=true", "rebase", "--continue", cwd=worktree_of(project))
+    done = porter("bump", "--continue", cwd=worktree_of(project))
     assert done.returncode == 0, done.stderr
+    assert "1 resolved" in done.stdout
     assert "upstream.lock pins v6.1-1-g" in done.stdout
     assert Lock.load(project.lock_path).pin.tag.startswith("v6.1-1-g")
 
 
-def test_the_desk_keeps_its_place_from_patch_to_patch(project: Project) -> None:
+def test_the_worktree_keeps_its_place_from_patch_to_patch(project: Project) -> None:
     """Somebody's shell is in it."""
     assert patch_of(bump(TWO, project=project)) == "common/0005"
-    inode = desk_of(project).stat().st_ino
-    (desk_of(project) / "notes.txt").write_text("mine\n")
+    inode = worktree_of(project).stat().st_ino
+    (worktree_of(project) / "notes.txt").write_text("mine\n")
     assert patch_of(bump_skip(project=project)) == "common/0006"
-    assert desk_of(project).stat().st_ino == inode
-    assert (desk_of(project) / "notes.txt").read_text() == "mine\n"
-    assert git("status", "--porcelain", cwd=desk_of(project)).splitlines() == [
+    assert worktree_of(project).stat().st_ino == inode
+    assert (worktree_of(project) / "notes.txt").read_text() == "mine\n"
+    assert git("status", "--porcelain", cwd=worktree_of(project)).splitlines() == [
         "AA utils/accelerator/__init__.py",
         "?? notes.txt",
     ]
@@ -284,7 +285,7 @@ def test_the_desk_keeps_its_place_from_patch_to_patch(project: Project) -> None:
 @pytest.mark.parametrize("state", ["unmerged", "marks", "unstaged", "nothing", "link", "binary"])
 def test_a_resolution_that_is_not_finished_is_refused(project: Project, state: str) -> None:
     bump(CONFLICTING, project=project)
-    path = desk_of(project) / "val.py"
+    path = worktree_of(project) / "val.py"
     says = {
         "unmerged": "1 file is unmerged",
         "marks": "val.py holds conflict marks still",
@@ -294,34 +295,34 @@ def test_a_resolution_that_is_not_finished_is_refused(project: Project, state: s
         "binary": "val.py is a binary file",
     }
     if state == "marks":
-        git("add", "val.py", cwd=desk_of(project))
+        git("add", "val.py", cwd=worktree_of(project))
     elif state == "unstaged":
         resolve(project)
         path.write_text(path.read_text() + "more\n")
     elif state == "nothing":
-        git("checkout", "--ours", "val.py", cwd=desk_of(project))
-        git("add", "val.py", cwd=desk_of(project))
+        git("checkout", "--ours", "val.py", cwd=worktree_of(project))
+        git("add", "val.py", cwd=worktree_of(project))
     elif state == "link":
         path.unlink()
         path.symlink_to("train.py")
-        git("add", "val.py", cwd=desk_of(project))
+        git("add", "val.py", cwd=worktree_of(project))
     elif state == "binary":
         path.write_bytes(b"\0\1")
-        git("add", "val.py", cwd=desk_of(project))
+        git("add", "val.py", cwd=worktree_of(project))
     before = inventory(project.root / "patches")
     with pytest.raises(WrongUsage, match=says[state]):
         bump_continue(project=project)
     assert inventory(project.root / "patches") == before
     # and it can be mended
-    git("checkout", "-q", "HEAD", "--", "val.py", cwd=desk_of(project))
+    git("checkout", "-q", "HEAD", "--", "val.py", cwd=worktree_of(project))
     path.write_text(path.read_text().replace("# val line 15, otherwise\n", RESOLVED))
-    git("add", "val.py", cwd=desk_of(project))
+    git("add", "val.py", cwd=worktree_of(project))
     assert bump_continue(project=project).state == "done"
 
 
 def test_files_that_git_does_not_know_are_left_out_and_named(project: Project) -> None:
     bump(CONFLICTING, project=project)
-    (desk_of(project) / "val.py.orig").write_text("mergetool's\n")
+    (worktree_of(project) / "val.py.orig").write_text("mergetool's\n")
     assert "val.py.orig" in porter("bump", cwd=project.root).stdout
     resolve(project)
     assert bump_continue(project=project).state == "done"
@@ -331,15 +332,15 @@ def test_files_that_git_does_not_know_are_left_out_and_named(project: Project) -
 def test_a_resolution_may_add_rename_and_delete(project: Project, tmp_path: Path) -> None:
     bump(CONFLICTING, project=project)
     resolve(project)
-    desk = desk_of(project)
-    git("mv", "README.md", "READ.md", cwd=desk)
-    git("rm", "-q", "old.py", cwd=desk)
-    (desk / "new.py").write_text("new\n")
-    git("add", "new.py", cwd=desk)
+    folder = worktree_of(project)
+    git("mv", "README.md", "READ.md", cwd=folder)
+    git("rm", "-q", "old.py", cwd=folder)
+    (folder / "new.py").write_text("new\n")
+    git("add", "new.py", cwd=folder)
     found = bump_continue(project=project)
     assert found.halt is not None  # the next patch changes old.py
     assert [clash.path for clash in found.halt.files] == ["old.py"]
-    assert git("status", "--porcelain", cwd=desk) == "DU old.py"
+    assert git("status", "--porcelain", cwd=folder) == "DU old.py"
     assert bump_skip(project=project).state == "done"
     apply(["mlu"], tmp_path / "tree", project=project)
     assert (tmp_path / "tree/new.py").read_text() == "new\n"
@@ -354,7 +355,7 @@ def test_upstream_deleted_the_file(project: Project, synthetic_line: Line) -> No
     assert (clash.path, clash.why) == ("old.py", "upstream has this file no more")
     assert [step.subject for step in clash.commits] == ["Remove old.py"]
     # keep it: the patch then adds the file
-    git("add", "old.py", cwd=desk_of(project))
+    git("add", "old.py", cwd=worktree_of(project))
     assert bump_continue(project=project).state == "done"
     patch = next(p for p in load_parts(project)["common"] if p.subject == "Change what will be removed")
     assert [(change.kind, change.new) for change in patch.changes] == [("add", "old.py")]
@@ -400,7 +401,7 @@ def test_abort_gives_exactly_the_state_before(project: Project, synthetic_line: 
 def test_a_second_try_does_not_ask_again(project: Project) -> None:
     before = files_of(project)
     assert patch_of(bump(TWO, project=project)) == "common/0005"
-    git("add", "old.py", cwd=desk_of(project))
+    git("add", "old.py", cwd=worktree_of(project))
     assert patch_of(bump_continue(project=project)) == "common/0006"
     bump_abort(project=project)
     assert files_of(project) == before
@@ -419,9 +420,9 @@ def test_a_resolution_is_for_the_files_it_was_made_on(
 ) -> None:
     """What a person changed beside the conflict is not put over other files."""
     bump(TWO, project=project)
-    git("add", "old.py", cwd=desk_of(project))
-    (desk_of(project) / "train.py").write_text("everything = 'else'\n")
-    git("add", "train.py", cwd=desk_of(project))
+    git("add", "old.py", cwd=worktree_of(project))
+    (worktree_of(project) / "train.py").write_text("everything = 'else'\n")
+    git("add", "train.py", cwd=worktree_of(project))
     bump_continue(project=project)
     bump_abort(project=project)
     assert patch_of(bump(TWO, project=project)) != "common/0005"
@@ -436,25 +437,107 @@ def test_a_resolution_is_for_the_files_it_was_made_on(
     assert patch_of(bump(git("rev-parse", "HEAD", cwd=other), upstream=str(other), project=project)) == "common/0005"
 
 
+def test_git_rerere_knows_a_conflict_again(project: Project) -> None:
+    """Without what porter itself remembers of whole patches."""
+    bump("v7.0~8", project=project)
+    resolve(project)
+    assert patch_of(bump_continue(project=project)) == "common/0005"
+    bump_abort(project=project)
+    shutil.rmtree(project.state / "resolutions")
+    found = bump(CONFLICTING, project=project)
+    assert found.state == "done"
+    assert [(row.outcome, row.said) for row in found.rows if row.subject == SUBJECT] == [
+        ("resolved", "as you did before")
+    ]
+
+
+def test_git_rerere_does_not_take_a_part_for_the_whole(project: Project) -> None:
+    """A resolution changed another file, too; where porter does not know the whole any more, a person is asked."""
+    bump("v7.0~8", project=project)
+    resolve(project)
+    (worktree_of(project) / "train.py").write_text("everything = 'else'\n")
+    git("add", "train.py", cwd=worktree_of(project))
+    bump_continue(project=project)
+    bump_abort(project=project)
+    shutil.rmtree(project.state / "resolutions")
+    assert patch_of(bump(CONFLICTING, project=project)) == "common/0004"
+
+
+def test_a_person_takes_the_rebase_on_with_git(project: Project) -> None:
+    """What became of each patch is told just so."""
+    bump(TWO, project=project)
+    folder = worktree_of(project)
+    git("rebase", "--skip", cwd=folder, status=1)
+    found = bump_status(project=project)
+    assert (patch_of(found), outcomes(found)["Change what will be removed"]) == ("common/0006", "skipped")
+    git("checkout", "--theirs", "utils/accelerator/__init__.py", cwd=folder)
+    git("add", "utils/accelerator/__init__.py", cwd=folder)
+    git("-c", "core.editor=true", "rebase", "--continue", cwd=folder)
+    found = bump_continue(project=project)
+    assert found.state == "done"
+    assert found.counts["resolved"] == found.counts["skipped"] == 1
+
+
+def test_a_person_ends_the_rebase_with_git(project: Project) -> None:
+    """It is begun anew."""
+    bump(CONFLICTING, project=project)
+    git("rebase", "--abort", cwd=worktree_of(project))
+    assert patch_of(bump_status(project=project)) == "common/0004"
+    assert git("status", "--porcelain", cwd=worktree_of(project)) == "UU val.py"
+
+
+def test_a_rebase_that_was_cut_off_is_begun_anew(project: Project) -> None:
+    """As by a power cut in the middle of a step: nothing that was resolved is asked again, nor taken from elsewhere."""
+    bump(TWO, project=project)
+    git("add", "old.py", cwd=worktree_of(project))
+    bump_continue(project=project)
+    inside = worktree_of(project) / ".git"
+    (inside / "rebase-merge/stopped-sha").unlink()
+    (inside / "index.lock").write_text("")
+    shutil.rmtree(project.state / "resolutions")
+    found = bump_status(project=project)
+    assert patch_of(found) == "common/0006"
+    assert [(row.outcome, row.said) for row in found.rows[4:]] == [("resolved", "")]
+    assert git("status", "--porcelain", cwd=worktree_of(project)) == "AA utils/accelerator/__init__.py"
+
+
+def test_a_file_in_the_way_is_named_and_not_overwritten(project: Project) -> None:
+    bump(CONFLICTING, project=project)
+    path = worktree_of(project) / "utils/accelerator/__init__.py"
+    path.parent.mkdir()
+    path.write_text("mine\n")
+    resolve(project)
+    with pytest.raises(SurroundingsFailed, match="git rebase does not go on") as caught:
+        bump_continue(project=project)
+    assert "utils/accelerator/__init__.py" in caught.value.why
+    assert path.read_text() == "mine\n"
+    path.unlink()
+    found = bump_continue(project=project)
+    assert found.state == "done"
+    assert found.counts["resolved"] == 1
+
+
 def test_redo_goes_back_to_a_patch(project: Project) -> None:
     bump(TWO, project=project)
     bump_skip(project=project)
     # one that was skipped
     assert patch_of(bump_redo("common/5", project=project)) == "common/0005"
-    git("add", "old.py", cwd=desk_of(project))
+    git("add", "old.py", cwd=worktree_of(project))
     assert patch_of(bump_continue(project=project)) == "common/0006"
     # one that was resolved: it lies there as it was
     assert patch_of(bump_redo("common/5", project=project)) == "common/0005"
-    assert git("status", "--porcelain", cwd=desk_of(project)) == "A  old.py"
+    assert git("show", "--format=", "--name-status", cwd=worktree_of(project)) == "A\told.py"
     assert patch_of(bump_continue(project=project)) == "common/0006"
     # one that fitted by itself: it lies there as it fits
     found = bump_redo("common/1", project=project)
     assert found.halt is not None
     assert (patch_of(found), found.halt.files) == ("common/0001", ())
-    assert git("status", "--porcelain", cwd=desk_of(project)) == "M  train.py"
-    text = (desk_of(project) / "train.py").read_text()
-    (desk_of(project) / "train.py").write_text(text.replace("train line 40, on a device", "train line 40, anywhere"))
-    git("add", "train.py", cwd=desk_of(project))
+    assert git("show", "--format=", "--name-status", cwd=worktree_of(project)) == "M\ttrain.py"
+    text = (worktree_of(project) / "train.py").read_text()
+    (worktree_of(project) / "train.py").write_text(
+        text.replace("train line 40, on a device", "train line 40, anywhere")
+    )
+    git("add", "train.py", cwd=worktree_of(project))
     assert patch_of(bump_continue(project=project)) == "common/0006"
     # the patch that changes the same line again does not fit now
     assert patch_of(bump_skip(project=project)) == "common/0008"
@@ -464,10 +547,10 @@ def test_redo_does_not_throw_work_away(project: Project) -> None:
     bump(CONFLICTING, project=project)
     with pytest.raises(WrongUsage, match="has not come to"):
         bump_redo("mlu/1", project=project)
-    (desk_of(project) / "val.py").write_text("half done\n")
+    (worktree_of(project) / "val.py").write_text("half done\n")
     with pytest.raises(WrongUsage, match="you are at work on common/0004"):
         bump_redo("common/1", project=project)
-    assert (desk_of(project) / "val.py").read_text() == "half done\n"
+    assert (worktree_of(project) / "val.py").read_text() == "half done\n"
 
 
 def test_what_does_not_verify_is_not_written(project: Project) -> None:
@@ -480,9 +563,9 @@ def test_what_does_not_verify_is_not_written(project: Project) -> None:
     assert "--redo" in caught.value.hint
     assert files_of(project) == before
     bump_redo("common/4", project=project)
-    path = desk_of(project) / "val.py"
+    path = worktree_of(project) / "val.py"
     path.write_text(path.read_text().replace("def (:\n", RESOLVED))
-    git("add", "val.py", cwd=desk_of(project))
+    git("add", "val.py", cwd=worktree_of(project))
     assert bump_continue(project=project).state == "done"
 
 

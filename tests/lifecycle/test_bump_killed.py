@@ -22,15 +22,15 @@ from sources import git
 from stacks import CHECKOUT, porter
 
 from porter.commands.arguments import find
-from porter.commands.bump import bump, bump_abort, bump_continue, bump_skip, bump_status
+from porter.commands.bump import bump, bump_abort, bump_continue, bump_redo, bump_skip, bump_status
 from porter.errors import WrongUsage
 from porter.project import Project
 from porter.stack import load_parts
 
-from .test_bump import CONFLICTING, SUBJECT, desk_of, outcomes, patch_of, resolve
+from .test_bump import CONFLICTING, SUBJECT, outcomes, patch_of, resolve, worktree_of
 
 WRITES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir"}
-WRITING_GITS = {"init", "index-pack", "update-ref", "symbolic-ref", "reset", "update-index", "config"}
+WRITING_GITS = {"init", "index-pack", "checkout", "rebase", "read-tree", "add"}
 Verb = Callable[[Project], object]
 
 
@@ -136,15 +136,15 @@ def test_while_it_begins(synthetic_line: Line, place: Path) -> None:
             assert error.what == "no bump is open"
             found = bump(CONFLICTING, project=project)
         assert patch_of(found) == "common/0004"
-        assert git("status", "--porcelain", cwd=desk_of(project)) == "UU val.py"
-        assert "<<<<<<< " in (desk_of(project) / "val.py").read_text()
+        assert git("status", "--porcelain", cwd=worktree_of(project)) == "UU val.py"
+        assert "<<<<<<< " in (worktree_of(project) / "val.py").read_text()
 
     assert every_kill(lambda project: bump(CONFLICTING, project=project), start, place, after) > 15
 
 
 @pytest.fixture
 def resolved(synthetic_line: Line, place: Path) -> Project:
-    """A bump with one conflict, resolved at the desk; what is left is to say --continue."""
+    """A bump with one conflict, resolved in the worktree; what is left is to say --continue."""
     project = copy(synthetic_line.project, place / "resolved")
     bump(CONFLICTING, project=project)
     resolve(project)
@@ -212,19 +212,41 @@ def test_while_it_skips(synthetic_line: Line, place: Path) -> None:
         if patch_of(found) == "common/0005":
             found = bump_skip(project=project)
         assert patch_of(found) == "common/0006"
-        assert git("status", "--porcelain", cwd=desk_of(project)) == "AA utils/accelerator/__init__.py"
+        assert git("status", "--porcelain", cwd=worktree_of(project)) == "AA utils/accelerator/__init__.py"
 
     assert every_kill(lambda project: bump_skip(project=project), start, place, after) > 8
 
 
+def test_while_it_goes_back(synthetic_line: Line, place: Path) -> None:
+    """One patch is resolved, another waits: what was resolved stays so, whether the bump has gone back or not."""
+    start = copy(synthetic_line.project, place / "start")
+    bump("v6.2~1", project=start)
+    git("add", "old.py", cwd=worktree_of(start))
+    bump_continue(project=start)
+    shutil.rmtree(start.state / "resolutions")  # nor is it taken from there
+    before = contents(start)
+
+    def after(project: Project, number: int) -> None:
+        assert contents(project) == before
+        found = bump_status(project=project)
+        if patch_of(found) == "common/0001":
+            found = bump_continue(project=project)
+        assert patch_of(found) == "common/0006"
+        found = bump_status(project=project)
+        assert outcomes(found)["Change what will be removed"] == "resolved"
+        assert git("status", "--porcelain", cwd=worktree_of(project)) == "AA utils/accelerator/__init__.py"
+
+    assert every_kill(lambda project: bump_redo("common/1", project=project), start, place, after) > 8
+
+
 def test_git_goes_on_after_porter_died(synthetic_line: Line, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next porter waits for it: they must not write the desk at the same time."""
+    """The next porter waits for it: they must not write the worktree at the same time."""
     real = shutil.which("git")
     script = place / "bin/git"
     script.parent.mkdir()
     script.write_text(
         "#!/bin/sh\n"
-        f'case " $* " in *" reset "*) [ -e {place}/shot ] || {{ : >{place}/shot; kill -9 $PPID; sleep 0.5; }};; esac\n'
+        f'case " $* " in *" rebase "*) [ -e {place}/shot ] || {{ : >{place}/shot; kill -9 $PPID; sleep 0.5; }};; esac\n'
         f'exec {real} "$@"\n'
     )
     script.chmod(0o755)
@@ -235,8 +257,8 @@ def test_git_goes_on_after_porter_died(synthetic_line: Line, place: Path, monkey
     assert (place / "shot").exists()
     found = porter("bump", cwd=project.root)
     assert "conflict: common/0004" in found.stdout, found.stderr
-    assert git("status", "--porcelain", cwd=desk_of(project)) == "UU val.py"
-    assert git("fsck", "--strict", "--no-dangling", cwd=desk_of(project)) == ""
+    assert git("status", "--porcelain", cwd=worktree_of(project)) == "UU val.py"
+    assert git("fsck", "--strict", "--no-dangling", cwd=worktree_of(project)) == ""
 
 
 def signalled(project: Project, number: signal.Signals, moment: Callable[[], bool]) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""What a bump does to what is around it: the folders beside its desk, and stacks that shall go together."""
+"""What a bump does to what is around it: the folders beside its worktree, and stacks that shall go together."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from porter.errors import CheckFailed
 from porter.lockfile import GitSource, Lock
 from porter.project import Project
 
-from .test_bump import CONFLICTING, desk_of, files_of, resolve
+from .test_bump import CONFLICTING, files_of, resolve, worktree_of
 from .test_bump_killed import copy, run_killed, signalled
 
-# beside the patches: the desk and all that belongs to one bump, and what outlives it
+# beside the patches: the worktree and all that belongs to one bump, and what outlives it
 OF_THE_BUMP = {"bump", "bump.dead"}
-OUTLIVING = {".gitignore", "bump.lock", "rewrite.lock", "resolutions"}
+OUTLIVING = {".gitignore", "bump.lock", "rewrite.lock", "resolutions", "rr-cache"}
 # of one step that was cut off, taken up by the next porter that runs
 OF_A_STEP = {"rewrite", "rewrite.new"}
 
@@ -65,7 +65,7 @@ def temporary(project: Project) -> list[str]:
     return sorted(str(path.relative_to(place)) for path in place.rglob("*"))
 
 
-def test_nothing_is_left_beside_the_desk(project: Project) -> None:
+def test_nothing_is_left_beside_the_worktree(project: Project) -> None:
     cache = Path(os.environ["PORTER_CACHE"])
 
     def clean(open_: bool) -> None:
@@ -87,7 +87,7 @@ def test_nothing_is_left_beside_the_desk(project: Project) -> None:
 
 
 @pytest.mark.parametrize("act", [bump_continue, bump_abort])
-def test_a_kill_leaves_nothing_beside_the_desk(project: Project, tmp_path: Path, act: Callable[..., object]) -> None:
+def test_a_kill_leaves_nothing_beside_it(project: Project, tmp_path: Path, act: Callable[..., object]) -> None:
     """Whatever lies in ``.porter`` then is the bump's own, and gone with it."""
     bump(CONFLICTING, project=project)
     resolve(project)
@@ -155,6 +155,6 @@ def test_stacks_that_go_together_no_more(
     assert files_of(project) == before
     # it can be mended: tpu's patch with context that mlu's change leaves alone
     assert bump_redo("tpu/2", project=project).halt is not None
-    assert inventory(desk_of(project)) != {}
+    assert inventory(worktree_of(project)) != {}
     bump_abort(project=project)
     assert files_of(project) == before

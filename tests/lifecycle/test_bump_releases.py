@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from histories import Line
 
-from porter.rebase import new_pin
 from porter.rebase.merge import CONFLICT, TAKEN
-from porter.rebase.replay import Course, Replay
-from porter.rebase.state import Resolution
-from porter.sources.history import History
+from porter.rebase.outcome import Bump
+from porter.rebase.session import Session
+from porter.rebase.state import Journal, Store
 from porter.stack import COMMON, available, load_parts
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "upstream.md").read_text(encoding="utf-8")
@@ -26,17 +25,12 @@ SYNTHETIC = {
 }
 
 
-class Undecided:
-    """Nobody decided anything."""
-
-    def skips(self, patch: str) -> bool:
-        return False
-
-    def halts(self, patch: str) -> bool:
-        return False
-
-    def resolution(self, key: str) -> Resolution | None:
-        return None
+def previewed(line: Line, release: str, favouring: bool) -> Bump:
+    """What a dry run says; with ``favouring`` each conflict is resolved, without it each is left out."""
+    session = Session(Store(line.project), line.lock, str(line.upstream), None, None)
+    commit = session.history.resolve(release)
+    session.open(Journal(line.lock.pin.commit, commit, release, "", (), {}))
+    return session.preview(favouring)
 
 
 def expected(line: Line) -> dict[str, dict[str, tuple[int, ...]]]:
@@ -49,22 +43,21 @@ def expected(line: Line) -> dict[str, dict[str, tuple[int, ...]]]:
     return found
 
 
-def counted(course: Course, stack: str) -> Counter[str]:
-    return Counter(fate.outcome for fate in course.fates if fate.patch.stack == stack)
+def counted(found: Bump, stack: str) -> Counter[str]:
+    return Counter(row.outcome for row in found.rows if row.patch.startswith(f"{stack}/"))
 
 
 @pytest.mark.parametrize("release", ["v6.1", "v6.2", "v7.0"])
 @pytest.mark.parametrize("which", ["line_of_the_session", "synthetic_line"])
-def test_a_release(which: str, release: str, bump_cache: Path, request: pytest.FixtureRequest) -> None:
+def test_a_release(
+    which: str, release: str, bump_cache: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     line: Line = request.getfixturevalue(which)
-    history = History(line.lock, str(line.upstream), cache=bump_cache.with_name(f"{line.name}-cache"))
-    aim = new_pin.find(history, history.resolve(release), release)
-    parts, targets = load_parts(line.project), available(line.project.patches)
-    replay = Replay(parts, aim.before, aim.snapshot)
-    resolved = replay.run(targets, Undecided(), going_on=True)
-    skipped = replay.run(targets, Undecided(), going_on=True, favouring=False)
+    monkeypatch.setenv("PORTER_CACHE", str(bump_cache.with_name(f"{line.name}-cache")))
+    resolved, skipped = (previewed(line, release, favouring) for favouring in (True, False))
+    parts = load_parts(line.project)
     found = {}
-    for stack in (COMMON, *targets):
+    for stack in (COMMON, *available(line.project.patches)):
         counts, left_out = counted(resolved, stack), counted(skipped, stack)
         alone = sum(counts.values()) - counts[CONFLICT] - counts[TAKEN]
         found[stack] = (alone, counts[CONFLICT], counts[TAKEN], left_out[CONFLICT])
@@ -72,5 +65,6 @@ def test_a_release(which: str, release: str, bump_cache: Path, request: pytest.F
     wanted = expected(line)[release]
     rows = [f"| {release} | {stack} | {' | '.join(map(str, counts))} |" for stack, counts in found.items()]
     assert {stack: found[stack] for stack in wanted} == wanted, "docs/upstream.md should say\n" + "\n".join(rows)
-    assert aim.licences.before == "GPL-3.0-only"
-    assert aim.licences.changed is (line.name == "synthetic" and release == "v7.0")
+    assert resolved.new_pin is not None
+    assert resolved.new_pin.licences.before == "GPL-3.0-only"
+    assert resolved.new_pin.licences.changed is (line.name == "synthetic" and release == "v7.0")
