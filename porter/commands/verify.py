@@ -27,7 +27,7 @@ from porter.stack import Stack, find_patch
 from porter.target import Target, load_known
 from porter.tree.clone import must_hold
 from porter.tree.make import put
-from porter.verification.bench import attempt, bench
+from porter.verification.attempt import attempt
 from porter.verification.checks import select
 from porter.verification.child import Children, workplace
 from porter.verification.device import Device, choose
@@ -35,6 +35,7 @@ from porter.verification.necessity import Necessity, Trial, Verdict, checks_of
 from porter.verification.plan import Check
 from porter.verification.report import Outcome, Report
 from porter.verification.session import Session
+from porter.verification.variants import variants
 
 TIMEOUT = 300.0  # seconds a program of a check may take; the longest takes a fifth of that on two idle cores
 
@@ -155,14 +156,14 @@ def necessity(
     family = Target.load(found.patches / target)
     checks = {patch.id: checks_of(patch, family) for patch in chosen}
     snapshot = obtain(Lock.load(found.lock_path), progress=progress)
-    with bench(
+    with variants(
         found, stack, snapshot, device=device, profile=profile, python=python, jobs=jobs, timeout=timeout, keep=keep,
         progress=progress,
-    ) as made:  # fmt: skip
-        says = made.whole.device.says
+    ) as trees:  # fmt: skip
+        says = trees.whole.device.says
         begun(f"{target}: the stack without each of {len(chosen)} patches, on {says}")
         options = _options(device, profile, python)
-        trial = Trial(made, snapshot, stack, lambda patch: _repeat_patch(target, patch, options))
+        trial = Trial(trees, lambda patch: _repeat_patch(target, patch, options))
         verdicts = {}
         # closed before the folder is removed, however this ends: its threads write there
         with closing(trial.judge_all(chosen, checks, progress)) as judged:

@@ -1,4 +1,4 @@
-"""Three-way merging of Python files, as git does it, but for imports: there the names are merged, not the lines.
+"""Conflicts of imports, resolved by name: git merges lines, and reports neighbouring lines as a conflict.
 
 Half of what conflicts between two patches are neighbouring imports, or two names added to the same one, which no
 person would call a conflict.
@@ -7,8 +7,6 @@ person would call a conflict.
 from __future__ import annotations
 
 import re
-
-from porter import git
 
 _CONFLICT = re.compile(
     rb"^<{7} [^\n]*\n(?P<ours>.*?)^\|{7} [^\n]*\n(?P<base>.*?)^={7}\n(?P<theirs>.*?)^>{7} [^\n]*\n",
@@ -21,23 +19,16 @@ _IMPORT = re.compile(
 Imports = dict[bytes, dict[bytes, bytes]]  # "from x import ", or the whole line of "import x" -> name -> its comment
 
 
-def merge(ours: bytes, base: bytes, theirs: bytes) -> bytes | None:
-    """A file that grew from ``base`` in two ways, with both changes in it; None where they conflict.
-
-    Raises:
-        SurroundingsFailed: git cannot merge.
-    """
-    merged, conflicts = git.merge(ours, base, theirs, "--diff3")
-    if not conflicts:
-        return merged
+def resolve(marked: bytes) -> bytes | None:
+    """A file with git's conflict markers (style ``diff3``), resolved; None where anything but imports conflicts."""
     whole, at = b"", 0
-    for found in _CONFLICT.finditer(merged):
+    for found in _CONFLICT.finditer(marked):
         resolved = _imports(*(found[side] for side in ("ours", "base", "theirs")))
         if resolved is None:
             return None
-        whole += merged[at : found.start()] + resolved
+        whole += marked[at : found.start()] + resolved
         at = found.end()
-    return whole + merged[at:]
+    return whole + marked[at:]
 
 
 def _imports(ours: bytes, base: bytes, theirs: bytes) -> bytes | None:

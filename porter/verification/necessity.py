@@ -14,17 +14,15 @@ from porter import process
 from porter.errors import WrongUsage
 from porter.output import Progress, heading
 from porter.patch import Patch
-from porter.sources.snapshot import Snapshot
-from porter.stack import Stack
 from porter.target import Target
 from porter.verification import report
-from porter.verification.bench import Bench, attempt
+from porter.verification.attempt import attempt
 from porter.verification.checks import select
 from porter.verification.device import Device
-from porter.verification.omission import without
 from porter.verification.plan import Check
 from porter.verification.report import Outcome
 from porter.verification.session import Session
+from porter.verification.variants import Variants
 
 NOTICED, BUILT_ON, UNNOTICED, NOT_SHOWN = "noticed", "built on", "unnoticed", "not shown"
 
@@ -113,18 +111,18 @@ class Trial:
     """Judges patches of one stack.
 
     Args:
-        bench: where trees are laid and checked.
+        trees: of that stack.
         repeat: patch -> the command that looks at it alone.
     """
 
-    def __init__(self, bench: Bench, snapshot: Snapshot, stack: Stack, repeat: Callable[[Patch], str]) -> None:
-        self.bench, self.snapshot, self.stack, self.repeat = bench, snapshot, stack, repeat
+    def __init__(self, trees: Variants, repeat: Callable[[Patch], str]) -> None:
+        self.trees, self.repeat = trees, repeat
 
     def judge_all(
         self, patches: Sequence[Patch], checks: Mapping[str, Sequence[Check]], progress: Progress
     ) -> Generator[Verdict, None, None]:
         """The verdicts as they come; ``checks`` has those that a patch names, by its id."""
-        children = self.bench.whole.children
+        children = self.trees.whole.children
         # a thread more than programs may run: while one reads and writes trees the others' programs run
         with process.threads(children.jobs + 1, "patch", children.stop) as threads:
             futures = [threads.submit(self.judge, patch, checks[patch.id]) for patch in patches]
@@ -137,19 +135,18 @@ class Trial:
         started = time.monotonic()
         names = tuple(check.name for check in checks)
         verdict = Verdict(patch.id, NOTICED, names, "", repeat=self.repeat(patch))
-        lacking = unmet(patch, self.bench.whole.device)
+        lacking = unmet(patch, self.trees.whole.device)
         if lacking:
             return replace(verdict, state=NOT_SHOWN, said=f"needs {', '.join(lacking)}")
-        left = without(self.snapshot, self.stack, [patch])
-        session = self.bench.lay(patch.id.partition("-")[0], left.files, left.contents)
-        verdict = replace(verdict, dependants=tuple(other.id for other in left.dependants))
+        session, dependants = self.trees.add(patch.id.partition("-")[0], [patch])
+        verdict = replace(verdict, dependants=tuple(other.id for other in dependants))
         for check in checks:
             verdict = self._look(verdict, session, check, patch.trailer("Reason"))
             if verdict.state != NOTICED:
                 break
-        if verdict.state == NOTICED and left.dependants:
-            verdict = self._alone(verdict, patch, left.dependants, checks)
-        self.bench.clear(session)
+        if verdict.state == NOTICED and dependants:
+            verdict = self._alone(verdict, patch, dependants, checks)
+        self.trees.remove(session)
         return replace(verdict, seconds=time.monotonic() - started)
 
     def _look(self, verdict: Verdict, session: Session, check: Check, reason: str) -> Verdict:
@@ -171,14 +168,13 @@ class Trial:
 
     def _alone(self, verdict: Verdict, patch: Patch, dependants: Sequence[Patch], checks: Sequence[Check]) -> Verdict:
         """Whether it was the patch that was missed, or those that had to go with it."""
-        left = without(self.snapshot, self.stack, dependants)
-        session = self.bench.lay(patch.id.partition("-")[0] + "-there", left.files, left.contents)
+        session, _ = self.trees.add(patch.id.partition("-")[0] + "-there", dependants)
         states = [attempt(session, check, "").state for check in checks]
-        self.bench.clear(session)
+        self.trees.remove(session)
         return verdict if report.PASSED in states else replace(verdict, state=BUILT_ON)
 
     def _on_whole(self, check: Check) -> Outcome:
         """A check of the tree with every patch, made once: where that fails it proves nothing."""
-        whole = self.bench.whole
+        whole = self.trees.whole
         outcome: Outcome = whole.once(f"whole {check.name}", lambda: attempt(whole, check, ""))
         return outcome

@@ -1,81 +1,108 @@
 """A stack with a patch left out: upstream as it would be if that patch had never been written.
 
-Later patches are merged three-way where they touch what the missing patch left, as ``git rebase`` would when a
-commit is dropped.  A patch that cannot be merged so builds on the missing one and is left out with it, and so on;
-no more than that is left out.
+``git cherry-pick`` takes the later patches over one by one, as ``git rebase`` does when a commit is dropped.  A patch
+that conflicts builds on the missing one and is left out with it, and so on; no more than that is left out.  Imports
+alone are no conflict, see :mod:`porter.verification.imports`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
-from porter.objects import Entry, step
+from porter import git, objects
+from porter.errors import SurroundingsFailed
+from porter.git import GitFailed, Repository
 from porter.patch import Patch
 from porter.sources.snapshot import Snapshot
-from porter.stack import Contents, Stack, effect
-from porter.verification.imports import merge
+from porter.stack import Build
+from porter.verification.imports import resolve
+
+_SETTINGS = {
+    "user.name": "porter",
+    "user.email": "porter@example.invalid",
+    "core.editor": ":",  # a message stays as it is
+    "merge.conflictStyle": "diff3",  # what `resolve` reads
+}
+_ALL_SIDES = ["1", "2", "3"]  # git's numbers of base, ours and theirs
 
 
-@dataclass(frozen=True)
-class Omission:
-    """What is left of a stack.
-
-    Attributes:
-        dependants: the patches that had to be left out too, because they change lines that those wrote; in order.
-        files: path -> entry, the result.
-        contents: has every file's content, by its blob id.
-    """
-
-    dependants: tuple[Patch, ...]
-    files: Mapping[str, Entry]
-    contents: Contents
-
-
-def without(snapshot: Snapshot, stack: Stack, patches: Collection[Patch]) -> Omission:
-    """The tree of a stack without some of its patches.
+@contextmanager
+def repository(snapshot: Snapshot, build: Build) -> Iterator[Repository]:
+    """A bare repository that has a stack's commits, gone after the block.
 
     Raises:
-        PatchFailed: the whole stack does not apply.
-        SurroundingsFailed: git cannot merge.
+        SurroundingsFailed: it cannot be made.
     """
-    contents = Contents(snapshot.objects)
-    whole, files = dict(snapshot.files), dict(snapshot.files)
-    dependants = []
-    for patch in stack.patches:
-        paths = {path for change in patch.changes for path in (change.old, change.new)}
-        before = {path: whole.get(path) for path in paths}
-        step(whole, effect(patch, whole.get, contents, snapshot.missing).files)
-        if patch in patches:
-            continue
-        merged = _merged(before, {path: whole.get(path) for path in paths}, files, contents)
-        if merged is None:
-            dependants.append(patch)
-        else:
-            step(files, merged)
-    return Omission(tuple(dependants), files, contents)
+    with git.scratch(shallow=[snapshot.base] if snapshot.shallow else []) as made:
+        made.write(objects.pack({**snapshot.objects, **build.objects}.values()))
+        yield made
 
 
-def _merged(
-    old: Mapping[str, Entry | None], new: Mapping[str, Entry | None], files: Mapping[str, Entry], contents: Contents
-) -> dict[str, Entry | None] | None:
-    """What a patch's files become on top of ``files``; None where one of them cannot be merged.
-
-    Merged contents are added to ``contents``.
+def lay(made: Repository, build: Build, left_out: Collection[Patch], folder: Path) -> list[Patch]:
+    """Put the tree of a stack without some of its patches into a new folder, which is no repository.
 
     Args:
-        old, new: path -> entry, of each file that the patch names, before it and after it in the whole stack.
+        made: see :func:`repository`.
+
+    Returns:
+        the patches that had to be left out too, because they change lines that those wrote; in order.
+
+    Raises:
+        SurroundingsFailed: the folder cannot be written.
     """
-    made: dict[str, Entry | None] = {}
-    for path, before in old.items():
-        mine, after = files.get(path), new[path]
-        if mine == before:
-            made[path] = after
-        elif mine is None or before is None or after is None:
-            return None
+    ids = {patch.id for patch in left_out}
+    first = next((n for n, each in enumerate(build.commits) if each.patch.id in ids), len(build.commits))
+    start = build.commits[first - 1].commit if first else build.base
+    later = [each for each in build.commits[first:] if each.patch.id not in ids]
+    made.run("worktree", "add", "--quiet", "--detach", str(folder), start)
+    skipped = _pick(Repository(folder, settings=_SETTINGS), [each.commit for each in later])
+    try:
+        (folder / ".git").unlink()
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot write {folder}", error.strerror or str(error)) from error
+    return [each.patch for each in later if each.commit in skipped]
+
+
+def _pick(worktree: Repository, commits: Sequence[str]) -> set[str]:
+    """Cherry-pick commits in order, and skip each that conflicts; the ids of those."""
+    skipped: set[str] = set()
+    # one whose changes are all there already stays as an empty commit: git would stop there to ask
+    words = ["cherry-pick", "--keep-redundant-commits", *commits]
+    while commits:
+        try:
+            worktree.run(*words)
+            break
+        except GitFailed:
+            sides = _unmerged(worktree)
+            if not sides:  # git failed for another reason
+                raise
+        if _resolve(worktree, sides):
+            words = ["cherry-pick", "--continue"]
         else:
-            data = merge(contents[mine.id], contents[before.id], contents[after.id])
-            if data is None:
-                return None
-            made[path] = Entry(after.mode if mine.mode == before.mode else mine.mode, contents.add(data))
-    return made
+            skipped.add(worktree.text("rev-parse", "CHERRY_PICK_HEAD"))
+            words = ["cherry-pick", "--skip"]
+    return skipped
+
+
+def _unmerged(worktree: Repository) -> dict[str, list[str]]:
+    """Path -> which of the sides there are, of the files that conflict."""
+    sides: dict[str, list[str]] = {}
+    for row in filter(None, worktree.text("ls-files", "--unmerged", "-z").split("\0")):
+        entry, _, path = row.partition("\t")
+        sides.setdefault(path, []).append(entry.split()[2])
+    return sides
+
+
+def _resolve(worktree: Repository, sides: dict[str, list[str]]) -> bool:
+    """Whether all that conflicts are imports; then the files are merged by now."""
+    if any(each != _ALL_SIDES for each in sides.values()):
+        return False
+    merged = {path: resolve((worktree.path / path).read_bytes()) for path in sides}
+    for path, data in merged.items():
+        if data is None:
+            return False
+        (worktree.path / path).write_bytes(data)
+    worktree.run("add", "--", *merged)
+    return True

@@ -19,11 +19,12 @@ from porter.lockfile import Lock
 from porter.output import Progress
 from porter.project import Project
 from porter.sources.obtain import obtain
-from porter.stack import Contents, Stack
-from porter.verification.bench import BROKE, Bench, attempt, bench
+from porter.stack import Stack
+from porter.verification.attempt import BROKE, attempt
 from porter.verification.checks import known
 from porter.verification.child import ENDLESS
 from porter.verification.report import FAILED, PASSED, Outcome
+from porter.verification.variants import Variants, variants
 
 FOLDER = Path(__file__).resolve().parent / "patches"
 _FILE = re.compile(
@@ -111,30 +112,28 @@ def hunt(
     project = Project.find(Path(__file__).parent)
     snapshot = obtain(Lock.load(project.lock_path), progress=progress)
     stack = Stack.load(project, [target])
-    build = stack.build(snapshot)
-    contents = Contents({**snapshot.objects, **build.objects})
     how = {"device": device, "profile": profile, "python": sys.executable, "jobs": jobs, "timeout": timeout}
-    laid = bench(project, stack, snapshot, **how, keep=False, progress=progress)
-    with laid as made, ThreadPoolExecutor(jobs + 1) as pool:
+    laid = variants(project, stack, snapshot, **how, keep=False, progress=progress)
+    with laid as trees, ThreadPoolExecutor(jobs + 1) as pool:
 
         def one(mutant: Mutant) -> list[Result]:
-            session = made.lay(mutant.name, build.files, contents)
+            session, _ = trees.add(mutant.name)
             ceiling = {"GIT_CEILING_DIRECTORIES": str(session.tree.parent)}  # no repository above is asked
             git.run("apply", "--whitespace=nowarn", str(mutant.path), cwd=session.tree, env=ceiling)
             results = [
-                Result(mutant, name, _whole(made, name), attempt(session, known()[name], "")) for name in mutant.checks
+                Result(mutant, name, _whole(trees, name), attempt(session, known()[name], "")) for name in mutant.checks
             ]
-            made.clear(session)
+            trees.remove(session)
             return results
 
         try:
             for future in as_completed([pool.submit(one, mutant) for mutant in mutants]):
                 yield from future.result()
         finally:
-            made.whole.children.stop()
+            trees.whole.children.stop()
             pool.shutdown(cancel_futures=True)
 
 
-def _whole(made: Bench, name: str) -> Outcome:
-    outcome: Outcome = made.whole.once(f"whole {name}", lambda: attempt(made.whole, known()[name], ""))
+def _whole(trees: Variants, name: str) -> Outcome:
+    outcome: Outcome = trees.whole.once(f"whole {name}", lambda: attempt(trees.whole, known()[name], ""))
     return outcome

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from porter.output import Progress
-from porter.verification.bench import BROKE
+from porter.verification.attempt import BROKE
 from porter.verification.checks import known
 from porter.verification.child import ENDLESS
 from porter.verification.report import Outcome

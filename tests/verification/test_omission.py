@@ -2,56 +2,91 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
 import pytest
 
+from porter.errors import SurroundingsFailed
 from porter.lockfile import Lock
+from porter.objects import Entry, blob
+from porter.patch import Patch
 from porter.project import Project
 from porter.sources.obtain import obtain
 from porter.stack import Stack
-from porter.verification.omission import without
+from porter.verification import omission
 
 pytestmark = pytest.mark.usefixtures("warm")
 
 
-def parts(project: Project, target: str):  # type: ignore[no-untyped-def]
+def parts(project: Project, *targets: str):  # type: ignore[no-untyped-def]
     snapshot = obtain(Lock.load(project.lock_path))
-    stack = Stack.load(project, [target])
+    stack = Stack.load(project, targets)
     return snapshot, stack, stack.build(snapshot)
 
 
-def test_one_patch_nothing_builds_on(project: Project) -> None:
-    snapshot, stack, build = parts(project, "mlu")
+def without(project: Project, targets: str, patches: Collection[Patch], folder: Path) -> list[str]:
+    """Lay the tree of a stack without some patches into a folder; the names of those that went with them."""
+    snapshot, _, build = parts(project, *targets.split("+"))
+    with omission.repository(snapshot, build) as made:
+        return [patch.id for patch in omission.lay(made, build, patches, folder)]
+
+
+def on_disk(folder: Path) -> dict[str, Entry]:
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file():
+            mode = "100755" if path.stat().st_mode & 0o100 else "100644"
+            found[path.relative_to(folder).as_posix()] = Entry(mode, blob(path.read_bytes()).id)
+    return found
+
+
+def changed(one: Mapping[str, Entry], other: Mapping[str, Entry]) -> set[str]:
+    return {path for path in {*one, *other} if one.get(path) != other.get(path)}
+
+
+def test_one_patch_nothing_builds_on(project: Project, tmp_path: Path) -> None:
+    _, stack, build = parts(project, "mlu")
     move = stack.patches[2]
-    left = without(snapshot, stack, [move])
-    assert left.dependants == ()
-    changed = {path for path in {*build.files, *left.files} if build.files.get(path) != left.files.get(path)}
-    assert changed == {path for change in move.changes for path in (change.old, change.new)}
+    assert without(project, "mlu", [move], tmp_path / "tree") == []
+    touched = {path for change in move.changes for path in (change.old, change.new)}
+    assert changed(build.files, on_disk(tmp_path / "tree")) == touched
 
 
-def test_lines_that_moved_are_merged(project: Project) -> None:
+def test_lines_that_moved_are_merged(project: Project, tmp_path: Path) -> None:
     """The top of a file is left as it was; the change at its end stays."""
-    snapshot = obtain(Lock.load(project.lock_path))
-    both = Stack.load(project, ["mlu", "tpu"])
+    _, both, _ = parts(project, "mlu", "tpu")
     top = next(patch for patch in both.patches if patch.stack == "mlu" and patch.number == 2)
-    left = without(snapshot, both, [top])
-    assert left.dependants == ()
-    text = left.contents[left.files["utils/long.py"].id]
+    assert without(project, "mlu+tpu", [top], tmp_path / "tree") == []
+    text = (tmp_path / "tree/utils/long.py").read_bytes()
     assert b"line_5 = 5\n" in text and b"line_50 = 'tpu'\n" in text
 
 
-def test_what_builds_on_it_goes_with_it(project: Project) -> None:
-    snapshot, stack, _ = parts(project, "mlu")
-    left = without(snapshot, stack, [stack.patches[1]])  # it adds utils/long.py, which mlu/0002 changes
-    assert [patch.id for patch in left.dependants] == [stack.patches[4].id]
-    assert "utils/long.py" not in left.files and "utils/accelerator/mlu.py" in left.files
+def test_what_builds_on_it_goes_with_it(project: Project, tmp_path: Path) -> None:
+    _, stack, _ = parts(project, "mlu")
+    # it adds utils/long.py, which mlu/0002 changes
+    assert without(project, "mlu", [stack.patches[1]], tmp_path / "tree") == [stack.patches[4].id]
+    found = on_disk(tmp_path / "tree")
+    assert "utils/long.py" not in found and "utils/accelerator/mlu.py" in found
 
 
-def test_nothing_left_out_is_the_stack(project: Project) -> None:
+def test_nothing_left_out_is_the_stack(project: Project, tmp_path: Path) -> None:
+    _, _, build = parts(project, "tpu")
+    assert without(project, "tpu", [], tmp_path / "tree") == []
+    assert on_disk(tmp_path / "tree") == build.files
+
+
+def test_several_left_out_are_none_of_them_dependants(project: Project, tmp_path: Path) -> None:
     snapshot, stack, build = parts(project, "tpu")
-    left = without(snapshot, stack, [])
-    assert left.files == build.files and left.dependants == ()
+    assert without(project, "tpu", stack.patches, tmp_path / "all") == []
+    assert on_disk(tmp_path / "all") == snapshot.files
+    assert without(project, "tpu", stack.patches[3:], tmp_path / "some") == []
+    assert on_disk(tmp_path / "some").keys() < build.files.keys()
 
 
-def test_everything_left_out_is_upstream(project: Project) -> None:
-    snapshot, stack, _ = parts(project, "tpu")
-    assert without(snapshot, stack, stack.patches).files == snapshot.files
+def test_a_place_that_is_taken(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/mine").write_text("kept")
+    with pytest.raises(SurroundingsFailed):
+        without(project, "tpu", [], tmp_path / "tree")
+    assert [path.name for path in (tmp_path / "tree").iterdir()] == ["mine"]

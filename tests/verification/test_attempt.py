@@ -11,7 +11,7 @@ from stacks import CHECKOUT
 from porter.errors import SurroundingsFailed
 from porter.project import Project
 from porter.target import Target
-from porter.verification.bench import BROKE, attempt
+from porter.verification.attempt import BROKE, attempt
 from porter.verification.child import Children, Stopped
 from porter.verification.device import Device
 from porter.verification.finding import Failed, Finding, NotShown, showing
