@@ -22,7 +22,6 @@ from torchfiles import checkpoint
 
 import porter as package
 from porter.cli import cli, main
-from porter.datasets.generate import make
 from porter.output import discreet, shown
 from porter.project import Project
 
@@ -158,7 +157,6 @@ def record(said: Said) -> Callable[..., Any]:
 
 
 def test_every_record_says_what_it_is(tree: Path, record: Callable[..., Any], tmp_path: Path) -> None:
-    scenes = tmp_path / "scenes"
     for kind, words in (
         ("status", ["status", "--json", tree]),
         ("apply", ["apply", "--json", "--target", "mlu", tree]),
@@ -170,8 +168,7 @@ def test_every_record_says_what_it_is(tree: Path, record: Callable[..., Any], tm
         ("upstream", ["upstream", "show", "--json"]),
         ("upstream", ["upstream", "fetch", "--json"]),
         ("upstream-check", ["upstream", "verify", "--json"]),
-        ("data", ["data", "make", "--json", "--images", "2", scenes]),
-        ("data-check", ["data", "check", "--json", scenes / "data.yaml"]),
+        ("data", ["data", "make", "--json", "--images", "2", tmp_path / "scenes"]),
         ("audit", ["audit", "--json", "-", tree]),
         ("revert", ["revert", "--json", tree]),
         ("bump", ["bump", "--json", "--dry-run", "v6.0"]),
@@ -243,16 +240,13 @@ class Rude(BaseHTTPRequestHandler):
 
 
 def test_no_text_of_elsewhere_commands_the_terminal(project: Project, warm: None, tmp_path: Path) -> None:
-    """Names in a checkpoint, of files and in a patch, and what a server answers."""
+    """Names in a checkpoint and in a patch, and what a server answers."""
     (tmp_path / "x.pt").write_bytes(checkpoint(model_names=[f"{TITLE}cat", "two\nlines"]))
-    make(tmp_path / "set", images=2, size=(32, 32))
-    (tmp_path / "set" / "images" / "train" / f"{TITLE}.jpg").write_bytes(b"none")
     patch = project.patches / "mlu/0001-Register-the-MLU.patch"
     patch.write_text(patch.read_text().replace("+NAME = 'mlu'", f"+NAME = '{TITLE}'", 1))
     with serving(Rude) as url:
         for code, *words in (
             (0, "weights", "inspect", tmp_path / "x.pt"),
-            (1, "data", "check", tmp_path / "set" / "data.yaml"),
             (0, "show", "mlu/1"),
             (3, "weights", "fetch", "yolov5s.pt", "--mirror", url, "--dest", tmp_path / "new"),
         ):

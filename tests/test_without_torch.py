@@ -80,6 +80,7 @@ def test_stacks_move_to_another_upstream(synthetic_line: Line, python: Path, tmp
         ("bench", "--target", "mlu", "{tree}"),
         ("train", "--target", "mlu", "{tree}"),
         ("new-target", "foo"),
+        ("data", "check", "{tree}/train.py"),
     ],
 )
 def test_what_needs_torch_says_what_installs_it(

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from porter.commands.arguments import AnyPath, path
+from porter.commands.arguments import AnyPath, AnyProject, find, path
 from porter.commands.options import FOLDER, JSON, MIRROR, REQUIRE_KNOWN, is_quiet, print_json, tell, terminal
-from porter.datasets import review, sheet
 from porter.datasets.generate import YAML
 from porter.datasets.generate import make as make
-from porter.datasets.review import Review
+from porter.diagnosis.interpreter import find_python
 from porter.downloads import datasets
 from porter.downloads.digests import Digests
 from porter.errors import WrongUsage
+from porter.files import work_folder, write_file
+from porter.lockfile import Lock
 from porter.output import Progress
+from porter.project import Project
+from porter.stack import Stack, available
+from porter.tree import clone
+from porter.tree.make import put
+from porter.verification import loader
+from porter.verification.device import must_have_torch
+from porter.verification.loader import Review
 
 _SHOWN = 100  # findings, on a terminal
 
@@ -77,20 +87,71 @@ def fetch(
     return Laid(made.path, made.how, made.trust, place, data)
 
 
-def check(file: AnyPath, *, progress: Progress | None = None) -> Review:
-    """Look through a data set for what v6.0 would trip over, leave out or learn wrongly.
+def check(
+    file: AnyPath,
+    *,
+    tree: AnyPath | None = None,
+    python: str | None = None,
+    sheet: AnyPath | None = None,
+    project: AnyProject = None,
+    progress: Progress | None = None,
+) -> Review:
+    """Have a tree's own loader read a data set: what would v6.0 trip over, leave out or learn wrongly?
+
+    Nothing is written to the data set, and nothing is downloaded.
 
     Args:
         file: its yaml.
+        tree: whose loader.  None: that of the ported tree that the current folder is in, else of one made aside.
+        python: the interpreter that it runs under; it needs torch.  None: this one.
+        sheet: a .jpg or .png to draw up to 16 pictures into, with their boxes.
 
     Returns:
         ``problems``, which have to be mended, and ``warnings``, each with file and line.
 
     Raises:
-        WrongUsage: the yaml cannot be read as one of a data set.
-        SurroundingsFailed: a folder cannot be read.
+        WrongUsage: the yaml cannot be read as one of a data set, or ``tree`` or ``python`` is none.
+        SurroundingsFailed: there is no torch, a folder cannot be read, or upstream cannot be had.
     """
-    return review.review(Path(file), progress or Progress())
+    data, picture = Path(file), path(sheet)
+    if picture and picture.suffix.lower() not in (".jpg", ".jpeg", ".png"):
+        raise WrongUsage(f"{picture} is no .jpg and no .png", hint="Name the sheet as sheet.jpg.")
+    if not data.is_file():
+        raise WrongUsage(f"there is no {data}", hint="Name the yaml of a data set.")
+    python, progress = find_python(python or sys.executable), progress or Progress()
+    must_have_torch(python)
+    with work_folder("porter-data-") as root:
+        found = _ported(find(project), path(tree), root, progress)
+        folders = [Path.cwd(), found, data.absolute().parent.parent]  # v6.0 takes a relative path from the tree
+        drawn = root / f"sheet{picture.suffix}" if picture else None
+        progress.step(f"reading {data}")
+        review = loader.review(data, found, python, root, folders, drawn)
+        if picture and drawn:
+            if not review.sheet:
+                raise WrongUsage("there is no picture for a sheet")
+            write_file(picture, drawn.read_bytes())
+    return review
+
+
+def _ported(project: Project, given: Path | None, root: Path, progress: Progress) -> Path:
+    """The tree whose loader reads: the one named, the one that the current folder is in, or one made in ``root``.
+
+    Only a tree with our patches will do: in upstream's, a label cache or a yaml can run what it names.
+    """
+    if given is not None:
+        if not clone.status(project, given).targets:
+            hint = "porter apply --target NAME DIR makes one; without --tree one is made aside."
+            raise WrongUsage(f"{given} is not a ported tree", hint=hint)
+        return given.absolute()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / clone.TRAIN).is_file() and (folder / ".git").exists():
+            with suppress(WrongUsage):
+                if clone.status(project, folder).targets:
+                    return folder
+    stack = Stack.load(project, available(project.patches)[:1])
+    put(Lock.load(project.lock_path), stack, root / "tree", None, False, progress)
+    return root / "tree"
 
 
 @click.group(name="data")
@@ -182,22 +243,22 @@ def _print_laid(made: Laid, name: str) -> None:
 
 @command.command(name="check")
 @JSON
-@click.option(
-    "--sheet", "sheet_file", metavar="FILE", type=FOLDER, help="Draw up to 16 pictures with their boxes (.jpg or .png)."
-)
+@click.option("--sheet", metavar="FILE", type=FOLDER, help="Draw up to 16 pictures with their boxes (.jpg or .png).")
+@click.option("--tree", metavar="DIR", type=FOLDER, help="Whose loader reads; else that of the tree you are in.")
+@click.option("--python", metavar="EXE", default=sys.executable, help="The interpreter that is to train.")
 @click.argument("file", metavar="DATA.yaml", type=FOLDER)
-def check_command(as_json: bool, sheet_file: Path | None, file: Path) -> None:
+def check_command(as_json: bool, sheet: Path | None, tree: Path | None, python: str, file: Path) -> None:
     """Find what v6.0 would trip over, leave out or learn wrongly.
 
-    Each finding names file and line.
+    The loader of the ported tree that you are in reads the data, or that of a tree made aside. It writes nothing beside
+    the data and downloads nothing. Each finding names file and line.
 
     Exit code 1 if anything has to be mended.
     """
     with terminal() as progress:
-        found = check(file, progress=progress)
-    if sheet_file:
-        drawn = sheet.draw(sheet_file, found.boxes, found.names)
-        tell(f"{sheet_file}: {drawn} pictures", err=as_json)
+        found = check(file, tree=tree, python=python, sheet=sheet, progress=progress)
+    if sheet:
+        tell(f"{sheet}: {found.sheet} pictures", err=as_json)
     if as_json:
         print_json("data-check", found.as_json())
     else:

@@ -13,7 +13,6 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,7 +24,7 @@ from porter.diagnosis.interpreter import find_python
 from porter.errors import WrongUsage
 from porter.target import Target, in_order, load_known
 from porter.tree.clone import TRAIN, must_hold
-from porter.verification.device import MISSING, no_torch
+from porter.verification.device import must_have_torch
 
 # options whose value is a file: one that is here and not in the tree is named by its whole path
 _FILES = ("--weights", "--data", "--cfg", "--hyp", "--resume")
@@ -60,8 +59,7 @@ class Launch:
             WrongUsage: it cannot be started.
             SurroundingsFailed: its interpreter is porter's own, which has no torch.
         """
-        if self.words[0] == sys.executable and find_spec("torch") is None:
-            raise no_torch(self.words[0], MISSING)
+        must_have_torch(self.words[0])
         try:
             os.chdir(self.folder)
             os.execve(self.words[0], self.words, {**os.environ, **self.environment})

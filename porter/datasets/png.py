@@ -1,9 +1,11 @@
 """Palette pictures as PNG, with the same bytes on every machine.
 
-JPEG bytes depend on the encoder's build, and so do the deflated bytes of a PNG: zlib, zlib-ng and Intel's
-fork each compress differently.  So the pixels are stored (deflate's uncompressed blocks), which needs no
-compressor at all, and a palette keeps that to one byte a pixel.  Any reader, OpenCV's among them, gives
-the exact pixels back.  Format: PNG specification (W3C), RFC 1950 and RFC 1951, section 3.2.4.
+JPEG bytes depend on the encoder's build, and so do the deflated bytes of a PNG: zlib, zlib-ng and Intel's fork each
+compress differently, and how they cut uncompressed data into blocks differs between versions too.  Pillow writes with
+whichever of them it was built with, so it cannot be used here; nor is it there where porter is installed without
+``[train]``.  So the pixels are stored (deflate's uncompressed blocks), which needs no compressor at all, and a palette
+keeps that to one byte a pixel.  Any reader, OpenCV's among them, gives the exact pixels back.  Format: PNG
+specification (W3C), RFC 1950 and RFC 1951, section 3.2.4.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,16 @@ def no_torch(python: str, why: str) -> PorterError:
     if why == MISSING and os.path.abspath(shutil.which(python) or python) == sys.executable:
         return SurroundingsFailed(f"this needs torch, which {python} does not have", hint=f"Install it: {_INSTALL}")
     return WrongUsage(f"{python} has no torch", why, "Install torch there, or name another --python.")
+
+
+def must_have_torch(python: str) -> None:
+    """Refuse porter's own interpreter where it has no torch, before anything is started; another one says so itself.
+
+    Raises:
+        SurroundingsFailed: it has none.
+    """
+    if python == sys.executable and find_spec("torch") is None:
+        raise no_torch(python, MISSING)
 
 
 def unusable(target: Target, found: Mapping[str, Any]) -> str:

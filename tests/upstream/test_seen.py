@@ -6,7 +6,8 @@ import base64
 from collections import Counter
 from pathlib import Path
 
-from porter.datasets.picture import identify
+from PIL import Image
+
 from porter.project import Project
 from porter.reports import seen
 from porter.reports.records import Field
@@ -30,8 +31,8 @@ def test_bus(lab: Lab, tree: Tree, weights: Path, tmp_path: Path) -> None:
     assert Counter(classes[str(int(box[0]))] for box in picture["cpu"]) == {"person": 4, "bus": 1}
     assert picture["device"] is None and len(picture["jpeg"]) < 200_000
     (tmp_path / "bus.jpg").write_bytes(base64.b64decode(picture["jpeg"]))
-    shown = identify(tmp_path / "bus.jpg")
-    assert (shown.format, shown.width, shown.height) == ("jpeg", picture["width"], picture["height"])
-    assert (shown.width, shown.height) == (480, 640), "810 x 1080, made smaller"
+    with Image.open(tmp_path / "bus.jpg") as shown:
+        assert (shown.format, *shown.size) == ("JPEG", picture["width"], picture["height"])
+        assert shown.size == (480, 640), "810 x 1080, made smaller"
     page = seen.part(Field(found.figures, Path("this")), None)
     assert page.count('class="box cpu"') == 5 + 1 and "4 person, 1 bus on the cpu" in page
