@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from porter.errors import CheckFailed
 
@@ -50,6 +50,9 @@ class Entry(NamedTuple):
 
     mode: str
     id: str
+
+
+Sides = tuple[Optional[Entry], Optional[Entry]]  # a file before and after a commit
 
 
 def step(files: dict[str, Entry], changes: Mapping[str, Entry | None]) -> None:

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from porter import objects
-from porter.objects import Entry, Object, step
+from porter.objects import Entry, Object, Sides, step
 from porter.patch import Patch, PatchFailed
 from porter.rebase.commits import parse
 from porter.rebase.outcome import APPLIES, CONFLICT, MERGED, OFFSET, RESOLVED, SKIPPED, TAKEN
-from porter.rebase.render import Sides
 from porter.rebase.worktree import Worktree
 from porter.sources.snapshot import Snapshot
 from porter.stack import COMMON, Build, Built, Contents, effect

@@ -26,8 +26,7 @@ from pathlib import Path
 from porter import git, objects, process
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.git import GitFailed, Repository
-from porter.objects import Entry, Object
-from porter.rebase.render import Sides
+from porter.objects import Entry, Object, Sides
 from porter.rebase.state import Resolution
 
 _BRANCH = "bump"
