@@ -120,6 +120,12 @@ def test_memory_that_is_full_is_not_the_end(usual: Path, monkeypatch: pytest.Mon
     assert os.listdir(usual) == []
 
 
+def test_a_merge_that_gives_what_ours_is() -> None:
+    """git does not write a file that it would not change; found by a reordering of commits."""
+    base, ours = b"1\n2\n3\n4\n5\n6\n7\n", b"1\n2 a\n3\n4\n5\n6 b\n7\n"
+    assert threeway.merge([Sides(base, ours, b"1\n2\n3\n4\n5\n6 b\n7\n")]) == [Merged(ours, True)]
+
+
 def test_no_merges_at_all() -> None:
     assert threeway.merge([]) == []
 
