@@ -9,8 +9,13 @@ from pathlib import Path
 from porter.errors import CheckFailed
 from porter.git import GitFailed, Repository
 
-# what is written here is read once, and conflicts are shown as people know them
-_SETTINGS = {"core.looseCompression": "0", "merge.conflictStyle": "merge", "merge.renormalize": "false"}
+# what is written is read once, a folder for temporary files need not keep modes, both sides of a conflict are shown
+_SETTINGS = {
+    "core.fileMode": "false",
+    "core.looseCompression": "0",
+    "merge.conflictStyle": "merge",
+    "merge.renormalize": "false",
+}
 # a .gitattributes among the commits must not change how their files are merged and written
 _ATTRIBUTES = "* !text !eol !filter !ident !merge !diff !conflict-marker-size !working-tree-encoding\n"
 _COMMITTER = {
