@@ -19,6 +19,7 @@ changes no byte.  ``git am`` takes every such file and makes the same tree and m
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -46,9 +47,8 @@ FORMAT = (
     "--subject-prefix=PATCH",
 )
 _SHORT = " ".join(FORMAT[:6])
-NAME = re.compile(r"(\d{4})-[A-Za-z0-9._-]+\.patch")
 TRAILER = re.compile(r"([A-Z][A-Za-z]*(?:-[a-zA-Z]+)*): +(\S.*)")
-_MAX_NAME = 57  # git cuts a name to 64 bytes less ".patch" and one
+_MAX_NAME = 60  # characters before ".patch"
 # where `git am` ends the message and looks for a diff (mailinfo.c, patchbreak)
 _BREAK = re.compile(r"^(diff -|Index: |---\s*$|--- \S|From [0-9a-f]{40} )", re.MULTILINE)
 _IN_BODY_HEADER = re.compile(r"(From|Subject|Date|Content-Type|Content-Transfer-Encoding):|\[PATCH\]")
@@ -106,6 +106,7 @@ class Patch:
         changes: what it does to each file.
         data: the file's bytes.
         diff_line: the line of the file where the diff begins, from 1.
+        number: its place in its stack, from 1; 0 where it is in none yet.
     """
 
     stack: str
@@ -118,16 +119,17 @@ class Patch:
     changes: tuple[diff.Change, ...]
     data: bytes
     diff_line: int
+    number: int = 0
 
     @property
     def id(self) -> str:
-        """Its name among all stacks: ``common/0003-slug.patch``."""
+        """Its name among all stacks: ``common/run-without-torchvision.patch``."""
         return f"{self.stack}/{self.name}"
 
     @property
-    def number(self) -> int:
-        """Its number by its file name; 0 if that has none."""
-        return int(self.name[:4]) if NAME.fullmatch(self.name) else 0
+    def label(self) -> str:
+        """What a person calls it: ``common/12``, its stack and its place there."""
+        return f"{self.stack}/{self.number}"
 
     def record(self) -> dict[str, Any]:
         """As plain data, for JSON; its own bytes are in the file."""
@@ -190,9 +192,17 @@ def slug(subject: str) -> str:
     return re.sub(r"\.+", ".", kept).strip("-").rstrip(".-")
 
 
-def file_name(number: int, subject: str) -> str:
-    """The name that git gives a patch file."""
-    return f"{number:04d}-{slug(subject)}"[:_MAX_NAME] + ".patch"
+def file_names(subjects: Iterable[str]) -> list[str]:
+    """The names of a stack's patches, in order: each says what its patch does, and nothing of its place.
+
+    So a patch that is put in between renames no other.  Of two with one subject the second has ``-2``.
+    """
+    found: list[str] = []
+    for subject in subjects:
+        stem = slug(subject).lower()[:_MAX_NAME].strip(".-") or "patch"  # of Chinese nothing may be left
+        names = (f"{stem}.patch", *(f"{stem}-{n}.patch" for n in range(2, len(found) + 2)))
+        found.append(next(name for name in names if name not in found))
+    return found
 
 
 def tidy(body: str) -> str:

@@ -46,7 +46,7 @@ def combined(targets: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def digest(patches: Iterable[tuple[str, bytes]]) -> str:
-    """SHA-256 over patches' names (``common/0001-….patch``) and bytes, in order."""
+    """SHA-256 over patches' names (``common/….patch``) and bytes, in order."""
     total = hashlib.sha256()
     for name, data in patches:
         total.update(b"%s\0%d\0" % (name.encode(), len(data)))
@@ -189,7 +189,8 @@ def _paths(patches: Iterable[Patch]) -> set[str]:
 
 def load_part(folder: Path) -> list[Patch]:
     """The patches of one folder, in the order of its series."""
-    return [Patch.read(folder / name, folder.name) for _, name in series(folder)]
+    names = [name for _, name in series(folder)]
+    return [replace(Patch.read(folder / name, folder.name), number=n) for n, name in enumerate(names, 1)]
 
 
 def load_parts(project: Project) -> dict[str, list[Patch]]:
@@ -202,7 +203,7 @@ def load_parts(project: Project) -> dict[str, list[Patch]]:
 
 
 def find_patch(project: Project, name: str) -> Patch:
-    """The patch that ``name`` means: ``3``, ``common/3``, ``0003-Load``, ``common/Load`` (with or without number).
+    """The patch that ``name`` means: ``3``, ``common/3``, or how its file name begins, or a part of that name.
 
     Raises:
         WrongUsage: none or several fit.
@@ -213,7 +214,7 @@ def find_patch(project: Project, name: str) -> Patch:
     if slash and stack not in stacks:
         raise WrongUsage(f"there is no stack {stack!r}", hint=f"Known: {', '.join(stacks)}.")
     patches = [patch for part in ([stack] if slash else stacks) for patch in load_part(project.patches / part)]
-    for fits in (_same, _begins):
+    for fits in (_same, _begins, _holds):
         found = [patch for patch in patches if fits(patch, rest)]
         if len(found) == 1:
             return found[0]
@@ -230,8 +231,11 @@ def _same(patch: Patch, name: str) -> bool:
 
 
 def _begins(patch: Patch, name: str) -> bool:
-    wanted = name.lower()
-    return bool(wanted) and (patch.name.lower().startswith(wanted) or patch.name[5:].lower().startswith(wanted))
+    return bool(name) and patch.name.startswith(name.lower())
+
+
+def _holds(patch: Patch, name: str) -> bool:
+    return bool(name) and name.lower() in patch.name
 
 
 _Effects = dict[tuple[object, ...], "Effect"]

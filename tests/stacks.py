@@ -14,7 +14,7 @@ import pytest
 from sources import SCRIPT, Upstream, git, make_upstream
 
 from porter.commands.lock import lock as write_lock
-from porter.patch import FORMAT
+from porter.patch import FORMAT, Patch, file_names
 from porter.project import Project
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -105,7 +105,10 @@ def export(clone: Path, base: str, folder: Path) -> list[str]:
     """The commits since ``base`` as patch files with a series; their names."""
     folder.mkdir(parents=True, exist_ok=True)
     git("format-patch", "-q", *FORMAT, "-o", folder, f"{base}..HEAD", cwd=clone)
-    names = sorted(path.name for path in folder.glob("*.patch"))
+    made = sorted(folder.glob("[0-9]*.patch"))  # git numbers them
+    names = file_names(Patch.read(path, folder.name).subject for path in made)
+    for path, name in zip(made, names):
+        path.rename(folder / name)
     (folder / "series").write_text("# the order\n" + "".join(f"{name}\n" for name in names))
     return names
 

@@ -114,7 +114,7 @@ def test_what_why_and_hint_are_lines_of_their_own(warm: None, project: Project, 
 
 
 def test_a_patch_that_does_not_apply_is_1(warm: None, project: Project, tmp_path: Path) -> None:
-    path = project.patches / "mlu/0002-Know-the-MLU-at-the-top.patch"
+    path = project.patches / "mlu/know-the-mlu-at-the-top.patch"
     path.write_text(path.read_text().replace(" line_3 = 3\n", " line_3 = 'other'\n"))
     done = porter("apply", "--target", "mlu", "--check", tmp_path / "tree", cwd=project.root)
     assert done.returncode == 1
@@ -147,8 +147,8 @@ def test_the_story_of_a_tree(warm: None, project: Project, tmp_path: Path) -> No
     done = porter("apply", "--target", "mlu", tree, cwd=project.root)
     assert done.returncode == 0
     lines = done.stdout.rstrip("\n").split("\n")
-    assert lines[0] == "  common/0001  Import the accelerator"
-    assert lines[3] == "  mlu/0001  Register the MLU (寒武纪)"
+    assert lines[0] == "  common/1   Import the accelerator"
+    assert lines[3] == "  mlu/1      Register the MLU (寒武纪)"
     assert lines[5].startswith(f"{tree}: made, 5 patches, commit ")
     assert lines[6].startswith(f"Next: cd {tree} && python train.py") and lines[6].endswith("--device mlu")
     assert "Nothing was touched" in porter("apply", "--target", "mlu", tree, cwd=project.root).stdout
@@ -258,7 +258,7 @@ def test_colour_on_a_terminal_only_and_not_against_ones_will(
 
 
 def test_bytes_that_are_no_text_survive(warm: None, project: Project) -> None:
-    path = project.patches / "mlu/0001-Register-the-MLU.patch"
+    path = project.patches / "mlu/register-the-mlu.patch"
     path.write_bytes(path.read_bytes().replace(b"+NAME = 'mlu'", b"+NAME = '\xff\xfe'"))
     env = {**os.environ, "PYTHONPATH": str(CHECKOUT), "LC_ALL": "C"}
     done = subprocess.run(

@@ -137,7 +137,7 @@ def test_a_build_that_is_not_the_locks_is_refused(project: Project, lock: Lock, 
 
 
 def test_a_patch_that_does_not_apply_says_where_and_what(project: Project, snapshot: Snapshot) -> None:
-    path = project.patches / "mlu/0002-Know-the-MLU-at-the-top.patch"
+    path = project.patches / "mlu/know-the-mlu-at-the-top.patch"
     path.write_text(path.read_text().replace(" line_3 = 3\n", " line_3 = 'other'\n"))
     with pytest.raises(PatchFailed) as error:
         Stack.load(project, ["mlu"]).build(snapshot)
@@ -161,19 +161,19 @@ def test_a_patch_for_a_file_that_the_source_lacks_says_so(project: Project, lock
 
 
 def test_series_has_comments_and_blank_lines(tmp_path: Path) -> None:
-    (tmp_path / "series").write_text("# order\n\n0001-a.patch  # first\n  0002-b.patch\n")
-    assert series(tmp_path) == [(3, "0001-a.patch"), (4, "0002-b.patch")]
+    (tmp_path / "series").write_text("# order\n\na.patch  # first\n  b.patch\n")
+    assert series(tmp_path) == [(3, "a.patch"), (4, "b.patch")]
 
 
-@pytest.mark.parametrize("line", ["../0001-a.patch", "mlu/0001-a.patch", ".hidden"])
+@pytest.mark.parametrize("line", ["../a.patch", "mlu/a.patch", ".hidden"])
 def test_series_names_no_file_elsewhere(tmp_path: Path, line: str) -> None:
-    (tmp_path / "series").write_text(f"0001-a.patch\n{line}\n")
+    (tmp_path / "series").write_text(f"a.patch\n{line}\n")
     with pytest.raises(CheckFailed, match="line 2"):
         series(tmp_path)
 
 
 def test_a_series_without_its_patch(project: Project) -> None:
-    (project.patches / "common" / "series").write_text("0001-absent.patch\n")
+    (project.patches / "common" / "series").write_text("absent.patch\n")
     with pytest.raises(CheckFailed, match="absent"):
         Stack.load(project, ["mlu"])
 

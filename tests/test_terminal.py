@@ -83,9 +83,9 @@ def test_quiet_says_nothing_when_all_is_well(warm: None, said: Said, tmp_path: P
 
 def test_quiet_keeps_results_and_errors(warm: None, project: Project, clone: Path, said: Said) -> None:
     assert said("-q", "status", clone) == said("status", clone)
-    assert said("-q", "show", "mlu/1")[1].startswith("# mlu/0001")
+    assert said("-q", "show", "mlu/1")[1].startswith("# mlu/register-the-mlu.patch")
     assert "'npu'" in said("-q", "apply", "--target", "npu", "x")[2]
-    patch = project.patches / "mlu/0001-Register-the-MLU.patch"
+    patch = project.patches / "mlu/register-the-mlu.patch"
     patch.write_text(patch.read_text().replace("Reason: device", "Reason: none"))
     code, out, errors = said("-q", "lint")
     assert (code, "Reason: 'none'" in out, errors) == (1, True, "")
@@ -190,16 +190,16 @@ def test_records_hold_what_was_found(tree: Path, project: Project, record: Calla
     assert (made["how"], made["targets"], made["commit"]) == ("already", ["mlu"], git("rev-parse", "HEAD", cwd=tree))
     assert made["patches"][0]["subject"] == "Import the accelerator"
     shown = record("show", "mlu/1", "--json")
-    assert shown["text"] == (project.patches / "mlu" / "0001-Register-the-MLU.patch").read_text()
+    assert shown["text"] == (project.patches / "mlu" / "register-the-mlu.patch").read_text()
     assert ["Stack", "mlu"] in shown["trailers"]
     (tree / "train.py").write_text((tree / "train.py").read_text() + "# more\n")
     git("commit", "-q", "-a", "--fixup=HEAD", cwd=tree)
     changed = record("export", "--check", "--json", tree, code=1)
-    assert {"path": "patches/mlu/0002-Know-the-MLU-at-the-top.patch", "change": "changed"} in changed["edits"]
-    patch = project.patches / "mlu/0001-Register-the-MLU.patch"
+    assert {"path": "patches/mlu/know-the-mlu-at-the-top.patch", "change": "changed"} in changed["edits"]
+    patch = project.patches / "mlu/register-the-mlu.patch"
     patch.write_text(patch.read_text().replace("Reason: device", "Reason: none"))
     (found, *_) = record("lint", "--json", code=1)["findings"]
-    assert (found["file"], found["line"]) == ("patches/mlu/0001-Register-the-MLU.patch", 0)
+    assert (found["file"], found["line"]) == ("patches/mlu/register-the-mlu.patch", 0)
     assert record("lock", "--check", "--json", code=1)["stale"] == ["mlu"]
 
 
@@ -242,7 +242,7 @@ class Rude(BaseHTTPRequestHandler):
 def test_no_text_of_elsewhere_commands_the_terminal(project: Project, warm: None, tmp_path: Path) -> None:
     """Names in a checkpoint and in a patch, and what a server answers."""
     (tmp_path / "x.pt").write_bytes(checkpoint(model_names=[f"{TITLE}cat", "two\nlines"]))
-    patch = project.patches / "mlu/0001-Register-the-MLU.patch"
+    patch = project.patches / "mlu/register-the-mlu.patch"
     patch.write_text(patch.read_text().replace("+NAME = 'mlu'", f"+NAME = '{TITLE}'", 1))
     with serving(Rude) as url:
         for code, *words in (

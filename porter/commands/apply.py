@@ -82,7 +82,7 @@ def _print(done: Applied, tree: Path) -> None:
         click.echo(f"All {count} patches of {done.stack.key} apply. Nothing was written to {tree}.")
         return
     for built in done.build.commits:
-        name = click.style(f"{built.patch.stack}/{built.patch.number:04d}", fg="green")
+        name = click.style(f"{built.patch.label:9}", fg="green")
         click.echo(f"  {name}  {built.patch.subject}")
     what = "made" if done.how == "made" else f"on the new branch {done.stack.branch}"
     click.echo(f"{tree}: {what}, {count} patches, commit {done.build.tip[:12]}")

@@ -281,8 +281,7 @@ def _print(found: Bump, fresh: bool) -> None:
     for row in found.rows:
         outcome = click.style(f"{row.outcome:8}", fg=_COLOURS[row.outcome])
         said = click.style(f"  ({row.said})", dim=True) if row.said else ""
-        stack, _, name = row.patch.partition("/")
-        click.echo(f"  {outcome} {stack}/{name[:4]}  {row.subject}{said}")
+        click.echo(f"  {outcome} {row.label:9}  {row.subject}{said}")
     if found.halt:
         _print_halt(found.halt, found.new_pin.pin.tag)
     elif found.state == "paused":
@@ -330,9 +329,8 @@ def _print_done(found: Bump) -> None:
 
 
 def _print_halt(halt: Halt, tag: str) -> None:
-    stack, _, name = halt.patch.partition("/")
     heading = click.style("conflict", fg="red", bold=True) if halt.files else "stopped"
-    click.echo(f"{heading}: {stack}/{name[:4]}  {halt.subject}")
+    click.echo(f"{heading}: {halt.label}  {halt.subject}")
     for clash in halt.files:
         _print_clash(clash, tag)
     if halt.strays:

@@ -125,7 +125,7 @@ def _print(found: Drift) -> None:
 
 
 def _print_track(track: Track, found: Drift, wide: int) -> None:
-    name = f"{track.patch.stack}/{track.patch.number:04d}"
+    name = track.patch.label
     room = max(20, wide // 3)
     subject = track.patch.subject
     subject = subject if len(subject) <= room else subject[: room - 1] + "…"

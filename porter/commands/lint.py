@@ -13,7 +13,7 @@ from porter.commands.options import JSON, UPSTREAM, print_json, tell, terminal
 from porter.errors import CheckFailed, PorterError
 from porter.lockfile import Lock
 from porter.output import Progress
-from porter.patch import Patch, PatchFailed, file_name
+from porter.patch import Patch, PatchFailed, file_names
 from porter.project import Project
 from porter.rebase.render import canonical
 from porter.sources.obtain import obtain
@@ -146,23 +146,23 @@ def _folder(project: Project, name: str) -> Iterator[Finding]:
     for path in sorted(folder.iterdir()):
         if path.name not in expected:
             yield Finding(f"patches/{name}/{path.name}", 0, f"not in {SERIES}")
-    for number, entry in enumerate(names, 1):
+    patches = []
+    for entry in names:
         try:
-            patch = Patch.read(folder / entry, name)
+            patches.append(Patch.read(folder / entry, name))
         except CheckFailed as error:
             yield Finding(f"patches/{name}/{entry}", -1, str(error))
-            continue
-        yield from _header(patch, number)
+    for patch, wanted in zip(patches, file_names(patch.subject for patch in patches)):
+        yield from _header(patch, wanted)
         yield from _added_lines(patch)
 
 
-def _header(patch: Patch, number: int) -> Iterator[Finding]:
+def _header(patch: Patch, wanted: str) -> Iterator[Finding]:
     def finding(what: str) -> Finding:
         return Finding(_place(patch.id), 0, what)
 
-    wanted = file_name(number, patch.subject)
     if patch.name != wanted:
-        yield finding(f"should be named {wanted}: its place in {SERIES}, then its subject")
+        yield finding(f"should be named {wanted}, after its subject")
     if len(patch.subject) > 72:
         yield finding(f"the subject has {len(patch.subject)} characters, more than 72")
     if patch.subject.endswith("."):

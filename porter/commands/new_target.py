@@ -26,7 +26,7 @@ from porter.git import GitFailed, scratch
 from porter.lockfile import Lock
 from porter.objects import Entry
 from porter.output import Progress
-from porter.patch import FORMAT, Patch, file_name
+from porter.patch import FORMAT, Patch, file_names
 from porter.project import Project
 from porter.sources.obtain import obtain
 from porter.stack import COMMON, SERIES, available, load_parts, must_be_known, relock
@@ -308,7 +308,7 @@ def _patch(target: Target, code: str, author: str) -> Patch:
     with scratch() as repository:
         repository.write(objects.pack([blob, empty, *trees, base, made]))
         data = repository.run("format-patch", "--stdout", *FORMAT, f"{base.id}..{made.id}")
-    return Patch.parse(data, target.name, file_name(1, subject))
+    return Patch.parse(data, target.name, file_names([subject])[0])
 
 
 def _loaded(folder: Path) -> Target:

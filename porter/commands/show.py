@@ -14,7 +14,7 @@ def show(name: str, *, project: AnyProject = None) -> Patch:
     """A patch, by what a person remembers of it.
 
     Args:
-        name: its number (``3``), stack and number (``common/3``), or the beginning of its name, with or without number.
+        name: its place (``3``, ``common/3``), or its file name, the beginning of it or a part of it.
 
     Raises:
         WrongUsage: no patch or several are meant.
@@ -27,7 +27,7 @@ def show(name: str, *, project: AnyProject = None) -> Patch:
 @JSON
 @click.argument("name", metavar="PATCH")
 def command(as_json: bool, name: str) -> None:
-    """Print a patch: by number (3), stack and number (common/3), or the beginning of its name."""
+    """Print a patch: by its place (3, common/3), or a part of its name."""
     patch = show(name)
     if as_json:
         print_json("patch", patch.record())

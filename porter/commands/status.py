@@ -43,7 +43,7 @@ def _print(found: Status) -> None:
     colours = {"applied": "green", "changed": "yellow", "missing": "red"}
     for patch in found.patches:
         state = click.style(f"{patch.state:8}", fg=colours[patch.state])
-        click.echo(f"  {state} {patch.stack}/{patch.number:04d}  {patch.subject}")
+        click.echo(f"  {state} {patch.stack + '/' + str(patch.number):9}  {patch.subject}")
     if found.commits:
         click.echo(f"your commits: {len(found.commits)}")
         for commit in found.commits[-20:]:

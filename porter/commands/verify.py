@@ -226,8 +226,8 @@ def _repeat(
 
 
 def _repeat_patch(target: str, patch: Patch, options: Sequence[str]) -> str:
-    name = patch.id.partition("-")[0]
-    return shlex.join(["porter", "verify", "--target", target, "--necessity", "--patch", name, *options, "--keep"])
+    words = ["porter", "verify", "--target", target, "--necessity", "--patch", patch.label]
+    return shlex.join([*words, *options, "--keep"])
 
 
 @click.command(name="verify")
@@ -367,6 +367,6 @@ def _print_verdict(verdict: Verdict, progress: Terminal) -> None:
     progress.say(f"          {verdict.said}")
     if verdict.dependants:
         how = "needed by" if verdict.state == "built on" else "left out with it:"
-        progress.say(f"          {how} {', '.join(name.partition('-')[0] for name in verdict.dependants)}")
+        progress.say(f"          {how} {', '.join(name.removesuffix('.patch') for name in verdict.dependants)}")
     if verdict.state == "unnoticed":
         progress.say(f"    repeat: {verdict.repeat}")

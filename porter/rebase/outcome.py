@@ -28,11 +28,13 @@ class Row:
 
     Attributes:
         patch, subject: its id and subject.
+        label: what a person calls it, ``common/12``.
         outcome: one of :data:`OUTCOMES`.
         said: what else is to be said of it.
     """
 
     patch: str
+    label: str
     subject: str
     outcome: str
     said: str = ""
@@ -43,13 +45,14 @@ class Halt:
     """Where a person is needed.
 
     Attributes:
-        patch, subject: of the patch that does not apply.
+        patch, label, subject: of the patch that does not apply.
         files: what does not merge; none if the person asked to halt here.
         folder: where to resolve it.
         strays: files there that git does not know, from earlier.
     """
 
     patch: str
+    label: str
     subject: str
     files: tuple[Clash, ...]
     folder: Path

@@ -6,13 +6,14 @@ the user's: the same commits give the same bytes everywhere.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from porter import objects
 from porter.errors import CheckFailed, WrongUsage
 from porter.git import Repository, scratch
-from porter.patch import FORMAT, Patch, file_name
+from porter.patch import FORMAT, Patch, file_names
 from porter.sources.snapshot import Snapshot
 from porter.stack import Build
 
@@ -87,17 +88,21 @@ def canonical(snapshot: Snapshot, builds: Iterable[Build], borrow: Repository | 
 
 
 def numbered(patches: Iterable[Patch]) -> list[Patch]:
-    """The patches, each with the name that its place in its stack and its subject give it."""
+    """The patches, each with its place in its stack and the name that its subject gives it."""
     patches = list(patches)
     names = named([patch.stack for patch in patches], [patch.subject for patch in patches])
-    return [patch if patch.name == name else replace(patch, name=name) for patch, name in zip(patches, names)]
+    counts: Counter[str] = Counter()
+    found = []
+    for patch, name in zip(patches, names):
+        counts[patch.stack] += 1
+        found.append(replace(patch, name=name, number=counts[patch.stack]))
+    return found
 
 
 def named(stacks: Sequence[str], subjects: Sequence[str]) -> list[str]:
-    """The file names of patches in order: numbered in each stack, then the subject."""
-    counts: dict[str, int] = {}
-    found = []
-    for stack, subject in zip(stacks, subjects):
-        counts[stack] = counts.get(stack, 0) + 1
-        found.append(file_name(counts[stack], subject))
-    return found
+    """The file names of patches of several stacks, in order."""
+    of_stack = {
+        stack: iter(file_names(subject for other, subject in zip(stacks, subjects) if other == stack))
+        for stack in set(stacks)
+    }
+    return [next(of_stack[stack]) for stack in stacks]

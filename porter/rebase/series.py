@@ -9,8 +9,7 @@ from collections.abc import Sequence
 def updated(text: str, names: Sequence[str]) -> str:
     """The file's text with ``names`` as its patches, in order.
 
-    Comments and empty lines stay where they are, a comment behind a name moves with its patch, and a patch that
-    only has another number is still the same one.
+    Comments and empty lines stay where they are, and a comment behind a name moves with it.
     """
     lines = text.split("\n")
     if lines and not lines[-1]:
@@ -19,9 +18,9 @@ def updated(text: str, names: Sequence[str]) -> str:
     old = [_name(lines[n]) for n in places]
     if old == list(names):
         return text
-    behind = {_slug(name): lines[n].partition("#")[1] + lines[n].partition("#")[2] for name, n in zip(old, places)}
-    fresh = [_line(name, behind.get(_slug(name), "")) for name in names]
-    matcher = difflib.SequenceMatcher(None, [_slug(name) for name in old], [_slug(name) for name in names], False)
+    behind = {name: lines[n].partition("#")[1] + lines[n].partition("#")[2] for name, n in zip(old, places)}
+    fresh = [_line(name, behind.get(name, "")) for name in names]
+    matcher = difflib.SequenceMatcher(None, old, names, False)
     for _, start, end, first, last in reversed(matcher.get_opcodes()):
         kept = min(end - start, last - first)
         for n in range(kept):
@@ -35,12 +34,6 @@ def updated(text: str, names: Sequence[str]) -> str:
 
 def _name(line: str) -> str:
     return line.partition("#")[0].strip()
-
-
-def _slug(name: str) -> str:
-    """A patch's name without its number."""
-    number, dash, rest = name.partition("-")
-    return rest if dash and number.isdecimal() else name
 
 
 def _line(name: str, comment: str) -> str:

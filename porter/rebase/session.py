@@ -355,7 +355,7 @@ class Session:
         found = conflicts.read(self.journal.halted.unmerged, patch)
         self._look_at(found)
         clashes = conflicts.clashes(found, self._contents, self.history, self.new.snapshot)
-        halt = Halt(patch.id, patch.subject, tuple(clashes), self.tree.path, tuple(self.tree.strays()))
+        halt = Halt(patch.id, patch.label, patch.subject, tuple(clashes), self.tree.path, tuple(self.tree.strays()))
         return self._bump(HALTED, told, since, halt=halt, waiting=self._waiting)
 
     def _fates(self, done: Sequence[Pick]) -> list[Fate]:
@@ -386,7 +386,7 @@ class Session:
         if fate.renamed:
             renamed = ", ".join(f"{old} is {new} by now" for old, new in fate.renamed)
             said = f"{said}; {renamed}" if said else renamed
-        return Row(patch.id, patch.subject, fate.outcome, said)
+        return Row(patch.id, patch.label, patch.subject, fate.outcome, said)
 
     # -- the end -----------------------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 
 from porter.lockfile import Pin
 from porter.patch import Patch
@@ -47,7 +48,7 @@ def drift_of(record: Record) -> Drift:
         stack=field["stack"].text(),
         steps=tuple(_step(each) for each in commits),
         tags={n: tag.text() for n, each in enumerate(commits) if (tag := each.get("tag"))},
-        tracks=tuple(_track(each, len(commits)) for each in field["patches"].entries()),
+        tracks=tuple(_tracks(field["patches"].entries(), len(commits))),
         new=0,
     )
 
@@ -57,11 +58,15 @@ def _step(field: Field) -> Step:
     return Step(field["commit"].text(_ID, "a commit id"), date, field["subject"].text(), {})
 
 
-def _track(field: Field, size: int) -> Track:
-    stack, _, name = field["patch"].text(r"[\w.-]+/[\w.-]+", "a patch's name").partition("/")
-    letters = field["outcomes"].text(f"[{''.join(LETTERS)}]{{{size}}}", f"{size} letters of {''.join(LETTERS)}")
-    patch = Patch(stack, name, field["subject"].text(), "", (), "", "", (), b"", 0)
-    return Track(patch, letters, _files(field.get("breaks")))
+def _tracks(fields: Iterable[Field], size: int) -> Iterator[Track]:
+    """The patches of a record, each stack's in order."""
+    counts: Counter[str] = Counter()
+    for field in fields:
+        stack, _, name = field["patch"].text(r"[\w.-]+/[\w.-]+", "a patch's name").partition("/")
+        letters = field["outcomes"].text(f"[{''.join(LETTERS)}]{{{size}}}", f"{size} letters of {''.join(LETTERS)}")
+        counts[stack] += 1
+        patch = Patch(stack, name, field["subject"].text(), "", (), "", "", (), b"", 0, counts[stack])
+        yield Track(patch, letters, _files(field.get("breaks")))
 
 
 def _files(field: Field | None) -> Mapping[int, str]:

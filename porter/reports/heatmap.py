@@ -98,7 +98,7 @@ def _verdict(drift: Drift) -> str:
 def _label(track: Track) -> str:
     subject = track.patch.subject
     cut = subject if len(subject) <= _SUBJECT else subject[: _SUBJECT - 3].rstrip() + "..."
-    text = f"{track.patch.stack}/{track.patch.number:04d} {cut}"
+    text = f"{track.patch.label} {cut}"
     return text.encode("ascii", "replace").decode().replace("$", r"\$")  # Matplotlib's own font has no Chinese
 
 
@@ -191,7 +191,7 @@ def _strip(number: int, track: Track, drift: Drift) -> str:
         for r in track.ranges
     )
     stands = sum(letter != "c" for letter in track.letters)
-    name = f"<code>{html.escape(track.patch.stack)}/{track.patch.number:04d}</code> {html.escape(track.patch.subject)}"
+    name = f"<code>{html.escape(track.patch.label)}</code> {html.escape(track.patch.subject)}"
     return (
         f'<div class="row"><span title="{html.escape(track.patch.subject)}">{name}</span>'
         f'<svg data-n="{number}" viewBox="0 0 {max(1, size)} 1" preserveAspectRatio="none" role="img" '

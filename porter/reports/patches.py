@@ -71,7 +71,7 @@ def _said(verdicts: Verdicts) -> Html:
 def _row(patch: Patch, judged: Sequence[Verdicts]) -> Html:
     why = patch.body.partition("\n\n")[0].replace("\n", " ")
     upstream = patch.trailer("Upstream")
-    what = [code(f"{patch.stack}/{patch.number:04d}"), " ", element("strong", patch.subject), element("small", why)]
+    what = [code(patch.label), " ", element("strong", patch.subject), element("small", why)]
     if upstream not in ("", "no"):
         what.append(element("small", f"Unnecessary since upstream's {upstream}."))
     return element("li", element("div", *what), element("div", *_notes(patch, judged)))

@@ -138,7 +138,7 @@ class Trial:
         lacking = unmet(patch, self.trees.whole.device)
         if lacking:
             return replace(verdict, state=NOT_SHOWN, said=f"needs {', '.join(lacking)}")
-        session, dependants = self.trees.add(patch.id.partition("-")[0], [patch])
+        session, dependants = self.trees.add(patch.label, [patch])
         verdict = replace(verdict, dependants=tuple(other.id for other in dependants))
         for check in checks:
             verdict = self._look(verdict, session, check, patch.trailer("Reason"))
@@ -168,7 +168,7 @@ class Trial:
 
     def _alone(self, verdict: Verdict, patch: Patch, dependants: Sequence[Patch], checks: Sequence[Check]) -> Verdict:
         """Whether it was the patch that was missed, or those that had to go with it."""
-        session, _ = self.trees.add(patch.id.partition("-")[0] + "-there", dependants)
+        session, _ = self.trees.add(patch.label + "-there", dependants)
         states = [attempt(session, check, "").state for check in checks]
         self.trees.remove(session)
         return verdict if report.PASSED in states else replace(verdict, state=BUILT_ON)

@@ -112,7 +112,7 @@ def test_check_writes_nothing(project: Project, tmp_path: Path, clone: Path) -> 
 
 
 def test_a_patch_that_does_not_apply_leaves_nothing(project: Project, tmp_path: Path) -> None:
-    path = project.patches / "mlu/0002-Know-the-MLU-at-the-top.patch"
+    path = project.patches / "mlu/know-the-mlu-at-the-top.patch"
     path.write_text(path.read_text().replace(" line_3 = 3\n", " line_3 = 'other'\n"))
     for check in (True, False):
         with pytest.raises(PatchFailed):

@@ -14,8 +14,8 @@ from porter.project import Project
 
 pytestmark = pytest.mark.usefixtures("warm")
 
-TRAIN = "patches/common/0001-Import-the-accelerator.patch"
-TOP = "patches/mlu/0002-Know-the-MLU-at-the-top.patch"
+TRAIN = "patches/common/import-the-accelerator.patch"
+TOP = "patches/mlu/know-the-mlu-at-the-top.patch"
 
 
 def edit(name: str, old: str, new: str) -> Callable[[Path], None]:
@@ -62,11 +62,15 @@ def test_nothing_to_say(project: Project) -> None:
         (edit(TRAIN, "accelerator\n\nThe", "accelerator.\n\nThe"), TRAIN, "full stop"),
         (edit(TRAIN, "Check: train", "Check: speed"), TRAIN, "there is no check 'speed'"),
         (edit(TRAIN, "Check: train", "Check: train\nNeeds: a new NumPy"), TRAIN, "is not the versions without which"),
-        (edit(TRAIN, "accelerator\n\nThe", "vendor\n\nThe"), TRAIN, "should be named 0001-Import-the-vendor.patch"),
-        (rename(TRAIN, "patches/common/0004-Import-the-accelerator.patch"), "", "should be named 0001-Import"),
-        (add("patches/mlu/0003-stray.patch", "x"), "patches/mlu/0003-stray.patch", "not in series"),
+        (edit(TRAIN, "accelerator\n\nThe", "vendor\n\nThe"), TRAIN, "named import-the-vendor.patch"),
+        (
+            rename(TRAIN, "patches/common/0001-Import-the-accelerator.patch"),
+            "",
+            "named import-the-accelerator.patch, after",
+        ),
+        (add("patches/mlu/stray.patch", "x"), "patches/mlu/stray.patch", "not in series"),
         (add("patches/common/notes.txt", "x"), "patches/common/notes.txt", "not in series"),
-        (edit("patches/mlu/series", "0002", "0001-absent.patch\n0002"), "", "there is no"),
+        (edit("patches/mlu/series", "know", "absent.patch\nknow"), "", "there is no"),
         (edit("patches/mlu/target.yaml", "name: mlu", "name: x"), "patches/mlu/target.yaml", "as its folder"),
         (edit(TRAIN, "index ", "index 0"), TRAIN, "not a line of a plain file's diff|canonical"),
         (edit(TRAIN, "@@ -1,3 +1,4 @@", "@@ -1,3 +1,4 @@ def"), TRAIN, "canonical form"),
@@ -96,7 +100,7 @@ def test_a_complaint_for_each_fault(project: Project, spoil: Callable[[Path], No
 
 def test_series_that_names_a_patch_twice(project: Project) -> None:
     series = project.patches / "mlu/series"
-    series.write_text(series.read_text() + "0001-Register-the-MLU.patch\n")
+    series.write_text(series.read_text() + "register-the-mlu.patch\n")
     assert any("twice" in finding.what for finding in lint(project=project))
 
 
@@ -118,7 +122,7 @@ def rebuild(project: Project, made: Path, tmp_path: Path, **files: str) -> None:
 def test_a_blank_line_at_the_end_of_a_file(project: Project, made: Path, tmp_path: Path) -> None:
     rebuild(project, made, tmp_path, new="a = 1\n\n")
     (finding,) = lint(project=project)
-    assert (finding.file, finding.line) == ("patches/mlu/0001-Change-new.patch", 20)
+    assert (finding.file, finding.line) == ("patches/mlu/change-new.patch", 20)
     assert "blank line at the end of utils/new.py" in finding.what
 
 

@@ -24,7 +24,7 @@ def test_in_step(project: Project) -> None:
 
 
 def test_a_changed_patch_then_lock(project: Project, tmp_path: Path) -> None:
-    path = project.patches / "mlu/0002-Know-the-MLU-at-the-top.patch"
+    path = project.patches / "mlu/know-the-mlu-at-the-top.patch"
     path.write_text(path.read_text().replace("+mlu = 1\n", "+mlu = 2\n"))
     before = project.lock_path.read_bytes()
     with pytest.raises(CheckFailed, match="are not those of"):
@@ -41,12 +41,12 @@ def test_a_changed_patch_then_lock(project: Project, tmp_path: Path) -> None:
 
 
 def test_a_stack_that_does_not_apply_leaves_the_lock(project: Project) -> None:
-    path = project.patches / "common/0001-Import-the-accelerator.patch"
+    path = project.patches / "common/import-the-accelerator.patch"
     path.write_text(path.read_text().replace(" import torch\n", " import other\n"))
     before = project.lock_path.read_bytes()
     done = porter("lock", cwd=project.root)
     assert done.returncode == 1
-    assert "common/0001-Import-the-accelerator.patch does not apply to train.py" in done.stderr
+    assert "common/import-the-accelerator.patch does not apply to train.py" in done.stderr
     assert project.lock_path.read_bytes() == before
 
 

@@ -13,6 +13,7 @@ from porter import objects
 from porter.commands.lock import lock as write_lock
 from porter.patch import Patch
 from porter.project import Project
+from porter.stack import find_patch, load_parts
 from porter.verification.device import Device
 from porter.verification.necessity import unmet
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("warm")
 def stacks(project: Project) -> Project:
     """The small stacks, whose check is that modules import; a patch adds those that upstream's small copy lacks."""
     folder = project.patches / "common"
-    name = "0004-Add-what-models-import.patch"
+    name = "add-what-models-import.patch"
     (folder / name).write_text(ADDS.format(id=objects.blob(b"Conv = None\n").id))
     (folder / "series").write_text((folder / "series").read_text() + f"{name}\n")
     for file in project.patches.rglob("*.patch"):
@@ -62,8 +63,7 @@ def change(file: Path, old: str, new: str) -> None:
 
 
 def one(project: Project, name: str) -> Path:
-    (found,) = project.patches.glob(f"{name}-*.patch")
-    return found
+    return project.patches / find_patch(project, name).id
 
 
 def necessity(*words: object, device: str = "cpu") -> subprocess.CompletedProcess[str]:
@@ -74,44 +74,45 @@ def necessity(*words: object, device: str = "cpu") -> subprocess.CompletedProces
 def test_a_stack(stacks: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
-    change(one(stacks, "common/0003"), "Reason: device", "Reason: safety")
+    change(one(stacks, "common/3"), "Reason: device", "Reason: safety")
     report = tmp_path / "report.json"
     done = necessity("--json", report)
     assert done.returncode == 1, done.stdout + done.stderr
     found = json.loads(report.read_text())
     assert (found["kind"], found["schema"]) == ("necessity", 1)
-    states = {verdict["patch"].partition("-")[0]: verdict for verdict in found["verdicts"]}
+    labels = {patch.id: patch.label for part in load_parts(stacks).values() for patch in part}
+    states = {labels[verdict["patch"]]: verdict for verdict in found["verdicts"]}
     assert {name: verdict["state"] for name, verdict in states.items()} == {
-        "common/0001": "not shown",
-        "common/0002": "not shown",
-        "common/0003": "unnoticed",
-        "common/0004": "noticed",
-        "mlu/0001": "not shown",
-        "mlu/0002": "not shown",
+        "common/1": "not shown",
+        "common/2": "not shown",
+        "common/3": "unnoticed",
+        "common/4": "noticed",
+        "mlu/1": "not shown",
+        "mlu/2": "not shown",
     }, found
-    assert states["common/0004"]["said"].startswith("import: models.yolo does not import")
-    assert [name.partition("-")[0] for name in states["common/0002"]["dependants"]] == ["mlu/0002"]
-    assert "on the cpu" in states["mlu/0001"]["said"]
-    assert f"repeat: {states['common/0003']['repeat']}" in done.stdout
+    assert states["common/4"]["said"].startswith("import: models.yolo does not import")
+    assert [labels[name] for name in states["common/2"]["dependants"]] == ["mlu/2"]
+    assert "on the cpu" in states["mlu/1"]["said"]
+    assert f"repeat: {states['common/3']['repeat']}" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("mlu: of 6 patches 1 noticed, 1 unnoticed, 4 not shown in ")
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_one_patch(stacks: Project) -> None:
     done = necessity("--patch", "common/4")
-    assert done.returncode == 0 and "noticed   common/0004-" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "noticed   common/" in done.stdout, done.stdout + done.stderr
     assert "of 1 patches 1 noticed" in done.stdout
 
 
 def test_a_check_that_fails_anyway_proves_nothing(stacks: Project) -> None:
-    change(one(stacks, "common/0001"), "+from utils import accelerator", "+from utils import accelerators")
+    change(one(stacks, "common/1"), "+from utils import accelerator", "+from utils import accelerators")
     done = necessity("--patch", "common/4")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "import, with every patch: train does not import" in done.stdout
 
 
 def test_a_condition_that_is_not_met(stacks: Project) -> None:
-    change(one(stacks, "common/0003"), "Check: import", "Check: import\nNeeds: torch<1, numpy>=1")
+    change(one(stacks, "common/3"), "Check: import", "Check: import\nNeeds: torch<1, numpy>=1")
     done = necessity("--patch", "common/3")
     assert done.returncode == 0 and "needs torch<1 (here: " in done.stdout, done.stdout + done.stderr
     assert "numpy" not in done.stdout
@@ -134,7 +135,7 @@ def test_wrong_usage(stacks: Project, words: tuple[str, ...], says: str) -> None
 
 
 def test_a_check_that_there_is_not(stacks: Project) -> None:
-    change(one(stacks, "common/0002"), "Check: import", "Check: speed")
+    change(one(stacks, "common/2"), "Check: import", "Check: speed")
     done = necessity("--patch", "common/2")
     assert done.returncode == 2 and "there is no check 'speed'" in done.stderr
 
@@ -150,7 +151,7 @@ def test_a_check_that_there_is_not(stacks: Project) -> None:
     ],
 )
 def test_needs(stacks: Project, needs: str, found: list[str]) -> None:
-    file = one(stacks, "common/0001")
+    file = one(stacks, "common/1")
     if needs:
         change(file, "Check: import", f"Check: import\nNeeds: {needs}")
     facts = {"python": "3.11.7", "torch": "2.13.0+cpu", "packages": {"numpy": "2.4.0"}}

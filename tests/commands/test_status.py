@@ -68,9 +68,9 @@ def test_a_patch_that_changed_since_and_one_that_is_new(project: Project, clone:
     first, second = [line for line in series.read_text().splitlines() if line.endswith(".patch")]
     path = project.patches / "mlu" / second
     path.write_text(path.read_text().replace("+mlu = 1\n", "+mlu = 2\n"))
-    common = project.patches / "common/0001-Import-the-accelerator.patch"
+    common = project.patches / "common/import-the-accelerator.patch"
     common.write_text(common.read_text().replace("The test needs it.", "The test needs it badly."))
-    new = project.patches / "mlu/0003-Say-hello.patch"
+    new = project.patches / "mlu/say-hello.patch"
     new.write_text(
         (project.patches / "mlu" / first)
         .read_text()

@@ -41,7 +41,7 @@ def _readme(folder: Path) -> None:
 
 
 def _patches(folder: Path) -> None:
-    patch = next((folder / "patches" / "mlu").glob("0001-*"))
+    patch = next((folder / "patches" / "mlu").glob("add-the-*"))
     assert "+Cambricon MLU, from the MLU370 on\n" in patch.read_text(encoding="utf-8")
     assert len((folder / "patches" / "mlu" / "series").read_text().split()) == 4
 

@@ -64,9 +64,9 @@ def resolve(project: Project, file: str = "val.py", line: str = RESOLVED) -> Non
 
 
 def patch_of(found: Bump) -> str:
-    """Where it halted: ``common/0005``."""
+    """Where it halted: ``common/5``."""
     assert found.halt is not None
-    return found.halt.patch[:11] if found.halt.patch.startswith("common") else found.halt.patch[:8]
+    return found.halt.label
 
 
 def outcomes(found: Bump) -> dict[str, str]:
@@ -204,7 +204,7 @@ def test_a_conflict_stops_and_says_all(project: Project, synthetic_line: Line) -
     before = files_of(project)
     done = porter("bump", CONFLICTING, cwd=project.root)
     assert done.returncode == 1, done.stderr
-    assert f"conflict: common/0004  {SUBJECT}" in done.stdout
+    assert f"conflict: common/4  {SUBJECT}" in done.stdout
     assert "val.py: both changed the same lines" in done.stdout
     sides = [line.strip() for line in done.stdout.splitlines() if line.strip().startswith("|")]
     assert sides == ["| # val line 15, otherwise", "| # val line 15", "| # val line 15, on a device"]
@@ -258,7 +258,7 @@ def test_continue_in_another_shell(project: Project, tmp_path: Path) -> None:
     assert porter("bump", CONFLICTING, cwd=project.root).returncode == 1
     again = porter("bump", cwd=worktree_of(project))
     assert (again.returncode, again.stderr) == (1, "")
-    assert f"conflict: common/0004  {SUBJECT}" in again.stdout
+    assert f"conflict: common/4  {SUBJECT}" in again.stdout
     resolve(project)
     git("-c", "core.editor=true", "rebase", "--continue", cwd=worktree_of(project))
     done = porter("bump", "--continue", cwd=worktree_of(project))
@@ -270,10 +270,10 @@ def test_continue_in_another_shell(project: Project, tmp_path: Path) -> None:
 
 def test_the_worktree_keeps_its_place_from_patch_to_patch(project: Project) -> None:
     """Somebody's shell is in it."""
-    assert patch_of(bump(TWO, project=project)) == "common/0005"
+    assert patch_of(bump(TWO, project=project)) == "common/5"
     inode = worktree_of(project).stat().st_ino
     (worktree_of(project) / "notes.txt").write_text("mine\n")
-    assert patch_of(bump_skip(project=project)) == "common/0006"
+    assert patch_of(bump_skip(project=project)) == "common/6"
     assert worktree_of(project).stat().st_ino == inode
     assert (worktree_of(project) / "notes.txt").read_text() == "mine\n"
     assert git("status", "--porcelain", cwd=worktree_of(project)).splitlines() == [
@@ -290,7 +290,7 @@ def test_a_resolution_that_is_not_finished_is_refused(project: Project, state: s
         "unmerged": "1 file is unmerged",
         "marks": "val.py holds conflict marks still",
         "unstaged": "1 file is .* changed since git was told",
-        "nothing": "nothing is left of common/0004",
+        "nothing": "nothing is left of common/validate-on-any-device",
         "link": "val.py is a link",
         "binary": "val.py is a binary file",
     }
@@ -400,15 +400,15 @@ def test_abort_gives_exactly_the_state_before(project: Project, synthetic_line: 
 
 def test_a_second_try_does_not_ask_again(project: Project) -> None:
     before = files_of(project)
-    assert patch_of(bump(TWO, project=project)) == "common/0005"
+    assert patch_of(bump(TWO, project=project)) == "common/5"
     git("add", "old.py", cwd=worktree_of(project))
-    assert patch_of(bump_continue(project=project)) == "common/0006"
+    assert patch_of(bump_continue(project=project)) == "common/6"
     bump_abort(project=project)
     assert files_of(project) == before
     again = bump(TWO, project=project)
-    assert patch_of(again) == "common/0006"
-    assert [(row.patch[:11], row.outcome, row.said) for row in again.rows[4:]] == [
-        ("common/0005", "resolved", "as you did before")
+    assert patch_of(again) == "common/6"
+    assert [(row.label, row.outcome, row.said) for row in again.rows[4:]] == [
+        ("common/5", "resolved", "as you did before")
     ]
     bump_abort(project=project)
     # another commit at which the same files meet
@@ -425,7 +425,7 @@ def test_a_resolution_is_for_the_files_it_was_made_on(
     git("add", "train.py", cwd=worktree_of(project))
     bump_continue(project=project)
     bump_abort(project=project)
-    assert patch_of(bump(TWO, project=project)) != "common/0005"
+    assert patch_of(bump(TWO, project=project)) != "common/5"
     bump_abort(project=project)
     # at this commit train.py is another, and upstream has removed old.py just so
     other = tmp_path / "other"
@@ -434,14 +434,14 @@ def test_a_resolution_is_for_the_files_it_was_made_on(
     (other / "train.py").write_text((other / "train.py").read_text() + "# one more line\n")
     git("commit", "-q", "-a", "-m", "One more line", cwd=other)
     monkeypatch.setenv("PORTER_CACHE", str(tmp_path / "cache"))
-    assert patch_of(bump(git("rev-parse", "HEAD", cwd=other), upstream=str(other), project=project)) == "common/0005"
+    assert patch_of(bump(git("rev-parse", "HEAD", cwd=other), upstream=str(other), project=project)) == "common/5"
 
 
 def test_git_rerere_knows_a_conflict_again(project: Project) -> None:
     """Without what porter itself remembers of whole patches."""
     bump("v7.0~8", project=project)
     resolve(project)
-    assert patch_of(bump_continue(project=project)) == "common/0005"
+    assert patch_of(bump_continue(project=project)) == "common/5"
     bump_abort(project=project)
     shutil.rmtree(project.state / "resolutions")
     found = bump(CONFLICTING, project=project)
@@ -460,7 +460,7 @@ def test_git_rerere_does_not_take_a_part_for_the_whole(project: Project) -> None
     bump_continue(project=project)
     bump_abort(project=project)
     shutil.rmtree(project.state / "resolutions")
-    assert patch_of(bump(CONFLICTING, project=project)) == "common/0004"
+    assert patch_of(bump(CONFLICTING, project=project)) == "common/4"
 
 
 def test_a_person_takes_the_rebase_on_with_git(project: Project) -> None:
@@ -469,7 +469,7 @@ def test_a_person_takes_the_rebase_on_with_git(project: Project) -> None:
     folder = worktree_of(project)
     git("rebase", "--skip", cwd=folder, status=1)
     found = bump_status(project=project)
-    assert (patch_of(found), outcomes(found)["Change what will be removed"]) == ("common/0006", "skipped")
+    assert (patch_of(found), outcomes(found)["Change what will be removed"]) == ("common/6", "skipped")
     git("checkout", "--theirs", "utils/accelerator/__init__.py", cwd=folder)
     git("add", "utils/accelerator/__init__.py", cwd=folder)
     git("-c", "core.editor=true", "rebase", "--continue", cwd=folder)
@@ -482,7 +482,7 @@ def test_a_person_ends_the_rebase_with_git(project: Project) -> None:
     """It is begun anew."""
     bump(CONFLICTING, project=project)
     git("rebase", "--abort", cwd=worktree_of(project))
-    assert patch_of(bump_status(project=project)) == "common/0004"
+    assert patch_of(bump_status(project=project)) == "common/4"
     assert git("status", "--porcelain", cwd=worktree_of(project)) == "UU val.py"
 
 
@@ -496,7 +496,7 @@ def test_a_rebase_that_was_cut_off_is_begun_anew(project: Project) -> None:
     (inside / "index.lock").write_text("")
     shutil.rmtree(project.state / "resolutions")
     found = bump_status(project=project)
-    assert patch_of(found) == "common/0006"
+    assert patch_of(found) == "common/6"
     assert [(row.outcome, row.said) for row in found.rows[4:]] == [("resolved", "")]
     assert git("status", "--porcelain", cwd=worktree_of(project)) == "AA utils/accelerator/__init__.py"
 
@@ -521,26 +521,26 @@ def test_redo_goes_back_to_a_patch(project: Project) -> None:
     bump(TWO, project=project)
     bump_skip(project=project)
     # one that was skipped
-    assert patch_of(bump_redo("common/5", project=project)) == "common/0005"
+    assert patch_of(bump_redo("common/5", project=project)) == "common/5"
     git("add", "old.py", cwd=worktree_of(project))
-    assert patch_of(bump_continue(project=project)) == "common/0006"
+    assert patch_of(bump_continue(project=project)) == "common/6"
     # one that was resolved: it lies there as it was
-    assert patch_of(bump_redo("common/5", project=project)) == "common/0005"
+    assert patch_of(bump_redo("common/5", project=project)) == "common/5"
     assert git("show", "--format=", "--name-status", cwd=worktree_of(project)) == "A\told.py"
-    assert patch_of(bump_continue(project=project)) == "common/0006"
+    assert patch_of(bump_continue(project=project)) == "common/6"
     # one that fitted by itself: it lies there as it fits
     found = bump_redo("common/1", project=project)
     assert found.halt is not None
-    assert (patch_of(found), found.halt.files) == ("common/0001", ())
+    assert (patch_of(found), found.halt.files) == ("common/1", ())
     assert git("show", "--format=", "--name-status", cwd=worktree_of(project)) == "M\ttrain.py"
     text = (worktree_of(project) / "train.py").read_text()
     (worktree_of(project) / "train.py").write_text(
         text.replace("train line 40, on a device", "train line 40, anywhere")
     )
     git("add", "train.py", cwd=worktree_of(project))
-    assert patch_of(bump_continue(project=project)) == "common/0006"
+    assert patch_of(bump_continue(project=project)) == "common/6"
     # the patch that changes the same line again does not fit now
-    assert patch_of(bump_skip(project=project)) == "common/0008"
+    assert patch_of(bump_skip(project=project)) == "common/8"
 
 
 def test_redo_does_not_throw_work_away(project: Project) -> None:
@@ -548,7 +548,7 @@ def test_redo_does_not_throw_work_away(project: Project) -> None:
     with pytest.raises(WrongUsage, match="has not come to"):
         bump_redo("mlu/1", project=project)
     (worktree_of(project) / "val.py").write_text("half done\n")
-    with pytest.raises(WrongUsage, match="you are at work on common/0004"):
+    with pytest.raises(WrongUsage, match="you are at work on common/validate-on-any-device"):
         bump_redo("common/1", project=project)
     assert (worktree_of(project) / "val.py").read_text() == "half done\n"
 
@@ -585,12 +585,12 @@ def test_one_target_first(project: Project) -> None:
     done = porter("bump", "v6.1", "--target", "mlu", cwd=project.root)
     assert done.returncode == 0, done.stderr
     assert "Still to be carried: tpu. Nothing is written yet: porter bump --continue" in done.stdout
-    assert "tpu/0001" not in done.stdout
+    assert "tpu/1" not in done.stdout
     assert files_of(project) == before
     done = porter("bump", "--continue", cwd=project.root)
     assert done.returncode == 0, done.stderr
-    assert "tpu/0001" in done.stdout
-    assert "mlu/0001" not in done.stdout
+    assert "tpu/1" in done.stdout
+    assert "mlu/1" not in done.stdout
     assert "upstream.lock pins v6.1" in done.stdout
     assert lint(project=project) == []
 
@@ -634,17 +634,17 @@ def test_a_dry_run_writes_nothing(project: Project) -> None:
     assert done.returncode == 1
     found = json.loads(done.stdout)
     assert found["counts"]["conflict"] == 2
-    assert [row["patch"][:11] for row in found["patches"] if row["outcome"] == CONFLICT][:2] == [
-        "common/0005",
-        "common/0006",
+    assert [row["label"] for row in found["patches"] if row["outcome"] == CONFLICT][:2] == [
+        "common/5",
+        "common/6",
     ]
     assert inventory(project.root) == before
 
 
 def test_a_dry_run_of_one_target(project: Project) -> None:
     done = porter("bump", "v6.1", "--dry-run", "--target", "tpu", cwd=project.root)
-    assert "tpu/0001" in done.stdout
-    assert "mlu/0001" not in done.stdout
+    assert "tpu/1" in done.stdout
+    assert "mlu/1" not in done.stdout
 
 
 def test_a_dry_run_agrees_with_skipping(project: Project) -> None:

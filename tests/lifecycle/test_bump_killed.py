@@ -135,7 +135,7 @@ def test_while_it_begins(synthetic_line: Line, place: Path) -> None:
         except WrongUsage as error:
             assert error.what == "no bump is open"
             found = bump(CONFLICTING, project=project)
-        assert patch_of(found) == "common/0004"
+        assert patch_of(found) == "common/4"
         assert git("status", "--porcelain", cwd=worktree_of(project)) == "UU val.py"
         assert "<<<<<<< " in (worktree_of(project) / "val.py").read_text()
 
@@ -196,7 +196,7 @@ def test_while_it_aborts(synthetic_line: Line, resolved: Project, place: Path) -
             bump_abort(project=project)
         assert contents(project) == before
         # what is left over is in nobody's way
-        assert patch_of(bump(CONFLICTING, project=project)) == "common/0004"
+        assert patch_of(bump(CONFLICTING, project=project)) == "common/4"
 
     assert every_kill(lambda project: bump_abort(project=project), resolved, place, after) > 3
 
@@ -209,9 +209,9 @@ def test_while_it_skips(synthetic_line: Line, place: Path) -> None:
     def after(project: Project, number: int) -> None:
         assert contents(project) == before
         found = bump_status(project=project)
-        if patch_of(found) == "common/0005":
+        if patch_of(found) == "common/5":
             found = bump_skip(project=project)
-        assert patch_of(found) == "common/0006"
+        assert patch_of(found) == "common/6"
         assert git("status", "--porcelain", cwd=worktree_of(project)) == "AA utils/accelerator/__init__.py"
 
     assert every_kill(lambda project: bump_skip(project=project), start, place, after) > 8
@@ -229,9 +229,9 @@ def test_while_it_goes_back(synthetic_line: Line, place: Path) -> None:
     def after(project: Project, number: int) -> None:
         assert contents(project) == before
         found = bump_status(project=project)
-        if patch_of(found) == "common/0001":
+        if patch_of(found) == "common/1":
             found = bump_continue(project=project)
-        assert patch_of(found) == "common/0006"
+        assert patch_of(found) == "common/6"
         found = bump_status(project=project)
         assert outcomes(found)["Change what will be removed"] == "resolved"
         assert git("status", "--porcelain", cwd=worktree_of(project)) == "AA utils/accelerator/__init__.py"
@@ -256,7 +256,7 @@ def test_git_goes_on_after_porter_died(synthetic_line: Line, place: Path, monkey
     assert done.returncode == -signal.SIGKILL
     assert (place / "shot").exists()
     found = porter("bump", cwd=project.root)
-    assert "conflict: common/0004" in found.stdout, found.stderr
+    assert "conflict: common/4" in found.stdout, found.stderr
     assert git("status", "--porcelain", cwd=worktree_of(project)) == "UU val.py"
     assert git("fsck", "--strict", "--no-dangling", cwd=worktree_of(project)) == ""
 

@@ -136,7 +136,7 @@ def test_another_patch_is_another_chain(line: Line, own_home: Path, tmp_path: Pa
     run(line)
     project = Project(tmp_path / "project")
     shutil.copytree(line.project.root, project.root)
-    (patch,) = project.patches.glob("mlu/0001-*")
+    (patch,) = project.patches.glob("mlu/register*")
     patch.write_text(patch.read_text().replace("+NAME = 'mlu'", "+NAME = 'MLU'"))
     assert drift(["mlu"], "v7.0", project=project).new == 16
     assert len(list((own_home / "cache/drift").iterdir())) == 2
@@ -228,7 +228,7 @@ def test_the_command(line: Line, tmp_path: Path) -> None:
     out = done.stdout.splitlines()
     assert out[0].startswith("example/detector v6.0..v7.0 (")
     assert "16 commits, 11 patches of mlu" in out[0]
-    at = next(n for n, text in enumerate(out) if text.startswith("common/0004"))
+    at = next(n for n, text in enumerate(out) if text.startswith("common/4"))
     assert out[at + 1].strip() == "applies 1-5, conflict 6-8, applies 9-16"
     commit = git("rev-list", "--reverse", "--first-parent", "v6.0..v7.0", cwd=line.upstream).split()[5]
     assert out[at + 2].strip() == f"breaks at {commit[:10]} 2021-10-11 Change what the patch changes (val.py)"

@@ -85,9 +85,9 @@ def test_an_amended_commit(project: Project, tree: Path) -> None:
     git("commit", "-q", "-a", "--amend", "--no-edit", cwd=tree)
     before = state(project)
     done = porter("export", "--check", tree, cwd=project.root)
-    assert (done.returncode, "0002-Know-the-MLU" in done.stdout, "porter export" in done.stderr) == (1, True, True)
+    assert (done.returncode, "know-the-mlu" in done.stdout, "porter export" in done.stderr) == (1, True, True)
     assert state(project) == before
-    assert edited(export(tree, project=project)) == ["patches/mlu/0002-Know-the-MLU-at-the-top.patch", "upstream.lock"]
+    assert edited(export(tree, project=project)) == ["patches/mlu/know-the-mlu-at-the-top.patch", "upstream.lock"]
     again(project, tree)
 
 
@@ -97,12 +97,12 @@ def test_a_fixup_of_common_below_the_targets_commits(project: Project, tree: Pat
     git("commit", "-q", "-a", "--fixup=HEAD~3", cwd=tree)
     done = export(tree, project=project)
     assert edited(done) == [
-        "patches/common/0002-Add-utils-accelerator-a-registry-of-devices.patch",
-        "patches/mlu/0002-Know-the-MLU-at-the-top.patch",
-        "patches/tpu/0002-Know-the-TPU-at-the-bottom.patch",
+        "patches/common/add-utils-accelerator-a-registry-of-devices.patch",
+        "patches/mlu/know-the-mlu-at-the-top.patch",
+        "patches/tpu/know-the-tpu-at-the-bottom.patch",
         "upstream.lock",
     ]
-    assert "@@ -48,7 +48,7 @@" in (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").read_text()
+    assert "@@ -48,7 +48,7 @@" in (project.patches / "tpu/know-the-tpu-at-the-bottom.patch").read_text()
     again(project, tree)
     # and git's own autosquash makes the same of it
     git("-c", "sequence.editor=true", "rebase", "-q", "-i", "--autosquash", "master", cwd=tree)
@@ -123,23 +123,23 @@ def test_renamed_split_dropped_and_reordered(project: Project, tree: Path) -> No
         commit(tree, message(f"Split {number}", "mlu"), 1700001000)
     export(tree, project=project)
     assert sorted(state(project)) == [
-        "patches/common/0001-Add-utils-accelerator-a-registry-of-devices.patch",
-        "patches/common/0002-Import-the-accelerator.patch",
+        "patches/common/add-utils-accelerator-a-registry-of-devices.patch",
+        "patches/common/import-the-accelerator.patch",
         "patches/common/series",
-        "patches/mlu/0001-Name-the-MLU.patch",
-        "patches/mlu/0002-Split-0.patch",
-        "patches/mlu/0003-Split-1.patch",
+        "patches/mlu/name-the-mlu.patch",
         "patches/mlu/requirements.txt",
         "patches/mlu/series",
+        "patches/mlu/split-0.patch",
+        "patches/mlu/split-1.patch",
         "patches/mlu/target.yaml",
-        "patches/tpu/0001-Register-the-TPU.patch",
-        "patches/tpu/0002-Know-the-TPU-at-the-bottom.patch",
+        "patches/tpu/know-the-tpu-at-the-bottom.patch",
+        "patches/tpu/register-the-tpu.patch",
         "patches/tpu/requirements.txt",
         "patches/tpu/series",
         "patches/tpu/target.yaml",
         "upstream.lock",
     ]
-    assert (project.patches / "common/0001-Add-utils-accelerator-a-registry-of-devices.patch").read_bytes() == kept
+    assert (project.patches / "common/add-utils-accelerator-a-registry-of-devices.patch").read_bytes() == kept
     again(project, tree)
 
 
@@ -148,7 +148,7 @@ def test_commons_commits_among_the_targets_move_before_them(project: Project, tr
     commit(tree, message("More for all", "common"), 1700001000)
     done = export(tree, project=project)
     assert done.moved == 3
-    assert (project.patches / "common/0004-More-for-all.patch").exists()
+    assert (project.patches / "common/more-for-all.patch").exists()
     again(project, tree)
 
 
@@ -174,14 +174,14 @@ def test_a_tree_for_two_targets_exports_both(project: Project, tmp_path: Path) -
     edit(tree, "utils/long.py", "line_50 = 'tpu'\n", "line_50 = 'TPU'\n")
     git("commit", "-q", "-a", "--fixup=HEAD~2", cwd=tree)
     assert edited(export(tree, project=project)) == [
-        "patches/mlu/0003-More-for-mlu.patch",
+        "patches/mlu/more-for-mlu.patch",
         "patches/mlu/series",
-        "patches/tpu/0001-Register-the-TPU.patch",
-        "patches/tpu/0002-Know-the-TPU-at-the-bottom.patch",
+        "patches/tpu/know-the-tpu-at-the-bottom.patch",
+        "patches/tpu/register-the-tpu.patch",
         "upstream.lock",
     ]
     # tpu's patches are written where they stand in a tree for tpu alone
-    assert "@@ -47,7 +47,7 @@" in (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").read_text()
+    assert "@@ -47,7 +47,7 @@" in (project.patches / "tpu/know-the-tpu-at-the-bottom.patch").read_text()
     again(project, tree, "mlu", "tpu")
 
 
@@ -213,7 +213,7 @@ def test_uncommitted_changes_into_a_patch(project: Project, tree: Path) -> None:
     assert done.untracked == ("utils/unknown.py",)
     assert git("status", "--porcelain", cwd=tree) == "?? utils/unknown.py"
     assert git("log", "-1", "--format=%s %P", cwd=tree).endswith(f"devices {head}")
-    text = (project.patches / "common/0002-Add-utils-accelerator-a-registry-of-devices.patch").read_text()
+    text = (project.patches / "common/add-utils-accelerator-a-registry-of-devices.patch").read_text()
     assert ("+staged = 1\n" in text, "+intended = 1\n" in text, "+line_30 = 'common'\n" in text) == (True, True, True)
     again(project, tree)
     with pytest.raises(WrongUsage, match="no changes that are not committed"):
@@ -225,7 +225,7 @@ def test_uncommitted_changes_as_a_new_patch(project: Project, tree: Path, own_ho
     done = porter("export", tree, "--new", "Say it", "--stack", "common", cwd=project.root)
     assert done.returncode == 0, done.stderr
     found = load_part(project.patches / "common")[-1]
-    assert (found.name, found.author) == ("0004-Say-it.patch", "Me <me@example.org>")
+    assert (found.name, found.author) == ("say-it.patch", "Me <me@example.org>")
     assert dict(found.trailers) == {"Reason": "TODO", "Upstream": "no", "Check": "TODO", "Stack": "common"}
     wanting = {finding.what.partition(":")[0] for finding in lint(project=project)}
     assert wanting == {"Check", "Reason", "something is left to say"}, "what is left to say is complained about"
@@ -337,7 +337,7 @@ def test_a_users_own_clone(project: Project, clone: Path) -> None:
     git("config", "diff.noprefix", "true", cwd=clone)
     edit(clone, "utils/long.py", "line_30 = 30\n", "line_30 = 'mlu'\n")
     export(clone, into="mlu/2", project=project)
-    assert b"\r" not in (project.patches / "mlu/0002-Know-the-MLU-at-the-top.patch").read_bytes()
+    assert b"\r" not in (project.patches / "mlu/know-the-mlu-at-the-top.patch").read_bytes()
     again(project, clone)
     shutil.rmtree(clone / ".git/porter")
     assert export(clone, project=project).targets == ("mlu",)
@@ -401,7 +401,7 @@ def test_git_does_no_more_than_is_needed(project: Project, tree: Path, tmp_path:
     before = state(project)
     assert calls(project, tree, tmp_path) == ["format-patch"]
     # a file that is not what git writes becomes it; what the other targets' patches change is as it was
-    path = project.patches / "common/0002-Add-utils-accelerator-a-registry-of-devices.patch"
+    path = project.patches / "common/add-utils-accelerator-a-registry-of-devices.patch"
     path.write_text(path.read_text().replace("The test needs it.", "The test wants it."))
     assert calls(project, tree, tmp_path) == ["format-patch"]
     assert state(project) == before
@@ -415,7 +415,7 @@ def test_git_does_no_more_than_is_needed(project: Project, tree: Path, tmp_path:
 def test_a_patch_file_that_does_not_apply_becomes_what_the_tree_gives(project: Project, tree: Path) -> None:
     """tpu's stack, which cannot be built on that common, is put on the new one as it is."""
     before = state(project)
-    path = project.patches / "common/0001-Import-the-accelerator.patch"
+    path = project.patches / "common/import-the-accelerator.patch"
     path.write_text(path.read_text().replace("\n import torch", "\n import tensors"))
     assert state(project) != before
     with pytest.raises(CheckFailed, match="does not apply"):

@@ -83,7 +83,7 @@ def test_a_big_diff(project: Project, vendor: Path) -> None:
     assert (fresh / "models/yolo.py").stat().st_mode & 0o100
     (patch,) = load_part(project.patches / "mlu")[2:]
     assert (patch.author, patch.stack, patch.trailer("Reason")) == ("Me <me@example.org>", "mlu", "TODO")
-    assert {finding.file for finding in lint(project=project)} == {"patches/mlu/0003-Import-vendor.patch.patch"}
+    assert {finding.file for finding in lint(project=project)} == {"patches/mlu/import-vendor.patch.patch"}
     with pytest.raises(CheckFailed, match="is new") as error:
         import_(made.tree.parent / "vendor.patch", "mlu", tree=made.tree.parent / "again", project=project)
     assert "already" in error.value.hint
@@ -106,8 +106,8 @@ def test_what_does_not_fit_lies_beside_its_file_with_both_sides(project: Project
     (vendor / "utils/accelerator").mkdir()
     (vendor / "utils/accelerator/mlu.py").write_text("NAME = 'vendor'\n")
     (vendor / "data/images/bus.jpg").write_bytes(b"\0other")
-    (project.patches / "mlu/series").write_text("0001-Register-the-MLU.patch\n")
-    (project.patches / "mlu/0002-Know-the-MLU-at-the-top.patch").unlink()
+    (project.patches / "mlu/series").write_text("register-the-mlu.patch\n")
+    (project.patches / "mlu/know-the-mlu-at-the-top.patch").unlink()
     assert porter("lock", cwd=project.root).returncode == 0
     source, tree = diff(vendor), vendor.parent / "look"
     done = porter("import", source, "--target", "mlu", "--tree", tree, cwd=project.root)

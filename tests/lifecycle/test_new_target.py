@@ -43,7 +43,7 @@ def test_a_name_is_enough(project: Project, tmp_path: Path) -> None:
     done = porter("new-target", "foo", cwd=project.root)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        f"{project.patches / 'foo'}: target.yaml, requirements.txt, series and 0001-Add-the-foo-accelerator.patch",
+        f"{project.patches / 'foo'}: target.yaml, requirements.txt, series and add-the-foo-accelerator.patch",
         "upstream.lock: wrote foo",
         f"To fill in: title.en, title.zh, plugin.from, plugin.url, documentation in {project.patches}/foo/target.yaml",
         "Next: porter verify --target foo",
@@ -53,7 +53,7 @@ def test_a_name_is_enough(project: Project, tmp_path: Path) -> None:
     target = Target.load(project.patches / "foo")
     assert (target.plugin.module, target.distributed, target.emulated) == ("torch_foo", ("gloo",), ("generic",))
     assert (target.visible_devices, target.probe) == (("FOO_VISIBLE_DEVICES",), ("torch.foo.is_available()",))
-    assert (project.patches / "foo/0001-Add-the-foo-accelerator.patch").read_text().count("Zo=C3=AB") == 1
+    assert (project.patches / "foo/add-the-foo-accelerator.patch").read_text().count("Zo=C3=AB") == 1
     tree = apply(["foo", "mlu"], tmp_path / "tree", project=project).path
     made = (tree / "utils/accelerator/foo.py").read_text()
     assert "class FOO(Accelerator):\n    type = 'foo'\n    plugin = 'torch_foo'\n" in made
@@ -79,7 +79,7 @@ def test_the_shipped_npu_is_what_its_options_make(project: Project) -> None:
         like="tpu",
         project=project,
     )
-    name = "0001-Add-the-npu-accelerator.patch"
+    name = "add-the-npu-accelerator.patch"
     ours, theirs = ((root / "npu" / name).read_bytes() for root in (project.patches, CHECKOUT / "patches"))
     added = [[line for line in patch.splitlines() if line.startswith(b"+")] for patch in (ours, theirs)]
     gone = [line for line in added[0] if line not in added[1]]
@@ -202,7 +202,7 @@ if hasattr(torch, "mps"):  # torch 2.0 and later
         new_target("mps", probe=["torch.backends.mps.is_available()"], project=project)
         target = Target.load(project.patches / "mps")
         assert target.plugin.in_tree and target.emulated == target.visible_devices == ()
-        assert "plugin =" not in (project.patches / "mps/0001-Add-the-mps-accelerator.patch").read_text()
+        assert "plugin =" not in (project.patches / "mps/add-the-mps-accelerator.patch").read_text()
         assert lint(project=project) == []
         with pytest.raises(WrongUsage, match="mps is a device of torch's own, which nothing can be emulated as"):
             choose("emulated", target, sys.executable)

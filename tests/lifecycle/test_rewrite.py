@@ -75,31 +75,31 @@ def test_unchanged_input_touches_nothing(project: Project, snapshot: Snapshot) -
 def test_a_change_of_common_renders_every_targets_patches_anew(
     project: Project, snapshot: Snapshot, tree: Path
 ) -> None:
-    tpu = (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").read_bytes()
+    tpu = (project.patches / "tpu/know-the-tpu-at-the-bottom.patch").read_bytes()
     mlu = inventory(project.patches / "mlu")
     before = inventory(project.root)
     planned = longer(project, tree)
     assert inventory(project.root) == before, "a plan writes nothing"
     assert [edit.path for edit in planned.edits] == [
-        "patches/common/0004-Change-more.patch",
+        "patches/common/change-more.patch",
         "patches/common/series",
-        "patches/mlu/0002-Know-the-MLU-at-the-top.patch",  # the ids in its index line
-        "patches/tpu/0002-Know-the-TPU-at-the-bottom.patch",
+        "patches/mlu/know-the-mlu-at-the-top.patch",  # the ids in its index line
+        "patches/tpu/know-the-tpu-at-the-bottom.patch",
         "upstream.lock",
     ]
     write_stacks.write(planned)
     assert lint(project=project) == []
-    new = (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").read_bytes()
+    new = (project.patches / "tpu/know-the-tpu-at-the-bottom.patch").read_bytes()
     assert (b"@@ -47,7 +47,7 @@" in tpu, b"@@ -51,7 +51,7 @@" in new) == (True, True)
     after = inventory(project.patches / "mlu")
-    assert {name for name in mlu if mlu[name] != after[name]} == {".", "0002-Know-the-MLU-at-the-top.patch"}
-    assert (project.patches / "common/series").read_text().startswith("# the order\n0001-Import")
+    assert {name for name in mlu if mlu[name] != after[name]} == {".", "know-the-mlu-at-the-top.patch"}
+    assert (project.patches / "common/series").read_text().startswith("# the order\nimport-the-accelerator.patch\n")
     assert porter("lock", "--check", cwd=project.root).returncode == 0
 
 
 def test_a_stack_that_does_not_fit_stops_all(project: Project, snapshot: Snapshot, tree: Path) -> None:
     before = inventory(project.root)
-    with pytest.raises(CheckFailed, match=r"tpu/0002-\S+, on the new common, does not fit") as error:
+    with pytest.raises(CheckFailed, match=r"tpu/\S+, on the new common, does not fit") as error:
         changed(project, tree, "utils/long.py", "line_50 = 50\n", "line_50 = 'x'\n")
     assert "Nothing was written" in error.value.hint
     assert "utils/long.py: both change the same lines" in error.value.why
@@ -110,16 +110,14 @@ def test_a_stack_that_does_not_fit_stops_all(project: Project, snapshot: Snapsho
 def test_a_change_next_to_a_targets_lines_is_merged(project: Project, snapshot: Snapshot, tree: Path) -> None:
     """line_47 is context of tpu's patch, which does not apply any more, and no line that it changes."""
     write_stacks.write(changed(project, tree, "utils/long.py", "line_47 = 47\n", "line_47 = 'common'\n"))
-    assert b" line_47 = 'common'\n" in (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").read_bytes()
+    assert b" line_47 = 'common'\n" in (project.patches / "tpu/know-the-tpu-at-the-bottom.patch").read_bytes()
     assert lint(project=project) == []
 
 
 def test_a_place_that_is_not_the_only_one_stops_all(project: Project, tree: Path) -> None:
     """Alone tpu's patch is put where its lines went; below mlu's, which move them, it would fit at two places."""
     copied = "".join(f"line_{n} = {n}\n" for n in range(47, 54))
-    with pytest.raises(
-        CheckFailed, match=r"^in a tree for mlu\+tpu, tpu/0002-\S+ would fit at 2 places in utils/long.py"
-    ):
+    with pytest.raises(CheckFailed, match=r"^in a tree for mlu\+tpu, tpu/\S+ would fit at 2 places in utils/long.py"):
         changed(project, tree, "utils/long.py", "line_1 = 1\n", copied + "line_1 = 1\n")
 
 
@@ -127,7 +125,7 @@ def test_targets_that_do_not_go_together_stop_all(project: Project, tree: Path) 
     (tree / "utils/long.py").write_text((tree / "utils/long.py").read_text().replace("line_50 = 50\n", "line_50 = 1\n"))
     commit(tree, message("Change more", "mlu"), 1700001000)
     before = inventory(project.root)
-    with pytest.raises(CheckFailed, match=r"in a tree for mlu\+tpu, tpu/0002"):
+    with pytest.raises(CheckFailed, match=r"in a tree for mlu\+tpu, tpu/know"):
         export(tree, project=project)
     assert inventory(project.root) == before
 
@@ -140,11 +138,11 @@ def test_dropped_reordered_and_renamed_patches(project: Project, snapshot: Snaps
     names = {name: sorted(path.name for path in (project.patches / name).iterdir()) for name in (COMMON, "mlu")}
     assert names == {
         COMMON: [
-            "0001-Add-utils-accelerator-a-registry-of-devices.patch",
-            "0002-Import-the-accelerator.patch",
+            "add-utils-accelerator-a-registry-of-devices.patch",
+            "import-the-accelerator.patch",
             "series",
         ],
-        "mlu": ["0001-Know-the-MLU-at-the-top.patch", "requirements.txt", "series", "target.yaml"],
+        "mlu": ["know-the-mlu-at-the-top.patch", "requirements.txt", "series", "target.yaml"],
     }
     assert (project.patches / COMMON / third.name).exists() is False
     assert (project.patches / "mlu/target.yaml").stat().st_mtime_ns == keep
@@ -192,7 +190,7 @@ def test_what_is_refused(project: Project, snapshot: Snapshot, tree: Path, monke
     parts = longer(project, tree).parts
     with pytest.raises(WrongUsage, match="no stack 'npu'"):
         write_stacks.plan(project, {"npu": []}, snapshot)
-    stray = project.patches / "common/0004-Change-more.patch"
+    stray = project.patches / "common/change-more.patch"
     stray.write_text("mine")
     with pytest.raises(WrongUsage, match="in the way"):
         write_stacks.plan(project, parts, snapshot)
@@ -209,7 +207,7 @@ def test_what_is_refused(project: Project, snapshot: Snapshot, tree: Path, monke
 
 def test_a_file_changed_between_plan_and_write(project: Project, snapshot: Snapshot, tree: Path) -> None:
     planned = longer(project, tree)
-    path = project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch"
+    path = project.patches / "tpu/know-the-tpu-at-the-bottom.patch"
     path.write_text(path.read_text().replace("The test", "My test"))
     before = state(project)
     with pytest.raises(WrongUsage, match="was changed just now"):
@@ -256,7 +254,7 @@ def test_killed_at_every_step_the_stacks_are_old_or_new(
     shutil.copytree(project.root, final.root, symlinks=True)
     write_stacks.write(replace(planned, project=final))
     new = state(final)
-    assert len(old.keys() ^ new.keys()) > 4
+    assert len(old.keys() ^ new.keys()) > 2
     assert lint(project=final) == []
     seen = set()
     step = 0
@@ -287,7 +285,7 @@ def test_an_edit_after_the_kill_is_not_lost(project: Project, snapshot: Snapshot
     while dies(planned, step) and not (project.state / "rewrite").exists():
         step += 1
     assert (project.state / "rewrite").exists()
-    path = project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch"
+    path = project.patches / "tpu/know-the-tpu-at-the-bottom.patch"
     old = path.read_text()
     path.write_text("mine")
     done = porter("targets", cwd=project.root)
@@ -329,7 +327,7 @@ def test_two_at_once(project: Project, snapshot: Snapshot, tree: Path) -> None:
         assert lint(project=project) == []
     thread.join(20)
     assert lint(project=project) == []
-    assert (project.patches / "common/0004-Change-more.patch").exists()
+    assert (project.patches / "common/change-more.patch").exists()
 
 
 def test_no_room_and_no_permission(

@@ -11,10 +11,10 @@ TEXT = """\
 # of common
 
 # what all need
-0001-a.patch
-0002-b.patch  # slow
+a.patch
+b.patch  # slow
 # the rest
-0003-c.patch
+c.patch
 
 # end
 """
@@ -36,21 +36,12 @@ def names(text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (["0001-a.patch", "0002-b.patch", "0003-c.patch"], TEXT),
-        (["0001-b.patch", "0002-c.patch"], swap("0001-a.patch\n", "", "2-b", "1-b", "3-c", "2-c")),
-        (
-            ["0001-a.patch", "0002-new.patch", "0003-b.patch", "0004-c.patch"],
-            swap("3-c", "4-c", "2-b", "3-b", "0001-a.patch\n", "0001-a.patch\n0002-new.patch\n"),
-        ),
-        (["0001-a.patch", "0002-other.patch", "0003-c.patch"], swap("0002-b.patch  # slow", "0002-other.patch")),
-        (
-            ["0001-a.patch", "0002-c.patch", "0003-b.patch"],
-            swap("0003-c.patch\n", "", "0002-b.patch", "0002-c.patch\n0003-b.patch"),
-        ),
-        (
-            ["0001-n.patch", "0002-a.patch", "0003-b.patch", "0004-c.patch"],
-            swap("3-c", "4-c", "2-b", "3-b", "1-a", "2-a", "# of common\n", "# of common\n0001-n.patch\n"),
-        ),
+        (["a.patch", "b.patch", "c.patch"], TEXT),
+        (["b.patch", "c.patch"], swap("a.patch\n", "")),
+        (["a.patch", "new.patch", "b.patch", "c.patch"], swap("a.patch\n", "a.patch\nnew.patch\n")),
+        (["a.patch", "other.patch", "c.patch"], swap("b.patch  # slow", "other.patch")),
+        (["a.patch", "c.patch", "b.patch"], swap("c.patch\n", "", "b.patch", "c.patch\nb.patch")),
+        (["n.patch", "a.patch", "b.patch", "c.patch"], swap("# of common\n", "# of common\nn.patch\n")),
         ([], "# the order\n# of common\n\n# what all need\n# the rest\n\n# end\n"),
     ],
 )
@@ -59,19 +50,19 @@ def test_comments_stay_and_a_comment_behind_a_name_moves_with_it(wanted: list[st
 
 
 def test_an_empty_file() -> None:
-    assert updated("", ["0001-a.patch"]) == "0001-a.patch\n"
+    assert updated("", ["a.patch"]) == "a.patch\n"
 
 
 def test_whatever_changes_the_names_are_those_and_every_line_without_a_name_stays() -> None:
     rng = random.Random(1)
     for _ in range(2000):
-        known = [f"{number:04d}-{letter}.patch" for number, letter in enumerate("abcde", 1)]
+        known = [f"{letter}.patch" for letter in "abcde"]
         lines = []
         for name in known[: rng.randint(0, 5)]:
             lines += rng.sample(["# one", "", "# two"], rng.randint(0, 2))
             lines.append(name + rng.choice(["", "  # why"]))
         text = "".join(f"{line}\n" for line in lines)
-        wanted = [f"{n:04d}-{letter}.patch" for n, letter in enumerate(rng.sample("abcdefg", rng.randint(0, 7)), 1)]
+        wanted = [f"{letter}.patch" for letter in rng.sample("abcdefg", rng.randint(0, 7))]
         found = updated(text, wanted)
         assert names(found) == wanted, text
         assert [line for line in found.split("\n")[:-1] if not names(line)] == [

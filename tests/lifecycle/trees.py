@@ -50,8 +50,8 @@ def undisturbed(made: Path, root: Path) -> Project:
     """A project whose tpu is another's business: its stack fits whatever common does.  There is a tree for mlu."""
     shutil.copytree(made / "project", root / "project", symlinks=True)
     project = Project(root / "project")
-    (project.patches / "tpu/0002-Know-the-TPU-at-the-bottom.patch").unlink()
-    (project.patches / "tpu/series").write_text("0001-Register-the-TPU.patch\n")
+    (project.patches / "tpu/know-the-tpu-at-the-bottom.patch").unlink()
+    (project.patches / "tpu/series").write_text("register-the-tpu.patch\n")
     write_lock(project=project)
     apply(["mlu"], root / "tree", project=project)
     return project

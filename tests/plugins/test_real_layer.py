@@ -81,7 +81,7 @@ def test_what_the_emulation_offers_the_plugin_has(real: Any, emulated: Any) -> N
         "scaler": emulated["scaler"],
     }
     assert (real["type"], real["backend"], real["methods"]) == ("npu", "hccl", [True, True, True])
-    assert real["scaler"] == "torch_npu", "which npu/0002 is for"
+    assert real["scaler"] == "torch_npu", "which npu/2 is for"
 
 
 def test_whatever_call_the_emulation_takes_the_plugin_takes(real: Any, emulated: Any) -> None:

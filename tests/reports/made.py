@@ -229,7 +229,7 @@ def drift(patches: list[tuple[str, str]], count: int = 60) -> dict[str, Any]:
 
 def everything() -> list[dict[str, Any]]:
     """A record of each kind, and a second target on a card."""
-    names = ["common/0001-Import-the-accelerator.patch", "mlu/0001-Register-the-MLU.patch"]
+    names = ["common/import-the-accelerator.patch", "mlu/register-the-mlu.patch"]
     return [
         verify(),
         verify("tpu", emulated=False),

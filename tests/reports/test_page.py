@@ -147,13 +147,13 @@ def test_a_failure_shows_its_log_and_how_to_repeat_it() -> None:
 
 def test_patches_and_who_notices() -> None:
     names = [each.id for each in STACK]
-    judged = made.necessity([*names[:2], "common/0009-gone.patch"])
+    judged = made.necessity([*names[:2], "common/gone.patch"])
     judged["verdicts"][1]["state"] = "unnoticed"
     text = Page(shown(made.verify(), judged)).text
     assert "3 patches as the stacks are now; their reasons: 2 device, 1 speed." in text
     assert "✓ noticed: train: it ended with status 1" in text and "✗ unnoticed" in text
     assert "mlu: not in the record" in text and "Shows with torch>=2." in text
-    assert "no patch of these stacks now: common/0009-gone.patch" in text
+    assert "no patch of these stacks now: common/gone.patch" in text
 
 
 def test_the_order_of_the_records_does_not_matter() -> None:

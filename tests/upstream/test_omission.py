@@ -13,7 +13,7 @@ from porter.verification import omission
 from .harness import CHECKOUT
 
 # git alone takes twelve, nine, four and eight patches along: they import something beside what these import
-ALONE = {"common/0001": ["common/0010"], "common/0003": [], "common/0013": [], "common/0018": []}
+ALONE = {"common/1": ["common/10"], "common/3": [], "common/13": [], "common/18": []}
 
 
 def test_neighbouring_imports_take_no_patch_along(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_lines_that_moved_are_merged(project: Project, tmp_path: Path) -> None:
 
 def test_what_builds_on_it_goes_with_it(project: Project, tmp_path: Path) -> None:
     _, stack, _ = parts(project, "mlu")
-    # it adds utils/long.py, which mlu/0002 changes
+    # it adds utils/long.py, which mlu/2 changes
     assert without(project, "mlu", [stack.patches[1]], tmp_path / "tree") == [stack.patches[4].id]
     found = on_disk(tmp_path / "tree")
     assert "utils/long.py" not in found and "utils/accelerator/mlu.py" in found

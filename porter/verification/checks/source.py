@@ -23,7 +23,7 @@ _OTHER = ("models/tf.py", "utils/flask_rest_api/", "utils/aws/", "utils/loggers/
 def tree(session: Session) -> Finding:
     found = status(session.project, session.tree)
     changed = [patch for patch in found.patches if patch.state != APPLIED]
-    wrong = [f"{patch.stack}/{patch.number:04d} is {patch.state}" for patch in changed]
+    wrong = [f"{patch.stack}/{patch.number} is {patch.state}" for patch in changed]
     wrong += [f"{len(found.commits)} commits are no patch's"] if found.commits else []
     wrong += [f"{change.path} is changed" for change in found.changes]
     wrong += [f"it holds no stack for {session.target.name}"] if session.target.name not in found.targets else []
