@@ -181,10 +181,9 @@ class Session:
                 f"you are at work on {halted.patch}, which would be lost",
                 hint="Finish it first (porter bump --continue), or leave it out for now (porter bump --skip).",
             )
-        done = self._picks(stop)
-        if patch not in {pick.patch.id for pick in done}:
+        if patch not in {pick.patch.id for pick in self._picks(stop)}:
             raise WrongUsage(f"the bump has not come to {patch} yet", hint="porter bump --continue")
-        self._discard(done)
+        self._discard()
         self.update(
             halting=(*self.journal.halting, patch),
             skipped=tuple(i for i in self.journal.skipped if i != patch),
@@ -221,7 +220,7 @@ class Session:
         stop = self.tree.stop()
         if stop is None:
             self.progress.step("rebasing the stacks")
-            self._discard([])
+            self._discard()
             old, new = self.lock.pin.commit, self.new.pin.commit
             tip = self._commit(self._parts[COMMON][-1]) if self._parts[COMMON] else old
             self.tree.begin(self._todo(), self._made.values(), tip, old, new, self.history.repository.path)
@@ -295,17 +294,19 @@ class Session:
         changes[kind] = tuple(dict.fromkeys((*getattr(self.journal, kind), halted.patch)))
         self.update(**changes)
 
-    def _discard(self, done: Sequence[Pick]) -> None:
+    def _discard(self) -> None:
         """Put an end to the rebase; what persons made of patches is what will be picked from now on."""
         if self._is_dry:
             return
         journal = self.journal
-        done = done or picks.decided(self.tree, self._patches, self.new.pin.commit, "")[0]
-        made = {pick.patch.id: pick.new for pick in done if pick.new != pick.below}
-        settled = {i: made[i] for i in (*journal.resolved, *journal.remembered) if i in made}
+        made = {pick.patch.id: pick.new for pick in self._picks(Stop("", True)) if pick.new != pick.below}
+        resolved = journal.resolved
+        if journal.halted.patch in made and not journal.halted.remembered:  # nobody has noted it yet
+            resolved = tuple(dict.fromkeys((*resolved, journal.halted.patch)))
+        settled = {i: made[i] for i in (*resolved, *journal.remembered) if i in made}
         self.tree.discard()
         replaced = {i: commit for i, commit in {**journal.replaced, **settled}.items() if i not in journal.skipped}
-        self.update(replaced=replaced, halted=Halted())
+        self.update(resolved=resolved, replaced=replaced, halted=Halted())
         self._name_commits()
 
     def _is_settled(self, stop: Stop) -> bool:

@@ -162,11 +162,12 @@ class Worktree:
         return {row[0]: row[1] for row in rows if len(row) == 2}
 
     def _rebase(self, *args: str, env: Mapping[str, str] | None = None) -> None:
+        before = self.stop()
         try:
             with process.held():
                 self._run("rebase", *args, env={**_WHO, "GIT_EDITOR": ":", **(env or {})})
         except GitFailed as error:
-            if error.status != 1 or self.stop() is None:
+            if error.status != 1 or self.stop() in (None, before):
                 raise SurroundingsFailed(
                     f"git rebase does not go on in {self.path}", error.stderr, "Mend that, then: porter bump --continue"
                 ) from error

@@ -486,27 +486,35 @@ def test_a_person_ends_the_rebase_with_git(project: Project) -> None:
     assert git("status", "--porcelain", cwd=worktree_of(project)) == "UU val.py"
 
 
-def test_a_rebase_that_was_cut_off_is_begun_anew(project: Project) -> None:
+@pytest.mark.parametrize("goes_on", ["porter", "git"])
+def test_a_rebase_that_was_cut_off_is_begun_anew(project: Project, goes_on: str) -> None:
     """As by a power cut in the middle of a step: nothing that was resolved is asked again, nor taken from elsewhere."""
     bump(TWO, project=project)
     git("add", "old.py", cwd=worktree_of(project))
-    bump_continue(project=project)
+    if goes_on == "porter":
+        bump_continue(project=project)
+        shutil.rmtree(project.state / "resolutions")
+    else:
+        git("-c", "core.editor=true", "rebase", "--continue", cwd=worktree_of(project), status=1)
     inside = worktree_of(project) / ".git"
     (inside / "rebase-merge/stopped-sha").unlink()
     (inside / "index.lock").write_text("")
-    shutil.rmtree(project.state / "resolutions")
     found = bump_status(project=project)
     assert patch_of(found) == "common/6"
     assert [(row.outcome, row.said) for row in found.rows[4:]] == [("resolved", "")]
     assert git("status", "--porcelain", cwd=worktree_of(project)) == "AA utils/accelerator/__init__.py"
 
 
-def test_a_file_in_the_way_is_named_and_not_overwritten(project: Project) -> None:
-    bump(CONFLICTING, project=project)
+@pytest.mark.parametrize("release", [CONFLICTING, "v6.2"])  # git comes to the file later, or with the next patch
+def test_a_file_in_the_way_is_named_and_not_overwritten(project: Project, release: str) -> None:
+    bump(release, project=project)
     path = worktree_of(project) / "utils/accelerator/__init__.py"
     path.parent.mkdir()
     path.write_text("mine\n")
-    resolve(project)
+    if release == CONFLICTING:
+        resolve(project)
+    else:
+        git("add", "old.py", cwd=worktree_of(project))
     with pytest.raises(SurroundingsFailed, match="git rebase does not go on") as caught:
         bump_continue(project=project)
     assert "utils/accelerator/__init__.py" in caught.value.why
@@ -515,6 +523,19 @@ def test_a_file_in_the_way_is_named_and_not_overwritten(project: Project) -> Non
     found = bump_continue(project=project)
     assert found.state == "done"
     assert found.counts["resolved"] == 1
+
+
+def test_a_git_that_cannot_go_on_is_heard(project: Project) -> None:
+    """Another git is at work in the folder, or was killed there."""
+    bump(CONFLICTING, project=project)
+    resolve(project)
+    lock = worktree_of(project) / ".git/HEAD.lock"
+    lock.write_text("")
+    with pytest.raises(SurroundingsFailed, match="git rebase does not go on") as caught:
+        bump_continue(project=project)
+    assert "HEAD.lock" in caught.value.why
+    lock.unlink()
+    assert bump_continue(project=project).counts["resolved"] == 1
 
 
 def test_redo_goes_back_to_a_patch(project: Project) -> None:
