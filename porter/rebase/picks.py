@@ -1,18 +1,16 @@
-"""What became of each patch that `git rebase` picked: the words of a report, and the new stacks' commits."""
+"""What became of each patch that `git rebase` picked."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from porter import objects
-from porter.objects import Entry, Object, Sides, step
+from porter.objects import Entry, Sides, step
 from porter.patch import Patch, PatchFailed
-from porter.rebase.commits import parse
 from porter.rebase.outcome import APPLIES, CONFLICT, MERGED, OFFSET, RESOLVED, SKIPPED, TAKEN
 from porter.rebase.worktree import Worktree
 from porter.sources.snapshot import Snapshot
-from porter.stack import COMMON, Build, Built, Contents, effect
+from porter.stack import COMMON, Contents, effect
 
 
 @dataclass(frozen=True)
@@ -135,25 +133,3 @@ def _followed(
         replace(fate, renamed=tuple(pair for pair in renames if pair[1] in odd.get(fate.pick.new, ())))
         for fate in found
     ]
-
-
-def builds(picks: Sequence[Pick], tree: Worktree, base: str, targets: Sequence[str]) -> dict[str, Build]:
-    """The new stacks' commits as :class:`porter.stack.Builder` makes them: ``common`` and each target's whole stack.
-
-    git's own have a committer and a date of this machine, and a message that a person may have edited.
-    """
-    kept = [pick for pick in picks if pick.new != pick.below]
-    roots = {i: parse(item).tree for i, item in tree.repository.find({pick.new for pick in kept}).items()}
-    made: dict[str, Object] = {}
-    found: dict[str, Build] = {}
-    for part in (COMMON, *targets):
-        commits = list(found[COMMON].commits) if part != COMMON else []
-        for pick in kept:
-            if pick.patch.stack == part:
-                patch, root = pick.patch, roots[pick.new]
-                who = f"{patch.author} {patch.date}"
-                commit = objects.commit(root, (commits[-1].commit if commits else base,), who, who, patch.message)
-                made[commit.id] = commit
-                commits.append(Built(patch, commit.id, root))
-        found[part] = Build(base, tuple(commits), made, {}, {})
-    return found

@@ -4,35 +4,26 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from porter import auditing, process
-from porter.auditing import allowed
-from porter.errors import CheckFailed, WrongUsage
+from porter import process
+from porter.errors import WrongUsage
 from porter.files import work_folder
 from porter.lockfile import Lock
 from porter.objects import Object
 from porter.output import Progress
 from porter.patch import Patch
-from porter.rebase import conflicts, new_pin, picks, write_stacks
+from porter.rebase import conflicts, new_pin, new_stacks, picks, write_stacks
 from porter.rebase.new_pin import NewPin
 from porter.rebase.outcome import CONFLICT, DONE, DRY, HALTED, OFFSET, PAUSED, RESOLVED, SKIPPED, TAKEN, Bump, Halt, Row
 from porter.rebase.picks import Fate, Pick
-from porter.rebase.render import canonical
 from porter.rebase.state import Halted, Journal, Resolution, Store
 from porter.rebase.worktree import Stop, Worktree
-from porter.sources.cache import Cache
 from porter.sources.history import History
-from porter.sources.snapshot import Extent
-from porter.stack import COMMON, Builder, Contents, Stack, agree, available, load_parts, must_be_known
-from porter.verification import static
-from porter.verification.finding import Failed
-from porter.verification.report import FAILED, PASSED, Outcome
-
-_REDO = "porter bump --redo PATCH goes back to a patch, --abort gives the bump up. patches/ is as it was."
+from porter.stack import COMMON, Builder, Contents, Stack, available, load_parts, must_be_known
 
 
 class Session:
@@ -396,9 +387,9 @@ class Session:
         done = self._picks(Stop("", True))
         told = self._fates(done)
         self.progress.step("writing the patches")
-        planned = self._plan(done)
-        self._fill_cache()
-        checks = self._verify(planned)
+        planned = new_stacks.plan(self.project, done, self.tree, self.new, self._targets)
+        new_stacks.fill_cache(self.new, self.progress)
+        checks = new_stacks.verify(planned, self.new, self._targets, self.progress)
         found = self._bump(DONE, told, since, checks=checks, files=len(planned.edits))
         with process.held():
             self.store.backup(planned.edits)
@@ -406,67 +397,3 @@ class Session:
             write_stacks.write(planned)
             self.store.close()
         return found
-
-    def _plan(self, done: Sequence[Pick]) -> write_stacks.Rewrite:
-        """The project's files as they will be.
-
-        Raises:
-            CheckFailed: the stacks do not go together any more, or a patch file does not hold what was merged.
-        """
-        built = picks.builds(done, self.tree, self.new.pin.commit, self._targets)
-        forms = canonical(self.new.snapshot, built.values(), borrow=self.tree.repository)
-        parts = {part: [patch for patch in patches if patch.stack == part] for part, patches in zip(built, forms)}
-        try:
-            planned = write_stacks.plan(self.project, parts, self.new.snapshot, self.new.lock)
-        except CheckFailed as error:
-            error.hint = _REDO
-            raise
-        for target in self._targets:
-            if planned.builds[target].tip != built[target].tip:
-                raise CheckFailed(
-                    f"the new patches of {target} do not give what was merged",
-                    f"expected commit {built[target].tip}\nfound    commit {planned.builds[target].tip}",
-                    _REDO,
-                )
-        return planned
-
-    def _fill_cache(self) -> None:
-        """Put the new pin into the cache, as `porter upstream fetch` would."""
-        extent = Extent(self.new.pin, self.new.pin.files)
-        cache = Cache()
-        with cache.locked(self.progress):
-            if not cache.has(extent.ref):
-                snapshot = extent.snapshot(self.new.snapshot.objects)
-                cache.keep(extent.ref, extent.base, snapshot.objects.values(), shallow=snapshot.shallow)
-
-    def _verify(self, planned: write_stacks.Rewrite) -> dict[str, list[Outcome]]:
-        """Check a tree of each target, in memory, as `porter verify --level static` would in a folder.
-
-        What the audit finds is told only: upstream has places that no patch ports yet at every move, and nobody could
-        move if they stood in the way.
-
-        Raises:
-            CheckFailed: a tree is not what its patches make, or is no Python.
-        """
-        entries, targets, found = allowed.read(self.project.patches), self._targets, {}
-        for target in targets:
-            self.progress.step(f"verifying {target}")
-            build = planned.builds[target]
-            agree(planned.lock, Stack.of(planned.parts, [target]), build, partial=False)
-            files = auditing.python(self.new.snapshot, build)
-            wrong = static.complaints(files)
-            if wrong:
-                what = f"the new tree of {target} does not verify; nothing was written"
-                raise CheckFailed(what, "\n".join(wrong), _REDO)
-            locked = Outcome("tree", static.TREE, PASSED, f"{len(build.commits)} patches as they are locked", 0.0)
-            found[target] = [locked, _audited(target, files, entries, targets)]
-        return found
-
-
-def _audited(target: str, files: Mapping[str, bytes], entries: list[allowed.Entry], targets: Sequence[str]) -> Outcome:
-    outcome = Outcome("audit", static.AUDIT, PASSED, "", 0.0, repeat=f"porter verify --target {target} --check audit")
-    try:
-        finding = static.audited(lambda: auditing.look(files, target, None, entries, targets))
-        return replace(outcome, said=finding.said, figures=finding.figures)
-    except Failed as error:
-        return replace(outcome, state=FAILED, said=error.why)

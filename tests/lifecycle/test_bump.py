@@ -525,6 +525,35 @@ def test_a_file_in_the_way_is_named_and_not_overwritten(project: Project, releas
     assert found.counts["resolved"] == 1
 
 
+def test_nobodys_settings_change_a_bump(project: Project, tmp_path: Path) -> None:
+    """Not the user's, and not the environment's: the same bytes come out, after a conflict too."""
+    plain = shutil.copytree(project.root, tmp_path / "plain")
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    for name in ("pre-commit", "pre-rebase", "prepare-commit-msg", "post-checkout", "post-rewrite", "commit-msg"):
+        (hooks / name).write_text("#!/bin/sh\nexit 1\n")
+        (hooks / name).chmod(0o755)
+    (tmp_path / "attributes").write_text("*.py merge=union text eol=crlf ident\n")
+    hostile = {
+        "commit.gpgSign": "true", "core.abbrev": "4", "core.attributesFile": tmp_path / "attributes",
+        "core.autocrlf": "true", "core.commentChar": "T", "core.editor": "false", "core.hooksPath": hooks,
+        "merge.conflictStyle": "merge", "merge.renames": "false", "rebase.abbreviateCommands": "true",
+        "rebase.autoSquash": "true", "rebase.missingCommitsCheck": "error", "rerere.enabled": "false",
+        "sequence.editor": "false", "user.useConfigOnly": "true",
+    }  # fmt: skip
+    env = {"GIT_CONFIG_COUNT": str(len(hostile)), "GIT_DIR": "/nowhere", "GIT_INDEX_FILE": "/nowhere/index"}
+    env.update({f"GIT_{name}_EDITOR": "false" for name in ("SEQUENCE", "REBASE")}, EDITOR="false", GIT_EDITOR="false")
+    for number, (name, value) in enumerate(hostile.items()):
+        env |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": str(value)}
+    for root, more in ((plain, {}), (project.root, env)):
+        assert porter("bump", CONFLICTING, cwd=root, env=more).returncode == 1
+        resolve(Project(root))
+        done = porter("bump", "--continue", cwd=root, env=more)
+        assert done.returncode == 0, done.stderr
+    written = [{path: found[2] for path, found in files_of(one).items()} for one in (project, Project(plain))]
+    assert written[0] == written[1]
+
+
 def test_a_git_that_cannot_go_on_is_heard(project: Project) -> None:
     """Another git is at work in the folder, or was killed there."""
     bump(CONFLICTING, project=project)
