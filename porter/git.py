@@ -381,3 +381,25 @@ def scratch(borrow: Repository | None = None, shallow: Iterable[str] = ()) -> It
         except OSError as error:
             raise SurroundingsFailed(f"cannot write {folder}", error.strerror or str(error)) from error
         yield Repository(inside, exact=True)
+
+
+def with_worktree(scratch: Repository) -> Repository:
+    """A scratch repository whose folder is its working tree, for git to merge in.
+
+    What is written there is read once, a folder for temporary files need not keep modes, conflicts are marked as people
+    know them, and a file that is added stays in the folder that it was added to.  A .gitattributes among the files
+    changes nothing, and links lead nowhere.
+    """
+    settings = {
+        "core.fileMode": "false",
+        "core.looseCompression": "0",
+        "core.symlinks": "false",
+        "merge.conflictStyle": "merge",
+        "merge.directoryRenames": "false",
+        "merge.renames": "true",
+        "merge.renormalize": "false",
+    }
+    attributes = "* !text !eol !filter !ident !merge !diff !whitespace !conflict-marker-size !working-tree-encoding\n"
+    (scratch.path / "info").mkdir(exist_ok=True)
+    (scratch.path / "info" / "attributes").write_text(attributes)
+    return Repository(scratch.path, exact=True, worktree=scratch.path.parent, settings=settings)

@@ -10,16 +10,15 @@ from __future__ import annotations
 import io
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from porter import git, objects
 from porter.foreign.base import Base
 from porter.foreign.hunks import FileChange, Hunk, hunks_in, parse
 from porter.foreign.reader import Incoming
-from porter.git import GitFailed, Repository, scratch
+from porter.git import GitFailed, Repository, with_worktree
 
 APPLIED = "applied"  # where its old lines are
 MERGED = "merged"  # three-way, by what it was made for
@@ -27,9 +26,6 @@ THERE = "there"  # its new lines are in the file already
 REJECTED = "rejected"
 
 _WHO = "porter <porter@example.invalid> 0 +0000"
-_SETTINGS = {"merge.renames": "true", "merge.directoryRenames": "false", "merge.conflictStyle": "merge"}
-# stronger than any .gitattributes that a patch may bring
-_ATTRIBUTES = "* -text -ident !filter !merge !diff !working-tree-encoding !eol !whitespace !conflict-marker-size\n"
 _ANOTHER = "it is to be added, and the stack has another of that name"
 _MISSING = "the stack has no such file"
 _BOTH = "the stack changes the same lines"
@@ -75,17 +71,17 @@ class Outcome:
 
 
 class Merger:
-    """A scratch repository with a worktree, first of the base, then of the stack.
+    """Merges patches in a scratch repository, whose folder is first the worktree of the base, then of the stack.
 
     Attributes:
         git: the repository.
         tip: the last commit on the stack.
     """
 
-    def __init__(self, repository: Repository, tree: Path, base: Base, ours: str) -> None:
-        self.git = repository
+    def __init__(self, scratch: Repository, base: Base, ours: str) -> None:
+        self.git = with_worktree(scratch)
         self.tip = ours
-        self._tree = tree
+        self._tree = scratch.path.parent
         self._base = base
 
     def commits(self, patches: Sequence[Incoming]) -> list[Outcome]:
@@ -241,21 +237,6 @@ class Merger:
     def _written(self, parent: str, who: str, message: str) -> str:
         data = objects.commit(self.git.text("write-tree"), (parent,), who, who, message).data
         return self.git.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=data).decode().strip()
-
-
-@contextmanager
-def merger(stack: Repository, base: Base, ours: str) -> Iterator[Merger]:
-    """A merger for patches that were made for ``base``, on the commit ``ours`` of a repository.
-
-    Raises:
-        SurroundingsFailed: there is no room for it.
-    """
-    with scratch(borrow=stack) as bare:
-        tree = bare.path / "tree"
-        tree.mkdir()
-        (bare.path / "info").mkdir()
-        (bare.path / "info" / "attributes").write_text(_ATTRIBUTES)
-        yield Merger(Repository(bare.path, exact=True, worktree=tree, settings=_SETTINGS), tree, base, ours)
 
 
 def _options(change: FileChange) -> list[str]:

@@ -14,10 +14,10 @@ from porter.files import Taken, staged
 from porter.foreign import base
 from porter.foreign.base import Base, Judge
 from porter.foreign.folder import Fork
-from porter.foreign.merge import Merger, Outcome, Reject, merger
+from porter.foreign.merge import Merger, Outcome, Reject
 from porter.foreign.names import Rebound, rebound
 from porter.foreign.reader import Incoming, is_series, read
-from porter.git import GitFailed, Repository
+from porter.git import GitFailed, Repository, scratch
 from porter.lockfile import Lock
 from porter.objects import Entry
 from porter.output import Progress
@@ -113,7 +113,8 @@ def make(
         with staged(place) as folder:
             fill(folder, lock, ours, snapshot, build)
             made = Repository(folder.path)
-            with merger(made, found, build.tip) as merge:
+            with scratch(borrow=made) as clean:
+                merge = Merger(clean, found, build.tip)
                 outcomes = _taken(merge, _one_a_file(patches) if split else patches, stack, progress)
                 _must_be_new(source, outcomes, build.files)
                 pack = merge.git.run(
@@ -183,7 +184,10 @@ def _taken(merge: Merger, patches: Sequence[Incoming], stack: str, progress: Pro
         if not (patch.author and patch.date) and not author:
             who = person(Repository(Path.cwd(), user_config=True))
             author, date = who.rsplit(" ", 2)[0], " ".join(who.rsplit(" ", 2)[1:])
-        title = patch.subject or f"Import {patch.name}{f': {outcome.paths[0]}' if len(outcome.paths) == 1 else ''}"
+        only = f": {outcome.paths[0]}" if len(outcome.paths) == 1 else ""
+        title = (
+            patch.subject or f"Import {patch.name}{only}".encode(errors="replace").decode()
+        )  # a path may be any bytes
         message = header.completed(title, patch.body, stack)
         merge.commit(f"{patch.author or author} {patch.date or date}", message)
     return outcomes

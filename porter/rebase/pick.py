@@ -7,17 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from porter.errors import CheckFailed
-from porter.git import GitFailed, Repository
+from porter.git import GitFailed, Repository, with_worktree
 
-# what is written is read once, a folder for temporary files need not keep modes, both sides of a conflict are shown
-_SETTINGS = {
-    "core.fileMode": "false",
-    "core.looseCompression": "0",
-    "merge.conflictStyle": "merge",
-    "merge.renormalize": "false",
-}
-# a .gitattributes among the commits must not change how their files are merged and written
-_ATTRIBUTES = "* !text !eol !filter !ident !merge !diff !conflict-marker-size !working-tree-encoding\n"
 _COMMITTER = {
     "GIT_COMMITTER_NAME": "porter",
     "GIT_COMMITTER_EMAIL": "porter@example.invalid",
@@ -50,9 +41,7 @@ def pick(
     """
     if not ids:
         return []
-    (scratch.path / "info").mkdir(exist_ok=True)
-    (scratch.path / "info" / "attributes").write_text(_ATTRIBUTES)
-    work = Repository(scratch.path, exact=True, worktree=scratch.path.parent, settings=_SETTINGS)
+    work = with_worktree(scratch)
     work.run("checkout", "--quiet", "--force", "--detach", onto)
     try:
         # a commit that changes nothing here is refused later, by whoever wants a patch of it

@@ -10,9 +10,9 @@ from sources import git
 
 from porter.foreign.base import Base
 from porter.foreign.hunks import parse
-from porter.foreign.merge import Outcome, merger
+from porter.foreign.merge import Merger, Outcome
 from porter.foreign.reader import Incoming
-from porter.git import Repository
+from porter.git import Repository, scratch
 from porter.objects import Entry, blob
 
 Files = dict[str, bytes]
@@ -65,7 +65,8 @@ class Lab:
         blobs = {path: blob(data) for path, data in base.items()}
         files = {path: Entry("100644", one.id) for path, one in blobs.items()}
         found = Base("v1", "1" * 40, files, {one.id: one for one in blobs.values()})
-        with merger(Repository(stack), found, git("rev-parse", "HEAD", cwd=stack)) as merge:
+        with scratch(borrow=Repository(stack)) as clean:
+            merge = Merger(clean, found, git("rev-parse", "HEAD", cwd=stack))
             outcomes = merge.commits([Incoming(f"{n}.diff", changes=parse(d, base)) for n, d in enumerate(diffs)])
             for outcome in outcomes:
                 merge.take(outcome)

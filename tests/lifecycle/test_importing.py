@@ -279,6 +279,14 @@ def test_a_path_that_is_not_ascii(project: Project, vendor: Path) -> None:
     assert "docs ü/read me 猫.txt" in Lock.load(project.lock_path).stacks["mlu"].files
 
 
+def test_a_path_that_is_not_utf_8(project: Project, tmp_path: Path) -> None:
+    text = rb'"%s/x\377.py"'
+    head = b"diff --git %s %s\nnew file mode 100644\n--- /dev/null\n+++ %s\n@@ -0,0 +1 @@\n+hi\n"
+    (tmp_path / "odd.diff").write_bytes(head % (text % b"a", text % b"b", text % b"b"))
+    made = import_(tmp_path / "odd.diff", "mlu", tree=tmp_path / "look", project=project)
+    assert git("log", "-1", "--format=%s", cwd=made.tree) == "Import odd.diff: x?.py"
+
+
 def test_what_cannot_be_imported(project: Project, vendor: Path, tmp_path: Path, own_home: Path) -> None:
     with pytest.raises(WrongUsage, match="there is no"):
         import_(tmp_path / "absent", "mlu", project=project)
