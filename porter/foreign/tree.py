@@ -14,7 +14,7 @@ from porter.files import Taken, staged
 from porter.foreign import base
 from porter.foreign.base import Base, Judge
 from porter.foreign.folder import Fork
-from porter.foreign.merge import Merger, Outcome, Reject
+from porter.foreign.merge import Merger, Outcome
 from porter.foreign.names import Rebound, rebound
 from porter.foreign.reader import Incoming, is_series, read
 from porter.git import GitFailed, Repository, scratch
@@ -124,7 +124,7 @@ def make(
             made.write(pack)
             made.run("update-ref", "-m", "porter import", "HEAD", tip)
             made.run("reset", "--quiet", "--hard")
-            rejects = _rejects(outcomes)
+            rejects = _rejects(outcomes, build.files)
             record = {"source": str(source.resolve()), "target": target, "base": found.commit}
             for path, text in {**rejects, RECORD: json.dumps(record, indent=2) + "\n"}.items():
                 (folder.path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -214,20 +214,19 @@ def _rebound(repository: Repository, before: str, after: str) -> list[Rebound]:
     ]
 
 
-def _rejects(outcomes: Sequence[Outcome]) -> dict[str, str]:
+def _rejects(outcomes: Sequence[Outcome], files: Mapping[str, Entry]) -> dict[str, str]:
     """File in the tree -> what it says of what did not fit."""
     found: dict[str, str] = {}
     for outcome in outcomes:
         for reject in outcome.rejects:
-            path = _safe(reject) + REJECT
+            path = _beside(reject.path, files) + REJECT
             title = outcome.patch.subject or outcome.patch.name
             found[path] = f"{found.get(path, '')}{title}: {reject.path}: {reject.why}\n{reject.text}\n"
     return found
 
 
-def _safe(reject: Reject) -> str:
-    """Where to put a reject: beside its file, unless its path leads out of the tree or into git's folder."""
-    parts = reject.path.split("/")
-    if any(part in ("", ".", "..") or part.lower() == ".git" for part in parts):
-        return "import"
-    return reject.path
+def _beside(path: str, files: Mapping[str, Entry]) -> str:
+    """Where to put a reject: beside its file, unless its path leads out of the tree, into git's folder or a file."""
+    parts = path.split("/")
+    leads_out = any(part in ("", ".", "..") or part.lower() == ".git" or "\0" in part for part in parts)
+    return "import" if leads_out or any("/".join(parts[:n]) in files for n in range(1, len(parts))) else path

@@ -144,6 +144,36 @@ def test_a_conflict_shows_both_sides(project: Project, vendor: Path) -> None:
     assert "+import other" in text
 
 
+def test_the_users_git_settings_change_nothing(project: Project, vendor: Path, own_home: Path) -> None:
+    (vendor / "train.py").write_text("import other\nimport torch\n\n\ndef main(opt):\n    print('train', opt)   \n")
+    (vendor / "utils/general.py").write_text(GENERAL)
+    git("mv", "models/yolo.py", "models/mlu.py", cwd=vendor)
+    source, found = diff(vendor), []
+    for name in ("plain", "other"):
+        made = import_(source, "mlu", tree=vendor.parent / name, project=project)
+        rejects = {path: (made.tree / path).read_bytes() for path in made.rejects}
+        found.append((git("rev-parse", "HEAD^{tree}", cwd=made.tree), rejects, made.record()["patches"]))
+        (own_home / "attributes").write_text("* merge=union eol=crlf\n")
+        with (own_home / ".gitconfig").open("a") as config:
+            config.write(
+                "[apply]\n\twhitespace = error-all\n[merge]\n\tconflictStyle = diff3\n\trenames = false\n[diff]\n"
+                "\tnoprefix = true\n\texternal = false\n\trenames = false\n[core]\n\tautocrlf = true\n"
+                f"\tattributesFile = {own_home / 'attributes'}\n\tabbrev = 4\n[rerere]\n\tenabled = true\n"
+            )
+    assert found[0] == found[1]
+    assert list(found[0][1]) == ["train.py.rej"]
+
+
+def test_a_path_in_a_file_is_rejected_and_told(project: Project, tmp_path: Path) -> None:
+    text = (
+        "--- a/train.py/x.py\n+++ b/train.py/x.py\n@@ -1 +1 @@\n-a\n+b\n--- /dev/null\n+++ b/n.py\n@@ -0,0 +1 @@\n+n\n"
+    )
+    (tmp_path / "odd.diff").write_text(text)
+    made = import_(tmp_path / "odd.diff", "mlu", base="v6.0", tree=tmp_path / "look", project=project)
+    assert made.rejects == ("import.rej",)
+    assert "train.py/x.py: neither upstream nor the stack has such a file" in (made.tree / "import.rej").read_text()
+
+
 def test_mails_keep_what_they_say(project: Project, vendor: Path) -> None:
     (vendor / "utils/general.py").write_text(GENERAL)
     commit(vendor, message("Log as the MLU does (寒武纪)", "mlu"), 1700000000)
