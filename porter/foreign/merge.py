@@ -83,6 +83,7 @@ class Merger:
         self.tip = ours
         self._tree = scratch.path.parent
         self._base = base
+        self._modes: dict[str, str] = {}  # path -> the mode that a change gives it; the folder need not keep modes
 
     def commits(self, patches: Sequence[Incoming]) -> list[Outcome]:
         """The patches as commits on the base, each on the one before it; the worktree is the stack's afterwards."""
@@ -95,7 +96,7 @@ class Merger:
         tip, found = start.id, []
         for patch in patches:
             left = [self._put(change)[0] for change in patch.changes if not change.unusable]
-            self.git.run("add", "--all", "--force", ".")
+            self._add()
             commit = self._written(tip, _WHO, "patch\n")
             found.append(Outcome(patch, tip, commit, [change for change in left if change]))
             tip = commit
@@ -138,14 +139,14 @@ class Merger:
                 new.write_bytes(change.data)
             except (FileExistsError, IsADirectoryError, NotADirectoryError):
                 return change, f"{change.new} is a folder here, or in one that is a file"
-            if change.mode:
-                new.chmod(int(change.mode, 8) & 0o777)
+            self._modes[change.new] = change.mode
             return None, ""
         if change.kind == "delete" and old.is_file():
             old.unlink()
             return None, ""
         try:
             self.git.run("apply", "--reject", *_options(change), stdin=change.text)
+            self._modes[change.new] = change.mode
             return None, ""
         except GitFailed as error:
             left = new.with_name(f"{new.name}.rej")
@@ -153,6 +154,7 @@ class Merger:
                 return change, error.stderr.split("\n")[0].partition("error: ")[2]
             hunks = hunks_in(left.read_bytes())
             left.unlink()
+            self._modes[change.new] = change.mode
             return FileChange("modify", change.new, change.new, hunks=hunks), ""
 
     def _put_alone(self, change: FileChange, one: Outcome) -> None:
@@ -229,10 +231,19 @@ class Merger:
         return True
 
     def _changed(self) -> list[str]:
-        """Tell git of every file; those that differ from the stack's last commit."""
-        self.git.run("add", "--all", "--force", ".")
+        """The files that differ from the stack's last commit."""
+        self._add()
         out = self.git.run("diff-index", "--cached", "--name-only", "--no-renames", "-z", self.tip)
         return out.decode(errors="surrogateescape").split("\0")[:-1]
+
+    def _add(self) -> None:
+        """Tell git of every file."""
+        self.git.run("add", "--all", "--force", ".")
+        for path, mode in self._modes.items():
+            if mode:
+                sign = "+" if mode == "100755" else "-"
+                self.git.run("--literal-pathspecs", "update-index", f"--chmod={sign}x", "--", path)
+        self._modes.clear()
 
     def _written(self, parent: str, who: str, message: str) -> str:
         data = objects.commit(self.git.text("write-tree"), (parent,), who, who, message).data
