@@ -213,6 +213,7 @@ class Merger:
                 one.reject(change.new, why, change.hunks)
             for each in {path, *(name for change in of for name in (change.old, change.new))}:
                 self._restore(each)
+        self.git.run("clean", "-ffdxq")  # such a NAME~COMMIT, which older versions of git do not put in the index
         return stopped
 
     def _restore(self, path: str) -> None:

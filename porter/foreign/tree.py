@@ -113,15 +113,8 @@ def make(
         with staged(place) as folder:
             fill(folder, lock, ours, snapshot, build)
             made = Repository(folder.path)
-            with scratch(borrow=made) as clean:
-                merge = Merger(clean, found, build.tip)
-                outcomes = _taken(merge, _one_a_file(patches) if split else patches, stack, progress)
-                _must_be_new(source, outcomes, build.files)
-                pack = merge.git.run(
-                    "pack-objects", "--revs", "--stdout", "-q", stdin=f"{merge.tip}\n^{build.tip}\n".encode()
-                )
-                tip = merge.tip
-            made.write(pack)
+            outcomes, tip = _taken(made, found, build.tip, _one_a_file(patches) if split else patches, stack, progress)
+            _must_be_new(source, outcomes, build.files)
             made.run("update-ref", "-m", "porter import", "HEAD", tip)
             made.run("reset", "--quiet", "--hard")
             rejects = _rejects(outcomes, build.files)
@@ -171,26 +164,30 @@ def _one_a_file(patches: Sequence[Incoming]) -> list[Incoming]:
     return found
 
 
-def _taken(merge: Merger, patches: Sequence[Incoming], stack: str, progress: Progress) -> list[Outcome]:
-    """The patches on the stack, a commit for each of which something is left."""
-    outcomes = merge.commits(patches)
+def _taken(
+    made: Repository, found: Base, start: str, patches: Sequence[Incoming], stack: str, progress: Progress
+) -> tuple[list[Outcome], str]:
+    """The patches on the stack, a commit for each of which something is left: what became of them, the last commit."""
     author = date = ""
-    for number, outcome in enumerate(outcomes):
-        progress.step("merging the patches", number, len(outcomes))
-        merge.take(outcome)
-        patch = outcome.patch
-        if not outcome.paths:
-            continue
-        if not (patch.author and patch.date) and not author:
-            who = person(Repository(Path.cwd(), user_config=True))
-            author, date = who.rsplit(" ", 2)[0], " ".join(who.rsplit(" ", 2)[1:])
-        only = f": {outcome.paths[0]}" if len(outcome.paths) == 1 else ""
-        title = (
-            patch.subject or f"Import {patch.name}{only}".encode(errors="replace").decode()
-        )  # a path may be any bytes
-        message = header.completed(title, patch.body, stack)
-        merge.commit(f"{patch.author or author} {patch.date or date}", message)
-    return outcomes
+    with scratch(borrow=made) as clean:
+        merge = Merger(clean, found, start)
+        outcomes = merge.commits(patches)
+        for number, outcome in enumerate(outcomes):
+            progress.step("merging the patches", number, len(outcomes))
+            merge.take(outcome)
+            patch = outcome.patch
+            if not outcome.paths:
+                continue
+            if not (patch.author and patch.date) and not author:
+                who = person(Repository(Path.cwd(), user_config=True))
+                author, date = who.rsplit(" ", 2)[0], " ".join(who.rsplit(" ", 2)[1:])
+            only = f": {outcome.paths[0]}" if len(outcome.paths) == 1 else ""
+            title = f"Import {patch.name}{only}".encode(errors="replace").decode()  # a path may be any bytes
+            message = header.completed(patch.subject or title, patch.body, stack)
+            merge.commit(f"{patch.author or author} {patch.date or date}", message)
+        wanted = f"{merge.tip}\n^{start}\n".encode()
+        made.write(merge.git.run("pack-objects", "--revs", "--stdout", "-q", stdin=wanted))
+    return outcomes, merge.tip
 
 
 def _must_be_new(source: Path, outcomes: Sequence[Outcome], files: Mapping[str, Entry]) -> None:
