@@ -331,6 +331,15 @@ class Repository:
                 at += size + 1
         return objects
 
+    def unmerged(self) -> dict[str, dict[int, str]]:
+        """The files that git could not merge: path -> side (1 the base's, 2 ours, 3 theirs) -> blob."""
+        found: dict[str, dict[int, str]] = {}
+        for row in filter(None, self.text("ls-files", "--unmerged", "-z").split("\0")):
+            head, _, path = row.partition("\t")
+            _, blob, side = head.split(" ")
+            found.setdefault(path, {})[int(side)] = blob
+        return found
+
     def write(self, pack: bytes) -> None:
         """Store a pack.  git hashes every object in it again, and the pack appears whole or not at all."""
         self.run("index-pack", "--stdin", "--strict", "--fix-thin", stdin=pack)

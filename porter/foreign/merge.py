@@ -113,7 +113,7 @@ class Merger:
         try:
             self.git.run("cherry-pick", "--no-commit", one.commit)
         except GitFailed:
-            sides = self._unmerged()
+            sides = self.git.unmerged()
             if not sides:
                 raise
             stopped = self._settle(sides, changes, one)
@@ -185,14 +185,6 @@ class Merger:
                 one.reject(change.new, "its old lines are not there", [hunk], text)
             if len(hunks) < number:
                 one.hunks[APPLIED] += number - len(hunks)
-
-    def _unmerged(self) -> dict[str, dict[int, str]]:
-        """The files that git could not merge: path -> side -> blob."""
-        found: dict[str, dict[int, str]] = {}
-        for row in self.git.run("ls-files", "--unmerged", "-z").decode(errors="surrogateescape").split("\0")[:-1]:
-            head, _, path = row.partition("\t")
-            found.setdefault(path, {})[int(head[-1])] = head.split(" ")[1]
-        return found
 
     def _settle(
         self, sides: Mapping[str, Mapping[int, str]], changes: Sequence[FileChange], one: Outcome

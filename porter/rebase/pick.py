@@ -59,12 +59,9 @@ def pick(
 
 def _conflicts(work: Repository, folder: Path, ours: str) -> str:
     """The files that did not merge, in words, with both sides of each one's first conflict."""
-    stages: dict[str, str] = {}
-    for row in work.text("ls-files", "--unmerged", "-z").split("\0")[:-1]:
-        head, _, path = row.partition("\t")
-        stages[path] = stages.get(path, "") + head[-1]
     found = []
-    for path, kept in stages.items():
+    for path, sides in work.unmerged().items():
+        kept = "".join(map(str, sides))
         found.append(f"{path}: {_WORDS.get(kept, 'it was renamed, or is a folder')}")
         file = folder / path
         if kept == "123" and file.is_file() and not file.is_symlink():

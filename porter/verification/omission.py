@@ -7,7 +7,7 @@ alone are no conflict, see :mod:`porter.verification.imports`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +25,6 @@ _SETTINGS = {
     "core.editor": ":",  # a message stays as it is
     "merge.conflictStyle": "diff3",  # what `resolve` reads
 }
-_ALL_SIDES = ["1", "2", "3"]  # git's numbers of base, ours and theirs
 
 
 @contextmanager
@@ -75,7 +74,7 @@ def _pick(worktree: Repository, commits: Sequence[str]) -> set[str]:
             worktree.run(*words)
             break
         except GitFailed:
-            sides = _unmerged(worktree)
+            sides = worktree.unmerged()
             if not sides:  # git failed for another reason
                 raise
         if _resolve(worktree, sides):
@@ -86,18 +85,9 @@ def _pick(worktree: Repository, commits: Sequence[str]) -> set[str]:
     return skipped
 
 
-def _unmerged(worktree: Repository) -> dict[str, list[str]]:
-    """Path -> which of the sides there are, of the files that conflict."""
-    sides: dict[str, list[str]] = {}
-    for row in filter(None, worktree.text("ls-files", "--unmerged", "-z").split("\0")):
-        entry, _, path = row.partition("\t")
-        sides.setdefault(path, []).append(entry.split()[2])
-    return sides
-
-
-def _resolve(worktree: Repository, sides: dict[str, list[str]]) -> bool:
+def _resolve(worktree: Repository, sides: Mapping[str, Collection[int]]) -> bool:
     """Whether all that conflicts are imports; then the files are merged by now."""
-    if any(each != _ALL_SIDES for each in sides.values()):
+    if any(len(each) < 3 for each in sides.values()):
         return False
     merged = {path: resolve((worktree.path / path).read_bytes()) for path in sides}
     for path, data in merged.items():
