@@ -1,10 +1,10 @@
-"""`porter drift` over v6.0..v7.0 against running `git am -3` at each commit.
+"""`porter drift` over v6.0..v7.0, which asks git where outcomes change, against running `git am -3` at each commit.
 
     python benchmarks/drift.py [--stack mlu] [--to v7.0] [--sample 20]
 
-porter looks at every commit, with an empty store of results but upstream's objects at hand, then once more. git applies
-the same series (`git am -3`, `--skip` at a conflict) in a clone that holds the stack's blobs, at a sample of commits
-spread over the line; its time for all of them is that of the sample times how many more there are.
+porter finds every outcome with nothing in its cache but upstream's objects, then once more. git applies the same series
+(`git am -3`, `--skip` at a conflict) in a clone that holds the stack's blobs, at a sample of commits spread over the
+line; its time for all of them is that of the sample times how many more there are.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def main() -> None:
         chosen = commits[:: max(1, len(commits) // options.sample)]
         taken = sum(by_hand(scratch / "clone", commit, patches) for commit in chosen)
     print(f"{len(commits)} commits, {len(patches)} patches")
-    print(f"porter drift, all commits: {first:6.2f} s")
+    print(f"porter drift:              {first:6.2f} s")
     print(f"porter drift, once more:   {second:6.2f} s")
     print(f"git am -3, {len(chosen)} commits:   {taken:6.2f} s; all of them {taken / len(chosen) * len(commits):.0f} s")
 

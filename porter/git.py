@@ -63,10 +63,11 @@ _KEPT_CONFIG = re.compile("GIT_CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|KEY_[0-9]+|V
 class GitFailed(SurroundingsFailed):
     """A git command ended with a status other than 0."""
 
-    def __init__(self, command: Iterable[str], status: int, stderr: str) -> None:
+    def __init__(self, command: Iterable[str], status: int, stderr: str, stdout: bytes = b"") -> None:
         self.command = list(command)
         self.status = status
         self.stderr = stderr.strip()
+        self.stdout = stdout
         super().__init__(f"git {' '.join(self.command)} ended with status {status}", self.stderr)
 
 
@@ -130,7 +131,7 @@ def run(
         raise SurroundingsFailed("git is not installed", hint="Install git 2.25 or newer.") from error
     told.ended(done.returncode)
     if done.returncode not in status:
-        raise GitFailed(args, done.returncode, done.stderr.decode(errors="replace"))
+        raise GitFailed(args, done.returncode, done.stderr.decode(errors="replace"), done.stdout)
     return done.stdout
 
 

@@ -314,7 +314,8 @@ def agree(bench: Bench, commits: list[str], git_am: Applier) -> set[tuple[int, .
     placer = Placer(contents)
     outcomes: dict[str, list[str]] = {i: [] for i in commits}
     for original in originals(bench.stack.patches, bench.pin, contents):
-        for (i, tree), found in zip(trees.items(), placer.place_all(original, list(trees.values()))):
+        for i, tree in trees.items():
+            found = placer.place(original, tree)
             outcomes[i].append(found.outcome)
             if found.stands:
                 step(tree, found.files)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from histories import Applier, Bench, Line
+from histories import Applier, Bench, Line, agree, sample
 from sources import git
 
 from porter import objects
@@ -138,15 +139,12 @@ def test_a_patch_that_renames_takes_upstreams_mode_along(bench: Bench) -> None:
     assert entry.mode == "100755"
 
 
-def test_all_of_many_trees_is_each_of_them(bench: Bench) -> None:
-    for subject in ("Load on the host", "Validate on any device"):
-        original = bench.patch(subject)
-        trees = [bench.history.entries(s.id) for s in bench.steps]
-        together = Placer(bench.contents).place_all(original, trees)
-        assert together == [Placer(bench.contents).place(original, tree) for tree in trees]
-        brief = Placer(bench.contents).place_all(original, trees, brief=True)
-        assert [p.outcome for p in brief] == [p.outcome for p in together]
-        assert [p.files for p in brief if p.stands] == [p.files for p in together if p.stands]
+def test_it_agrees_with_git_am_on_a_sample(line_of_the_session: Line, tmp_path: Path) -> None:
+    """The trees, of the real history where it can be had; PORTER_TEST_SAMPLE says of how many commits."""
+    bench = Bench(line_of_the_session, tmp_path / "cache")
+    files = [line_of_the_session.project.patches / patch.id for patch in bench.stack.patches]
+    places = sample(int(os.environ.get("PORTER_TEST_SAMPLE", "4")), len(bench.steps))
+    agree(bench, [bench.steps[n].id for n in places], Applier(line_of_the_session, tmp_path, files))
 
 
 # -- what no line above has: single cases, each against git am -3 ----------------------------------------

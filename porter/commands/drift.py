@@ -14,8 +14,8 @@ from porter.commands.arguments import AnyProject, Names, find, names
 from porter.commands.options import FOLDER, STDOUT, UPSTREAM, colour, terminal, write_out
 from porter.lockfile import Lock
 from porter.output import Progress
-from porter.rebase.drift import Drift, Store, Track, look, track_of
-from porter.reports.heatmap import SAYS, to_html, to_png
+from porter.rebase.drift import Drift, Track, follow
+from porter.reports.heatmap import BETWEEN, SAYS, to_html, to_png
 from porter.sources.history import DEFAULT, History
 from porter.stack import Stack, available
 
@@ -36,28 +36,19 @@ def drift(
         targets: whose patches; none: every target's.
         rev: the last commit: a tag, a branch, an id; ``HEAD``: the end of upstream's default branch.
 
+    Returns:
+        each patch's outcome at each commit, and at which commits git was ``asked``; at the others it is taken to be
+        that of the asked commits around.
+
     Raises:
+        CheckFailed: a patch does not apply to the pin.
         WrongUsage: there is no such target, or no such commit after the pin.
         SurroundingsFailed: upstream's history cannot be had, or the cache not be used.
     """
     found, progress = find(project), progress or Progress()
     lock = Lock.load(found.lock_path)
     stack = Stack.load(found, names(targets) or available(found.patches))
-    history = History(lock, upstream, progress=progress)
-    until = history.resolve(rev)
-    steps = history.steps(lock.pin.commit, until)
-    store = Store(history.cache.folder / "drift", lock.pin, stack)
-    known = store.read()
-    wanted = [n for n, one in enumerate(steps) if one.id not in known]
-    if wanted:
-        for block in look(history, stack, steps, wanted, progress):
-            known.update(block)
-            store.write(known)
-    rows = [known[one.id] for one in steps]
-    tracks = tuple(track_of(patch, n, rows) for n, patch in enumerate(stack.patches))
-    named = history.tags()
-    tags = {n: named[one.id] for n, one in enumerate(steps) if one.id in named}
-    return Drift(lock.pin, rev, until, stack.key, tuple(steps), tags, tracks, len(wanted))
+    return follow(History(lock, upstream, progress=progress), stack, rev, progress)
 
 
 @click.command(name="drift")
@@ -91,8 +82,10 @@ def command(
 ) -> None:
     """Show how far each patch carries across upstream's commits after the pin.
 
-    Each commit is a fresh start: the series is applied to it as `git am -3` does it, and a patch that conflicts is left
-    out. What was found once is kept in the cache. Files are written whole or not at all.
+    The series is applied by `git am -3`, and a patch that conflicts is left out: at upstream's tags and the last
+    commit, then halfway between two commits where a patch's outcome is not the same, until the commit that changes it
+    is known. Between two commits with the same outcome a patch is taken to have it too. What git said is kept in the
+    cache. Files are written whole or not at all.
     """
     with terminal() as progress:
         found = drift(targets, rev, upstream=upstream, progress=progress)
@@ -107,7 +100,7 @@ def command(
 
 
 def _print(found: Drift) -> None:
-    pin, size = found.pin, len(found.steps)
+    pin, size, asked = found.pin, len(found.steps), len(found.asked)
     click.secho(
         f"{pin.name} {pin.tag}..{found.rev} ({found.until[:10]}): {size} commits, "
         f"{len(found.tracks)} patches of {found.stack}",
@@ -117,11 +110,12 @@ def _print(found: Drift) -> None:
     for track in found.tracks:
         _print_track(track, found, wide)
     click.echo(_legend())
+    if asked < size:
+        click.echo(f"git was asked at {asked} of the commits. {BETWEEN}")
     worst = [f"{n} {outcome}" for outcome, n in _at_the_end(found).items()]
     click.echo(f"{found.reach} of {len(found.tracks)} patches reach {found.rev}: {', '.join(worst) or 'no commits'}")
     if found.whole < size:
-        step = found.steps[found.whole]
-        click.echo(f"All of them stand for {found.whole} commits; then comes {step.id[:10]} {step.date} {step.subject}")
+        click.echo(f"All of them stand for {found.whole} commits; then comes {_commit(found, found.whole)}")
 
 
 def _print_track(track: Track, found: Drift, wide: int) -> None:
@@ -130,15 +124,20 @@ def _print_track(track: Track, found: Drift, wide: int) -> None:
     subject = track.patch.subject
     subject = subject if len(subject) <= room else subject[: room - 1] + "…"
     head = click.style(f"{name:12}", fg="green" if track.reaches else "red")
-    click.echo(f"{head} {subject:{room}} {_strip(track.letters, max(10, wide - room - 15))}")
+    click.echo(f"{head} {subject:{room}} {_strip(track, max(10, wide - room - 15))}")
     ranges = [_range(r.outcome, r.first, r.last) for r in track.ranges]
     more = f", and {len(ranges) - _MOST} more ranges" if len(ranges) > _MOST else ""
-    click.echo(f"             {', '.join(ranges[:_MOST])}{more}")
+    click.echo(f"             {', '.join(ranges[:_MOST])}{more}; asked at {len(track.asked)}")
     if track.breaks is not None:
-        step = found.steps[track.breaks]
-        said = f"breaks at {step.id[:10]} {step.date} {step.subject}"
         file = f" ({track.files[track.breaks]})" if track.breaks in track.files else ""
-        click.secho(f"             {said}{file}", dim=True)
+        click.secho(f"             breaks at {_commit(found, track.breaks)}{file}", dim=True)
+    for at in track.returns[:_MOST]:
+        click.secho(f"             stands again at {_commit(found, at)}", dim=True)
+
+
+def _commit(found: Drift, at: int) -> str:
+    step = found.steps[at]
+    return f"{step.id[:10]} {step.date} {step.subject}"
 
 
 def _range(outcome: str, first: int, last: int) -> str:
@@ -148,14 +147,16 @@ def _range(outcome: str, first: int, last: int) -> str:
 _SIGNS = {"a": ("█", "green"), "o": ("▓", "green"), "m": ("▒", "yellow"), "t": ("t", "blue"), "c": ("·", "red")}
 
 
-def _strip(letters: str, wide: int) -> str:
-    """The whole line in a row of signs, each for the most frequent outcome of its share."""
-    wide = min(wide, len(letters))
+def _strip(track: Track, wide: int) -> str:
+    """The whole line in a row of signs, each for the most frequent outcome of its share; dim where none was asked."""
+    size = len(track.letters)
+    wide = min(wide, size)
     shown = []
     for n in range(wide):
-        share = letters[n * len(letters) // wide : (n + 1) * len(letters) // wide]
+        first, end = n * size // wide, (n + 1) * size // wide
+        share = track.letters[first:end]
         sign, paint = _SIGNS[max(share, key=share.count)]
-        shown.append(click.style(sign, fg=paint))
+        shown.append(click.style(sign, fg=paint, dim=not any(first <= at < end for at in track.asked)))
     return "".join(shown)
 
 

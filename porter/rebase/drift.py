@@ -1,45 +1,34 @@
 """How far each patch of a stack carries across upstream's history.
 
-For every commit on upstream's line of first parents after the pin, the whole series is applied to that commit's files
-as ``git am -3`` does it, with ``--skip`` at each conflict: a patch that conflicts is left out and the next one goes on
-from there, so it meets the files as they are without the patch.  Each commit is a beginning of its own: a patch that
-conflicts at one may apply again at a later one.  Per patch and commit the outcome is one of :data:`LETTERS`.
+The series is applied by git (porter.rebase.trial) to the tagged commits on upstream's line of first parents and to the
+last one.  Where a patch's outcome at two of these is not the same, the commit halfway between is asked too, and so on,
+until both sides of every change are known: that is where a patch first breaks, or stands again.  A commit between two
+asked ones at which a patch has the same outcome is taken to have it as well, and a patch that conflicts at both is left
+out of what git is asked between them.
 
-Nothing is looked at twice: a placement depends on the patch and the files it touches (porter.rebase.merge), so a
-commit costs what changed in it.  The outcomes are kept in the cache, in a file per pin, chain of patches and git
-version, and are written after every block of commits: a run that was interrupted goes on where it was.
+What git answered is kept in the cache, by pin, patches and version of git: the same drift again asks nothing, and one
+that was interrupted goes on where it was.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from porter import git
-from porter.errors import SurroundingsFailed
-from porter.files import write_file
 from porter.lockfile import Pin
-from porter.objects import Entry, step
 from porter.output import Progress, heading
 from porter.patch import Patch
-from porter.rebase.merge import APPLIES, CONFLICT, MERGED, OFFSET, OUTCOMES, TAKEN, Placer, originals
+from porter.rebase.trial import BROKEN, LETTERS, Row, Trial, trial
 from porter.sources.history import History, Step
-from porter.stack import Contents, Stack
+from porter.sources.memo import Memory
+from porter.stack import Stack
 
-LETTERS = {"a": APPLIES, "o": OFFSET, "m": MERGED, "c": CONFLICT, "t": TAKEN}
-BROKEN = "c"
-_LETTER = {outcome: letter for letter, outcome in LETTERS.items()}
-_BLOCK = 320  # commits between two writes of the cache
-_KEPT = 16  # files of outcomes that stay in the cache
-_FORM = 1  # of such a file
-
-assert set(_LETTER) == set(OUTCOMES)
+_FORM = b"2"  # of what is kept of a commit
+_KEPT = 5000  # commits of one stack
 
 
 @dataclass(frozen=True)
@@ -58,12 +47,14 @@ class Track:
     Attributes:
         patch: the patch.
         letters: one of :data:`LETTERS` per commit.
-        files: commit (index) -> a file of it that conflicts, where one does.
+        files: commit (index) -> a file of it that conflicts, where git was asked and one does.
+        asked: the commits (indices, rising) at which git was asked; at the others it is the outcome of those around.
     """
 
     patch: Patch
     letters: str
     files: Mapping[int, str]
+    asked: tuple[int, ...]
 
     @property
     def ranges(self) -> list[Range]:
@@ -80,6 +71,12 @@ class Track:
         """The index of the first commit at which it conflicts, None if at none."""
         at = self.letters.find(BROKEN)
         return None if at < 0 else at
+
+    @property
+    def returns(self) -> list[int]:
+        """The indices of the commits at which it stands again, after one at which it conflicts."""
+        pairs = enumerate(zip(self.letters, self.letters[1:]), 1)
+        return [at for at, (before, now) in pairs if before == BROKEN != now]
 
     @property
     def reaches(self) -> bool:
@@ -103,7 +100,7 @@ class Drift:
         steps: the commits, oldest first.
         tags: index of a commit -> its tag.
         tracks: the patches, in order.
-        new: how many commits were looked at; the others were known.
+        new: at how many commits git was asked now; what it says of the others was known, or follows.
     """
 
     pin: Pin
@@ -114,6 +111,11 @@ class Drift:
     tags: Mapping[int, str]
     tracks: tuple[Track, ...]
     new: int
+
+    @property
+    def asked(self) -> list[int]:
+        """The indices of the commits at which git was asked about any patch, rising."""
+        return sorted({at for track in self.tracks for at in track.asked})
 
     @property
     def reach(self) -> int:
@@ -138,6 +140,7 @@ class Drift:
                 {"commit": step.id, "date": step.date, "subject": step.subject, "tag": self.tags.get(n)}
                 for n, step in enumerate(self.steps)
             ],
+            "asked": [at + 1 for at in self.asked],
             "patches": [self._record(track) for track in self.tracks],
             "reach": self.reach,
             "whole": self.whole,
@@ -146,129 +149,113 @@ class Drift:
     def _record(self, track: Track) -> dict[str, Any]:
         broken = None
         if track.breaks is not None:
-            step = self.steps[track.breaks]
-            broken = {
-                "number": track.breaks + 1,
-                "commit": step.id,
-                "date": step.date,
-                "subject": step.subject,
-                "file": track.files.get(track.breaks),
-            }
+            broken = {**self._commit(track.breaks), "file": track.files.get(track.breaks)}
         return {
             "patch": track.patch.id,
             "subject": track.patch.subject,
             "outcomes": track.letters,
+            "asked": [at + 1 for at in track.asked],
             "counts": track.counts(),
             "ranges": [[r.outcome, r.first, r.last] for r in track.ranges],
             "breaks": broken,
+            "returns": [self._commit(at) for at in track.returns],
             "reaches": track.reaches,
         }
 
-
-@dataclass(frozen=True)
-class Row:
-    """What a stack makes of one commit: a letter per patch, and where one conflicts a file of it (by the patch)."""
-
-    letters: str
-    files: Mapping[int, str]
+    def _commit(self, at: int) -> dict[str, Any]:
+        step = self.steps[at]
+        return {"number": at + 1, "commit": step.id, "date": step.date, "subject": step.subject}
 
 
-def track_of(patch: Patch, number: int, rows: Sequence[Row]) -> Track:
-    """A patch along the line, from what its stack, in which it has this number, makes of each commit."""
-    files = {at: row.files[number] for at, row in enumerate(rows) if number in row.files}
-    return Track(patch, "".join(row.letters[number] for row in rows), files)
-
-
-def look(
-    history: History, stack: Stack, steps: Sequence[Step], wanted: Sequence[int], progress: Progress
-) -> Iterator[dict[str, Row]]:
-    """Run a stack through commits, block by block; each block's outcomes by commit.
+def follow(history: History, stack: Stack, rev: str, progress: Progress) -> Drift:
+    """Each patch of a stack at each commit after the pin.
 
     Args:
-        steps: the whole line from the pin on.
-        wanted: which of them, as indices in rising order.
+        rev: the last commit.
+
+    Raises:
+        CheckFailed: a patch does not apply to the pin.
+        WrongUsage: there is no such commit after the pin.
+        SurroundingsFailed: upstream's history cannot be had, or there is no room to ask git.
     """
-    progress.step("reading upstream's files")
-    pin = history.snapshot(history.lock.pin.commit)
-    trees = _trees(pin.files, steps, wanted)
-    labels = {entry.id: path for tree in trees for path, entry in tree.items()}
-    contents = Contents({**history.blobs(set(labels) - set(pin.objects), labels), **pin.objects})
-    series = originals(stack.patches, pin, contents)
-    placer = Placer(contents)
-    done, total = 0, len(wanted) * len(series)
-    for start in range(0, len(wanted), _BLOCK):
-        block, numbers = trees[start : start + _BLOCK], wanted[start : start + _BLOCK]
-        letters: list[list[str]] = [[] for _ in block]
-        files: list[dict[int, str]] = [{} for _ in block]
-        for n, original in enumerate(series):
-            progress.step("placing patches on upstream's commits", done, total)
-            for at, found in enumerate(placer.place_all(original, block, brief=True)):
-                letters[at].append(_LETTER[found.outcome])
-                if found.stands:
-                    step(block[at], found.files)
-                else:
-                    files[at][n] = found.conflicts[0].path
-            done += len(block)
-        yield {steps[n].id: Row("".join(letters[at]), files[at]) for at, n in enumerate(numbers)}
+    pin = history.lock.pin
+    until = history.resolve(rev)
+    steps = history.steps(pin.commit, until)
+    named = history.tags()
+    tags = {n: named[step.id] for n, step in enumerate(steps) if step.id in named}
+    with _Answers(history, stack, progress) as answers:
+        rows = bisected(len(steps), tags, Row("a" * len(stack.patches), {}), lambda at, out: answers(steps[at].id, out))
+    tracks = tuple(_track(patch, n, rows, len(steps)) for n, patch in enumerate(stack.patches))
+    return Drift(pin, rev, until, stack.key, tuple(steps), tags, tracks, answers.new)
 
 
-def _trees(files: Mapping[str, Entry], steps: Sequence[Step], wanted: Sequence[int]) -> list[dict[str, Entry]]:
-    """The files of the wanted commits, each a tree of its own, from the pin's on."""
-    tree, found, chosen = dict(files), [], set(wanted)
-    for n, one in enumerate(steps):
-        step(tree, one.changes)
-        if n in chosen:
-            found.append(dict(tree))
-    return found
-
-
-class Store:
-    """The outcomes of one chain of patches on one pin, in a file of the cache.
+def bisected(size: int, tags: Mapping[int, str], pin: Row, ask: Callable[[int, frozenset[int]], Row]) -> dict[int, Row]:
+    """Ask at tags and at the last of some commits, then between them: commit (index) -> row, where git was asked.
 
     Args:
-        folder: where such files are.
+        pin: the row of the commit before the first; it is not among what is returned.
+    """
+    rows = {-1: pin}
+    for at in sorted({*tags, size - 1} - {-1}):
+        rows[at] = ask(at, frozenset())
+    gaps = list(zip(sorted(rows), sorted(rows)[1:]))
+    while gaps:
+        low, high = gaps.pop()
+        ends = rows[low].letters, rows[high].letters
+        if high - low > 1 and ends[0] != ends[1]:
+            middle = (low + high) // 2
+            rows[middle] = ask(middle, frozenset(n for n, two in enumerate(zip(*ends)) if two == (BROKEN, BROKEN)))
+            gaps += [(middle, high), (low, middle)]
+    del rows[-1]
+    return rows
+
+
+def _track(patch: Patch, number: int, rows: Mapping[int, Row], size: int) -> Track:
+    """A patch along a line of so many commits.  Where two asked commits differ, there is none between them."""
+    letters, letter = [], "a"
+    for at in range(size):
+        letter = rows[at].letters[number] if at in rows else letter
+        letters.append(letter)
+    asked = tuple(at for at in sorted(rows) if number not in rows[at].left_out)
+    return Track(
+        patch, "".join(letters), {at: rows[at].files[number] for at in asked if number in rows[at].files}, asked
+    )
+
+
+class _Answers:
+    """What git says of a stack at commits, from the cache or asked; a context manager.
+
+    Attributes:
+        new: at how many commits it was asked.
     """
 
-    def __init__(self, folder: Path, pin: Pin, stack: Stack) -> None:
-        self._count = len(stack.patches)
-        chain = hashlib.sha256(f"{_FORM}\n{pin.commit}\n{stack.digest}\n".encode() + git.run("version"))
-        self.path = folder / f"{chain.hexdigest()}.json"
+    def __init__(self, history: History, stack: Stack, progress: Progress) -> None:
+        self._memory = Memory(
+            "drift", [_FORM, history.lock.pin.commit.encode(), stack.digest.encode(), git.run("version")], _KEPT
+        )
+        self._history, self._stack, self._progress = history, stack, progress
+        self._open = ExitStack()
+        self._trial: Trial | None = None
+        self.new = 0
 
-    def read(self) -> dict[str, Row]:
-        """What is known: commit id -> row.  A file that cannot be understood is as good as none."""
-        try:
-            kept = json.loads(self.path.read_bytes())
-            paths = kept["paths"]
-            rows = {
-                commit: Row(str(letters), {int(n): str(paths[path]) for n, path in files})
-                for commit, letters, files in kept["commits"]
-            }
-            whole = all(len(row.letters) == self._count and set(row.letters) <= set(LETTERS) for row in rows.values())
-            return rows if whole else {}
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise SurroundingsFailed(f"cannot read the cache {self.path}", error.strerror or str(error)) from error
-        except (ValueError, TypeError, KeyError, IndexError):
-            return {}
+    def __enter__(self) -> _Answers:
+        return self
 
-    def write(self, rows: Mapping[str, Row]) -> None:
-        """Keep the rows, and the newest of the other files.
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
 
-        Raises:
-            SurroundingsFailed: the cache cannot be written to.
-        """
-        paths = sorted({path for row in rows.values() for path in row.files.values()})
-        number = {path: n for n, path in enumerate(paths)}
-        listed = [
-            [commit, row.letters, [[n, number[path]] for n, path in row.files.items()]] for commit, row in rows.items()
-        ]
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SurroundingsFailed(f"cannot write {self.path}", error.strerror or str(error)) from error
-        write_file(self.path, json.dumps({"paths": paths, "commits": listed}, separators=(",", ":")).encode())
-        with suppress(OSError):  # another porter removes them too
-            files = sorted(self.path.parent.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-            for old in files[_KEPT:]:
-                old.unlink()
+    def __call__(self, commit: str, left_out: frozenset[int]) -> Row:
+        """The row of a commit, with some patches left out."""
+        key = " ".join((commit, *map(str, sorted(left_out))))
+        known = self._memory.get(key)
+        if known is not None:
+            letters, files = known
+            return Row(letters, {int(n): path for n, path in files}, left_out)
+        self._progress.step("applying the series to upstream's commits", self.new)
+        if self._trial is None:
+            self._trial = self._open.enter_context(trial(self._history, self._stack))
+        row = self._trial.ask(commit, left_out)
+        self.new += 1
+        self._memory.put(key, [row.letters, list(row.files.items())])
+        self._memory.save()
+        return row

@@ -7,15 +7,11 @@ result is there already is taken.
 
 The files that a patch was written for are those of the pin after the patches before it (:func:`originals`): the very
 blobs that its ``index`` lines name, which ``git am -3`` would look up in a clone that holds the stack.
-
-A placement depends on nothing but the patch and the files it touches, so a :class:`Placer` keeps each, and a line of
-a thousand commits costs what changed in it.  Merges of contents are made for many trees at once
-(:meth:`Placer.place_all`), which is what makes that fast.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from porter.diff import Change, Mismatch
@@ -138,11 +134,8 @@ class _Plan:
         self.conflicts.append(Conflict(path, kind, base, ours, theirs))
 
 
-_Key = tuple[object, ...]
-
-
 class Placer:
-    """Places patches on trees, and remembers every placement.
+    """Places patches on trees.
 
     Args:
         contents: has the blobs of the trees and of the patches' originals; those that placing makes are added.
@@ -153,8 +146,6 @@ class Placer:
         self.contents = contents
         self._ours = ours
         self._renames = Renames(contents.__getitem__)
-        self._known: dict[_Key, Placing] = {}
-        self._merged: dict[tuple[str, str, str], tuple[str, bool]] = {}
 
     def place(self, original: Original, files: Mapping[str, Entry]) -> Placing:
         """A patch on one tree, given with all its files: path -> entry.
@@ -162,80 +153,41 @@ class Placer:
         Raises:
             SurroundingsFailed: git, or the disk for temporary files, failed.
         """
-        return self.place_all(original, [files])[0]
-
-    def place_all(
-        self, original: Original, trees: Sequence[Mapping[str, Entry]], *, brief: bool = False
-    ) -> list[Placing]:
-        """A patch on each of many trees; see :meth:`place`.
-
-        Args:
-            brief: one file that conflicts is enough to know, the patch's other files need no merge then.
-        """
-        keys: list[_Key] = []
-        plans: dict[_Key, _Plan] = {}
-        for files in trees:
-            gone = {path: entry for path, entry in original.before.items() if path not in files}
-            renamed = self._followed(original, gone, files) if gone else {}
-            key = (brief, *_key(original, files, renamed))
-            keys.append(key)
-            if key in self._known or key in plans:
-                continue
-            plain, failed_at = (None, "") if gone else self._plain(original, files)
+        gone = {path: entry for path, entry in original.before.items() if path not in files}
+        if not gone:
+            plain = self._plain(original, files)
             if plain:
-                self._known[key] = plain
-            else:
-                plans[key] = _plan(original, files, renamed)
-                # where plain application failed a merge is the likeliest to fail as well
-                plans[key].texts.sort(key=lambda text: text.path != failed_at)
-        if brief:
-            self._merge(original, (plan.texts[:1] for plan in plans.values() if not plan.conflicts))
-            for plan in plans.values():
-                if plan.conflicts or (plan.texts and not self._merged[_ids(plan.texts[0])][1]):
-                    del plan.texts[1 if not plan.conflicts else 0 :]
-        self._merge(original, (plan.texts for plan in plans.values()))
-        for key, plan in plans.items():
-            self._known[key] = self._finished(original, plan)
-        return [self._known[key] for key in keys]
-
-    def _followed(self, original: Original, gone: Mapping[str, Entry], files: Mapping[str, Entry]) -> dict[str, str]:
+                return plain
         new = {path: entry for path, entry in files.items() if path not in original.before}
-        return self._renames.find(gone, new)
-
-    def _plain(self, original: Original, files: Mapping[str, Entry]) -> tuple[Placing | None, str]:
-        """The patch applied without a merge; None where it does not apply, with the file that it fails at."""
-        try:
-            done = effect(original.patch, files.get, self.contents)
-        except PatchFailed as error:
-            return None, error.file
-        if any(_in_the_way(path, files, done.files) for path, entry in done.files.items() if entry):
-            return None, ""
-        return Placing(OFFSET if done.moved else APPLIES, done.files, moved=done.moved), ""
-
-    def _merge(self, original: Original, plans: Iterable[Sequence[Conflict]]) -> None:
-        """Merge the contents that plans need, all at once."""
-        wanted = dict.fromkeys(_ids(text) for texts in plans for text in texts)
-        missing = [ids for ids in wanted if ids not in self._merged]
-        jobs = [Sides(*(self.contents[i] for i in ids)) for ids in missing]
-        merged = threeway.merge(jobs, self._ours, original.patch.subject)
-        for ids, (data, clean) in zip(missing, merged):
-            self._merged[ids] = (self.contents.add(data), clean)
-
-    def _finished(self, original: Original, plan: _Plan) -> Placing:
-        for text in plan.texts:
-            blob, clean = self._merged[_ids(text)]
-            mode = _merged_mode(text)
-            if clean and mode:
-                plan.files[text.path] = Entry(mode, blob)
-            else:
-                plan.conflicts.append(replace(text, marked=blob, mode=mode or text.mode))
-        changes = {path: entry for path, entry in plan.files.items() if plan.tree.get(path) != entry}
+        plan = _plan(original, files, self._renames.find(gone, new) if gone else {})
+        self._merge(original, plan)
+        changes = {path: entry for path, entry in plan.files.items() if files.get(path) != entry}
         renamed = tuple(sorted(plan.renamed.items()))
         if not plan.conflicts:
             return Placing(MERGED if changes else TAKEN, changes, renamed=renamed)
         if self._is_there(original.patch, plan):
             return Placing(TAKEN, renamed=renamed)
         return Placing(CONFLICT, changes, tuple(sorted(plan.conflicts, key=lambda c: c.path)), renamed=renamed)
+
+    def _plain(self, original: Original, files: Mapping[str, Entry]) -> Placing | None:
+        """The patch applied without a merge; None where it does not apply."""
+        try:
+            done = effect(original.patch, files.get, self.contents)
+        except PatchFailed:
+            return None
+        if any(_in_the_way(path, files, done.files) for path, entry in done.files.items() if entry):
+            return None
+        return Placing(OFFSET if done.moved else APPLIES, done.files, moved=done.moved)
+
+    def _merge(self, original: Original, plan: _Plan) -> None:
+        """Merge the contents that a plan needs, and note each where it belongs."""
+        jobs = [Sides(*(self.contents[entry.id] for entry in _sides(text))) for text in plan.texts]
+        for text, (data, clean) in zip(plan.texts, threeway.merge(jobs, self._ours, original.patch.subject)):
+            blob, mode = self.contents.add(data), _merged_mode(text)
+            if clean and mode:
+                plan.files[text.path] = Entry(mode, blob)
+            else:
+                plan.conflicts.append(replace(text, marked=blob, mode=mode or text.mode))
 
     def _is_there(self, patch: Patch, plan: _Plan) -> bool:
         """Whether the tree has what the patch makes: whether the patch can be taken back from it."""
@@ -260,14 +212,6 @@ def _paths(patch: Patch) -> list[str]:
     return list(dict.fromkeys(path for change in patch.changes for path in (change.old, change.new)))
 
 
-def _key(original: Original, files: Mapping[str, Entry], renamed: Mapping[str, str]) -> _Key:
-    """All that a placement depends on."""
-    there = tuple(files.get(path) for path in _paths(original.patch))
-    moved = tuple((old, new, files[new]) for old, new in sorted(renamed.items()))
-    blocked = tuple(path for path in original.after if path not in original.before and _in_the_way(path, files, {}))
-    return (original.patch.id, there, moved, blocked)
-
-
 def _in_the_way(path: str, files: Mapping[str, Entry], changes: Mapping[str, Entry | None]) -> bool:
     """Whether a file cannot be put at ``path``: a folder is there, or a folder of it is a file.
 
@@ -284,15 +228,14 @@ def _in_the_way(path: str, files: Mapping[str, Entry], changes: Mapping[str, Ent
     return any(other.startswith(inside) and changes.get(other, 1) for other in files)
 
 
-def _ids(text: Conflict) -> tuple[str, str, str]:
+def _sides(text: Conflict) -> tuple[Entry, Entry, Entry]:
     assert text.base and text.ours and text.theirs
-    return text.base.id, text.ours.id, text.theirs.id
+    return text.base, text.ours, text.theirs
 
 
 def _merged_mode(text: Conflict) -> str:
     """The mode that one side changed, or both alike; empty if they disagree."""
-    assert text.base and text.ours and text.theirs
-    base, ours, theirs = text.base.mode, text.ours.mode, text.theirs.mode
+    base, ours, theirs = (entry.mode for entry in _sides(text))
     if ours in (base, theirs):
         return theirs
     return ours if theirs == base else ""
@@ -341,8 +284,7 @@ def _plan_change(change: Change, original: Original, plan: _Plan) -> None:
 
 def _plan_content(text: Conflict, where: str, plan: _Plan) -> None:
     """A file that all three have: ours is at ``where``, the result goes to the text's path."""
-    assert text.base and text.ours and text.theirs
-    sides = (text.base, text.ours, text.theirs)
+    sides = _sides(text)
     links = [entry.mode == LINK for entry in sides]
     if text.path != where:
         plan.files[where] = None
@@ -355,7 +297,7 @@ def _plan_content(text: Conflict, where: str, plan: _Plan) -> None:
     elif any(links) and len({entry.id for entry in sides}) == 3:
         plan.conflicts.append(text)
     else:
-        plan.texts.append(replace(text, mode=text.ours.mode))
+        plan.texts.append(replace(text, mode=sides[1].mode))
 
 
 def _plan_added(path: str, theirs: Entry, plan: _Plan) -> None:

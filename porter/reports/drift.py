@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from porter.lockfile import Pin
 from porter.patch import Patch
-from porter.rebase.drift import LETTERS, Drift, Track
+from porter.rebase.drift import Drift, Track
+from porter.rebase.trial import LETTERS
 from porter.reports import heatmap
 from porter.reports.markup import Html, details, element, paragraph
 from porter.reports.records import Field, Record
@@ -66,7 +67,11 @@ def _tracks(fields: Iterable[Field], size: int) -> Iterator[Track]:
         letters = field["outcomes"].text(f"[{''.join(LETTERS)}]{{{size}}}", f"{size} letters of {''.join(LETTERS)}")
         counts[stack] += 1
         patch = Patch(stack, name, field["subject"].text(), "", (), "", "", (), b"", 0, counts[stack])
-        yield Track(patch, letters, _files(field.get("breaks")))
+        given = field.get("asked")  # older records have none: git was asked at each commit
+        asked = tuple(each.count() - 1 for each in given.entries()) if given else tuple(range(size))
+        if any(not 0 <= at < size for at in asked):
+            field["asked"].fail(f"numbers of commits, 1 to {size}")
+        yield Track(patch, letters, _files(field.get("breaks")), asked)
 
 
 def _files(field: Field | None) -> Mapping[int, str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import html
 import io
 import json
-from collections.abc import Sequence
 
 from porter.errors import SurroundingsFailed
-from porter.rebase.drift import LETTERS, Drift, Track
+from porter.rebase.drift import Drift, Track
+from porter.rebase.trial import LETTERS
 
 SAYS = {
     "a": "applies as it is",
@@ -17,6 +17,7 @@ SAYS = {
     "t": "taken upstream",
     "c": "conflicts",
 }
+BETWEEN = "Between two of these a patch is taken to have the outcome that it has at both."
 # told apart in the common colour blindnesses, and by lightness alone
 COLOURS = {"a": "#1b7a5a", "o": "#6cbf8f", "m": "#f0c24b", "t": "#4a78c8", "c": "#b5352f"}
 _WIDE, _ROW = 1400, 26  # pixels for the commits, at least one each, and of a patch's row
@@ -55,6 +56,10 @@ def to_png(drift: Drift) -> bytes:
     )
     axes.hlines([row + 0.5 for row in range(rows)], -0.5, count - 0.5, "white", linewidth=3)  # apart from one another
     axes.set_yticks(range(len(drift.tracks)), [_label(track) for track in drift.tracks], family="monospace")
+    # below each row a mark for each commit at which git was asked
+    axes.hlines([row + 0.4 for row in range(rows)], -0.5, count - 0.5, "white", linewidth=5)
+    for row, track in enumerate(drift.tracks):
+        axes.vlines(track.asked, row + 0.32, row + 0.46, "black", linewidth=0.6)
     quarters = _quarters(drift)
     axes.set_xticks(list(quarters), list(quarters.values()))
     axes.set_ylim(rows - 0.5, -0.5)
@@ -91,7 +96,8 @@ def _title(drift: Drift) -> str:
 def _verdict(drift: Drift) -> str:
     return (
         f"{len(drift.steps)} commits; {drift.reach} of {len(drift.tracks)} patches reach {drift.rev}; "
-        f"all of them stand for {drift.whole} commits. At the right: commits at which a patch stands."
+        f"all of them stand for {drift.whole} commits. At the right: commits at which a patch stands. "
+        "Below a row: those at which git was asked."
     )
 
 
@@ -109,7 +115,7 @@ def to_html(drift: Drift) -> str:
     """The picture as a page: nothing from elsewhere, light and dark, a commit's subject under the pointer."""
     title = f"porter drift: {drift.stack}, {drift.pin.tag}..{drift.rev}"
     commits = [[one.id[:10], one.date, one.subject, drift.tags.get(n, "")] for n, one in enumerate(drift.steps)]
-    patches = [[track.letters, _runs(track)] for track in drift.tracks]
+    patches = [[track.letters, list(track.asked), _conflicts(track)] for track in drift.tracks]
     data = json.dumps(
         {"commits": commits, "patches": patches, "says": SAYS}, ensure_ascii=False, separators=(",", ":")
     ).replace("<", "\\u003c")
@@ -131,7 +137,8 @@ def to_html(drift: Drift) -> str:
 
 def picture(drift: Drift) -> str:
     """The legend and the map, for a page that has :data:`MAP_STYLE`."""
-    legend = "".join(f'<li><i class="{letter}"></i>{html.escape(says)}</li>' for letter, says in SAYS.items())
+    signs = {**SAYS, "q": "below a row: git was asked"}
+    legend = "".join(f'<li><i class="{letter}"></i>{html.escape(says)}</li>' for letter, says in signs.items())
     strips = "".join(_strip(n, track, drift) for n, track in enumerate(drift.tracks))
     return f"""<ul class="legend">{legend}</ul>
 <div class="map">
@@ -143,22 +150,21 @@ def picture(drift: Drift) -> str:
 
 def sentence(drift: Drift) -> str:
     """What the map shows, in words."""
+    asked, size = len(drift.asked), len(drift.steps)
+    how = (
+        "at each commit" if asked == size else f"at {asked} of the commits: at tags, and around each change. {BETWEEN}"
+    )
     return (
-        f"{len(drift.tracks)} patches at {len(drift.steps)} commits of {drift.pin.name}. Each commit is a fresh start: "
-        "the series is applied to it as git am -3 does it, and a patch that conflicts is left out. "
+        f"{len(drift.tracks)} patches at {size} commits of {drift.pin.name}. The series is applied by git am -3, and a "
+        f"patch that conflicts is left out. git was asked {how.rstrip('.')}. "
         f"{drift.reach} patches stand at {drift.rev} ({drift.until[:10]}); "
         f"all of them stand for the first {drift.whole} commits."
     )
 
 
-def _runs(track: Track) -> list[tuple[int, str]]:
-    """The file that conflicts, from which commit (index) on; empty where none does."""
-    found: list[tuple[int, str]] = []
-    for at in range(len(track.letters)):
-        file = track.files.get(at, "")
-        if not found or found[-1][1] != file:
-            found.append((at, file))
-    return found
+def _conflicts(track: Track) -> list[tuple[int, str]]:
+    """The commits (indices) at which git named a file that conflicts, and the file."""
+    return sorted(track.files.items())
 
 
 def _percent(at: int, drift: Drift) -> str:
@@ -186,10 +192,11 @@ def _dates(drift: Drift) -> str:
 def _strip(number: int, track: Track, drift: Drift) -> str:
     size = len(drift.steps)
     bars = "".join(
-        f'<rect class="{_letter(r.outcome)}" x="{r.first - 1}" width="{r.last - r.first + 1}" height="1">'
+        f'<rect class="{_letter(r.outcome)}" x="{r.first - 1}" width="{r.last - r.first + 1}" height=".78">'
         f"<title>{html.escape(_range(r.first, r.last, drift))}: {SAYS[_letter(r.outcome)]}</title></rect>"
         for r in track.ranges
     )
+    bars += f'<path class="q" d="{"".join(f"M{at} .84h1V1h-1z" for at in track.asked)}"/>'
     stands = sum(letter != "c" for letter in track.letters)
     name = f"<code>{html.escape(track.patch.label)}</code> {html.escape(track.patch.subject)}"
     return (
@@ -222,18 +229,13 @@ def _table_row(track: Track, drift: Drift) -> str:
     where = "none"
     if track.breaks is not None:
         step, file = drift.steps[track.breaks], track.files.get(track.breaks, "")
+        again = "".join(f"; stands again at {drift.steps[at].id[:10]}" for at in track.returns)
         where = (
             f"<code>{step.id[:10]}</code> {step.date} {html.escape(step.subject)}"
-            f"<small>{html.escape(file)}{', stands again later' if _again(track.letters) else ''}</small>"
+            f"<small>{html.escape(file)}{again}</small>"
         )
     name = f"<code>{html.escape(track.patch.id.split('-')[0])}</code> {html.escape(track.patch.subject)}"
     return f"<tr><td>{name}</td><td>{stands}</td><td>{where}</td></tr>"
-
-
-def _again(letters: Sequence[str] | str) -> bool:
-    """Whether something other than a conflict comes after the first one."""
-    text = "".join(letters)
-    return bool(text[text.find("c") :].strip("c")) if "c" in text else False
 
 
 # of the map alone; --ink, --paper, --faint and --line are the page's colours
@@ -250,7 +252,9 @@ font-weight:600}.dates b{transform:none;font-weight:400;color:var(--faint)}
 @media(max-width:45em){.row{grid-template-columns:1fr 2.4em;gap:0 .5em;margin:5px 0}
 .row span{grid-column:1/-1}.axis span{display:none}}
 """
-    + "".join(f".{letter}{{fill:{colour};background:{colour}}}" for letter, colour in COLOURS.items())
+    + "".join(
+        f".{letter}{{fill:{colour};background:{colour}}}" for letter, colour in {**COLOURS, "q": "var(--ink)"}.items()
+    )
 ).replace("\n", "")
 
 _STYLE = (
@@ -275,11 +279,14 @@ function show(event) {
   if (!svg) { tip.hidden = true; return; }
   const box = svg.getBoundingClientRect(), size = data.commits.length;
   const at = Math.min(size - 1, Math.max(0, Math.floor((event.clientX - box.left) / box.width * size)));
-  const [id, date, subject, tag] = data.commits[at], [letters, runs] = data.patches[svg.dataset.n];
-  const file = runs.reduce((found, [from, name]) => from <= at ? name : found, "");
+  const [id, date, subject, tag] = data.commits[at], [letters, asked, files] = data.patches[svg.dataset.n];
+  const file = (files.find(([where]) => where === at) || [])[1];
+  const before = asked.filter((where) => where < at).pop(), after = asked.find((where) => where > at);
+  const around = [before === undefined ? "the pin" : before + 1, after + 1].join(" and ");
+  const more = asked.includes(at) ? (file ? `: ${file}` : "") : `, as at ${around}: git was not asked here`;
   const code = document.createElement("code"), what = document.createElement("strong");
   code.textContent = `${at + 1}. ${id} ${date} ${tag}`;
-  what.textContent = data.says[letters[at]] + (file ? `: ${file}` : "");
+  what.textContent = data.says[letters[at]] + more;
   tip.replaceChildren(code, document.createElement("br"), subject, document.createElement("br"), what);
   tip.hidden = false;
   const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);

@@ -13,10 +13,12 @@ from PIL import Image
 from porter.errors import SurroundingsFailed
 from porter.lockfile import Pin
 from porter.patch import Patch
-from porter.rebase.drift import LETTERS, Drift, Track
+from porter.rebase.drift import Drift, Track
+from porter.rebase.trial import LETTERS
 from porter.reports import heatmap
 from porter.sources.history import Step
 
+ASKED = (0, 9, 10, 19, 20, 29, 30, 44, 45, 49)
 EVIL = '<script>alert(1)</script> & "quotes" </title> 寒武纪'
 
 
@@ -34,7 +36,8 @@ def drift() -> Drift:
         Track(
             patch(n + 1, EVIL if n else "Plain"),
             row,
-            {at: "train.py" for at, letter in enumerate(row) if letter == "c"},
+            {at: "train.py" for at, letter in enumerate(row) if letter == "c" and at in ASKED},
+            ASKED,
         )
         for n, row in enumerate(rows)
     )
@@ -79,8 +82,8 @@ def test_the_page_holds_every_outcome_and_subject(drift: Drift) -> None:
     page = Page(heatmap.to_html(drift))
     data = json.loads(page.text["script"][0])
     assert [commit[2] for commit in data["commits"]] == [step.subject for step in drift.steps]
-    assert [letters for letters, _ in data["patches"]] == [track.letters for track in drift.tracks]
-    assert data["patches"][1][1] == [[0, ""], [30, "train.py"], [45, ""]]
+    assert [letters for letters, _, _ in data["patches"]] == [track.letters for track in drift.tracks]
+    assert data["patches"][1][1:] == [list(ASKED), [[30, "train.py"], [44, "train.py"]]]
     bars = [attributes for tag, attributes in page.tags if tag == "rect"]
     assert [(bar["class"], bar["x"], bar["width"]) for bar in bars] == [
         ("a", "0", "50"),
@@ -91,7 +94,15 @@ def test_the_page_holds_every_outcome_and_subject(drift: Drift) -> None:
         ("t", "45", "5"),
         ("c", "0", "50"),
     ]
-    assert "stands again later" in "".join(page.text["small"])
+    marks = [attributes["d"] or "" for tag, attributes in page.tags if tag == "path"]
+    assert [re.findall(r"M(\d+) ", each) for each in marks] == [[str(at) for at in ASKED]] * 3
+    assert "train.py; stands again at 0000000000" in page.text["small"]
+    assert "git was asked at 10 of the commits" in "".join(page.text["p"])
+
+
+def test_where_git_was_asked_everywhere_nothing_is_inferred(drift: Drift) -> None:
+    every = replace(drift, tracks=tuple(replace(track, asked=tuple(range(50))) for track in drift.tracks))
+    assert "git was asked at each commit. 2 patches" in heatmap.sentence(every)
 
 
 def pixels(data: bytes) -> list[list[tuple[int, int, int]]]:
@@ -116,6 +127,16 @@ def test_the_picture_has_the_outcomes_in_their_places(drift: Drift) -> None:
     assert strips == [track.letters for track in drift.tracks]
 
 
+def test_the_picture_marks_where_git_was_asked(drift: Drift) -> None:
+    column = heatmap._WIDE // 50
+    rows = [row[heatmap._LEFT : heatmap._LEFT + heatmap._WIDE] for row in pixels(heatmap.to_png(drift))]
+    # where a row is white but for marks; a tag's line is there as well, at a commit that was asked
+    marked = [
+        {x // column for x, colour in enumerate(row) if sum(colour) < 600} for row in rows if row[5] == (255,) * 3
+    ]
+    assert sum(found == set(ASKED) for found in marked) >= 3, marked
+
+
 def test_a_picture_needs_matplotlib(drift: Drift, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(SurroundingsFailed, match="needs Matplotlib"):
@@ -123,7 +144,9 @@ def test_a_picture_needs_matplotlib(drift: Drift, monkeypatch: pytest.MonkeyPatc
 
 
 def test_nothing_to_show_is_shown_too(drift: Drift) -> None:
-    none = replace(drift, steps=(), tags={}, tracks=tuple(replace(t, letters="", files={}) for t in drift.tracks))
+    none = replace(
+        drift, steps=(), tags={}, tracks=tuple(replace(t, letters="", files={}, asked=()) for t in drift.tracks)
+    )
     Page(heatmap.to_html(none))
     pixels(heatmap.to_png(none))
     pixels(heatmap.to_png(replace(none, tracks=())))

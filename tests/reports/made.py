@@ -208,6 +208,7 @@ def drift(patches: list[tuple[str, str]], count: int = 60) -> dict[str, Any]:
             "patch": name,
             "subject": subject,
             "outcomes": rows[n % 2],
+            "asked": [1, 10, 11, 20, 21, 30, 31, count - 5, count - 4, count],
             "breaks": broken if n % 2 else None,
             "reaches": True,
         }
@@ -221,6 +222,7 @@ def drift(patches: list[tuple[str, str]], count: int = 60) -> dict[str, Any]:
         "stack": "mlu",
         "letters": {},
         "commits": commits,
+        "asked": [1, 10, 11, 20, 21, 30, 31, count - 5, count - 4, count],
         "patches": tracks,
         "reach": len(tracks),
         "whole": 30,

@@ -169,6 +169,17 @@ def test_the_targets_of_records() -> None:
     assert targets_of(found) == ["mlu", "npu", "tpu"]
 
 
+def test_where_git_was_asked_of_a_drift() -> None:
+    value = made.drift([("common/0001-A.patch", "A"), ("common/0002-B.patch", "B")])
+    assert "git was asked at 10 of the commits: at tags, and around each change." in Page(shown(value)).text
+    value["patches"][0]["asked"] = [1, 61]
+    with pytest.raises(WrongUsage, match=r"patches\[0\]\.asked should be numbers of commits, 1 to 60"):
+        shown(value)
+    for patch in value["patches"]:
+        del patch["asked"]  # as porter wrote it when git was asked everywhere
+    assert "git was asked at each commit. 2 patches stand" in Page(shown(value)).text
+
+
 # -- whatever a record holds --------------------------------------------------------------------------
 
 
