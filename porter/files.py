@@ -89,6 +89,16 @@ def append_line(path: Path, line: bytes) -> None:
         raise SurroundingsFailed(f"cannot write {path}", error.strerror or str(error)) from error
 
 
+def move(old: Path, new: Path) -> None:
+    """Give a file or folder another name on the same disk, in one step; a file that has that name is replaced.
+
+    Raises:
+        OSError: it cannot be done, and nothing was.
+    """
+    os.replace(old, new)
+    _log.debug("%s is %s now", old, new)
+
+
 def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
@@ -123,8 +133,24 @@ def not_ours(path: Path, hint: str = "") -> WrongUsage:
     return WrongUsage(f"{path} is not as porter writes it", "Another version wrote it, or it was edited.", hint)
 
 
-def lock_file(descriptor: int, seconds: float, busy: str, hint: str = "") -> None:
+def try_lock(descriptor: int, *, wait: bool = False) -> bool:
     """Lock an open file for this process, or whoever inherits the descriptor; closing it ends that.
+
+    Args:
+        wait: until nobody else has it locked.
+
+    Returns:
+        whether it is locked for this process now.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def lock_file(descriptor: int, seconds: float, busy: str, hint: str = "") -> None:
+    """Lock an open file, see :func:`try_lock`, within some seconds.
 
     Args:
         seconds: how long to wait for another porter to let go of it.
@@ -135,14 +161,10 @@ def lock_file(descriptor: int, seconds: float, busy: str, hint: str = "") -> Non
         SurroundingsFailed: another porter keeps it.
     """
     deadline = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError as error:
-            if time.monotonic() > deadline:
-                raise SurroundingsFailed(busy, hint=hint) from error
-            time.sleep(0.02)
+    while not try_lock(descriptor):
+        if time.monotonic() > deadline:
+            raise SurroundingsFailed(busy, hint=hint)
+        time.sleep(0.02)
 
 
 def user_folder(kind: Literal["cache", "state"], hint: str) -> Path:
@@ -387,11 +409,8 @@ def _claim(folder: Path, lock_name: str) -> int:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except FileNotFoundError:
         return -1
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(descriptor).st_ino == os.stat(path).st_ino:
+    with suppress(FileNotFoundError):
+        if try_lock(descriptor) and os.fstat(descriptor).st_ino == os.stat(path).st_ino:
             return descriptor
-    except (BlockingIOError, FileNotFoundError):
-        pass
     os.close(descriptor)
     return -1

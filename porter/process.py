@@ -8,7 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, TypeVar
@@ -62,7 +62,7 @@ def held() -> Iterator[None]:
             signal.raise_signal(number)
 
 
-_PATIENCE = 5.0  # seconds for git to remove its lock files; an idle one needs milliseconds
+_TIMEOUT = 5.0  # seconds for git to remove its lock files; an idle one needs milliseconds
 
 
 @contextmanager
@@ -124,8 +124,63 @@ def _end(child: subprocess.Popen[bytes], *, all_of_it: bool) -> None:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, number) if all_of_it else child.send_signal(number)
         with suppress(subprocess.TimeoutExpired, ValueError):  # ValueError: the block has closed a pipe
-            child.communicate(timeout=_PATIENCE)
+            child.communicate(timeout=_TIMEOUT)
             return
+
+
+def kill(child: subprocess.Popen[bytes]) -> None:
+    """Kill a child that leads a session, and all that it started there."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+class Stopped(Exception):
+    """No child is started any more."""
+
+
+class Group:
+    """Children of several threads, each in a session of its own, which any thread can kill all at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._living: set[subprocess.Popen[bytes]] = set()
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether no child is started any more."""
+        return self._closed
+
+    @contextmanager
+    def started(self, command: Sequence[str | Path], **how: Any) -> Iterator[subprocess.Popen[bytes]]:
+        """A child for a block, see :func:`started`.
+
+        Raises:
+            Stopped: the group is closed.
+            OSError: it cannot be started.
+        """
+        with ExitStack() as stack:
+            with self._lock:
+                if self._closed:
+                    raise Stopped
+                child = stack.enter_context(started(command, start_new_session=True, **how))
+                self._living.add(child)
+            try:
+                yield child
+            finally:
+                with self._lock:
+                    self._living.discard(child)
+
+    def kill(self) -> None:
+        """Kill every child that lives, with all that it started."""
+        with self._lock:
+            for child in self._living:
+                kill(child)
+
+    def close(self) -> None:
+        """Kill every child and start no more."""
+        self._closed = True  # first: who starts one now sees it, or is seen
+        self.kill()
 
 
 _Result = TypeVar("_Result")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def test_a_child_hit_while_it_is_started_is_ended_too(tmp_path: Path, call: str,
 
 @pytest.mark.parametrize("session", [False, True])
 def test_a_child_that_does_not_listen_is_killed(tmp_path: Path, session: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "_PATIENCE", 0.5)
+    monkeypatch.setattr(process, "_TIMEOUT", 0.5)
     code = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
     )
@@ -68,4 +69,23 @@ def test_a_child_is_waited_for_and_its_pipes_are_closed() -> None:
     assert started.returncode == 3
     assert started.stdout is not None and started.stdout.closed
     with pytest.raises(FileNotFoundError), process.started(["/not/there"]):
+        pass
+
+
+def test_a_group_is_killed_from_another_thread_with_what_its_children_started() -> None:
+    group = process.Group()
+    shell = "sleep 600 & echo $! && wait"
+    with group.started(["sh", "-c", shell], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        inner = int(child.stdout.readline())
+        threading.Thread(target=group.kill).start()
+        assert child.wait(30) == -signal.SIGKILL
+        until = time.monotonic() + 30
+        while Path(f"/proc/{inner}/stat").exists() and "Z" not in Path(f"/proc/{inner}/stat").read_text().split()[2]:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    with group.started(["true"]) as child:  # it is not closed
+        assert child.wait(30) == 0
+    group.close()
+    with pytest.raises(process.Stopped), group.started(["true"]):
         pass

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -116,37 +115,3 @@ def test_follow_hands_on_lines_and_gives_up_on_silence(repository: Repository) -
     with pytest.raises(SurroundingsFailed, match="said nothing"):
         git.follow(*[word.format(300) for word in talk], line=said.append, silence=0.5)
     assert time.monotonic() - begun < 100
-
-
-def test_git_runs_in_one_place_only() -> None:
-    """Nobody else in porter starts git.  What runs in a tree (drivers, guard, site) is not porter."""
-    package = Path(git.__file__).parent
-    found = subprocess.run(
-        [
-            "grep",
-            "-rlE",
-            r"^\s*(import|from) subprocess|os\.(system|popen|exec|posix_spawn)",
-            package,
-            "--include=*.py",
-        ],
-        capture_output=True,
-    )
-    files = {Path(line).relative_to(package).as_posix() for line in found.stdout.decode().split()}
-    ours = {
-        name
-        for name in files
-        if not name.startswith(("verification/drivers/", "verification/guard/", "emulator/site/"))
-    }
-    others = {
-        "process.py": "whoever starts a child",
-        "sources/index.py": "pip",
-        "verification/child.py": "the tree",
-        "verification/device.py": "a Python",
-        "verification/checks/promises.py": "nothing: a name that a file of strangers asks for",
-        "auditing/untrusted.py": "nothing: the names that an audit looks for",
-        "auditing/rules.py": "nothing: what the rules say",
-        "diagnosis/program.py": "vendors' tools, a Python",
-        "commands/train.py": "the tree's train.py, as which it goes on",
-        "emulator/building.py": "a Python",
-    }
-    assert ours <= {"git.py", *others}

@@ -341,7 +341,7 @@ KILLED = """
             return real(*args, **kwargs)
         return step
     process.started = counted(process.started)
-    Path.rename = counted(Path.rename)
+    os.replace = counted(os.replace)
     print(History(Lock.load(Path(sys.argv[1])), sys.argv[3]).resolve(sys.argv[4]))
 """
 

@@ -6,9 +6,8 @@ import logging
 import os
 import signal
 import subprocess
-import threading
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +15,7 @@ from porter import process
 from porter.output import Timed
 
 _log = logging.getLogger(__name__)
-_lock = threading.Lock()
-_living: set[subprocess.Popen[bytes]] = set()
+_group = process.Group()
 
 
 @dataclass(frozen=True)
@@ -42,20 +40,19 @@ def ask(words: Sequence[str | Path], *, seconds: float, environment: Mapping[str
     """
     told = Timed(_log, words)
     why = ""
-    with ExitStack() as stack:
-        try:
-            child = _start(stack, words, environment or {})
-        except OSError as error:
-            return Answer("", "", f"cannot be run: {error.strerror or error}")
-        try:
-            out, err = child.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            _end(child)
-            out, err = child.communicate()
-            why = f"did not answer within {seconds:g} s"
-        finally:
-            with _lock:
-                _living.discard(child)
+    env = {**os.environ, **(environment or {})}
+    try:
+        with _group.started(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env
+        ) as child:
+            try:
+                out, err = child.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                process.kill(child)
+                out, err = child.communicate()
+                why = f"did not answer within {seconds:g} s"
+    except OSError as error:
+        return Answer("", "", f"cannot be run: {error.strerror or error}")
     told.ended("killed" if why else child.returncode)
     said, complained = (text.decode(errors="replace") for text in (out, err))
     return Answer(said, complained, why or _ending(child.returncode))
@@ -63,27 +60,7 @@ def ask(words: Sequence[str | Path], *, seconds: float, environment: Mapping[str
 
 def stop() -> None:
     """End every program that was asked and has not answered, from another thread: Ctrl-C."""
-    with _lock:
-        for child in _living:
-            _end(child)
-
-
-def _start(stack: ExitStack, words: Sequence[str | Path], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """In a session of its own: with the program all it started ends, and none reads this terminal."""
-    with _lock:
-        child = stack.enter_context(
-            process.started(
-                words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                env={**os.environ, **environment}, start_new_session=True,
-            )
-        )  # fmt: skip
-        _living.add(child)
-    return child
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
+    _group.kill()
 
 
 def _ending(status: int) -> str:

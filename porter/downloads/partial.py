@@ -10,7 +10,6 @@ many are there.  Only this module knows the other file's format::
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from porter import process
 from porter.errors import SurroundingsFailed
-from porter.files import write_file
+from porter.files import move, try_lock, write_file
 from porter.output import Progress
 
 _FORMAT = 2
@@ -124,7 +123,7 @@ class Partial:
         with _writing(self.destination):
             os.fsync(self._file)
             with process.held():
-                os.replace(self.path, self.destination)
+                move(self.path, self.destination)
                 self._closed = True
                 with suppress(FileNotFoundError):
                     self._state.unlink()
@@ -207,10 +206,10 @@ def _take(destination: Path, progress: Progress) -> int | None:
             except FileNotFoundError:  # another porter, which failed, just removed the folder that it had made
                 continue
             try:
-                if not waited and not _locked(descriptor, fcntl.LOCK_NB):
+                if not waited and not try_lock(descriptor):
                     progress.note(f"another porter is downloading {destination}; waiting for it")
                     waited = True
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                try_lock(descriptor, wait=True)
                 # the other one may have given it its name, or removed it
                 if os.fstat(descriptor).st_ino == os.stat(part).st_ino and not destination.exists():
                     return descriptor
@@ -221,14 +220,6 @@ def _take(destination: Path, progress: Progress) -> int | None:
                 raise
             os.close(descriptor)
     return None
-
-
-def _locked(descriptor: int, how: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | how)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def amount(count: int) -> str:

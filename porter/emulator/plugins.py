@@ -13,7 +13,7 @@ from pathlib import Path
 
 from porter.emulator.profiles import Profile
 from porter.errors import SurroundingsFailed
-from porter.files import temporary_folder
+from porter.files import move, temporary_folder
 
 _SHIM = '''\
 """{plugin} is not here: this stands in for it, as {device}, and steps aside where it is installed."""
@@ -62,7 +62,7 @@ def _write(folder: Path, files: dict[str, str]) -> None:
             (aside / name).write_text(text, encoding="utf-8")
         os.chmod(aside, 0o755)
         try:
-            aside.rename(folder)
+            move(aside, folder)
         except OSError:
             if not folder.is_dir():  # else somebody else wrote the same
                 raise

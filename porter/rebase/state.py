@@ -29,7 +29,7 @@ from typing import Any
 
 from porter import process
 from porter.errors import SurroundingsFailed
-from porter.files import lock_file, not_ours, read_json, write_file
+from porter.files import lock_file, move, not_ours, read_json, write_file
 from porter.lockfile import Lock
 from porter.objects import Entry
 from porter.project import Project
@@ -179,7 +179,7 @@ class Store:
             with process.held():
                 _remove(gone)  # a porter that was killed here left it
                 if self.bump.exists():
-                    self.bump.rename(gone)
+                    move(self.bump, gone)
                 _remove(gone)
                 with suppress(OSError):  # there is something to remember
                     self.memory.rmdir()

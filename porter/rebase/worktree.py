@@ -25,6 +25,7 @@ from pathlib import Path
 
 from porter import git, objects, process
 from porter.errors import SurroundingsFailed, WrongUsage
+from porter.files import move
 from porter.git import GitFailed, Repository
 from porter.objects import Entry, Object, Sides
 from porter.rebase.state import Resolution
@@ -133,7 +134,7 @@ class Worktree:
         """
         if self._state.exists():
             shutil.rmtree(self._gone, ignore_errors=True)
-            self._state.rename(self._gone)
+            move(self._state, self._gone)
 
     def stop(self) -> Stop | None:
         """Where the rebase stands; None where there is none, or it was cut off in the middle of a step."""

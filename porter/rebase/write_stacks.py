@@ -22,7 +22,7 @@ from pathlib import Path
 
 from porter import process
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
-from porter.files import lock_file, write_file
+from porter.files import lock_file, move, write_file
 from porter.lockfile import Lock
 from porter.patch import Patch, PatchFailed
 from porter.project import REWRITE_NAME, Project
@@ -260,7 +260,7 @@ def _prepare(project: Project, edits: Sequence[Edit]) -> None:
         with ThreadPoolExecutor(_AT_ONCE) as pool:  # the disk writes what waits for it in one go
             list(pool.map(_sync, new.iterdir()))
         _sync(new)
-        new.rename(project.state / REWRITE_NAME)
+        move(new, project.state / REWRITE_NAME)
         _sync(project.state)
     except OSError as error:
         shutil.rmtree(new, ignore_errors=True)
@@ -327,7 +327,7 @@ def _place(aside: Path, path: Path, after: str | None) -> None:
     elif aside.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            aside.replace(path)
+            move(aside, path)
         except OSError as error:
             if error.errno != errno.EXDEV:  # the link led to another disk
                 raise

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from porter.errors import CheckFailed, SurroundingsFailed
-from porter.files import CACHE_VARIABLE, cache_folder, temporary_folder
+from porter.files import CACHE_VARIABLE, cache_folder, move, temporary_folder
 from porter.git import GitFailed, Repository
 from porter.git import run as run_git
 from porter.objects import Object, pack
@@ -126,8 +126,8 @@ class Cache:
                 new.run("config", "gc.auto", "0")
                 _store(new, ref, commit, objects, shallow=shallow)
                 with contextlib.suppress(FileNotFoundError):
-                    self.repository.path.rename(folder / "old.git")
-                new.path.rename(self.repository.path)
+                    move(self.repository.path, folder / "old.git")
+                move(new.path, self.repository.path)
 
     def has(self, ref: str) -> bool:
         """Whether there is such a ref, whatever it points at.  Reads git's files: that costs no process.
@@ -165,6 +165,6 @@ def _store(repository: Repository, ref: str, commit: str, objects: Iterable[Obje
         if commit not in known:
             aside = path.with_name("shallow.new")
             aside.write_text("".join(f"{i}\n" for i in (*known, commit)))
-            aside.replace(path)
+            move(aside, path)
     repository.write(pack(objects))
     repository.run("update-ref", ref, commit)

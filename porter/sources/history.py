@@ -24,6 +24,7 @@ from pathlib import Path
 
 from porter import process
 from porter.errors import CheckFailed, PorterError, SurroundingsFailed, Unreachable, WrongUsage
+from porter.files import move
 from porter.git import GitFailed, Repository, lend
 from porter.git import run as run_git
 from porter.lockfile import GitSource, Lock
@@ -381,14 +382,14 @@ class History:
             with process.held():
                 if not lent.exists():
                     if own.exists():
-                        own.rename(folder / "old.git")
-                    inbox.path.rename(own)
+                        move(own, folder / "old.git")
+                    move(inbox.path, own)
                     return
                 packs = sorted((inbox.path / "objects/pack").iterdir(), key=lambda path: path.suffix == ".idx")
                 for path in packs:  # a pack counts from when its index is there
-                    path.rename(own / "objects/pack" / path.name)
+                    move(path, own / "objects/pack" / path.name)
                 if (inbox.path / "shallow").exists():
-                    (inbox.path / "shallow").rename(own / "shallow")
+                    move(inbox.path / "shallow", own / "shallow")
                 else:  # what was missing has come
                     with suppress(FileNotFoundError):
                         (own / "shallow").unlink()

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from porter import git, objects, process
 from porter.errors import SurroundingsFailed, WrongUsage
-from porter.files import Staging, lock_file
+from porter.files import Staging, lock_file, move
 from porter.git import GitFailed, Repository
 from porter.lockfile import GitSource, Lock
 from porter.objects import Entry
@@ -316,7 +316,7 @@ def _write(path: Path, data: bytes) -> None:
     """Write a small file, whole or not at all."""
     aside = path.with_name(path.name + ".new")
     aside.write_bytes(data)
-    os.replace(aside, path)
+    move(aside, path)
 
 
 def _remove(path: Path) -> None:

@@ -7,8 +7,8 @@ import traceback
 from dataclasses import replace
 
 from porter.errors import PorterError
+from porter.process import Stopped
 from porter.verification import report
-from porter.verification.child import Stopped
 from porter.verification.finding import Failed, NotShown
 from porter.verification.plan import Check
 from porter.verification.report import Outcome

@@ -14,14 +14,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from porter import process
 from porter.errors import SurroundingsFailed
 from porter.files import work_folder
 from porter.output import Progress, Timed
+from porter.process import Stopped
 
 ENDLESS = "was killed after"  # begins the ending of a program that ran out of time
 _log = logging.getLogger(__name__)
@@ -29,10 +31,6 @@ GUARD = Path(__file__).resolve().parent / "guard"
 _ISOLATE = GUARD / "isolate.py"
 # where programs are: all that a child gets of the caller's environment beside what its target names
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "CUDA_VISIBLE_DEVICES")
-
-
-class Stopped(Exception):
-    """The run is being given up: no child starts any more."""
 
 
 @dataclass(frozen=True)
@@ -137,9 +135,8 @@ class Children:
         self.jobs = jobs or min(4, os.cpu_count() or 1)
         self._slots = threading.BoundedSemaphore(self.jobs)
         self._lock = threading.Lock()
-        self._living: set[subprocess.Popen[bytes]] = set()
+        self._group = process.Group()
         self._count = 0
-        self._stopped = threading.Event()
         self.runs = self.root / "run"
 
     def part(self, name: str) -> Children:
@@ -158,7 +155,7 @@ class Children:
         return path
 
     def environment(self, marks: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        """A child's whole environment: a home of its own, its caches aside, the guard before everything else."""
+        """A child's whole environment: a home and caches of its own, the guard before everything else."""
         path = [str(GUARD)] if self.confine else []
         given = dict(extra or {})
         kept = {name: value for name, value in os.environ.items() if name in self._kept}
@@ -191,15 +188,18 @@ class Children:
         with self._slots:
             log = self.folder("log")
             marks = log / "forbidden"
+            prefix = [sys.executable, "-I", "-S", str(_ISOLATE)] if self.confine and _can_isolate() else []
+            how = {"cwd": cwd, "env": self.environment(marks, env), "stdin": subprocess.DEVNULL}
             try:
                 told = Timed(_log, command)
-                with open(log / "out", "wb") as out, open(log / "err", "wb") as err:
-                    child = self._start(command, cwd, self.environment(marks, env), out.fileno(), err.fileno())
-                    killed = self._wait(child, self.limit if limit is None else limit)
+                with ExitStack() as stack:
+                    out, err = (stack.enter_context(open(log / name, "wb")) for name in ("out", "err"))
+                    starting = self._group.started([*prefix, *command], stdout=out, stderr=err, **how)
+                    killed = _wait(child := stack.enter_context(starting), self.limit if limit is None else limit)
                 told.ended(child.returncode)
             except OSError as error:
                 raise SurroundingsFailed(f"cannot run {command[0]}", error.strerror or str(error)) from error
-        if self._stopped.is_set():
+        if self._group.closed:
             raise Stopped
         return Run(
             command,
@@ -211,58 +211,28 @@ class Children:
             killed,
         )
 
-    def _start(
-        self, command: tuple[str, ...], cwd: Path, env: dict[str, str], out: int, err: int
-    ) -> subprocess.Popen[bytes]:
-        prefix = [sys.executable, "-I", "-S", str(_ISOLATE)] if self.confine and _can_isolate() else []
-        with self._lock:
-            if self._stopped.is_set():
-                raise Stopped
-            child = subprocess.Popen(
-                [*prefix, *command],
-                cwd=cwd,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
-            self._living.add(child)
-        return child
-
-    def _wait(self, child: subprocess.Popen[bytes], limit: float) -> float:
-        """Wait for a child; the limit if that was passed, else 0.
-
-        What it waits for a processor does not count: a busy machine is no failure of the tree's.
-        """
-        began = time.monotonic()
-        try:
-            while True:
-                left = began + limit + _kept_waiting(child.pid) - time.monotonic()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.wait(max(left, 0.0))
-                    return 0.0
-                if left <= 0:
-                    return limit
-        finally:
-            self._end(child)
-
-    def _end(self, child: subprocess.Popen[bytes]) -> None:
-        """Kill what is left of a child's session (data loaders outlive a killed train.py for seconds)."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        with self._lock:
-            self._living.discard(child)
-
     def stop(self) -> None:
         """End every child and start no more."""
-        with self._lock:
-            self._stopped.set()
-            living = list(self._living)
-        for child in living:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(child.pid, signal.SIGKILL)
+        self._group.close()
+
+
+def _wait(child: subprocess.Popen[bytes], limit: float) -> float:
+    """Wait for a child; the limit if that was passed, else 0.
+
+    What it waits for a processor does not count: a busy machine is no failure of the tree's.  In the end what is left
+    of its session is killed: data loaders outlive a killed train.py for seconds.
+    """
+    began = time.monotonic()
+    try:
+        while True:
+            left = began + limit + _kept_waiting(child.pid) - time.monotonic()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(max(left, 0.0))
+                return 0.0
+            if left <= 0:
+                return limit
+    finally:
+        process.kill(child)
 
 
 def _kept_waiting(session: int) -> float:
@@ -282,13 +252,8 @@ def _kept_waiting(session: int) -> float:
 @lru_cache(maxsize=1)
 def _can_isolate() -> bool:
     """Whether this system lets a child be kept from the network; asked when the first child is started."""
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", str(_ISOLATE), sys.executable, "-I", "-S", "-c", ""],
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
-    return done.returncode == 0
+    command = [sys.executable, "-I", "-S", str(_ISOLATE), sys.executable, "-I", "-S", "-c", ""]
+    return process.run(command).returncode == 0
 
 
 def _first_traceback(rows: list[str]) -> list[str]:

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from porter import emulator
+from porter import emulator, process
 from porter.errors import PorterError, SurroundingsFailed, WrongUsage
 from porter.target import Target
 
@@ -21,7 +21,7 @@ KINDS = ("auto", "hardware", "simulator", "emulated", "cpu")
 _DRIVERS = Path(__file__).resolve().parent / "drivers"
 MISSING = "No module named 'torch'"  # what Python says
 _INSTALL = "pip install 'yolov5-porter[train]'"
-_PATIENCE = 120  # seconds for an interpreter to import torch and a plugin; a cold disk needs 20
+_TIMEOUT = 120  # seconds for an interpreter to import torch and a plugin; a cold disk needs 20
 
 
 @dataclass(frozen=True)
@@ -116,17 +116,17 @@ def _ask(python: str, driver: str, *words: str) -> dict[str, Any]:
     """The JSON that a driver prints that runs outside any tree."""
     command = [python, str(_DRIVERS / driver), *words]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
+        done = process.run(command, timeout=_TIMEOUT)
     except subprocess.TimeoutExpired as error:
-        raise SurroundingsFailed(f"{python} did not import torch within {_PATIENCE} s") from error
+        raise SurroundingsFailed(f"{python} did not import torch within {_TIMEOUT} s") from error
     except OSError as error:
         raise WrongUsage(f"cannot run {python}", error.strerror or str(error), "--python takes a Python.") from error
     try:
-        rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{")]
         found: dict[str, Any] = rows[-1]  # what comes last knows most
     except (IndexError, ValueError) as error:
-        end = (done.stderr or done.stdout).strip().splitlines()[-1:]
-        raise WrongUsage(f"{python} is not a Python that answers", "".join(end), "--python takes a Python.") from error
+        end = b"".join((done.stderr or done.stdout).strip().splitlines()[-1:]).decode(errors="replace")
+        raise WrongUsage(f"{python} is not a Python that answers", end, "--python takes a Python.") from error
     if not found["torch"]:
         raise no_torch(python, found["why"])
     return found

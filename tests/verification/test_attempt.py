@@ -9,10 +9,11 @@ import pytest
 from stacks import CHECKOUT
 
 from porter.errors import SurroundingsFailed
+from porter.process import Stopped
 from porter.project import Project
 from porter.target import Target
 from porter.verification.attempt import BROKE, attempt
-from porter.verification.child import Children, Stopped
+from porter.verification.child import Children
 from porter.verification.device import Device
 from porter.verification.finding import Failed, Finding, NotShown, showing
 from porter.verification.plan import Check

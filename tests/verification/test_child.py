@@ -14,7 +14,8 @@ import pytest
 from stacks import inventory
 
 from porter.errors import SurroundingsFailed
-from porter.verification.child import GUARD, Children, Stopped
+from porter.process import Stopped
+from porter.verification.child import GUARD, Children
 
 
 @pytest.fixture
