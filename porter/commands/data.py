@@ -34,7 +34,7 @@ _SHOWN = 100  # findings, on a terminal
 
 
 @dataclass(frozen=True)
-class Laid(datasets.Fetched):
+class FetchedSet(datasets.Fetched):
     """A data set that is there now, and how to train on it.
 
     Attributes:
@@ -58,7 +58,7 @@ def fetch(
     link: bool = False,
     require_known: bool = False,
     progress: Progress | None = None,
-) -> Laid:
+) -> FetchedSet:
     """Download a data set and lay it out as v6.0 expects it.
 
     Args:
@@ -84,7 +84,7 @@ def fetch(
     place = datasets.link(made.path, usual) if link else made.path
     own = made.path / YAML
     data = f"{name}.yaml" if place == usual / name else str(own) if own.is_file() else ""
-    return Laid(made.path, made.how, made.trust, place, data)
+    return FetchedSet(made.path, made.how, made.trust, place, data)
 
 
 def check(
@@ -226,10 +226,10 @@ def fetch_command(
     if as_json:
         print_json("data", made.record())
     elif not is_quiet():
-        _print_laid(made, name)
+        _print_fetched(made, name)
 
 
-def _print_laid(made: Laid, name: str) -> None:
+def _print_fetched(made: FetchedSet, name: str) -> None:
     click.echo(f"{made.path}: {name}, {made.how}")
     for line in made.trust:
         click.echo(f"  {line}")

@@ -261,11 +261,11 @@ def _data(name: str, tree: Path, mirrors: Sequence[str], progress: Progress) -> 
         state = DONE if made.how == "fetched" else ALREADY
         return Step("data", state, f"{made.path}: {'; '.join(made.trust) or 'whole'}"), f"{name}.yaml"
     if name == SCENES:
-        place = folder / SCENES
-        if (place / generate.YAML).is_file():
-            return Step("data", ALREADY, str(place)), str(place / generate.YAML)
-        drawn = generate.make(place, progress=progress)
-        return Step("data", DONE, f"{place}: {sum(drawn.images.values())} drawn pictures"), str(drawn.yaml)
+        scenes = folder / SCENES
+        if (scenes / generate.YAML).is_file():
+            return Step("data", ALREADY, str(scenes)), str(scenes / generate.YAML)
+        drawn = generate.make(scenes, progress=progress)
+        return Step("data", DONE, f"{scenes}: {sum(drawn.images.values())} drawn pictures"), str(drawn.yaml)
     path = Path(name).absolute()
     return Step("data", ALREADY, str(path)), str(path)
 

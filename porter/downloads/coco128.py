@@ -12,14 +12,14 @@ from pathlib import Path
 from porter.datasets.generate import EDITION, LIKE_COCO128, data_yaml, make
 from porter.downloads.datasets import SETS, examine
 from porter.downloads.datasets import obtain as fetch
-from porter.downloads.retry import Patience, timeout
+from porter.downloads.retry import RetryPolicy, timeout
 from porter.errors import PorterError, SurroundingsFailed, WrongUsage
 from porter.files import cache_folder
 from porter.output import Progress
 
 VARIABLE = "PORTER_DATA"
 _SET = SETS["coco128"]
-_SILENCE, _WHOLE = 5.0, 60.0  # seconds that a download may take which nobody asked for
+_TIMEOUT, _TOTAL = 5.0, 60.0  # seconds that a download may take which nobody asked for
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ def download(progress: Progress) -> Found:
         SurroundingsFailed: it is not to be had, or not that quickly.
         CheckFailed: what came is not coco128.
     """
-    patience = Patience(min(timeout(), _SILENCE), tries=1, wait=0.0, whole=_WHOLE)
-    return Found(fetch(_SET, _store(), progress, patience=patience).path, "coco128 (downloaded into porter's cache)")
+    policy = RetryPolicy(min(timeout(), _TIMEOUT), tries=1, longest_wait=0.0, total=_TOTAL)
+    return Found(fetch(_SET, _store(), progress, policy=policy).path, "coco128 (downloaded into porter's cache)")
 
 
 def _scenes(size: int, progress: Progress) -> Path:

@@ -1,6 +1,6 @@
 """The data sets that v6.0's yaml files name, from where v6.0 has them, laid out as v6.0 expects them.
 
-v6.0 looks for ``../datasets/NAME``, seen from the tree.  A set is built aside from its archives and gets its name
+v6.0 looks for ``../datasets/NAME``, seen from the tree.  A set is built in a staging directory and gets its name
 when it is whole and its pictures are counted.  Archives are kept until then: what was downloaded is not lost.
 """
 
@@ -21,7 +21,7 @@ from porter.datasets.generate import YAML, data_yaml
 from porter.downloads import archive
 from porter.downloads.digests import Digests, sha256_of
 from porter.downloads.download import Wanted, fetch
-from porter.downloads.retry import Patience
+from porter.downloads.retry import RetryPolicy
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.files import Staging, Taken, staged
 from porter.output import Progress
@@ -37,7 +37,7 @@ class Archive:
 
     Attributes:
         below: the folder inside it that is meant.
-        place: where that goes in the data set.
+        into: the folder of the data set that it goes into.
         members: a regular expression of the files that belong to the data set beside those of ``sums``; what is
             neither is not unpacked.
         pictures: folder in it -> how many pictures it has.
@@ -48,7 +48,7 @@ class Archive:
     url: str
     below: str
     members: str
-    place: str = "."
+    into: str = "."
     pictures: Mapping[str, int] = field(default_factory=dict)
     lists: Mapping[str, int] = field(default_factory=dict)
     sums: Path | None = None
@@ -152,7 +152,7 @@ def obtain(
     *,
     mirrors: Sequence[str] = (),
     digests: Digests | None = None,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
 ) -> Fetched:
     """Have a data set as ``folder/NAME``.
 
@@ -169,7 +169,7 @@ def obtain(
         return _there(published, path)
     store = path.with_name(f".{published.name}.downloads")
     try:
-        return _make(published, path, store, progress, mirrors, digests, patience)
+        return _make(published, path, store, progress, mirrors, digests, policy)
     except Taken:  # another porter was faster
         return _there(published, path)
     except OSError as error:
@@ -183,19 +183,19 @@ def link(path: Path, folder: Path) -> Path:
         WrongUsage: something else is there.
         SurroundingsFailed: it cannot be made.
     """
-    place = Path(os.path.abspath(folder)) / path.name
-    if place.exists() and place.samefile(path):
-        return place
+    link_path = Path(os.path.abspath(folder)) / path.name
+    if link_path.exists() and link_path.samefile(path):
+        return link_path
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.symlink_to(path)
+        link_path.parent.mkdir(parents=True, exist_ok=True)
+        link_path.symlink_to(path)
     except FileExistsError as error:
         raise WrongUsage(
-            f"{place} is there already, and is not {path}", hint=f"Move it away: mv '{place}' ..."
+            f"{link_path} is there already, and is not {path}", hint=f"Move it away: mv '{link_path}' ..."
         ) from error
     except OSError as error:
-        raise SurroundingsFailed(f"cannot make {place}", error.strerror or str(error)) from error
-    return place
+        raise SurroundingsFailed(f"cannot make {link_path}", error.strerror or str(error)) from error
+    return link_path
 
 
 def _there(published: Published, path: Path) -> Fetched:
@@ -216,18 +216,18 @@ def _make(
     progress: Progress,
     mirrors: Sequence[str],
     digests: Digests | None,
-    patience: Patience | None,
+    policy: RetryPolicy | None,
 ) -> Fetched:
     had = []
     for part in published.archives:
         vouched = f"its {len(part.known())} pictures and labels have the digests that porter knows" if part.sums else ""
         wanted = Wanted(part.url, mirrors, partial(_check, part), vouched)
-        had.append(fetch(wanted, store / wanted.name, progress, digests=digests, patience=patience))
+        had.append(fetch(wanted, store / wanted.name, progress, digests=digests, policy=policy))
     with staged(path, _LOCK) as made:
         for part, file in zip(published.archives, had):
-            place = made.path / part.place
-            place.mkdir(parents=True, exist_ok=True)
-            archive.unpack(file.path, place, progress, below=part.below, belongs=part.belongs)
+            into = made.path / part.into
+            into.mkdir(parents=True, exist_ok=True)
+            archive.unpack(file.path, into, progress, below=part.below, belongs=part.belongs)
         progress.step(f"counting the pictures of {published.name}")
         lacking = examine(published, made.path)
         if lacking:
@@ -309,10 +309,10 @@ def _lacks(published: Published, path: Path) -> Iterator[str]:
         if split.endswith(".txt"):
             yield _lacks_of_list(path / split, published.pictures[split[: -len(".txt")]])
     for part in published.archives:
-        known, place = part.known(), path / part.place
-        found = {name: sha256_of(place / name) for name in known if (place / name).is_file()}
+        known, into = part.known(), path / part.into
+        found = {name: sha256_of(into / name) for name in known if (into / name).is_file()}
         differs = _differ(known, found)
-        yield differs and f"{place}/{differs}"
+        yield differs and f"{into}/{differs}"
 
 
 def _lacks_of_list(file: Path, count: int) -> str:

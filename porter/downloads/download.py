@@ -20,7 +20,7 @@ from porter.downloads.digests import Digest, Digests, sha256_of
 from porter.downloads.http import Refused, shown
 from porter.downloads.partial import Partial, amount, claim
 from porter.downloads.ranges import Transfer
-from porter.downloads.retry import Patience
+from porter.downloads.retry import RetryPolicy
 from porter.errors import CheckFailed, PorterError, SurroundingsFailed, WrongUsage
 from porter.output import Progress
 
@@ -94,13 +94,13 @@ def fetch(
     progress: Progress,
     *,
     digests: Digests | None = None,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
 ) -> Downloaded:
     """Have a file at ``destination``.
 
     Args:
         digests: what the file is held to, and where a first digest is kept.
-        patience: how long a failing server is borne.
+        policy: when a failing server is tried again, and when it is given up.
 
     Raises:
         CheckFailed: what every source has is not the file it should be, or what is at ``destination`` is not.
@@ -110,14 +110,14 @@ def fetch(
     destination = Path(os.path.abspath(destination))
     if destination.is_dir():
         raise WrongUsage(f"{destination} is a folder", hint=f"Name a file, as {destination / wanted.name}.")
-    digests, patience = digests or Digests(), patience or Patience()
+    digests, policy = digests or Digests(), policy or RetryPolicy()
     sources = wanted.sources
     known = None if wanted.vouched else digests.find(wanted.url)
     with claim(destination, progress) as partial:
         if partial is None:
             return _there(wanted, destination, known)
         try:
-            return _Fetch(wanted, partial, progress, digests, known, patience).run(sources)
+            return _Fetch(wanted, partial, progress, digests, known, policy).run(sources)
         except BaseException:
             if partial.lasting and partial.length:
                 progress.note(
@@ -133,7 +133,7 @@ class _Fetch:
     progress: Progress
     digests: Digests
     known: Digest | None
-    patience: Patience
+    policy: RetryPolicy
 
     def run(self, sources: Sequence[str]) -> Downloaded:
         """From the first source that has the right file."""
@@ -163,7 +163,7 @@ class _Fetch:
         started, had = time.monotonic(), self.partial.length
         resumed = had > 0 and self.partial.source == source
         if _is_url(source):
-            Transfer(source, self.partial, self.patience, self._report).run()
+            Transfer(source, self.partial, self.policy, self._report).run()
         else:
             self._copy(Path(source))
         sha256, came = self.partial.sha256(), self.partial.length - had

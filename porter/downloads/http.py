@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from porter.downloads.retry import Patience
+from porter.downloads.retry import RetryPolicy
 from porter.version import __version__
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Answer:
         self._client = client
         headers = response.headers
         tag = headers.get("ETag", "")
-        # a weak tag promises no equal bytes; with none the date has to do
+        # a weak tag does not guarantee equal bytes; with none the date has to do
         version = tag if tag.startswith('"') else headers.get("Last-Modified", "")
         self.partial = response.status_code == 206
         self.version = version if self.partial or headers.get("Accept-Ranges", "").lower() == "bytes" else ""
@@ -96,7 +96,7 @@ class Answer:
             try:
                 chunk = self._response.raw.read(want, decode_content=False)
             except (urllib3.exceptions.HTTPError, OSError) as error:
-                raise _failure(error, self._response.url, self._client.patience.silence) from error
+                raise _failure(error, self._response.url, self._client.policy.timeout) from error
             if not chunk:
                 return
             yield chunk
@@ -111,10 +111,10 @@ class Answer:
 class Client:
     """A connection that is kept between requests; a context manager, for one thread."""
 
-    def __init__(self, patience: Patience, deadline: float) -> None:
+    def __init__(self, policy: RetryPolicy, deadline: float) -> None:
         import requests
 
-        self.patience = patience
+        self.policy = policy
         self._deadline = deadline
         self._session = requests.Session()
 
@@ -127,7 +127,7 @@ class Client:
     def check_time(self) -> None:
         """Raise Refused if the time for everything together is over."""
         if time.monotonic() > self._deadline:
-            raise Refused(f"it took longer than {self.patience.whole:g} s")
+            raise Refused(f"it took longer than {self.policy.total:g} s")
 
     def get(self, url: str, start: int = 0, version: str = "") -> Answer:
         """Ask for a file, or for its bytes from ``start`` on if it still is of that version.
@@ -142,20 +142,20 @@ class Client:
         headers = {"Accept-Encoding": "identity", "User-Agent": f"porter/{__version__}"}
         if start:
             headers.update({"Range": f"bytes={start}-", "If-Range": version})
-        seen = [url]
+        visited = [url]
         while True:
-            silence = max(min(self.patience.silence, self._deadline - time.monotonic()), 0.001)
+            timeout = max(min(self.policy.timeout, self._deadline - time.monotonic()), 0.001)
             try:
                 response = self._session.get(
-                    seen[-1], headers=headers, stream=True, timeout=silence, allow_redirects=False
+                    visited[-1], headers=headers, stream=True, timeout=timeout, allow_redirects=False
                 )
             except (requests.RequestException, ValueError) as error:
-                raise _failure(error, seen[-1], silence) from error
+                raise _failure(error, visited[-1], timeout) from error
             target = self._session.get_redirect_target(response)
             if target is None:
                 break
             response.close()
-            seen.append(_checked(seen, target))
+            visited.append(_checked(visited, target))
         try:
             self._judge(response, asked_for_range=start > 0)
         except BaseException:
@@ -178,7 +178,7 @@ class Client:
         said = f"it answers {status} {response.reason or ''}".strip()
         wait = _retry_after(response.headers.get("Retry-After", ""))
         if status in _TRANSIENT or (status == 403 and wait):
-            if wait > self.patience.wait:
+            if wait > self.policy.longest_wait:
                 raise Refused(f"{said}, and asks to come back in {wait:.0f} s")
             raise Cut(said, wait)
         raise Refused(said)
@@ -190,16 +190,16 @@ def shown(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
-def _checked(seen: list[str], target: str) -> str:
+def _checked(visited: list[str], target: str) -> str:
     """Where a redirect leads, if that may be followed."""
-    url = urljoin(seen[-1], target)
+    url = urljoin(visited[-1], target)
     if urlsplit(url).scheme not in ("http", "https"):
         raise Refused(f"it redirects to {shown(url)}, which is no http or https")
-    if urlsplit(seen[-1]).scheme == "https" and urlsplit(url).scheme == "http":
+    if urlsplit(visited[-1]).scheme == "https" and urlsplit(url).scheme == "http":
         raise Refused(f"it redirects from https to {shown(url)}, where anybody on the way could change the file")
-    if url in seen:
-        raise Refused(f"it redirects in a loop: {' -> '.join(map(shown, [*seen, url]))}")
-    if len(seen) > _REDIRECTS:
+    if url in visited:
+        raise Refused(f"it redirects in a loop: {' -> '.join(map(shown, [*visited, url]))}")
+    if len(visited) > _REDIRECTS:
         raise Refused(f"it redirects more than {_REDIRECTS} times, at last to {shown(url)}")
     return url
 
@@ -212,37 +212,37 @@ def _retry_after(text: str) -> float:
     return max(email.utils.mktime_tz(date) - time.time(), 0.0) if date else 0.0
 
 
-def _failure(error: Exception, url: str, silence: float) -> Cut | Refused:
+def _failure(error: Exception, url: str, timeout: float) -> Cut | Refused:
     """What an exception of requests or urllib3 means, in one line."""
     import requests
     import urllib3
 
-    chain: list[BaseException] = []
+    causes: list[BaseException] = []
     todo: list[object] = [error]
     while todo:
         one = todo.pop()
-        if isinstance(one, BaseException) and one not in chain:
-            chain.append(one)
+        if isinstance(one, BaseException) and one not in causes:
+            causes.append(one)
             todo += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
-    if any(isinstance(e, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)) for e in chain):
-        return Refused(f"its certificate cannot be trusted: {_innermost(chain)}")
+    if any(isinstance(e, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)) for e in causes):
+        return Refused(f"its certificate cannot be trusted: {_innermost(causes)}")
     timeouts = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
     # urllib3 counts a refused connection as one that timed out
-    if any(isinstance(e, timeouts) and not isinstance(e, urllib3.exceptions.NewConnectionError) for e in chain):
-        return Cut(f"it said nothing for {silence:g} s")
-    if any(isinstance(e, http.client.IncompleteRead) for e in chain):
+    if any(isinstance(e, timeouts) and not isinstance(e, urllib3.exceptions.NewConnectionError) for e in causes):
+        return Cut(f"it said nothing for {timeout:g} s")
+    if any(isinstance(e, http.client.IncompleteRead) for e in causes):
         return Cut("the connection ended early")
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, UnicodeError)):
         return Refused(f"{shown(url)} is no URL that can be asked: {error}")
-    proxied = any(isinstance(e, urllib3.exceptions.ProxyError) for e in chain)
+    proxied = any(isinstance(e, urllib3.exceptions.ProxyError) for e in causes)
     where = f"{urlsplit(url).hostname}{' through the proxy' if proxied else ''}"
-    return Cut(f"cannot reach {where}: {_innermost(chain)}")
+    return Cut(f"cannot reach {where}: {_innermost(causes)}")
 
 
-def _innermost(chain: list[BaseException]) -> str:
-    """The words of the operating system where there are any, else of the last exception in the chain."""
-    for error in chain:
+def _innermost(causes: list[BaseException]) -> str:
+    """The words of the operating system where there are any, else of the last cause."""
+    for error in causes:
         if isinstance(error, OSError) and error.strerror and error.errno:
             return str(error.strerror)
-    words = str(chain[-1])
-    return re.sub(r"<[^>]*>:? ?", "", words) or type(chain[-1]).__name__
+    words = str(causes[-1])
+    return re.sub(r"<[^>]*>:? ?", "", words) or type(causes[-1]).__name__

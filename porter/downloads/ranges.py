@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from porter.downloads.http import Answer, Client, Cut, NoSuchRange, Refused
 from porter.downloads.partial import Partial, amount
-from porter.downloads.retry import Patience, pause
+from porter.downloads.retry import RetryPolicy, pause
 
 _TELL = 0.1  # seconds between two reports
 
@@ -31,15 +31,15 @@ class Transfer:
     Args:
         url: http or https.
         partial: where the bytes go; what is there from the same URL and edition is not fetched again.
-        patience: how long and how often a failing server is borne.
+        policy: when a failing server is tried again, and when it is given up.
         report: called now and then with the bytes there and in the whole file.
     """
 
-    def __init__(self, url: str, partial: Partial, patience: Patience, report: Report) -> None:
+    def __init__(self, url: str, partial: Partial, policy: RetryPolicy, report: Report) -> None:
         self.url = url
         self.partial = partial
-        self.patience = patience
-        self.deadline = time.monotonic() + patience.whole
+        self.policy = policy
+        self.deadline = time.monotonic() + policy.total
         self._report = report
         self._reported = 0.0
 
@@ -51,7 +51,7 @@ class Transfer:
             SurroundingsFailed: the disk is full.
         """
         failures = changes = best = 0
-        with Client(self.patience, self.deadline) as client:
+        with Client(self.policy, self.deadline) as client:
             while True:
                 try:
                     self._try(client)
@@ -59,13 +59,13 @@ class Transfer:
                 except (_Changed, NoSuchRange) as change:
                     self.partial.discard()
                     changes += 1
-                    if changes > self.patience.tries:
+                    if changes > self.policy.tries:
                         raise Refused("it has another file each time it is asked") from change
                 except Cut as cut:
                     length = self.partial.length
                     failures = 1 if length > best else failures + 1
                     best = max(best, length)
-                    if failures >= self.patience.tries:
+                    if failures >= self.policy.tries:
                         raise Refused(f"{cut} ({failures} times in a row)" if failures > 1 else str(cut)) from cut
                     self._sleep(max(cut.wait, pause(failures)), cut)
 

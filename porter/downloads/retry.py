@@ -15,7 +15,7 @@ _FIRST, _MOST = 0.5, 30.0  # seconds before the second try, and before any
 
 
 def timeout() -> float:
-    """Seconds of silence that are borne: ``PORTER_TIMEOUT``, else 60.
+    """Seconds without a byte after which a connection counts as dead: ``PORTER_TIMEOUT``, else 60.
 
     Raises:
         WrongUsage: the variable is no number of seconds.
@@ -31,20 +31,20 @@ def timeout() -> float:
 
 
 @dataclass(frozen=True)
-class Patience:
-    """What a download bears.
+class RetryPolicy:
+    """When a download tries again, and when it gives up.
 
     Attributes:
-        silence: seconds without a byte after which a connection counts as dead.
+        timeout: seconds without a byte after which a connection counts as dead.
         tries: how often a server may fail in a row, with nothing received in between, before it is given up.
-        wait: the longest that a server may ask us to wait before the next try, in seconds.
-        whole: seconds that everything together may take.
+        longest_wait: the longest that a server may ask us to wait before the next try, in seconds.
+        total: seconds that everything together may take.
     """
 
-    silence: float = field(default_factory=timeout)
+    timeout: float = field(default_factory=timeout)
     tries: int = 4
-    wait: float = 120.0
-    whole: float = float("inf")
+    longest_wait: float = 120.0
+    total: float = float("inf")
 
 
 def pause(failures: int) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from porter.checkpoints.inspection import inspect
 from porter.downloads.digests import Digests
 from porter.downloads.download import Downloaded, Wanted, fetch
-from porter.downloads.retry import Patience
+from porter.downloads.retry import RetryPolicy
 from porter.errors import CheckFailed, WrongUsage
 from porter.output import Progress
 
@@ -25,7 +25,7 @@ def obtain(
     release: str = "v6.0",
     mirrors: Sequence[str] = (),
     digests: Digests | None = None,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
 ) -> Downloaded:
     """Have a checkpoint as ``folder/NAME``; it is looked into before it gets its name.
 
@@ -43,7 +43,7 @@ def obtain(
     if release not in RELEASES:
         raise WrongUsage(f"porter knows no release {release}", hint=f"It knows {', '.join(RELEASES)}.")
     wanted = Wanted(url(name, release), mirrors, _check)
-    return fetch(wanted, folder / name, progress, digests=digests, patience=patience)
+    return fetch(wanted, folder / name, progress, digests=digests, policy=policy)
 
 
 def url(name: str, release: str = "v6.0") -> str:

@@ -116,7 +116,7 @@ def test_without_a_network_scenes_of_the_same_layout_are_drawn(own_home: Path) -
 
 
 def test_a_server_that_says_nothing_costs_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coco128, "_SILENCE", 0.3)
+    monkeypatch.setattr(coco128, "_TIMEOUT", 0.3)
     with mute_port() as port:
         monkeypatch.setenv("PORTER_MIRROR", f"http://127.0.0.1:{port}")
         found = coco128.obtain(size=64)

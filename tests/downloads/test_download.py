@@ -24,13 +24,13 @@ import porter
 from porter.downloads import http, ranges
 from porter.downloads.digests import Digests
 from porter.downloads.download import Downloaded, Wanted, fetch
-from porter.downloads.retry import Patience, pause
+from porter.downloads.retry import RetryPolicy, pause
 from porter.errors import CheckFailed, PorterError, SurroundingsFailed, WrongUsage
 from porter.output import Progress
 
 DATA = random.Random(1).randbytes(2_000_000)
 CUT = 900_000  # bytes after which a server breaks off
-QUICK = Patience(silence=5, tries=3)
+QUICK = RetryPolicy(timeout=5, tries=3)
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ class Heard(Progress):
 def get(server: Shelf | str, folder: Path, heard: Progress | None = None, **options: object) -> Downloaded:
     url = server if isinstance(server, str) else f"{server.url}/file.bin"
     wanted = Wanted(url, options.pop("mirrors", ()), options.pop("check", lambda path: None))  # type: ignore[arg-type]
-    options.setdefault("patience", QUICK)
+    options.setdefault("policy", QUICK)
     return fetch(wanted, folder / "file.bin", heard or Progress(), **options)  # type: ignore[arg-type]
 
 
@@ -133,7 +133,7 @@ def test_an_empty_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", [0, 1, 200_000])
 def test_after_a_cut_only_the_rest_is_fetched(tmp_path: Path, cut: int, reset: bool) -> None:
     with shelf({"/file.bin": DATA}, cut=lambda number, _: cut if number < 8 else None, reset=reset) as server:
-        right(get(server, tmp_path, patience=Patience(silence=5, tries=10)))
+        right(get(server, tmp_path, policy=RetryPolicy(timeout=5, tries=10)))
         # a reset may take what was under way with it, on a busy machine all of an answer; a silent end takes nothing
         assert server.sent <= len(DATA) + 8 * cut if reset else server.sent == len(DATA)
 
@@ -147,7 +147,7 @@ def test_a_server_without_ranges_that_cuts_begins_again(tmp_path: Path) -> None:
 def test_a_server_that_always_cuts_at_the_same_place(tmp_path: Path) -> None:
     with shelf({"/file.bin": DATA}, ranges=False, cut=lambda *_: CUT, reset=False) as server:
         error = fails(SurroundingsFailed, server, tmp_path)
-        # once for getting there, then as often as patience says
+        # once for getting there, then as often as policy says
         assert len(server.log) == 3
     assert "ended" in error.why and "3 times in a row" in error.why
 
@@ -234,7 +234,7 @@ def test_a_state_that_makes_no_sense_is_not_believed(tmp_path: Path, spoil: Call
 def test_a_server_that_falls_silent(tmp_path: Path) -> None:
     with mute_port() as port:
         started = time.monotonic()
-        error = fails(SurroundingsFailed, f"http://127.0.0.1:{port}/x", tmp_path, patience=Patience(0.3, tries=2))
+        error = fails(SurroundingsFailed, f"http://127.0.0.1:{port}/x", tmp_path, policy=RetryPolicy(0.3, tries=2))
         assert time.monotonic() - started < 50  # it would wait 60 s each time
     assert "it said nothing for 0.3 s (2 times in a row)" in error.why
 
@@ -242,7 +242,7 @@ def test_a_server_that_falls_silent(tmp_path: Path) -> None:
 def test_a_time_for_everything(tmp_path: Path) -> None:
     with shelf({"/file.bin": DATA}, rate=20_000) as server:  # 100 s
         started = time.monotonic()
-        fails(SurroundingsFailed, server, tmp_path, left=2, patience=Patience(5, whole=0.5))
+        fails(SurroundingsFailed, server, tmp_path, left=2, policy=RetryPolicy(5, total=0.5))
         assert time.monotonic() - started < 50
 
 
@@ -591,11 +591,11 @@ CHILD = """
 import sys
 from pathlib import Path
 from porter.downloads.download import Wanted, fetch
-from porter.downloads.retry import Patience
+from porter.downloads.retry import RetryPolicy
 from porter.output import Terminal
 from porter.process import handle_signals
 handle_signals()
-made = fetch(Wanted(sys.argv[1]), Path(sys.argv[2]), Terminal(), patience=Patience(silence=5))
+made = fetch(Wanted(sys.argv[1]), Path(sys.argv[2]), Terminal(), policy=RetryPolicy(timeout=5))
 print(made.source or "there")
 """
 

@@ -23,7 +23,7 @@ from sources import closed_port
 from porter.datasets.generate import COCO
 from porter.downloads import datasets
 from porter.downloads.datasets import SETS, Published, default_folder, examine, obtain
-from porter.downloads.retry import Patience
+from porter.downloads.retry import RetryPolicy
 from porter.errors import CheckFailed, PorterError, WrongUsage
 from porter.output import Progress
 
@@ -62,7 +62,7 @@ def small_coco(train: int, val: int) -> Published:
 
 def failed(made: Published, folder: Path, *mirrors: str) -> PorterError:
     with pytest.raises(PorterError) as caught:
-        obtain(made, folder, Progress(), mirrors=mirrors, patience=Patience(silence=5, tries=1))
+        obtain(made, folder, Progress(), mirrors=mirrors, policy=RetryPolicy(timeout=5, tries=1))
     assert not (folder / made.name).exists()
     return caught.value
 
