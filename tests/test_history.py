@@ -385,7 +385,7 @@ def test_ctrl_c_while_it_fetches_leaves_nothing(line: Line, tmp_path: Path, own_
         command = [sys.executable, "-c", textwrap.dedent(KILLED), *map(str, words)]
         process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(REPO)}, stderr=subprocess.PIPE)
         deadline = time.monotonic() + 30
-        while not list((own_home / "cache").glob("aside-*/inbox.git/HEAD")) and time.monotonic() < deadline:
+        while not list((own_home / "cache").glob("staging-*/inbox.git/HEAD")) and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)

@@ -130,7 +130,7 @@ def test_an_index_that_never_answers(small: Upstream, tmp_path: Path, monkeypatc
         with pytest.raises(SurroundingsFailed, match="pip cannot download"):
             fetch(small, make_index(tmp_path / "wheels"), tmp_path)
         monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "60")
-        monkeypatch.setattr(index, "_PATIENCE", 1.5)
+        monkeypatch.setattr(index, "_TIMEOUT", 1.5)
         with pytest.raises(
             SurroundingsFailed, match=r"more than 1\.5 s for small-wheel==6\.0\.0, other-wheel==1\.0, given up"
         ):

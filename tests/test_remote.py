@@ -39,7 +39,7 @@ def failed(small: Upstream, where: object) -> PorterError:
     with pytest.raises(PorterError) as caught:
         obtain(small.lock, str(where))
     assert not Cache().repository.path.exists()
-    assert not list(Cache().folder.glob("aside-*"))
+    assert not list(Cache().folder.glob("staging-*"))
     return caught.value
 
 

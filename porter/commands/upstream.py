@@ -67,7 +67,7 @@ class Checked:
 
     pin: Pin
     right: int
-    wrong: tuple[obtain.Finding, ...]
+    wrong: tuple[obtain.WrongObject, ...]
 
     def record(self) -> dict[str, Any]:
         """As plain data, for JSON."""

@@ -85,18 +85,18 @@ class Cache:
                 progress.note(f"another porter is filling the cache {self.folder}; waiting for it")
                 lock.acquire()
         try:
-            for left in self.folder.glob("aside-*"):
+            for left in self.folder.glob("staging-*"):
                 shutil.rmtree(left, ignore_errors=True)
             yield
         finally:
             lock.release()
 
     @contextlib.contextmanager
-    def aside(self) -> Iterator[Path]:
-        """A folder to work in, on the cache's disk, gone when the block ends.  Only under :meth:`locked`."""
+    def staging(self) -> Iterator[Path]:
+        """A staging directory on the cache's disk, gone when the block ends.  Only under :meth:`locked`."""
         with contextlib.ExitStack() as stack:
             with self._writing():
-                folder = stack.enter_context(temporary_folder("aside-", str(self.folder)))
+                folder = stack.enter_context(temporary_folder("staging-", str(self.folder)))
             yield folder
 
     def keep(self, ref: str, commit: str, objects: Iterable[Object], *, shallow: bool) -> None:
@@ -120,7 +120,7 @@ class Cache:
                         return
                 except (GitFailed, CheckFailed):
                     pass  # what is there is broken: replaced as a whole
-            with self.aside() as folder:
+            with self.staging() as folder:
                 new = Repository(folder / "new.git", exact=True)
                 run_git("init", "--quiet", "--bare", "--template=", str(new.path))
                 new.run("config", "gc.auto", "0")
@@ -163,8 +163,8 @@ def _store(repository: Repository, ref: str, commit: str, objects: Iterable[Obje
         path = repository.path / "shallow"
         known = path.read_text().split() if path.exists() else []
         if commit not in known:
-            aside = path.with_name("shallow.new")
-            aside.write_text("".join(f"{i}\n" for i in (*known, commit)))
-            move(aside, path)
+            new = path.with_name("shallow.new")
+            new.write_text("".join(f"{i}\n" for i in (*known, commit)))
+            move(new, path)
     repository.write(pack(objects))
     repository.run("update-ref", ref, commit)

@@ -5,8 +5,8 @@ nothing else, ``history.git`` holds whatever upstream has, as some source gave i
 all of its files, and every blob is hashed again when it is read.
 
 A source is asked only for a rev that is not there, so work on known commits needs no network; a branch's name means
-what it meant when a source was last asked.  A fetch goes into a repository made aside: its packs are moved over first
-and its refs are written last, all at once, so a porter that dies meanwhile has changed nothing that counts.
+what it meant when a source was last asked.  A fetch goes into a repository in a staging directory: its packs are moved
+over first and its refs are written last, all at once, so a porter that dies meanwhile has changed nothing that counts.
 
 A shallow clone will do as a source where it has the pin.  What it has not got is then missing here too, and said,
 until a source that has it is asked.  A history that is whole stays whole: it takes nothing that would cut it.
@@ -267,7 +267,7 @@ class History:
             raise Damaged(f"git cannot read {path}", error.stderr, self._remake) from error
 
     def _fetch(self, rev: str) -> list[str]:
-        """Ask the sources in turn until the rev is here; why those that failed did, a line each."""
+        """Ask the sources one after the other until the rev is here; why those that failed did, a line each."""
         failed: list[str] = []
         with self.cache.locked(self.progress):
             if self._known(rev):  # another porter had it meanwhile
@@ -285,34 +285,34 @@ class History:
     def _fetch_from(self, url: str, rev: str) -> None:
         from porter.sources import remote
 
-        place = remote.place(url)
-        with self.cache.aside() as folder:
+        location = remote.location(url)
+        with self.cache.staging() as folder:
             inbox = Repository(folder / "inbox.git", exact=True)
             run_git("init", "--quiet", "--bare", "--template=", str(inbox.path))
             inbox.run("config", "gc.auto", "0")
             self._lend(inbox)
             wanted: Sequence[str] = (f"+{DEFAULT}:{_HEAD_REF}", *_REFS)
             try:
-                self._fetch_refs(place, wanted, inbox)
+                self._fetch_refs(location, wanted, inbox)
             except Unreachable as error:
                 if "find remote ref" not in error.why:
                     raise
-                self._fetch_refs(place, _REFS, inbox)  # its HEAD names a branch that is not there
+                self._fetch_refs(location, _REFS, inbox)  # its HEAD names a branch that is not there
             if _ID.fullmatch(rev) and not _has(inbox, rev):
                 with suppress(Unreachable):  # a commit that no branch has, and maybe it has not either
-                    self._fetch_refs(place, (f"+{rev}:refs/upstream/{rev}",), inbox)
+                    self._fetch_refs(location, (f"+{rev}:refs/upstream/{rev}",), inbox)
             pin, cut = self.lock.pin, self._cut(inbox)
-            if cut or self._is_shallow(place):
-                self._shallow.append(place)
+            if cut or self._is_shallow(location):
+                self._shallow.append(location)
             if not _has(inbox, pin.commit):
-                kind = "a shallow clone, " if place in self._shallow else ""
+                kind = "a shallow clone, " if location in self._shallow else ""
                 raise SurroundingsFailed(f"{kind}commit {pin.commit} ({pin.tag}) is not in it")
             begins = ", ".join(i[:12] for i in cut[:5])
             if cut and self._is_lent(inbox) and not self.cut:
                 raise SurroundingsFailed(f"a shallow clone that begins with {begins}, after all that is in the cache")
             self._publish(inbox, folder)
             if cut:
-                self.progress.note(f"{place} is a shallow clone: no history before {begins}. {deepen(place)}")
+                self.progress.note(f"{location} is a shallow clone: no history before {begins}. {deepen(location)}")
 
     def _cut(self, inbox: Repository) -> list[str]:
         """The commits of an inbox, written to its ``shallow``, whose ancestors are neither in it nor here.
@@ -336,27 +336,27 @@ class History:
         return (inbox.path / "objects/info/alternates").exists()
 
     @staticmethod
-    def _is_shallow(place: str) -> bool:
+    def _is_shallow(location: str) -> bool:
         """Whether a source on this machine is a shallow clone; of others git says it only by what it sends."""
-        if not Path(place).is_dir():
+        if not Path(location).is_dir():
             return False
         try:
-            found = Repository(Path(place), user_config=True).text("rev-parse", "--is-shallow-repository")
+            found = Repository(Path(location), user_config=True).text("rev-parse", "--is-shallow-repository")
         except GitFailed:
             return False
         return found == "true"
 
-    def _fetch_refs(self, place: str, refs: Sequence[str], inbox: Repository) -> None:
+    def _fetch_refs(self, location: str, refs: Sequence[str], inbox: Repository) -> None:
         from porter.sources import remote
 
         try:
             # a shallow clone's commits are refused otherwise, without a word; where the cache has such commits, it
             # asks for what is before them
             deeper = ("--unshallow",) if (inbox.path / "shallow").exists() and self.cut else ()
-            remote.fetch(place, refs, inbox, self.progress, ("--no-tags", "--update-shallow", *deeper))
+            remote.fetch(location, refs, inbox, self.progress, ("--no-tags", "--update-shallow", *deeper))
         except GitFailed as error:
             raise Unreachable(
-                f"cannot fetch from {place}",
+                f"cannot fetch from {location}",
                 remote.reason(error),
                 "Check the network, or name another source: --upstream PATH|URL.",
             ) from error
@@ -376,7 +376,7 @@ class History:
                 (inbox.path / "shallow").write_text("".join(f"{i}\n" for i in self.cut))
 
     def _publish(self, inbox: Repository, folder: Path) -> None:
-        """Give what was fetched its place: objects first, refs last."""
+        """Move what was fetched into the cache: objects first, refs last."""
         own, lent = self.repository.path, inbox.path / "objects/info/alternates"
         try:
             with process.held():

@@ -28,7 +28,7 @@ from porter.output import Progress
 # The largest file of v6.0 has half a megabyte.  A wheel that unpacks to more is none of ours.
 _LARGEST = 32 << 20
 # pip has time-outs and retries of its own, as the user set them; this ends only what hangs all the same.
-_PATIENCE = 900.0
+_TIMEOUT = 900.0
 
 
 def fetch(source: IndexSource, pin: Pin, folder: Path, progress: Progress) -> dict[str, Object]:
@@ -64,9 +64,9 @@ def download(wheels: Sequence[Wheel], folder: Path) -> None:
     # a download needs no virtual environment, whatever the user wants of installations
     env = {**os.environ, "PIP_REQUIRE_VIRTUALENV": "0", "PYTHONIOENCODING": "utf-8", "NO_COLOR": "1"}
     try:
-        done = process.run(command, env=env, timeout=_PATIENCE)
+        done = process.run(command, env=env, timeout=_TIMEOUT)
     except subprocess.TimeoutExpired as error:
-        raise SurroundingsFailed(f"pip needed more than {_PATIENCE:g} s for {names}, given up") from error
+        raise SurroundingsFailed(f"pip needed more than {_TIMEOUT:g} s for {names}, given up") from error
     if done.returncode == 0:
         return
     said = (done.stderr + done.stdout).decode(errors="replace")

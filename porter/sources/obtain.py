@@ -42,17 +42,17 @@ def obtain(
         SurroundingsFailed: no source could be reached, or the cache cannot be used.
         WrongUsage: ``upstream`` is not a source.
     """
-    return _Errand(lock, upstream, cache, progress).run()
+    return _Search(lock, upstream, cache, progress).run()
 
 
 def fetch(
     lock: Lock, upstream: str | None = None, cache: Path | None = None, progress: Progress | None = None
 ) -> Snapshot:
     """Like :func:`obtain`, but a named source is asked in any case, and a part in the cache made whole if it can be."""
-    errand = _Errand(lock, upstream, cache, progress)
-    errand.wants_whole = True
-    errand.wants_answer = bool(errand.upstream)
-    return errand.run()
+    search = _Search(lock, upstream, cache, progress)
+    search.wants_whole = True
+    search.wants_answer = bool(search.upstream)
+    return search.run()
 
 
 def cached(lock: Lock, cache: Cache) -> Snapshot | None:
@@ -79,8 +79,8 @@ def cached(lock: Lock, cache: Cache) -> Snapshot | None:
     return None
 
 
-class _Errand:
-    """One request for the pin, and all that decides how it is met."""
+class _Search:
+    """The cache and the sources asked for the pin, one after the other, until one of them has it."""
 
     def __init__(self, lock: Lock, upstream: str | None, folder: Path | None, progress: Progress | None) -> None:
         self.lock = lock
@@ -161,7 +161,7 @@ class _Errand:
         from porter.sources import index
 
         extent = of_index(self.lock.pin, source)
-        with self.cache.aside() as folder:
+        with self.cache.staging() as folder:
             blobs = index.fetch(source, self.lock.pin, folder, self.progress)
         objects = {blob.id: blob for blob in blobs.values()}
         if extent.made_base is not None:
@@ -185,7 +185,7 @@ def _line(error: PorterError) -> str:
 
 
 @dataclass(frozen=True)
-class Finding:
+class WrongObject:
     """An object in the cache that is not what the lock says."""
 
     name: str
@@ -193,7 +193,7 @@ class Finding:
     found: str
 
 
-def verify(lock: Lock, cache: Path | None = None) -> tuple[int, list[Finding]]:
+def verify(lock: Lock, cache: Path | None = None) -> tuple[int, list[WrongObject]]:
     """Hash everything that the cache holds of the pin: how many objects are right, and what is wrong.
 
     Raises:
@@ -214,9 +214,9 @@ def verify(lock: Lock, cache: Path | None = None) -> tuple[int, list[Finding]]:
             try:
                 wrong += _absent(held, store.find([i], held.labels), i)
             except Damaged as error:
-                wrong.append(Finding(held.labels[i], i, error.why.partition("found    ")[2] or error.what))
+                wrong.append(WrongObject(held.labels[i], i, error.why.partition("found    ")[2] or error.what))
     return len(held.ids) - len(wrong), wrong
 
 
-def _absent(extent: Extent, found: Mapping[str, Object], *ids: str) -> list[Finding]:
-    return [Finding(extent.labels[i], i, "nothing") for i in ids or extent.ids if i not in found]
+def _absent(extent: Extent, found: Mapping[str, Object], *ids: str) -> list[WrongObject]:
+    return [WrongObject(extent.labels[i], i, "nothing") for i in ids or extent.ids if i not in found]

@@ -33,18 +33,18 @@ def read(url: str, extent: Extent, cache: Cache, progress: Progress) -> dict[str
         SurroundingsFailed: it cannot be reached, or does not have the pin's commit.
         WrongUsage: ``url`` is no URL, and no repository is at that path.
     """
-    where = place(url)
+    where = location(url)
     if Path(where).is_dir():
         progress.step(f"reading {where}")
         return _read_clone(Path(where), extent)
-    with cache.aside() as folder:
+    with cache.staging() as folder:
         inbox = Repository(folder / "inbox.git", exact=True)
         git.run("init", "--quiet", "--bare", "--template=", str(inbox.path))
         _fetch(where, extent, inbox, progress)
         return _checked(inbox, extent, url)
 
 
-def place(url: str) -> str:
+def location(url: str) -> str:
     """What git is to be given for a source: a path on this machine with ``~`` spelt out, or the URL as it is.
 
     Raises:

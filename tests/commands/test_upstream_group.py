@@ -122,7 +122,7 @@ def test_without_git(cold: Project, tmp_path: Path) -> None:
     done = porter("upstream", "fetch", cwd=cold.root, env={"PATH": str(tmp_path / "empty")})
     assert done.returncode == 3
     assert "git is not installed" in done.stderr
-    assert not list(Cache().folder.glob("aside-*"))
+    assert not list(Cache().folder.glob("staging-*"))
 
 
 def test_a_lock_that_makes_no_sense(cold: Project) -> None:
@@ -147,7 +147,7 @@ def test_sigterm_in_the_middle_of_a_fetch_leaves_nothing(cold: Project) -> None:
         command = [sys.executable, "-m", "porter", "upstream", "fetch", "--upstream", f"http://127.0.0.1:{port}/x"]
         process = subprocess.Popen(command, cwd=cold.root, env=env, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 20
-        while not list(Cache().folder.glob("aside-*/inbox.git/config")) and time.monotonic() < deadline:
+        while not list(Cache().folder.glob("staging-*/inbox.git/config")) and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(0.3)
         process.send_signal(signal.SIGTERM)

@@ -72,7 +72,7 @@ def test_nothing_is_left_beside_the_worktree(project: Project) -> None:
         assert strays(project) == set()
         assert {path.name for path in project.state.iterdir()} <= OUTLIVING | (OF_THE_BUMP if open_ else set())
         assert temporary(project) == []
-        assert [path for path in cache.iterdir() if path.name.startswith("aside-")] == []
+        assert [path for path in cache.iterdir() if path.name.startswith("staging-")] == []
 
     bump(CONFLICTING, project=project)
     clean(open_=True)
