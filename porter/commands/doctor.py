@@ -19,9 +19,9 @@ from porter.diagnosis import cards as tools
 from porter.diagnosis import interpreter, machine, program
 from porter.diagnosis.cards import Cards
 from porter.diagnosis.interpreter import Interpreter, Plugin
+from porter.diagnosis.known_problems import PROBLEM, Setup, Trouble, judge
 from porter.diagnosis.machine import GIB, Machine
 from porter.diagnosis.requirements import pins
-from porter.diagnosis.traps import PROBLEM, Scene, Trouble, judge
 from porter.output import Progress
 from porter.stack import must_be_known
 from porter.target import Target, load_all
@@ -137,8 +137,8 @@ def doctor(
     cards = tuple(each for each in looked if each and (each.found or wanted))
     pinned = pins(project.patches / wanted.name / wanted.requirements) if wanted else {}
     pip = f"{shlex.quote(python)} -m pip"
-    scene = Scene(found, used, wanted, cards[0] if wanted and cards else None, pinned, pip)
-    return Diagnosis(wanted, found, used, cards, pinned, tuple(judge(scene)), time.monotonic() - started)
+    setup = Setup(found, used, wanted, cards[0] if wanted and cards else None, pinned, pip)
+    return Diagnosis(wanted, found, used, cards, pinned, tuple(judge(setup)), time.monotonic() - started)
 
 
 @click.command(name="doctor")

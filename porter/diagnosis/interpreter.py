@@ -16,7 +16,7 @@ from porter.errors import WrongUsage
 from porter.target import Target
 
 _DRIVER = Path(__file__).resolve().parents[1] / "verification" / "drivers" / "environment.py"
-_PATIENCE = 60.0  # seconds; a cold disk or a network file system needs 20 for torch, a plugin's first use some more
+_TIMEOUT = 60.0  # seconds; a cold disk or a network file system needs 20 for torch, a plugin's first use some more
 # module that a tree imports -> the distribution that has it
 NEEDED = {
     "numpy": "numpy",
@@ -133,8 +133,8 @@ def examine(python: str, targets: Sequence[Target]) -> Interpreter:
     """
     plugins = [word for target in targets for word in (target.name, target.plugin.place)]
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(ask, [python, _DRIVER, "packages", *NEEDED], seconds=_PATIENCE)
-        second = pool.submit(ask, [python, _DRIVER, "torch", *plugins], seconds=_PATIENCE)
+        first = pool.submit(ask, [python, _DRIVER, "packages", *NEEDED], seconds=_TIMEOUT)
+        second = pool.submit(ask, [python, _DRIVER, "torch", *plugins], seconds=_TIMEOUT)
         answer, of_torch = first.result(), second.result()
     more = _merged(of_torch)
     torch = {"version": "", "why": f"it {of_torch.why or 'said nothing'}", **more.get("torch", {})}
@@ -148,7 +148,7 @@ def packages(python: str) -> Interpreter:
     Raises:
         WrongUsage: it is no Python that answers.
     """
-    return _read(python, ask([python, _DRIVER, "packages"], seconds=_PATIENCE))
+    return _read(python, ask([python, _DRIVER, "packages"], seconds=_TIMEOUT))
 
 
 def _read(python: str, answer: Answer) -> Interpreter:

@@ -48,15 +48,15 @@ class Machine:
 def look(folder: Path) -> Machine:
     """The machine, and the disk that ``folder`` is on."""
     memory, free = _memory()
-    place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
     return Machine(
         system=_system(),
         processor=_processor(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         memory=memory,
         free_memory=free,
-        folder=str(place),
-        disk=shutil.disk_usage(place).free,
+        folder=str(there),
+        disk=shutil.disk_usage(there).free,
         shared=shutil.disk_usage(_SHARED).total if _SHARED.is_dir() else None,
         git=_version("git", "--version"),
         compiler=_version("c++", "--version"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from porter.auditing import place
 from porter.commands import lint, prepare
-from porter.diagnosis import traps
+from porter.diagnosis import known_problems
 from porter.lockfile import Lock
 from porter.rebase import outcome
 from porter.tree import clone
@@ -52,7 +52,7 @@ LISTS = {
     "`patches` of `bump`": (outcome.Row, set(outcome.OUTCOMES)),
     "`places` of `audit`": (place.Place, {place.ROUTED, place.ALLOWED, place.UNPORTED}),
     "`findings` of `lint`": (lint.Finding, set()),
-    "`troubles` of `doctor`": (traps.Trouble, {traps.PROBLEM, traps.WARNING}),
+    "`troubles` of `doctor`": (known_problems.Trouble, {known_problems.PROBLEM, known_problems.WARNING}),
     "`steps` of `prepare`": (prepare.Step, {prepare.DONE, prepare.ALREADY, prepare.YOURS}),
 }
 

@@ -1,6 +1,6 @@
 """What is known to go wrong, each with what to do about it.
 
-A trap looks at what was found and says what is wrong, or nothing.  Versions are compared only where using the thing
+Each function looks at a setup and says what is wrong, or nothing.  Versions are compared only where using the thing
 would not tell: what breaks at once is found by using it.
 """
 
@@ -43,8 +43,8 @@ class Trouble:
 
 
 @dataclass(frozen=True)
-class Scene:
-    """All that the traps look at.
+class Setup:
+    """What is to train: all that is looked at.
 
     Attributes:
         target: None: training on the cpu is looked at.
@@ -60,140 +60,137 @@ class Scene:
     pip: str
 
 
-Trap = Callable[[Scene], "Iterator[Trouble]"]
-
-
-def judge(scene: Scene) -> list[Trouble]:
+def judge(setup: Setup) -> list[Trouble]:
     """What is wrong, problems first."""
-    found = [trouble for trap in TRAPS for trouble in trap(scene)]
+    found = [trouble for find in KNOWN for trouble in find(setup)]
     return sorted(found, key=lambda trouble: trouble.level != PROBLEM)
 
 
-def _python(scene: Scene) -> Iterator[Trouble]:
-    numbers = tuple(int(part) for part in re.findall(r"\d+", scene.interpreter.version)[:2])
+def _python(setup: Setup) -> Iterator[Trouble]:
+    numbers = tuple(int(part) for part in re.findall(r"\d+", setup.interpreter.version)[:2])
     if numbers < (3, 6):
-        yield Trouble("python", PROBLEM, f"Python {scene.interpreter.version} is older than 3.6", "Use a newer Python.")
-    plugin = scene.target and scene.interpreter.plugins[scene.target.name]
-    if scene.target and scene.target.name == "tpu" and plugin and not plugin.installed and numbers > (3, 11):
-        what = f"Sophgo's wheels are for Python 3.9 to 3.11, this is {scene.interpreter.version}"
+        yield Trouble("python", PROBLEM, f"Python {setup.interpreter.version} is older than 3.6", "Use a newer Python.")
+    plugin = setup.target and setup.interpreter.plugins[setup.target.name]
+    if setup.target and setup.target.name == "tpu" and plugin and not plugin.installed and numbers > (3, 11):
+        what = f"Sophgo's wheels are for Python 3.9 to 3.11, this is {setup.interpreter.version}"
         yield Trouble("python", WARNING, what, "Make an environment with Python 3.10, as Sophgo's guide does.")
 
 
-def _torch(scene: Scene) -> Iterator[Trouble]:
-    torch = scene.interpreter.torch
+def _torch(setup: Setup) -> Iterator[Trouble]:
+    torch = setup.interpreter.torch
     if not torch["version"]:
-        pin = f"torch=={scene.pinned['torch']}" if "torch" in scene.pinned else "torch"
+        pin = f"torch=={setup.pinned['torch']}" if "torch" in setup.pinned else "torch"
         missing = "No module named 'torch'" in torch["why"]
         what = "torch is not installed" if missing else f"torch does not import: {torch['why']}"
-        yield Trouble("torch", PROBLEM, what, f"{scene.pip} install {pin} --index-url {_CPU_TORCH}")
-    elif () < scene.interpreter.release("torch") < _LEAST_TORCH:
+        yield Trouble("torch", PROBLEM, what, f"{setup.pip} install {pin} --index-url {_CPU_TORCH}")
+    elif () < setup.interpreter.release("torch") < _LEAST_TORCH:
         yield Trouble(
-            "torch", PROBLEM, f"torch {torch['version']} is older than 1.9", f"{scene.pip} install 'torch>=1.9'"
+            "torch", PROBLEM, f"torch {torch['version']} is older than 1.9", f"{setup.pip} install 'torch>=1.9'"
         )
 
 
-def _numpy_of_torch(scene: Scene) -> Iterator[Trouble]:
-    why = scene.interpreter.torch.get("numpy", "")
-    if not why or "numpy" in scene.interpreter.broken:
+def _numpy_of_torch(setup: Setup) -> Iterator[Trouble]:
+    why = setup.interpreter.torch.get("numpy", "")
+    if not why or "numpy" in setup.interpreter.broken:
         return
-    if _is_numpy_2(scene):
+    if _is_numpy_2(setup):
         text = (
-            f"torch {scene.interpreter.torch['version']} cannot use NumPy {scene.interpreter.packages['numpy'].version}"
+            f"torch {setup.interpreter.torch['version']} cannot use NumPy {setup.interpreter.packages['numpy'].version}"
         )
-        opencv = [name for name in _opencvs(scene) if scene.interpreter.release(name) >= (4, 12)]
-        blame = f"; {opencv[0]} {scene.interpreter.packages[opencv[0]].version} asks for NumPy 2" if opencv else ""
-        wants = ['"numpy<2"', *(f'"{name}<4.12"' for name in opencv or _opencvs(scene)[:1])]
-        wants += ['"pandas<3"'] if scene.interpreter.release("pandas") >= (3,) else []
-        yield Trouble("numpy-2", PROBLEM, f"{text}{blame}", f"{scene.pip} install {' '.join(wants)}")
+        opencv = [name for name in _opencvs(setup) if setup.interpreter.release(name) >= (4, 12)]
+        blame = f"; {opencv[0]} {setup.interpreter.packages[opencv[0]].version} asks for NumPy 2" if opencv else ""
+        wants = ['"numpy<2"', *(f'"{name}<4.12"' for name in opencv or _opencvs(setup)[:1])]
+        wants += ['"pandas<3"'] if setup.interpreter.release("pandas") >= (3,) else []
+        yield Trouble("numpy-2", PROBLEM, f"{text}{blame}", f"{setup.pip} install {' '.join(wants)}")
     else:
         yield Trouble(
-            "numpy", PROBLEM, f"torch cannot use NumPy: {why}", f"{scene.pip} install --force-reinstall numpy"
+            "numpy", PROBLEM, f"torch cannot use NumPy: {why}", f"{setup.pip} install --force-reinstall numpy"
         )
 
 
-def _is_numpy_2(scene: Scene) -> bool:
+def _is_numpy_2(setup: Setup) -> bool:
     """Whether NumPy is too new for this torch."""
-    return scene.interpreter.release("numpy") >= (2,) and () < scene.interpreter.release("torch") < (2, 3)
+    return setup.interpreter.release("numpy") >= (2,) and () < setup.interpreter.release("torch") < (2, 3)
 
 
-def _packages(scene: Scene) -> Iterator[Trouble]:
+def _packages(setup: Setup) -> Iterator[Trouble]:
     missing, broken = [], {}
-    for module, why in scene.interpreter.broken.items():
+    for module, why in setup.interpreter.broken.items():
         name = NEEDED.get(module, module)
         if re.search(rf"No module named '{re.escape(module.partition('.')[0])}'", why):
             missing.append(name)
-        elif not ("numpy" in why and _is_numpy_2(scene)):  # what was built for NumPy 1: the trap above says it
+        elif not ("numpy" in why and _is_numpy_2(setup)):  # what was built for NumPy 1: _numpy_of_torch says it
             broken[name] = why
-    if "No module named 'tensorboard'" in scene.interpreter.torch.get("tensorboard", ""):
+    if "No module named 'tensorboard'" in setup.interpreter.torch.get("tensorboard", ""):
         missing.append("tensorboard")
     if missing:
-        pins = " ".join(_pinned(scene, name) for name in missing)
-        yield Trouble("packages", PROBLEM, f"not installed: {', '.join(missing)}", f"{scene.pip} install {pins}")
+        pins = " ".join(_pinned(setup, name) for name in missing)
+        yield Trouble("packages", PROBLEM, f"not installed: {', '.join(missing)}", f"{setup.pip} install {pins}")
     for name, why in broken.items():
         if name.startswith("opencv") and "libGL" in why:
-            do = f"{scene.pip} uninstall opencv-python; {scene.pip} install {_pinned(scene, name)}"
+            do = f"{setup.pip} uninstall opencv-python; {setup.pip} install {_pinned(setup, name)}"
             yield Trouble("opencv", PROBLEM, f"OpenCV wants the libraries of a desktop: {why}", do)
         else:
-            do = f"{scene.pip} install --force-reinstall --no-deps {_pinned(scene, name)}"
+            do = f"{setup.pip} install --force-reinstall --no-deps {_pinned(setup, name)}"
             yield Trouble("packages", PROBLEM, f"{name} is installed but does not import: {why}", do)
 
 
-def _tensorboard(scene: Scene) -> Iterator[Trouble]:
-    why = scene.interpreter.torch.get("tensorboard", "")
+def _tensorboard(setup: Setup) -> Iterator[Trouble]:
+    why = setup.interpreter.torch.get("tensorboard", "")
     if not why or "No module named 'tensorboard'" in why:
         return
     if "distutils" in why:  # torch before 1.11 takes LooseVersion from it, which setuptools 59.6 moved
         version = (
-            scene.interpreter.packages["setuptools"].version if "setuptools" in scene.interpreter.packages else "new"
+            setup.interpreter.packages["setuptools"].version if "setuptools" in setup.interpreter.packages else "new"
         )
-        what = f"torch {scene.interpreter.torch['version']} cannot start TensorBoard with setuptools {version}"
-        yield Trouble("setuptools", PROBLEM, what, f"{scene.pip} install setuptools==59.5.0")
+        what = f"torch {setup.interpreter.torch['version']} cannot start TensorBoard with setuptools {version}"
+        yield Trouble("setuptools", PROBLEM, what, f"{setup.pip} install setuptools==59.5.0")
     elif "Descriptors cannot" in why or "protobuf" in why:
-        what = f"TensorBoard is older than protobuf {scene.interpreter.packages['protobuf'].version}"
-        yield Trouble("protobuf", PROBLEM, what, f"{scene.pip} install protobuf==3.19.6")
+        what = f"TensorBoard is older than protobuf {setup.interpreter.packages['protobuf'].version}"
+        yield Trouble("protobuf", PROBLEM, what, f"{setup.pip} install protobuf==3.19.6")
     else:
-        do = f"{scene.pip} install --force-reinstall {_pinned(scene, 'tensorboard')}"
+        do = f"{setup.pip} install --force-reinstall {_pinned(setup, 'tensorboard')}"
         yield Trouble("tensorboard", PROBLEM, f"torch cannot use TensorBoard: {why}", do)
 
 
-def _opencv_twice(scene: Scene) -> Iterator[Trouble]:
-    found = _opencvs(scene)
+def _opencv_twice(setup: Setup) -> Iterator[Trouble]:
+    found = _opencvs(setup)
     if len(found) > 1:
         what = f"{' and '.join(found)} put their files in the same folder: which one is used is chance"
-        do = f"{scene.pip} uninstall {' '.join(found)}; {scene.pip} install {_pinned(scene, 'opencv-python-headless')}"
+        do = f"{setup.pip} uninstall {' '.join(found)}; {setup.pip} install {_pinned(setup, 'opencv-python-headless')}"
         yield Trouble("opencv", WARNING, what, do)
 
 
-def _torchvision(scene: Scene) -> Iterator[Trouble]:
-    found = scene.interpreter.packages.get("torchvision")
-    torch = scene.interpreter.torch["version"].partition("+")[0]
+def _torchvision(setup: Setup) -> Iterator[Trouble]:
+    found = setup.interpreter.packages.get("torchvision")
+    torch = setup.interpreter.torch["version"].partition("+")[0]
     for text in found.requires if found else ():
         wanted = re.match(r"torch\s*\(?==\s*([\d.]+\d)", text)
         if found and wanted and torch and wanted[1] != torch:
             what = f"torchvision {found.version} is built for torch {wanted[1]}, this is {torch}"
-            do = f"{scene.pip} uninstall torchvision (a ported tree does without it)"
+            do = f"{setup.pip} uninstall torchvision (a ported tree does without it)"
             yield Trouble("torchvision", WARNING, what, do)
 
 
-def _namesake(scene: Scene) -> Iterator[Trouble]:
+def _namesake(setup: Setup) -> Iterator[Trouble]:
     """PyPI has a project with the name of Sophgo's plugin; pip does not tell ``torch-tpu`` from ``torch_tpu``."""
-    there = scene.interpreter.packages.get("torch-tpu")
-    plugin = scene.interpreter.plugins.get("tpu")
+    there = setup.interpreter.packages.get("torch-tpu")
+    plugin = setup.interpreter.plugins.get("tpu")
     if there is None or plugin is None or (plugin.installed and not plugin.foreign):
         return
-    level = PROBLEM if scene.target and scene.target.name == "tpu" else WARNING
+    level = PROBLEM if setup.target and setup.target.name == "tpu" else WARNING
     what = (
         f"torch-tpu {there.version} is installed, PyPI's project of that name: Google's TorchTPU, not Sophgo's plugin"
     )
-    source = f" and install {scene.target.plugin.source}" if level == PROBLEM and scene.target else ""
-    yield Trouble("torch-tpu", level, what, f"{scene.pip} uninstall torch-tpu{source}")
+    source = f" and install {setup.target.plugin.source}" if level == PROBLEM and setup.target else ""
+    yield Trouble("torch-tpu", level, what, f"{setup.pip} uninstall torch-tpu{source}")
 
 
-def _cuda_torch(scene: Scene) -> Iterator[Trouble]:
-    torch, target = scene.interpreter.torch, scene.target
+def _cuda_torch(setup: Setup) -> Iterator[Trouble]:
+    torch, target = setup.interpreter.torch, setup.target
     if target is None or target.plugin.in_tree or not torch.get("cuda"):
         return
-    plugin = scene.interpreter.plugins[target.name]
+    plugin = setup.interpreter.plugins[target.name]
     if plugin.computes or plugin.emulated:
         return
     level = PROBLEM if plugin.installed and not plugin.loads and not plugin.foreign else WARNING
@@ -201,33 +198,33 @@ def _cuda_torch(scene: Scene) -> Iterator[Trouble]:
     what = (
         f"torch {torch['version']} is the build for CUDA {torch['cuda']}; {target.plugin.module} extends the CPU build"
     )
-    do = f"{scene.pip} install --force-reinstall {pin} --index-url {_CPU_TORCH}"
+    do = f"{setup.pip} install --force-reinstall {pin} --index-url {_CPU_TORCH}"
     yield Trouble("cuda-torch", level, what, do)
 
 
-def _plugin_torch(scene: Scene) -> Iterator[Trouble]:
+def _plugin_torch(setup: Setup) -> Iterator[Trouble]:
     """A plugin is compiled against one torch.  Cambricon says which after a plus, the others count as torch."""
-    target = scene.target
-    found = target and scene.interpreter.packages.get(target.plugin.module.replace("_", "-"))
-    if not target or not found or scene.interpreter.plugins[target.name].foreign:
+    target = setup.target
+    found = target and setup.interpreter.packages.get(target.plugin.module.replace("_", "-"))
+    if not target or not found or setup.interpreter.plugins[target.name].foreign:
         return
     wanted = re.search(r"\+.*?torch(\d+(?:\.\d+)+)", found.version)
     if not wanted and target.name in ("tpu", "npu"):
         wanted = re.match(r"(\d+\.\d+\.\d+)(?:\.post\d+)?(?:\+|$)", found.version)
-    torch = scene.interpreter.torch["version"].partition("+")[0]
+    torch = setup.interpreter.torch["version"].partition("+")[0]
     if wanted and torch and wanted[1] != torch:
         what = f"{target.plugin.module} {found.version} is built for torch {wanted[1]}, this is {torch}"
-        do = f"{scene.pip} install torch=={wanted[1]} --index-url {_CPU_TORCH}"
-        level = WARNING if scene.interpreter.plugins[target.name].computes else PROBLEM
+        do = f"{setup.pip} install torch=={wanted[1]} --index-url {_CPU_TORCH}"
+        level = WARNING if setup.interpreter.plugins[target.name].computes else PROBLEM
         yield Trouble("plugin-torch", level, what, do)
 
 
-def _device(scene: Scene) -> Iterator[Trouble]:
-    """The chain from the driver to a number that the card computed; what is said is where it first breaks."""
-    target = scene.target
-    if target is None or not scene.interpreter.torch["version"]:
+def _device(setup: Setup) -> Iterator[Trouble]:
+    """From the driver to a number that the card computed: the first step that fails is said."""
+    target = setup.target
+    if target is None or not setup.interpreter.torch["version"]:
         return
-    plugin, module = scene.interpreter.plugins[target.name], target.plugin.module
+    plugin, module = setup.interpreter.plugins[target.name], target.plugin.module
     if plugin.computes:
         return
     if not plugin.installed or plugin.foreign:
@@ -241,20 +238,20 @@ def _device(scene: Scene) -> Iterator[Trouble]:
         do = f"The driver and {module} may not fit each other: compare their versions with {target.plugin.url}"
         yield Trouble("probe", PROBLEM, f"the {target.name} does not compute: {plugin.why}", do)
     else:
-        yield Trouble("device", PROBLEM, f"{module} loads, but {plugin.why}", _why_no_device(scene, target))
+        yield Trouble("device", PROBLEM, f"{module} loads, but {plugin.why}", _why_no_device(setup, target))
 
 
-def _why_no_device(scene: Scene, target: Target) -> str:
+def _why_no_device(setup: Setup, target: Target) -> str:
     for name in target.visible_devices:
         if name in os.environ:
             return f"{name}={os.environ[name]} says which devices are seen: unset {name}"
     nodes = _nodes(target)
     if nodes and not any(os.access(node, os.R_OK | os.W_OK) for node in nodes):
         return f"You may not open {nodes[0]}: sudo chmod a+rw /dev/{_NODES[target.name]}, or join its group"
-    if scene.machine.container and not nodes:
+    if setup.machine.container and not nodes:
         return f"This container was started without the card: docker run --device /dev/{_NODES.get(target.name, '…')} …"
-    if scene.cards and not scene.cards.cards:
-        return f"{scene.cards.why}: install the driver ({target.plugin.url}), or check that the card is in"
+    if setup.cards and not setup.cards.cards:
+        return f"{setup.cards.why}: install the driver ({target.plugin.url}), or check that the card is in"
     return f"Look for the driver's own message: dmesg | tail; {target.plugin.url}"
 
 
@@ -262,72 +259,72 @@ def _nodes(target: Target) -> list[Path]:
     return sorted(Path("/dev").glob(_NODES[target.name])) if target.name in _NODES else []
 
 
-def _simulator(scene: Scene) -> Iterator[Trouble]:
-    name = scene.target.simulated if scene.target else ""
+def _simulator(setup: Setup) -> Iterator[Trouble]:
+    name = setup.target.simulated if setup.target else ""
     if name:
         what = f"{name} is set: the device is the vendor's SIMULATOR of the chip, no card, and slow"
         yield Trouble("simulator", WARNING, what, f"unset {name} to train on a card")
 
 
-def _descending(scene: Scene) -> Iterator[Trouble]:
-    for name in scene.target.visible_devices if scene.target else ():
+def _descending(setup: Setup) -> Iterator[Trouble]:
+    for name in setup.target.visible_devices if setup.target else ():
         right = in_order(name, os.environ.get(name, ""))
         if right:
             what = f"{name}={os.environ[name]} does not ascend: no device is seen with such a list"
             yield Trouble("visible-devices", PROBLEM, what, f"export {name}={right}")
 
 
-def _sick_card(scene: Scene) -> Iterator[Trouble]:
-    for card in scene.cards.cards if scene.cards else ():
+def _sick_card(setup: Setup) -> Iterator[Trouble]:
+    for card in setup.cards.cards if setup.cards else ():
         if card.state != "ok":
-            what = f"card {card.index} ({card.name}): {card.state}, says {scene.cards.tool if scene.cards else ''}"
+            what = f"card {card.index} ({card.name}): {card.state}, says {setup.cards.tool if setup.cards else ''}"
             yield Trouble("card", WARNING, what, "Load the driver again, or use the other cards.")
 
 
-def _fallback(scene: Scene) -> Iterator[Trouble]:
-    if os.environ.get("ENABLE_FALLBACK_TO_CPU", "0") not in ("", "0") and scene.target and scene.target.name == "mlu":
+def _fallback(setup: Setup) -> Iterator[Trouble]:
+    if os.environ.get("ENABLE_FALLBACK_TO_CPU", "0") not in ("", "0") and setup.target and setup.target.name == "mlu":
         what = "ENABLE_FALLBACK_TO_CPU is set: operators that the MLU has not run on the host, unsaid and slowly"
         yield Trouble("fallback", WARNING, what, "unset ENABLE_FALLBACK_TO_CPU")
 
 
-def _shared_memory(scene: Scene) -> Iterator[Trouble]:
-    if scene.machine.shared is not None and scene.machine.shared < GIB:
-        size = f"{scene.machine.shared / 2**20:.0f} MiB"
+def _shared_memory(setup: Setup) -> Iterator[Trouble]:
+    if setup.machine.shared is not None and setup.machine.shared < GIB:
+        size = f"{setup.machine.shared / 2**20:.0f} MiB"
         what = f"/dev/shm has {size}: data loading workers die of a bus error when it is full"
-        how = "docker run --shm-size=8g …" if scene.machine.container else "sudo mount -o remount,size=8g /dev/shm"
+        how = "docker run --shm-size=8g …" if setup.machine.container else "sudo mount -o remount,size=8g /dev/shm"
         yield Trouble("shared-memory", WARNING, what, f"{how}; or train with --workers 0")
 
 
-def _room(scene: Scene) -> Iterator[Trouble]:
-    if scene.machine.disk < GIB / 4:
-        what = f"{scene.machine.folder} has {scene.machine.disk / 2**20:.0f} MiB left on its disk: no checkpoint fits"
+def _room(setup: Setup) -> Iterator[Trouble]:
+    if setup.machine.disk < GIB / 4:
+        what = f"{setup.machine.folder} has {setup.machine.disk / 2**20:.0f} MiB left on its disk: no checkpoint fits"
         yield Trouble("disk", PROBLEM, what, "Free some, or work on another disk.")
-    elif scene.machine.disk < 5 * GIB:
-        what = f"{scene.machine.folder} has {scene.machine.disk / GIB:.1f} GiB left on its disk (COCO takes 20)"
+    elif setup.machine.disk < 5 * GIB:
+        what = f"{setup.machine.folder} has {setup.machine.disk / GIB:.1f} GiB left on its disk (COCO takes 20)"
         yield Trouble("disk", WARNING, what, "Free some, or work on another disk.")
-    if 0 < scene.machine.memory < 4 * GIB:
-        what = f"{scene.machine.memory / GIB:.1f} GiB of memory are few"
+    if 0 < setup.machine.memory < 4 * GIB:
+        what = f"{setup.machine.memory / GIB:.1f} GiB of memory are few"
         yield Trouble("memory", WARNING, what, "Train with a small --batch-size and --workers 0 or 1.")
 
 
-def _git(scene: Scene) -> Iterator[Trouble]:
-    if not scene.machine.git:
+def _git(setup: Setup) -> Iterator[Trouble]:
+    if not setup.machine.git:
         yield Trouble("git", WARNING, "git is not installed: porter apply needs it", "apt-get install git")
 
 
-def _opencvs(scene: Scene) -> list[str]:
-    return sorted(name for name in scene.interpreter.packages if re.match(r"opencv-(contrib-)?python", name))
+def _opencvs(setup: Setup) -> list[str]:
+    return sorted(name for name in setup.interpreter.packages if re.match(r"opencv-(contrib-)?python", name))
 
 
-def _pinned(scene: Scene, name: str) -> str:
+def _pinned(setup: Setup, name: str) -> str:
     """The requirement that the target pins, else the bare name; what NumPy 2 does to an old torch is avoided."""
-    if name.lower() in scene.pinned:
-        return f"{name}=={scene.pinned[name.lower()]}"
-    wanted = bounded(name, scene.interpreter.release("torch"))
+    if name.lower() in setup.pinned:
+        return f"{name}=={setup.pinned[name.lower()]}"
+    wanted = bounded(name, setup.interpreter.release("torch"))
     return name if wanted == name else f'"{wanted}"'
 
 
-TRAPS: tuple[Trap, ...] = (
+KNOWN: tuple[Callable[[Setup], Iterator[Trouble]], ...] = (
     _python,
     _torch,
     _numpy_of_torch,

@@ -1,4 +1,4 @@
-"""What is known to go wrong: each trap sees it, names what to do, and is quiet where all is well."""
+"""What is known to go wrong: each is noticed, with what to do, and is quiet where all is well."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from porter.diagnosis.cards import Card, Cards
 from porter.diagnosis.interpreter import Interpreter, Package, Plugin
+from porter.diagnosis.known_problems import Setup, Trouble, judge
 from porter.diagnosis.machine import GIB, Machine
-from porter.diagnosis.traps import Scene, Trouble, judge
 from porter.project import Project
 from porter.target import load_all
 
@@ -49,7 +49,7 @@ def found(
     python: str = HERE.version,
     **machine: Any,
 ) -> list[Trouble]:
-    """What is wrong with a good scene in which something was changed."""
+    """What is wrong with a good setup in which something was changed."""
     plugins = {**HERE.plugins, **({target: plugin} if plugin else {})}
     here = replace(
         HERE,
@@ -59,7 +59,7 @@ def found(
         broken=broken or {},
         plugins=plugins,
     )
-    return judge(Scene(replace(MACHINE, **machine), here, TARGETS.get(target), cards, pinned or {}, "pip"))
+    return judge(Setup(replace(MACHINE, **machine), here, TARGETS.get(target), cards, pinned or {}, "pip"))
 
 
 def told(troubles: Sequence[Trouble]) -> list[tuple[str, str]]:
@@ -106,7 +106,7 @@ def test_opencv_with_windows_on_a_machine_without() -> None:
 
 
 @pytest.mark.parametrize(
-    ("why", "trap"),
+    ("why", "name"),
     [
         ("AttributeError: module 'distutils' has no attribute 'version'", "setuptools"),
         ("TypeError: Descriptors cannot be created directly.", "protobuf"),
@@ -114,8 +114,8 @@ def test_opencv_with_windows_on_a_machine_without() -> None:
         ("ModuleNotFoundError: No module named 'tensorboard'", "packages"),
     ],
 )
-def test_tensorboard(why: str, trap: str) -> None:
-    assert told(found(torch={"tensorboard": why})) == [(trap, "problem")]
+def test_tensorboard(why: str, name: str) -> None:
+    assert told(found(torch={"tensorboard": why})) == [(name, "problem")]
 
 
 def test_pypis_torch_tpu() -> None:
@@ -138,7 +138,7 @@ def test_a_torch_for_cuda() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "package", "version", "trap"),
+    ("target", "package", "version", "name"),
     [
         ("tpu", "torch-tpu", "2.1.0.post1", ""),
         ("tpu", "torch-tpu", "2.4.0.post1", "plugin-torch"),
@@ -149,10 +149,10 @@ def test_a_torch_for_cuda() -> None:
         ("mlu", "torch-mlu", "1.17.0", ""),  # it does not say for which
     ],
 )
-def test_a_plugin_for_another_torch(target: str, package: str, version: str, trap: str) -> None:
+def test_a_plugin_for_another_torch(target: str, package: str, version: str, name: str) -> None:
     loads_not = Plugin("/site/x", why="OSError: undefined symbol")
     troubles = told(found(target, packages={package: Package(version)}, plugin=loads_not))
-    assert troubles == ([(trap, "problem")] if trap else []) + [("plugin", "problem")]
+    assert troubles == ([(name, "problem")] if name else []) + [("plugin", "problem")]
 
 
 def test_torchvision_for_another_torch_is_a_warning() -> None:
