@@ -19,34 +19,34 @@ from typing import Any
 from porter.auditing.names import imported, package, source
 from porter.auditing.place import Place
 from porter.errors import CheckFailed
-from porter.sources.memo import Memory
+from porter.sources.memo import Memo
 
 _STAR = "*"
 # a place as it is remembered, without the path, which the key holds
 _FIELDS = tuple(name for name in Place.__dataclass_fields__ if name != "path")
 
 
-def scan(files: Mapping[str, bytes], memory: Memory | None = None) -> list[Place]:
+def scan(files: Mapping[str, bytes], memo: Memo | None = None) -> list[Place]:
     """Every place in a tree's Python files, sorted by path and line; none is in the list of allowed ones yet.
 
     Args:
         files: path -> content.
-        memory: what earlier scans found, see :func:`remembered`; without one every file is looked at.
+        memo: what earlier scans found, see :func:`remembered`; without one every file is looked at.
 
     Raises:
         CheckFailed: a file is not Python.
     """
-    scanned = [_Scanned(path, data, memory) for path, data in sorted(files.items())]
+    scanned = [_Scanned(path, data, memo) for path, data in sorted(files.items())]
     exports = _Exports({module_name(one.path): one.brings for one in scanned})
     places = [place for one in scanned for place in one.places(exports)]
-    if memory is not None:
-        memory.save()
+    if memo is not None:
+        memo.save()
     return places
 
 
-def remembered() -> Memory:
+def remembered() -> Memo:
     """What scans by this very code, run by this Python, found before."""
-    return Memory.shared("audit", [_code(), sys.version.encode()])
+    return Memo.shared("audit", [_code(), sys.version.encode()])
 
 
 @lru_cache(maxsize=1)
@@ -58,12 +58,12 @@ def _code() -> bytes:
 class _Scanned:
     """One file: what is remembered of it, or what is found now."""
 
-    def __init__(self, path: str, data: bytes, memory: Memory | None) -> None:
+    def __init__(self, path: str, data: bytes, memo: Memo | None) -> None:
         self.path = path
         self._data = data
-        self._memory = memory
+        self._memo = memo
         self._key = hashlib.sha256(b"%s\0%s" % (path.encode(errors="surrogateescape"), data)).hexdigest()
-        self._known = memory.get(self._key) if memory is not None else None
+        self._known = memo.get(self._key) if memo is not None else None
         self._tree: ast.Module | None = None
         self.brings: Sequence[Sequence[str]]
         if self._known:
@@ -87,10 +87,10 @@ class _Scanned:
 
         tree, text = (self._tree, self._text) if self._tree else _parsed(self.path, self._data)
         found = File(self.path, tree, text, ask).places()
-        if self._memory is not None:
+        if self._memo is not None:
             rows = [[getattr(place, name) for name in _FIELDS] for place in found]
             finding: dict[str, Any] = {"brings": self.brings, "asked": asked, "places": rows}
-            self._memory.put(self._key, finding)
+            self._memo.put(self._key, finding)
         return found
 
 

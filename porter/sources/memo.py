@@ -1,8 +1,8 @@
-"""What was found about contents once, kept in the cache, so that nobody looks at the same bytes twice.
+"""Results kept in the cache by what they were computed from, so that the same bytes are not looked at twice.
 
-A finding has to follow from its key and from what the memory is said to depend on: the key names every byte that was
-looked at (by a digest), the rest is the code that looks and whatever else could change its mind.  Then it does not
-matter who found it and when.  A memory that is damaged, or cannot be kept, is as good as none: what it held is found
+A result has to follow from its key and from what the memo is said to depend on: the key names every byte that was
+looked at (by a digest), the rest is the code that looks and whatever else could change the result.  Then it does not
+matter who found it and when.  A memo that is damaged, or cannot be kept, costs only time: what it held is computed
 again.
 """
 
@@ -22,18 +22,18 @@ from porter.files import write_file
 from porter.sources.cache import Cache
 from porter.version import __version__
 
-_KEPT = 8  # memories of one kind that stay in the cache
-_open: dict[Path, Memory] = {}
+_KEPT = 8  # memos of one kind that stay in the cache
+_open: dict[Path, Memo] = {}
 _opening = threading.Lock()
 
 
-class Memory:
-    """Findings by key: plain data, as JSON has it.
+class Memo:
+    """Results by key: plain data, as JSON has it.
 
     Args:
         kind: the name of its folder in the cache.
-        depends: all that a finding depends on besides its key; porter's version goes without saying.
-        most: how many findings are kept: those that were of use last.
+        depends: all that a result depends on besides its key; porter's version is always part of it.
+        most: how many results are kept: those that were of use last.
     """
 
     def __init__(self, kind: str, depends: Iterable[bytes], most: int = 1000) -> None:
@@ -47,37 +47,37 @@ class Memory:
         self.path = folder / kind / f"{whole.hexdigest()}.json"
         self._most = most
         self._lock = threading.Lock()
-        self._findings: dict[str, Any] | None = None
+        self._results: dict[str, Any] | None = None
         self._changed = False
 
     @classmethod
-    def shared(cls, kind: str, depends: Iterable[bytes], most: int = 1000) -> Memory:
+    def shared(cls, kind: str, depends: Iterable[bytes], most: int = 1000) -> Memo:
         """The one that everybody in this process uses."""
-        memory = cls(kind, depends, most)
+        memo = cls(kind, depends, most)
         with _opening:
-            return _open.setdefault(memory.path, memory)
+            return _open.setdefault(memo.path, memo)
 
     def get(self, key: str) -> Any:
-        """The finding with a key; None if there is none."""
+        """The result with a key; None if there is none."""
         with self._lock:
-            findings = self._read()
-            found = findings.pop(key, None)
+            results = self._read()
+            found = results.pop(key, None)
             if found is not None:
-                findings[key] = found  # the last ones are those that were of use
+                results[key] = found  # the last ones are those that were of use
             return found
 
-    def put(self, key: str, finding: Any) -> None:
-        """Remember a finding."""
+    def put(self, key: str, result: Any) -> None:
+        """Remember a result."""
         with self._lock:
-            self._read()[key] = finding
+            self._read()[key] = result
             self._changed = True
 
     def save(self) -> None:
         """Keep what is new.  A cache that cannot be written costs time later, and nothing else."""
         with self._lock:
-            if not self._changed or self._findings is None:
+            if not self._changed or self._results is None:
                 return
-            kept = dict(list(self._findings.items())[-self._most :])
+            kept = dict(list(self._results.items())[-self._most :])
             body = json.dumps(kept, separators=(",", ":")).encode()
             with suppress(OSError, SurroundingsFailed):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,10 +89,10 @@ class Memory:
             self._changed = False
 
     def _read(self) -> dict[str, Any]:
-        if self._findings is None:
-            self._findings = {}
+        if self._results is None:
+            self._results = {}
             with suppress(OSError, ValueError):
                 digest, _, body = self.path.read_bytes().partition(b"\n")
                 if hashlib.sha256(body).hexdigest().encode() == digest:
-                    self._findings = json.loads(body)
-        return self._findings
+                    self._results = json.loads(body)
+        return self._results

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from porter.auditing.place import ALLOWED, ROUTED
 from porter.auditing.report import Audit
 from porter.errors import CheckFailed
-from porter.sources.memo import Memory
+from porter.sources.memo import Memo
 from porter.verification.finding import Failed, Finding
 
 TREE = "the tree is what upstream.lock and the patches make of the pin, and every file of it is Python"
@@ -24,21 +24,21 @@ def complaints(files: Mapping[str, bytes]) -> list[str]:
         files: path -> content.
     """
     # what decides besides the bytes: this Python, and what it was told to make of warnings
-    memory = Memory.shared("python", [sys.version.encode(), repr(sys.warnoptions).encode()])
-    found = [(path, _complaint(data, memory)) for path, data in sorted(files.items())]
-    memory.save()
+    memo = Memo.shared("python", [sys.version.encode(), repr(sys.warnoptions).encode()])
+    found = [(path, _complaint(data, memo)) for path, data in sorted(files.items())]
+    memo.save()
     return [f"{path}:{said}" for path, said in found if said]
 
 
-def _complaint(source: bytes, memory: Memory) -> str:
+def _complaint(source: bytes, memo: Memo) -> str:
     key = hashlib.sha256(source).hexdigest()
-    if memory.get(key) == _PYTHON:
+    if memo.get(key) == _PYTHON:
         return ""
     try:
         compile(source, "<file>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:  # ValueError: a NUL byte, before Python 3.12
         return f"{getattr(error, 'lineno', 1)}: {getattr(error, 'msg', error)}"
-    memory.put(key, _PYTHON)
+    memo.put(key, _PYTHON)
     return ""
 
 

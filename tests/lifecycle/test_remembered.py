@@ -15,7 +15,7 @@ from porter.auditing.scan import remembered, scan
 from porter.commands.apply import apply
 from porter.errors import CheckFailed
 from porter.project import Project
-from porter.sources.memo import Memory
+from porter.sources.memo import Memo
 
 FILES = {
     "a.py": b"import torch\n\n\ndef f(x):\n    return x.cuda()  # moves it\n",
@@ -27,19 +27,19 @@ FILES = {
 
 
 @pytest.fixture
-def memory(own_home: Path) -> Memory:
-    return Memory("audit", [b"test"])
+def memo(own_home: Path) -> Memo:
+    return Memo("audit", [b"test"])
 
 
-def test_a_scan_from_memory_is_the_scan(memory: Memory) -> None:
+def test_a_scan_from_the_memo_is_the_scan(memo: Memo) -> None:
     fresh = scan(FILES)
     assert [(place.path, place.line, place.rule) for place in fresh] == [
         ("a.py", 5, "device-method"),
         ("b.py", 3, "device-api"),
         ("c.py", 1, "device-api"),
     ]
-    assert scan(FILES, memory) == fresh
-    again = Memory("audit", [b"test"])
+    assert scan(FILES, memo) == fresh
+    again = Memo("audit", [b"test"])
     data = again.path.read_bytes()
     assert scan(FILES, again) == fresh
     assert again.path.read_bytes() == data  # nothing new
@@ -48,34 +48,34 @@ def test_a_scan_from_memory_is_the_scan(memory: Memory) -> None:
     assert scan({"b.py": FILES["b.py"]}, again) == []
 
 
-def test_what_star_imports_bring_counts(memory: Memory) -> None:
-    scan(FILES, memory)
+def test_what_star_imports_bring_counts(memo: Memo) -> None:
+    scan(FILES, memo)
     changed = {**FILES, "c.py": b"from math import tan as cuda\n"}
-    assert scan(changed, memory) == scan(changed) != []
-    assert [place.path for place in scan(changed, memory)] == ["a.py"]
-    assert scan(FILES, memory) == scan(FILES)
+    assert scan(changed, memo) == scan(changed) != []
+    assert [place.path for place in scan(changed, memo)] == ["a.py"]
+    assert scan(FILES, memo) == scan(FILES)
 
 
-def test_the_same_content_elsewhere_is_another_file(memory: Memory) -> None:
+def test_the_same_content_elsewhere_is_another_file(memo: Memo) -> None:
     text = b"import torch\n\ntorch.cuda.synchronize()\n"
-    (place,) = scan({"a.py": text}, memory)
-    (inside,) = scan({"utils/accelerator/cuda.py": text}, memory)
+    (place,) = scan({"a.py": text}, memo)
+    (inside,) = scan({"utils/accelerator/cuda.py": text}, memo)
     assert (place.state, inside.state) == ("not ported", "routed")
 
 
-def test_what_is_no_python_is_said_every_time(memory: Memory) -> None:
+def test_what_is_no_python_is_said_every_time(memo: Memo) -> None:
     for _ in range(2):
         with pytest.raises(CheckFailed, match=r"a\.py:1: not Python"):
-            scan({"a.py": b"def (:\n"}, memory)
+            scan({"a.py": b"def (:\n"}, memo)
 
 
-def test_a_damaged_memory_changes_no_result(memory: Memory) -> None:
-    fresh = scan(FILES, memory)
-    data = memory.path.read_bytes()
+def test_a_damaged_memo_changes_no_result(memo: Memo) -> None:
+    fresh = scan(FILES, memo)
+    data = memo.path.read_bytes()
     assert data.count(b"device-method") == 1
-    memory.path.write_bytes(data.replace(b"not ported", b"allowed!!!"))
-    assert scan(FILES, Memory("audit", [b"test"])) == fresh
-    assert memory.path.read_bytes() == data
+    memo.path.write_bytes(data.replace(b"not ported", b"allowed!!!"))
+    assert scan(FILES, Memo("audit", [b"test"])) == fresh
+    assert memo.path.read_bytes() == data
 
 
 def test_other_code_remembers_for_itself(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
