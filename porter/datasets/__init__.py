@@ -1,1 +1,1 @@
-"""Data sets to train on: scenes drawn on this machine, and any data set checked before it costs a training."""
+"""Data sets of scenes that are drawn on this machine, the same bytes everywhere."""

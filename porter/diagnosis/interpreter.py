@@ -49,7 +49,7 @@ class Package:
 
 @dataclass(frozen=True)
 class Plugin:
-    """A vendor's plugin, and how far it came.
+    """A vendor's plugin, and which of the steps from import to a computed number worked.
 
     Attributes:
         installed: its folder; empty if it is not installed.

@@ -1,4 +1,4 @@
-"""Programs that are asked something: a vendor's tool, a compiler, another Python.  They answer in time, or not."""
+"""Run a program for what it prints: a vendor's tool, a compiler, another Python.  One that takes too long is ended."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ UNREADABLE = (
 
 
 def names(archive: Path, *, below: str = "") -> list[str]:
-    """The files in an archive, named as :func:`unpack` would name them.
+    """The names of the files in an archive, as :func:`unpack` writes them.
 
     Raises:
         CheckFailed: as :func:`unpack`.
@@ -52,7 +52,7 @@ def names(archive: Path, *, below: str = "") -> list[str]:
 
 
 def read(archive: Path, name: str, *, below: str = "") -> bytes:
-    """One file's bytes; empty if it is not there.
+    """The bytes of one file; empty if it is not there.
 
     Raises:
         CheckFailed: as :func:`unpack`.
@@ -64,7 +64,7 @@ def read(archive: Path, name: str, *, below: str = "") -> bytes:
 
 
 def digests(archive: Path, wanted: Iterable[str], *, below: str = "") -> dict[str, str]:
-    """The SHA-256 of those of the files that are there, in hexadecimal digits.
+    """The SHA-256 of each named file that is there, in hexadecimal digits.
 
     Raises:
         CheckFailed: as :func:`unpack`.
@@ -83,7 +83,7 @@ def digests(archive: Path, wanted: Iterable[str], *, below: str = "") -> dict[st
 def unpack(
     archive: Path, folder: Path, progress: Progress, *, below: str = "", belongs: Callable[[str], bool] | None = None
 ) -> int:
-    """Unpack into ``folder``, which is the caller's to throw away if this fails; how many files there were.
+    """Unpack into ``folder`` and return how many files there were.  If this fails, the caller removes the folder.
 
     Args:
         below: the folder inside the archive whose content is meant, as ``coco128``; it is not made in ``folder``.
@@ -117,7 +117,7 @@ def unpack(
 
 @contextmanager
 def _reading(archive: Path) -> Iterator[None]:
-    """Say in one way what is wrong with an archive, or with the disk."""
+    """Turn what zipfile and the disk raise into porter's errors."""
     try:
         yield
     except UNREADABLE as error:
@@ -138,7 +138,7 @@ def _ask_for_room(total: int, archive: Path, folder: Path) -> None:
 
 
 def _judge(opened: zipfile.ZipFile, archive: Path, below: str) -> dict[str, zipfile.ZipInfo]:
-    """The files to unpack, by the name that each gets; refused as a whole if one of them may not be."""
+    """The files to unpack, by the name that each gets.  If one may not be unpacked, the whole archive is refused."""
     infos = [info for info in opened.infolist() if not info.filename.startswith(_SKIPPED)]
     if len(infos) > _MEMBERS:
         raise _refuse(archive, f"it holds {len(infos)} files, more than {_MEMBERS}")
@@ -168,7 +168,7 @@ def _judge(opened: zipfile.ZipFile, archive: Path, below: str) -> dict[str, zipf
 
 
 def _parts(info: zipfile.ZipInfo, archive: Path) -> list[str]:
-    """A member's name in parts, if it is one that may be unpacked."""
+    """The parts of a member's name; a name that may not be unpacked raises."""
     name = info.orig_filename  # zipfile cuts a name at a NUL and turns what the system's separator is into /
     shown = repr(name)
     if name.startswith(("/", "\\")) or (len(name) > 1 and name[1] == ":"):

@@ -1,4 +1,4 @@
-"""coco128 for whoever needs it: the real one where it is there or can be had quickly, else generated scenes.
+"""coco128: the real one where it is there or can be downloaded quickly, else generated scenes.
 
 For porter's own programs, which must work with no network too.  ``porter data fetch coco128`` is for people.
 """
@@ -38,12 +38,12 @@ class Found:
 
     @property
     def yaml(self) -> str:
-        """The text of a yaml for ``train.py --data``; write it where there is room, the folder may be the user's."""
+        """The text of a yaml for ``train.py --data``.  The folder may be the user's: write the yaml elsewhere."""
         return data_yaml(f"# {self.word}\n".encode("ascii", "backslashreplace").decode(), self.path, _SET.splits)
 
 
 def find(*folders: Path) -> Found | None:
-    """coco128 where a person would have it; a folder that lacks pictures does not count.
+    """Look for coco128 in the usual folders; a folder that lacks pictures does not count.
 
     It is looked for in ``PORTER_DATA`` (the folder itself, or one that holds it), then in ``datasets/coco128``
     in and beside each of ``folders`` (trees, mostly), then the same at the current folder, then in porter's cache.
@@ -95,7 +95,7 @@ def obtain(*folders: Path, progress: Progress | None = None, network: bool = Tru
 
 
 def download(progress: Progress) -> Found:
-    """coco128, downloaded into porter's cache; given up after seconds: nobody asked for it.
+    """Download coco128 into porter's cache.  The user did not ask for it, so it is given up after seconds.
 
     Raises:
         SurroundingsFailed: it is not to be had, or not that quickly.

@@ -154,7 +154,7 @@ def obtain(
     digests: Digests | None = None,
     policy: RetryPolicy | None = None,
 ) -> Fetched:
-    """Have a data set as ``folder/NAME``.
+    """Make sure that a data set is at ``folder/NAME``: examine what is there, or download it.
 
     Raises:
         CheckFailed: what came, or what is there, is not the data set.
@@ -177,7 +177,7 @@ def obtain(
 
 
 def link(path: Path, folder: Path) -> Path:
-    """Have ``folder/NAME`` lead to a data set elsewhere, as v6.0's yaml looks for it there; the link.
+    """Make ``folder/NAME``, where v6.0's yaml looks, a link to a data set elsewhere; return the link's path.
 
     Raises:
         WrongUsage: something else is there.
@@ -257,7 +257,7 @@ def _check(part: Archive, file: Path) -> None:
 
 
 def _differ(known: Mapping[str, str], found: Mapping[str, str]) -> str:
-    """Which files are not what they have to be, in words; empty if all are."""
+    """A sentence on the files that are missing or have a wrong digest; empty if there are none."""
     wrong = [name for name, digest in known.items() if found.get(name) != digest]
     if not wrong:
         return ""
@@ -270,7 +270,7 @@ def _picture(name: str) -> bool:
 
 
 def _finish(made: Staging, text: str, store: Path) -> None:
-    """Give the data set its name; what it was made of goes."""
+    """Give the data set its name and remove the archives that it was made of."""
     (made.path / YAML).write_bytes(text.encode("ascii"))
     with process.held():
         made.finish()
@@ -279,7 +279,7 @@ def _finish(made: Staging, text: str, store: Path) -> None:
 
 
 def examine(published: Published, path: Path) -> str:
-    """What a folder lacks to be the data set, in words; empty if it is whole.
+    """A sentence on what a folder lacks to be the data set; empty if it is whole.
 
     Raises:
         SurroundingsFailed: it cannot be read.
@@ -291,7 +291,7 @@ def examine(published: Published, path: Path) -> str:
 
 
 def _lacks(published: Published, path: Path) -> Iterator[str]:
-    """What is wrong, one after the other; an empty text is nothing."""
+    """Each thing that may be wrong, in turn: a sentence, or an empty text if it is right."""
     for name, count in published.pictures.items():
         images, labels = path / "images" / name, path / "labels" / name
         if not images.is_dir() or not labels.is_dir():

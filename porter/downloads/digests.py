@@ -1,4 +1,4 @@
-"""What the files that porter downloads have to hash to.
+"""The SHA-256 that each downloaded file has to have.
 
 A few digests are known to porter.  For other files the first download's is written down in the user's state
 folder, and every later one is held to it: whoever gets another file than yesterday hears of it.
@@ -38,7 +38,7 @@ _PIECE = 4 << 20  # bytes read at a time
 
 @dataclass(frozen=True)
 class Digest:
-    """What a file has to be, and how that is known.
+    """The digest that a file has to have, and where that is known from.
 
     Attributes:
         sha256: in hexadecimal digits.
@@ -79,7 +79,7 @@ class Digests:
         self.path, self.strict = path or _default_path(), strict
 
     def find(self, url: str) -> Digest | None:
-        """What the file of a URL, upstream's own, has to be; ``None`` if it was never downloaded here.
+        """The digest of the file at upstream's own URL; ``None`` if it was never downloaded here.
 
         Raises:
             CheckFailed: porter knows none, and that has to be.

@@ -96,7 +96,7 @@ def fetch(
     digests: Digests | None = None,
     policy: RetryPolicy | None = None,
 ) -> Downloaded:
-    """Have a file at ``destination``.
+    """Make sure that a file is at ``destination``: check what is there, or download it.
 
     Args:
         digests: what the file is held to, and where a first digest is kept.
@@ -136,7 +136,7 @@ class _Fetch:
     policy: RetryPolicy
 
     def run(self, sources: Sequence[str]) -> Downloaded:
-        """From the first source that has the right file."""
+        """Download from the first source that has the right file."""
         failures: list[tuple[str, str]] = []
         wrong: PorterError | None = None
         for source in sources:
@@ -180,7 +180,7 @@ class _Fetch:
         return Downloaded(self.partial.destination, sha256, shown(source), trust)
 
     def _copy(self, file: Path) -> None:
-        """From a mirror that is a folder."""
+        """Copy from a mirror that is a folder."""
         try:
             with open(file, "rb") as stream:
                 self.partial.begin(str(file), "", os.fstat(stream.fileno()).st_size)
@@ -196,7 +196,7 @@ class _Fetch:
         self.progress.transfer(f"downloading {self.wanted.name}", done, total)
 
     def _judge(self, sha256: str, source: str) -> str:
-        """What the digest was held to, in words.  The bytes are thrown away if they are not right."""
+        """Compare the digest with what it has to be, and say in words what that was.  Wrong bytes are removed."""
         try:
             if self.known is None:
                 self.wanted.check(self.partial.path)
@@ -214,7 +214,7 @@ class _Fetch:
 
 
 def _there(wanted: Wanted, destination: Path, known: Digest | None) -> Downloaded:
-    """The file that is there already, if it may be."""
+    """Check the file that is there already."""
     try:
         found = sha256_of(destination)
     except OSError as error:
@@ -228,7 +228,7 @@ def _there(wanted: Wanted, destination: Path, known: Digest | None) -> Downloade
 
 
 def _other(name: str, what: str, sha256: str, known: Digest) -> CheckFailed:
-    """Two digests that should be one."""
+    """The error for a file that has another digest than it should have."""
     hint = "Ask another source, or remove the file and run the same command again."
     if known.file is not None:
         hint = f"If upstream changed it on purpose, remove its entry from {known.file} and run the same command again."

@@ -32,7 +32,7 @@ class Refused(Exception):
 
 
 class Cut(Exception):
-    """It went wrong in a way that another try may mend.
+    """The request failed in a way that may not happen when it is tried again.
 
     Attributes:
         wait: seconds that the server asks to wait before it.
@@ -80,7 +80,7 @@ class Answer:
         self._response.close()
 
     def chunks(self) -> Iterator[bytes]:
-        """The body as it comes.
+        """The body, piece by piece.
 
         Small pieces at first and from a slow server, for a piece that a cut interrupts is lost.
 

@@ -1,4 +1,4 @@
-"""A file that is not whole yet: ``NAME.part``, and beside it ``NAME.part.json``, which says what it is a part of.
+"""A file that is not whole yet: ``NAME.part``, and ``NAME.part.json``, which says what it is a part of.
 
 Nothing gets the name itself before it is whole and checked.  The lock is on ``NAME.part``: of two porters that
 want one file, one works and the other waits.  Bytes are only ever appended, so the length of ``NAME.part`` says how
@@ -77,7 +77,7 @@ class Partial:
                 write_file(self._state, json.dumps(state).encode())
 
     def ask_for_room(self) -> None:
-        """Complain now if the disk is too small for what is missing, not after an hour."""
+        """Raise now, not after an hour, if the disk is too small for what is missing."""
         if self.size is None:
             return
         missing = self.size - self.length
@@ -129,7 +129,7 @@ class Partial:
                     self._state.unlink()
 
     def discard(self) -> None:
-        """Remove what is there: it is worth nothing."""
+        """Remove what is there."""
         self.source, self.version, self.size = "", "", None
         self.length = self._hashed = 0
         self._digest = hashlib.sha256()
@@ -139,7 +139,7 @@ class Partial:
             os.ftruncate(self._file, 0)
 
     def close(self) -> None:
-        """Let go of it; one that nobody could go on with is removed."""
+        """Close the file; remove it if no later run could go on with it."""
         if not self._closed and not (self.lasting and self.length):
             for path in (self._state, self.path):
                 with suppress(OSError):
@@ -148,14 +148,14 @@ class Partial:
         os.close(self._file)
 
     def _catch_up(self) -> None:
-        """Hash what an earlier run left."""
+        """Hash the bytes that an earlier run left."""
         while self._hashed < self.length:
             piece = os.pread(self._file, min(_PIECE, self.length - self._hashed), self._hashed)
             self._digest.update(piece)
             self._hashed += len(piece)
 
     def _load(self) -> None:
-        """Believe the state if it fits the file; a state that makes no sense is worth nothing."""
+        """Read the state of an earlier run; one that does not match the file is ignored."""
         try:
             state = json.loads(self._state.read_bytes())
             length = os.fstat(self._file).st_size
@@ -242,7 +242,7 @@ def _state(destination: Path) -> Path:
 
 @contextmanager
 def _writing(destination: Path) -> Iterator[None]:
-    """Say in one way that something cannot be written, whoever noticed."""
+    """Turn an OSError while writing into porter's error, with what to do."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Bytes from one URL into a partial file, over one connection, and what is done after a cut.
+"""Download one URL into a partial file over one connection, and go on where a connection broke.
 
 A server that gives ranges and names the edition of its file (ETag or date) is asked after a cut for what is missing, by
 Range and If-Range; any other gives the file from the start each time.  What a server claims is compared with what was
@@ -22,11 +22,11 @@ Report = Callable[[int, "int | None"], None]
 
 
 class _Changed(Exception):
-    """The server has another file by now, or does not do what it said: begin anew."""
+    """The server has another file by now, or sent something else than it said: start from the first byte."""
 
 
 class Transfer:
-    """One URL's bytes on their way.
+    """The download of one URL.
 
     Args:
         url: http or https.

@@ -48,6 +48,9 @@ class RetryPolicy:
 
 
 def pause(failures: int) -> float:
-    """Seconds to wait after so many failures in a row: twice as long each time, and never in step with others."""
+    """Seconds to wait after so many failures in a row: twice as long each time, up to ``_MOST``.
+
+    A random share of it is taken, so that many clients of a server that was down do not all come back at once.
+    """
     longest: float = min(_FIRST * 2 ** (failures - 1), _MOST)
     return longest * random.uniform(0.5, 1.0)

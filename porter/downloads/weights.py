@@ -27,7 +27,7 @@ def obtain(
     digests: Digests | None = None,
     policy: RetryPolicy | None = None,
 ) -> Downloaded:
-    """Have a checkpoint as ``folder/NAME``; it is looked into before it gets its name.
+    """Make sure that a checkpoint is at ``folder/NAME``; a new one is inspected before it gets its name.
 
     Args:
         name: as ``yolov5s.pt``; ``.pt`` may be left out.

@@ -146,7 +146,7 @@ class Cache:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Say in one way that the cache cannot be written to, whoever noticed."""
+        """Turn what the disk and git raise while the cache is written into porter's error."""
         try:
             yield
         except OSError as error:

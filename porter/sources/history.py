@@ -362,7 +362,7 @@ class History:
             ) from error
 
     def _lend(self, inbox: Repository) -> None:
-        """Let the inbox use what is here already, so that only the rest is asked for."""
+        """Let the inbox read the objects that are here already, so that only the rest is fetched."""
         why = "the pin is not in it"
         try:
             here = bool(self._find(self.lock.pin.commit)) and bool(self.tags() or self._find(DEFAULT))
@@ -401,7 +401,7 @@ class History:
 
 
 def deepen(source: str) -> str:
-    """The command that gives a shallow clone the rest."""
+    """The git command that fetches the rest of a shallow clone's history."""
     where = f"git -C {shlex.quote(source)}" if Path(source).is_dir() else "there: git"
     return f"Get the rest with: {where} fetch --unshallow --tags origin '+refs/heads/*:refs/remotes/origin/*'"
 

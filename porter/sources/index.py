@@ -1,4 +1,4 @@
-"""Upstream's files out of wheels from a Python package index, for where no git server can be reached.
+"""Upstream's files out of wheels from a Python package index, where no git server can be reached.
 
 People published upstream's files in wheels, some of them changed a little.  ``upstream.lock`` names the
 wheels by SHA-256 and says which edits undo the changes.  Neither has to be trusted: a file counts only if
@@ -146,7 +146,7 @@ def _member(archive: zipfile.ZipFile, name: str, wheel: Wheel) -> bytes:
 
 
 def apply(edit: Edit, data: bytes) -> bytes:
-    """One edit of the lock, made; see :class:`porter.lockfile.Edit`."""
+    """Make one edit of the lock; see :class:`porter.lockfile.Edit`."""
     text = edit.text.encode()
     if edit.kind == "newlines":
         return data.replace(b"\r\n", b"\n")

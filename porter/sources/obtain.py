@@ -1,4 +1,4 @@
-"""Upstream at the pin: asked of the sources in turn, checked object by object, kept in the cache.
+"""Upstream at the pin: fetched from the first source that has it, checked object by object, kept in the cache.
 
 A source is never trusted.  Everything that it gives is hashed, and taken only under the ids of
 ``upstream.lock``.  A source that cannot be reached costs a line and the next one is asked; a source that
@@ -179,7 +179,7 @@ class _Search:
 
 
 def _line(error: PorterError) -> str:
-    """An error on one line, after the name of its source: that it could not be fetched from goes without saying."""
+    """An error on one line.  It stands behind its source's name, so that the source is not named again."""
     parts = (error.why,) if isinstance(error, Unreachable) else (error.what, error.why)
     return ": ".join(part.replace("\n", "; ") for part in parts if part)
 

@@ -61,7 +61,7 @@ def location(url: str) -> str:
 
 
 def _read_clone(path: Path, extent: Extent) -> dict[str, Object]:
-    """Straight from a local repository's objects, bare or not, shallow or not, a linked worktree or not."""
+    """Read a local repository's objects; it may be bare, shallow or a linked worktree."""
     try:
         where = Repository(path, user_config=True).text("rev-parse", "--absolute-git-dir")
     except GitFailed as error:
