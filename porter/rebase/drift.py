@@ -24,7 +24,7 @@ from porter.output import Progress, heading
 from porter.patch import Patch
 from porter.rebase.trial import BROKEN, LETTERS, Row, Trial, trial
 from porter.sources.history import History, Step
-from porter.sources.memo import Memory
+from porter.sources.memo import Memo
 from porter.stack import Stack
 
 _FORM = b"2"  # of what is kept of a commit
@@ -230,7 +230,7 @@ class _Answers:
     """
 
     def __init__(self, history: History, stack: Stack, progress: Progress) -> None:
-        self._memory = Memory(
+        self._memory = Memo(
             "drift", [_FORM, history.lock.pin.commit.encode(), stack.digest.encode(), git.run("version")], _KEPT
         )
         self._history, self._stack, self._progress = history, stack, progress

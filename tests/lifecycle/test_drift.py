@@ -167,9 +167,9 @@ def test_the_users_settings_change_nothing(line: Line, own_home: Path, setting: 
 
 def test_a_patch_that_does_not_apply_to_the_pin_is_named(line: Line, tmp_path: Path) -> None:
     project = copied(line, tmp_path)
-    (patch,) = project.patches.glob("common/0002-*")
+    (patch,) = project.patches.glob("common/fix-*")
     patch.write_text(patch.read_text().replace("-# general line 20\n", "-# general line 21\n"))
-    with pytest.raises(CheckFailed, match=r"common/0002-Fix-a-bug\.patch does not apply to utils/general\.py"):
+    with pytest.raises(CheckFailed, match=r"common/fix-a-bug\.patch does not apply to utils/general\.py"):
         drift(["mlu"], "v7.0", project=project)
 
 
