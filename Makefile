@@ -1,6 +1,6 @@
 # Two commands on a fresh machine:
 #   make demo   build ./yolov5 for Cambricon's MLU and train it for a few iterations (on the CPU without a card)
-#   make test   every test
+#   make test   what shows a fault in seconds, about four minutes; make test-all the rest, too
 # Both make .venv first, with nothing needed but Python 3.9 or newer, git and a package index.
 #
 # With a vendor's own torch (in its container, say), keep it:
@@ -26,7 +26,7 @@ build_docs := NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 # the card where its plugin is, else the CPU
 find_device := from importlib.util import find_spec; print("mlu" if find_spec("torch_mlu") else "cpu")
 
-.PHONY: help demo test lint docs matrix clean
+.PHONY: help demo test test-all lint docs matrix clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
@@ -60,8 +60,13 @@ demo: $(VENV)/.train
 	    --device "$${DEVICE:-$$("$(abspath $(py))" -c '$(find_device)')}"
 	@$(py) tools/results.py yolov5/runs/train
 
+# a process a core, each with one thread; what a shell has set for git, pip or a trainer stays
+test test-all: export OMP_NUM_THREADS ?= 1
 test: $(VENV)/.dev
-	$(py) -m pytest $(PYTEST_ARGS) tests
+	$(py) -m pytest -n auto -m "not long" $(PYTEST_ARGS) tests
+
+test-all: $(VENV)/.dev
+	$(py) -m pytest -n auto $(PYTEST_ARGS) tests
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from browser.devtools import find as find_browser
 from histories import Line, real, synthetic
-from sources import Upstream, copy_upstream, git, make_upstream
+from sources import Upstream, can_mount, copy_upstream, git, make_upstream, small_file_system
 from stacks import make_project
 
 from porter.project import Project
@@ -33,8 +33,13 @@ if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
 TORCH = tuple(map(int, version("torch").split(".")[:2]))
 # marker -> what it needs, and whether that is here: where it is not, a test is deselected, not skipped
 DATA = Path(os.environ.get("PORTER_DATA") or Path(__file__).parents[2] / "shared" / "data")
+WEIGHTS = Path(os.environ.get("PORTER_TEST_WEIGHTS") or Path(__file__).parents[2] / "shared" / "data" / "yolov5s.pt")
 COCO128 = next((path for path in (DATA / "coco128", DATA) if (path / "images" / "train2017").is_dir()), None)
 NEEDS = {
+    "root": ("root, who can give files away", os.geteuid() == 0),
+    "disk": ("leave to mount a small file system", can_mount()),
+    "browser": ("Chromium, on PATH or in PORTER_TEST_BROWSER", find_browser() is not None),
+    "weights": ("the official yolov5s.pt, in PORTER_TEST_WEIGHTS or beside the checkout", WEIGHTS.is_file()),
     "device": ("a torch that the device can be built for", TORCH >= (2, 1)),
     "too_old": ("a torch that is too old for the device", TORCH < (2, 1)),
     "autoload": ("a torch that loads plugins by itself", TORCH >= (2, 5)),
@@ -47,12 +52,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tree", default="", metavar="NAME", help="of tests/upstream's trees this one alone, such as mlu")
 
 
+# what takes longer than a person waits: trainings, builds of the device, a browser, every command of the documents
+LONG = ("browser", "docs", "emulator", "mutants", "plugins", "upstream")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: takes long; `make test` leaves it to `make test-all`")
     for name, (what, _) in NEEDS.items():
         config.addinivalue_line("markers", f"{name}: needs {what}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        fixtures = getattr(item, "fixturenames", ())
+        if folder in LONG:
+            item.add_marker("long")
+        if folder == "browser":
+            item.add_marker("browser")
+        if "small_disk" in fixtures:
+            item.add_marker("disk")
+        if "weights" in fixtures and folder == "upstream" and item.path.name != "test_ci.py":  # which trains its own
+            item.add_marker("weights")
     lacking = [name for name, (_, here) in NEEDS.items() if not here]
     out = [item for item in items if any(item.get_closest_marker(name) for name in lacking)]
     if out:
@@ -134,13 +155,8 @@ def warm(made: Path, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small file system: {mounted.stderr.decode()}")
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
+    with small_file_system(tmp_path / "disk", "2m") as disk:
+        yield disk
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
 from sources import SCRIPT, Upstream, git, make_upstream
 
 from porter.commands.lock import lock as write_lock
@@ -18,7 +17,6 @@ from porter.patch import FORMAT, Patch, file_names
 from porter.project import Project
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away and mount a small disk")
 AUTHOR = "Zoë Porter <zoe@example.org>"
 LONG = "".join(f"line_{n} = {n}\n" for n in range(1, 61))
 MAIN = "from utils import accelerator\nimport torch\n\n\ndef main(opt):\n    print('train', opt)\n"

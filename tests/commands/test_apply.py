@@ -11,7 +11,7 @@ from pathlib import Path
 import git as gitpython
 import pytest
 from sources import MISSING, git, make_index, make_upstream, package_index
-from stacks import CHECKOUT, STEPS, inventory, make_project, needs_root, porter
+from stacks import CHECKOUT, STEPS, inventory, make_project, porter
 
 from porter.commands.apply import apply
 from porter.commands.lock import lock as write_lock
@@ -504,7 +504,7 @@ def test_no_permission(project: Project, tmp_path: Path, clone: Path) -> None:
     assert limited("apply", "--target", "mlu", clone, cwd=project.root).returncode == 0
 
 
-@needs_root
+@pytest.mark.root
 def test_a_clone_that_belongs_to_somebody_else(project: Project, own_home: Path, clone: Path) -> None:
     subprocess.run(["chown", "-R", "65534:65534", clone], check=True)
     before = inventory(clone)
@@ -516,7 +516,7 @@ def test_a_clone_that_belongs_to_somebody_else(project: Project, own_home: Path,
     assert porter("apply", "--target", "mlu", clone, cwd=project.root).returncode == 0
 
 
-@needs_root
+@pytest.mark.root
 def test_a_mount_point_cannot_be_replaced(project: Project, small_disk: Path) -> None:
     with pytest.raises(SurroundingsFailed, match="cannot put a folder at") as error:
         apply(["mlu"], small_disk, project=project)
@@ -525,7 +525,7 @@ def test_a_mount_point_cannot_be_replaced(project: Project, small_disk: Path) ->
     assert apply(["mlu"], small_disk / "tree", project=project).how == "made"
 
 
-@needs_root
+@pytest.mark.root
 def test_a_full_disk(project: Project, small_disk: Path, clone: Path) -> None:
     mine, filler, tree = small_disk / "mine", small_disk / "filler", small_disk / "tree"
     shutil.copytree(clone, mine, symlinks=True)

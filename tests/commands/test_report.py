@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from reports import made
 from reports.reading import Page
-from stacks import needs_root, porter
+from stacks import porter
 
 from porter.project import Project
 
@@ -84,7 +84,7 @@ def test_a_damaged_record_is_named(files: list[Path], tmp_path: Path) -> None:
     assert (tmp_path / "report.html").read_text() == "the old page"
 
 
-@needs_root
+@pytest.mark.root
 def test_a_full_disk(files: list[Path], small_disk: Path) -> None:
     (small_disk / "filler").write_bytes(bytes((2 << 20) - 8192))
     done = porter("report", *files, "--output", small_disk / "report.html", cwd=Path.cwd())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from stacks import CHECKOUT, needs_root, porter
+from stacks import CHECKOUT, porter
 
 from porter.commands.apply import apply
 from porter.project import Project
@@ -185,7 +185,7 @@ def ended(pid: int) -> bool:
     return False
 
 
-@needs_root
+@pytest.mark.root
 def test_a_full_disk(tree: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (small_disk / "filler").write_bytes(bytes((2 << 20) - (200 << 10)))
     monkeypatch.setenv("TMPDIR", str(small_disk))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from histories import COMMITS, Applier, Line, sample
 from sources import git
-from stacks import needs_root, porter
+from stacks import porter
 
 from porter.commands.drift import drift
 from porter.errors import CheckFailed, WrongUsage
@@ -173,7 +173,7 @@ def test_a_patch_that_does_not_apply_to_the_pin_is_named(line: Line, tmp_path: P
         drift(["mlu"], "v7.0", project=project)
 
 
-@needs_root
+@pytest.mark.root
 def test_a_full_disk_is_no_conflict(line: Line, small_disk: Path) -> None:
     (small_disk / "filler").write_bytes(bytes((2 << 20) - 200_000))
     done = porter("drift", "--to", "v7.0", cwd=line.project.root, env={"TMPDIR": str(small_disk)})

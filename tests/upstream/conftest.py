@@ -126,10 +126,7 @@ def dataset(lab: Lab) -> Path:
 @pytest.fixture(scope="session")
 def weights() -> Path:
     """The official yolov5s.pt, which is no part of the project."""
-    path = WEIGHTS
-    if not path.is_file():
-        pytest.skip(f"no yolov5s.pt: {path} is not there (set PORTER_TEST_WEIGHTS)")
-    return path
+    return WEIGHTS
 
 
 @pytest.fixture(scope="session")
