@@ -29,7 +29,7 @@ from porter.commands.bump import bump
 from porter.lockfile import GitSource, Lock, Pin
 from porter.objects import Entry
 from porter.project import Project
-from porter.rebase.merge import CONFLICT
+from porter.rebase.outcome import CONFLICT
 from porter.sources.history import History
 from porter.stack import COMMON, available, load_part
 

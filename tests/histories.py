@@ -16,14 +16,10 @@ from pathlib import Path
 from sources import git
 from stacks import CHECKOUT, commit, export, message, replace, write
 
-from porter import objects
 from porter.commands.lock import lock as write_lock
 from porter.lockfile import GitSource, Lock, Pin
-from porter.objects import Entry, step
+from porter.objects import Entry
 from porter.project import Project
-from porter.rebase.merge import CONFLICT, TAKEN, Original, Placer, Placing, originals
-from porter.sources.history import History
-from porter.stack import Contents, Stack
 
 REACH_SECONDS = 120  # for a clone of 20 MB; without a network git says so at once
 
@@ -234,13 +230,6 @@ class Applier:
         git("checkout", "-q", "--detach", line.lock.pin.commit, cwd=self.clone)
         git("am", "-q", *files, cwd=self.clone)
 
-    @classmethod
-    def on(cls, clone: Path, files: list[Path]) -> Applier:
-        """One in a clone that is there and holds the objects already."""
-        made = cls.__new__(cls)
-        made.clone, made.files, made._known = clone, files, {}
-        return made
-
     def apply(self, commit: str) -> Applied:
         """The whole stack on one commit."""
         if commit not in self._known:
@@ -264,69 +253,6 @@ class Applier:
         done = subprocess.run(["git", *words], cwd=self.clone, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0 or (self.clone / ".git/rebase-apply/next").is_file(), done.stdout + done.stderr
         return done.returncode
-
-
-# -- placing the same by porter --------------------------------------------------------------------------
-
-
-class Bench:
-    """A line of history with its stack, its trees by tag or commit, and a placer."""
-
-    def __init__(self, line: Line, cache: Path, target: str = "mlu") -> None:
-        self.line = line
-        self.history = History(line.lock, str(line.upstream), cache)
-        self.until = self.history.resolve(line.until)
-        pin = line.lock.pin.commit
-        self.steps = self.history.steps(pin, self.until)
-        self.pin = self.history.snapshot(pin)
-        changed = {entry.id: path for s in self.steps for path, entry in s.changes.items() if entry}
-        self.contents = Contents({**self.pin.objects, **self.history.blobs(changed, changed)})
-        self.stack = Stack.load(line.project, [target])
-        self.originals = originals(self.stack.patches, self.pin, self.contents)
-        self.placer = Placer(self.contents)
-
-    def patch(self, subject: str) -> Original:
-        (found,) = (original for original in self.originals if original.patch.subject == subject)
-        return found
-
-    def tree(self, subject: str) -> dict[str, Entry]:
-        """The files of the commit of that subject."""
-        (commit,) = (s.id for s in self.steps if s.subject == subject)
-        return self.history.entries(commit)
-
-    def text(self, entry: Entry | None) -> str:
-        assert entry is not None
-        return self.contents[entry.id].decode()
-
-    def place(self, patch: str, tree: str) -> Placing:
-        return self.placer.place(self.patch(patch), self.tree(tree))
-
-    def with_text(self, tree: dict[str, Entry], path: str, text: str | bytes, mode: str = "100644") -> dict[str, Entry]:
-        data = text.encode() if isinstance(text, str) else text
-        return {**tree, path: Entry(mode, self.contents.add(data))}
-
-
-def agree(bench: Bench, commits: list[str], git_am: Applier) -> set[tuple[int, ...]]:
-    """Run the stack through each commit, leaving out what conflicts, and compare with git; the sets left out."""
-    trees = {i: bench.history.entries(i) for i in commits}
-    blobs = {entry.id: path for tree in trees.values() for path, entry in tree.items()}
-    contents = Contents({**bench.pin.objects, **bench.history.blobs(blobs, blobs)})
-    placer = Placer(contents)
-    outcomes: dict[str, list[str]] = {i: [] for i in commits}
-    for original in originals(bench.stack.patches, bench.pin, contents):
-        for i, tree in trees.items():
-            found = placer.place(original, tree)
-            outcomes[i].append(found.outcome)
-            if found.stands:
-                step(tree, found.files)
-    for i, tree in trees.items():
-        expected = git_am.apply(i)
-        skipped = tuple(n for n, outcome in enumerate(outcomes[i]) if outcome == CONFLICT)
-        # git skips as well some of what is there already, where it sees no way to merge it
-        taken = tuple(n for n in expected.skipped if outcomes[i][n] == TAKEN)
-        assert (i, objects.trees(tree)[-1].id) == (i, expected.tree)
-        assert sorted((*skipped, *taken)) == list(expected.skipped)
-    return {tuple(n for n, outcome in enumerate(found) if outcome == CONFLICT) for found in outcomes.values()}
 
 
 def sample(count: int, size: int) -> list[int]:

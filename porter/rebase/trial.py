@@ -16,14 +16,10 @@ from typing import NamedTuple
 from porter import git
 from porter.errors import CheckFailed, SurroundingsFailed
 from porter.git import GitFailed, Repository
+from porter.rebase.outcome import APPLIES, CONFLICT, MERGED, OFFSET, TAKEN
 from porter.sources.history import History
 from porter.stack import Stack
 
-APPLIES = "applies"  # every hunk is where its header says
-OFFSET = "offset"  # every hunk is there, some elsewhere
-MERGED = "merged"  # three-way, without a conflict
-CONFLICT = "conflict"
-TAKEN = "taken"  # upstream has it already
 LETTERS = {"a": APPLIES, "o": OFFSET, "m": MERGED, "c": CONFLICT, "t": TAKEN}
 BROKEN = "c"
 

@@ -18,8 +18,7 @@ from porter.commands.lint import lint
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.lockfile import GitSource, IndexSource, Lock
 from porter.project import Project
-from porter.rebase.merge import APPLIES, CONFLICT, MERGED, TAKEN
-from porter.rebase.outcome import Bump
+from porter.rebase.outcome import APPLIES, CONFLICT, MERGED, TAKEN, Bump
 from porter.stack import load_parts
 
 CONFLICTING = "v7.0~10"  # "Change what the patch changes": val.py, line 15

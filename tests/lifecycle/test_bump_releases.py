@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from histories import Line
 
-from porter.rebase.merge import CONFLICT, TAKEN
-from porter.rebase.outcome import Bump
+from porter.rebase.outcome import CONFLICT, TAKEN, Bump
 from porter.rebase.session import Session
 from porter.rebase.state import Journal, Store
 from porter.stack import COMMON, available, load_parts

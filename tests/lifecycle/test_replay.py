@@ -14,8 +14,7 @@ from porter.git import Repository
 from porter.lockfile import GitSource, Lock, Pin
 from porter.objects import Entry
 from porter.project import Project
-from porter.rebase.merge import APPLIES, CONFLICT, MERGED, OFFSET
-from porter.rebase.outcome import Bump
+from porter.rebase.outcome import APPLIES, CONFLICT, MERGED, OFFSET, Bump
 from porter.rebase.session import Session
 from porter.rebase.state import Journal, Store
 from porter.sources.snapshot import Snapshot
