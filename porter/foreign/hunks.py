@@ -56,15 +56,8 @@ class Hunk:
 
     @property
     def text(self) -> bytes:
-        """The hunk as git writes it, with the numbers of lines that it has."""
-        old, new = (sum(row[:1] in signs for row in self.rows) for signs in ((b" ", b"-"), (b" ", b"+")))
-        header = b"@@ -%d,%d +%d,%d @@" % (self.old_start, old, self.new_start, new)
-        return b"\n".join((header, *self.rows, b""))
-
-    @property
-    def shown(self) -> str:
-        """The hunk as it came, for people."""
-        return b"\n".join((self.header, *self.rows, b"")).decode(errors="replace")
+        """The hunk as it came; git apply --recount finds out how many lines it has."""
+        return b"\n".join((self.header, *self.rows, b""))
 
     @property
     def is_loose(self) -> bool:
@@ -88,7 +81,8 @@ class Hunk:
     def reversed(self) -> Hunk:
         """The hunk that takes this one back."""
         rows = tuple(row[:1].translate(_SWAP) + row[1:] for row in self.rows)
-        return Hunk(self.header, self.new_start, self.old_start, rows, self.whole)
+        header = b"@@ -%d +%d @@" % (self.new_start, self.old_start)
+        return Hunk(header, self.new_start, self.old_start, rows, self.whole)
 
     def _without(self, sign: bytes) -> bytes:
         lines: list[bytes] = []

@@ -66,7 +66,7 @@ class Outcome:
 
     def reject(self, path: str, why: str, hunks: Sequence[Hunk], text: str = "") -> None:
         """Note what could not be taken."""
-        self.rejects.append(Reject(path, why, "".join(hunk.shown for hunk in hunks) + text))
+        self.rejects.append(Reject(path, why, b"".join(hunk.text for hunk in hunks).decode(errors="replace") + text))
         self.hunks[REJECTED] += max(1, len(hunks))
 
 
@@ -246,7 +246,7 @@ class Merger:
 def _options(change: FileChange) -> list[str]:
     """How git apply should read a change."""
     loose = any(hunk.is_loose for hunk in change.hunks)
-    return ["--whitespace=nowarn", *(["--unidiff-zero"] if loose else [])]
+    return ["--recount", "--whitespace=nowarn", *(["--unidiff-zero"] if loose else [])]
 
 
 def _one_by_one(path: str, base: bytes, ours: bytes, hunks: Sequence[Hunk], one: Outcome) -> bytes:
