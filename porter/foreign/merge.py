@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -108,7 +108,7 @@ class Merger:
         one.rejects += [Reject(change.new, change.unusable) for change in one.patch.changes if change.unusable]
         diff = self.git.run("diff-tree", "-r", "-p", "-M", one.before, one.commit)
         changes = parse(diff, (), 1) if diff else ()
-        plain = [change for change in changes if self._fits(change)]
+        plain = changes if self._fits(changes) else [change for change in changes if self._fits([change])]
         stopped: list[FileChange] = []
         try:
             self.git.run("cherry-pick", "--no-commit", one.commit)
@@ -122,9 +122,11 @@ class Merger:
             is_there = not {change.old, change.new} & set(one.paths) and (self._tree / change.new).exists()
             word = THERE if is_there else APPLIED if change in plain else MERGED
             one.hunks[word] += max(1, len(change.hunks))
-        for change in one.left:
-            self._put_alone(change, one)
-        one.paths = self._changed() if one.left else one.paths
+        if one.left:
+            for change in one.left:
+                self._put_alone(change, one)
+            self._add()
+            one.paths = self._changed()
 
     def commit(self, who: str, message: str) -> None:
         """Commit what was taken."""
@@ -145,7 +147,7 @@ class Merger:
             old.unlink()
             return None, ""
         try:
-            self.git.run("apply", "--reject", *_options(change), stdin=change.text)
+            self.git.run("apply", "--reject", *_options([change]), stdin=change.text)
             self._modes[change.new] = change.mode
             return None, ""
         except GitFailed as error:
@@ -177,7 +179,8 @@ class Merger:
                 return
             hunks = left.hunks if left else ()
             for hunk in hunks:
-                if self._fits(replace(change, kind="modify", old=change.new, mode="", hunks=(hunk,)), "--reverse"):
+                alone = replace(change, kind="modify", old=change.new, mode="", hunks=(hunk,))
+                if self._fits([alone], "--reverse"):
                     one.hunks[THERE] += 1
                     continue
                 found = io.BytesIO(new.read_bytes()).readlines()[hunk.place :][: max(hunk.old.count(b"\n"), 3)]
@@ -206,6 +209,7 @@ class Merger:
             for each in {path, *(name for change in of for name in (change.old, change.new))}:
                 self._restore(each)
         self.git.run("clean", "-ffdxq")  # such a NAME~COMMIT, which older versions of git do not put in the index
+        self._add()
         return stopped
 
     def _restore(self, path: str) -> None:
@@ -215,17 +219,17 @@ class Merger:
         with suppress(GitFailed):  # the stack has none
             self.git.run("--literal-pathspecs", "checkout", "--quiet", self.tip, "--", path)
 
-    def _fits(self, change: FileChange, *options: str) -> bool:
+    def _fits(self, changes: Sequence[FileChange], *options: str) -> bool:
         """Whether the worktree has the old lines, wherever they are."""
+        text = b"".join(change.text for change in changes)
         try:
-            self.git.run("apply", "--check", *options, *_options(change), stdin=change.text)
+            self.git.run("apply", "--check", *options, *_options(changes), stdin=text)
         except GitFailed:
             return False
         return True
 
     def _changed(self) -> list[str]:
         """The files that differ from the stack's last commit."""
-        self._add()
         out = self.git.run("diff-index", "--cached", "--name-only", "--no-renames", "-z", self.tip)
         return out.decode(errors="surrogateescape").split("\0")[:-1]
 
@@ -243,10 +247,10 @@ class Merger:
         return self.git.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=data).decode().strip()
 
 
-def _options(change: FileChange) -> list[str]:
-    """How git apply should read a change."""
-    loose = any(hunk.is_loose for hunk in change.hunks)
-    return ["--recount", "--whitespace=nowarn", *(["--unidiff-zero"] if loose else [])]
+def _options(changes: Iterable[FileChange]) -> list[str]:
+    """How git apply should read changes."""
+    is_loose = any(hunk.is_loose for change in changes for hunk in change.hunks)
+    return ["--recount", "--whitespace=nowarn", *(["--unidiff-zero"] if is_loose else [])]
 
 
 def _one_by_one(path: str, base: bytes, ours: bytes, hunks: Sequence[Hunk], one: Outcome) -> bytes:
