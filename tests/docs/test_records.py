@@ -14,7 +14,7 @@ from porter.diagnosis import known_problems
 from porter.lockfile import Lock
 from porter.rebase import outcome
 from porter.tree import clone
-from porter.verification import necessity
+from porter.verification import loader, necessity
 from porter.verification import report as outcomes
 
 from .pages import ROOT, tables
@@ -53,6 +53,7 @@ LISTS = {
     "`places` of `audit`": (place.Place, {place.ROUTED, place.ALLOWED, place.UNPORTED}),
     "`findings` of `lint`": (lint.Finding, set()),
     "`troubles` of `doctor`": (known_problems.Trouble, {known_problems.PROBLEM, known_problems.WARNING}),
+    "`problems` of `data check`, `warnings` too": (loader.Remark, set()),
     "`steps` of `prepare`": (prepare.Step, {prepare.DONE, prepare.ALREADY, prepare.YOURS}),
 }
 
