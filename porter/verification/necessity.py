@@ -56,7 +56,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Necessity:
-    """Of a whole stack: target, device, a verdict a patch in the stack's order, and the seconds it took."""
+    """What was found of a stack: target, device, one verdict for each patch in the stack's order, seconds."""
 
     target: str
     device: str

@@ -130,7 +130,7 @@ def test_no_byte_code_is_left_beside_the_source(children: Children, tmp_path: Pa
 
 @pytest.mark.parametrize("compiled", [True, False])
 def test_installed_packages_are_compiled_once_at_most(children: Children, tmp_path: Path, compiled: bool) -> None:
-    """Their own bytecode serves; where an installation came without, the run keeps its own, aside."""
+    """Their own bytecode is used; where an installation came without any, the run keeps its own."""
     packages = tmp_path / "packages"
     packages.mkdir()
     (packages / "torch.py").write_text("")

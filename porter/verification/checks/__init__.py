@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from porter.errors import WrongUsage
 from porter.target import Target
 from porter.verification.checks import (  # noqa: F401  registers them
+    behaviour,
     device,
     figures,
     inference,
     outside,
-    promises,
     running,
     source,
     training,

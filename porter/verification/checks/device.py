@@ -1,4 +1,4 @@
-"""Of the device's work in a training: which operators ran, and what went between host and device."""
+"""Checks of the device's work in a training: which operators ran, and what was copied between host and device."""
 
 from __future__ import annotations
 

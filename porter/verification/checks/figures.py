@@ -1,4 +1,4 @@
-"""Of published figures: what the official weights reach, and where a short training from them ends."""
+"""Checks against published figures: what the official weights reach, and where a short training from them ends."""
 
 from __future__ import annotations
 
@@ -164,8 +164,8 @@ def _coco128(session: Session) -> Path | None:
 def _coco(session: Session) -> Path | None:
     """COCO's part for validation, where v6.0 looks for it or PORTER_DATA says."""
     named = os.environ.get(coco128.VARIABLE)
-    places = [Path(named), Path(named) / "coco"] if named else []
-    for path in (*places, session.whole.tree / "datasets" / "coco", session.whole.tree.parent / "datasets" / "coco"):
+    folders = [Path(named), Path(named) / "coco"] if named else []
+    for path in (*folders, session.whole.tree / "datasets" / "coco", session.whole.tree.parent / "datasets" / "coco"):
         if all((path / part).exists() for part in (*_VAL, "images/val2017")):
             return path.absolute()
     return None

@@ -1,4 +1,4 @@
-"""Of what becomes of a trained model: checkpoints, val.py, detect.py, and files from strangers."""
+"""Checks of what is done with a trained model: checkpoints, val.py, detect.py, and files from strangers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 from porter.checkpoints.inspection import inspect
 from porter.datasets import generate
+from porter.verification.detections import SURE, detections
 from porter.verification.finding import Failed, Finding, showing
 from porter.verification.outputs import results, table
 from porter.verification.plan import check
-from porter.verification.seen import SURE, seen
 from porter.verification.session import BOXES, DRIVERS, UNSURE, Record, Session, newest
 
 Boxes = dict[str, list[list[float]]]  # picture -> class, x, y, width, height (parts of the picture), confidence
@@ -64,7 +64,7 @@ def accuracy(session: Session) -> Finding:
     best = sorted(cpu, key=lambda name: (-max((box[5] for box in cpu[name]), default=0.0), name))[:_SHOWN]
     files = [path for name in best for path in (scenes / "images" / "val").glob(f"{name}.*")]
     model = f"yolov5n, trained here from nothing in {len(results(run.folder))} epochs"
-    pictures = seen(session, model, generate.COCO, files, cpu, ours)
+    pictures = detections(session, model, generate.COCO, files, cpu, ours)
     return Finding(found.said, {**found.figures, "seen": pictures})
 
 
@@ -134,7 +134,7 @@ def _look(session: Session, model: Path, before: str) -> Finding:
     device = session.device.name
     cpu = _boxes(session, "cpu", source, model)
     ours = None if device == "cpu" else _boxes(session, device, source, model)
-    shown = seen(session, model.name, inspect(model).classes, [source], cpu, ours)
+    shown = detections(session, model.name, inspect(model).classes, [source], cpu, ours)
     theirs = cpu.get(source.stem, [])
     mine = theirs if ours is None else ours.get(source.stem, [])
     with showing({"seen": shown}):

@@ -1,4 +1,4 @@
-"""Of what leaves a training: exported files, results of the hub's model, TensorBoard's graph."""
+"""Checks of what other programs get: exported files, results of the hub's model, TensorBoard's graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Of what train.py offers beyond a plain run: mixed precision, sizes, averaging, stopping, several devices, files."""
+"""Checks of train.py's options: mixed precision, sizes, averaged weights, early stop, several devices, metrics."""
 
 from __future__ import annotations
 

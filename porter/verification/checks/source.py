@@ -1,4 +1,4 @@
-"""Of the tree as it lies there: what it is, that its modules import, that the device answers."""
+"""Checks of the tree before any training: its files, that its modules import, that the device answers."""
 
 from __future__ import annotations
 

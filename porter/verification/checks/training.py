@@ -1,4 +1,4 @@
-"""Of training: that it runs, equals the cpu's, learns, and goes on after a death."""
+"""Checks of training: that it runs, equals the cpu's, learns, and resumes after it was killed."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from PIL import Image, ImageShow
 shown = []
 
 
-class Seen(ImageShow.Viewer):
+class Screen(ImageShow.Viewer):
     """Stands for a person's screen."""
 
     def show(self, image, **options):
@@ -30,7 +30,7 @@ class Seen(ImageShow.Viewer):
         return 1
 
 
-ImageShow.register(Seen, -1)
+ImageShow.register(Screen, -1)
 handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(Path(picture).parent))
 server = http.server.HTTPServer(("127.0.0.1", 0), handler)
 threading.Thread(target=server.serve_forever, daemon=True).start()

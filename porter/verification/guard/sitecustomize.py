@@ -58,12 +58,12 @@ def _use_packages_bytecode():
 
     PYTHONPYCACHEPREFIX alone, which keeps the tree as it is, has torch compiled anew in every run: seconds.
     """
-    aside, sys.pycache_prefix = sys.pycache_prefix, None
+    prefix, sys.pycache_prefix = sys.pycache_prefix, None
     torch = importlib.util.find_spec("torch")
     if torch and torch.origin and os.path.exists(importlib.util.cache_from_source(torch.origin)):
         sys.dont_write_bytecode = True
     else:
-        sys.pycache_prefix = aside
+        sys.pycache_prefix = prefix
 
 
 _use_packages_bytecode()

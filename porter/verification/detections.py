@@ -1,4 +1,4 @@
-"""What a model sees, for the report: pictures with the boxes that the cpu and the device find in them."""
+"""Detections for the report: pictures with the boxes that a model finds in them on the cpu and on the device."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ SURE = 0.25  # confidence from which boxes are drawn: detect.py's own
 _SIDE = 640  # pixels of a picture at most; bus.jpg is then about 60 kB
 
 
-def seen(
+def detections(
     session: Session, model: str, classes: Sequence[str], files: Sequence[Path], cpu: Boxes, device: Boxes | None
 ) -> dict[str, Any]:
     """Pictures and boxes as plain data.
 
     Args:
-        model: what looked, in words.
+        model: which model found them, in words.
         classes: the names of its classes.
         files: the pictures; their names without endings are those of ``cpu`` and ``device``.
         device: None where there is only the cpu.

@@ -1,6 +1,6 @@
-"""Of what v6.0 does in any training whatever the device, and a port can lose on every device at once.
+"""Checks of v6.0's behaviour, which a port can lose on every device at once.
 
-What other checks compare with the cpu is compared here with what v6.0's source says.
+Other checks compare a device with the cpu; these compare the tree with what v6.0's source says.
 """
 
 from __future__ import annotations
