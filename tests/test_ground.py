@@ -45,8 +45,9 @@ def forbidden(source: str) -> Iterator[str]:
         elif isinstance(node, ast.List) and node.elts and ast.unparse(node.elts[0]) == "'git'":
             yield "git"
         elif isinstance(node, ast.Call) and len(node.args) == 1 and isinstance(node.func, ast.Attribute):
-            name = node.func.attr
-            yield from [f"path.{name}"] if name in ("rename", "replace") else []  # text.replace() takes two arguments
+            name, named = node.func.attr, not isinstance(node.args[0], (ast.Dict, ast.DictComp))
+            # text.replace() takes two arguments, and a new name is no dictionary
+            yield from [f"path.{name}"] if name in ("rename", "replace") and named else []
 
 
 def is_forbidden(name: str) -> bool:
@@ -76,6 +77,7 @@ def test_children_renames_locks_and_git_have_one_owner() -> None:
         ("process.run(['git', 'status'])", {"git"}),
         ("child: subprocess.Popen[bytes] | None = None", set()),
         ("'a'.replace('a', 'b')", set()),
+        ("tree.replace({'train.py': b''})", set()),
         ("from dataclasses import replace\nreplace(record, name='a')", set()),
     ],
 )
