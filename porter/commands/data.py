@@ -102,7 +102,7 @@ def check(
 
     Args:
         file: its yaml.
-        tree: whose loader.  None: that of the ported tree that the current folder is in, else of one made aside.
+        tree: whose loader.  None: that of the ported tree that the current folder is in, else of one made for this.
         python: the interpreter that it runs under; it needs torch.  None: this one.
         sheet: a .jpg or .png to draw up to 16 pictures into, with their boxes.
 
@@ -140,7 +140,7 @@ def _ported(project: Project, given: Path | None, root: Path, progress: Progress
     """
     if given is not None:
         if not clone.status(project, given).targets:
-            hint = "porter apply --target NAME DIR makes one; without --tree one is made aside."
+            hint = "porter apply --target NAME DIR makes one; without --tree one is made for this."
             raise WrongUsage(f"{given} is not a ported tree", hint=hint)
         return given.absolute()
     here = Path.cwd()
@@ -250,8 +250,8 @@ def _print_fetched(made: FetchedSet, name: str) -> None:
 def check_command(as_json: bool, sheet: Path | None, tree: Path | None, python: str, file: Path) -> None:
     """Find what v6.0 would trip over, leave out or learn wrongly.
 
-    The loader of the ported tree that you are in reads the data, or that of a tree made aside. It writes nothing beside
-    the data and downloads nothing. Each finding names file and line.
+    The loader of the ported tree that you are in reads the data, or that of a tree made for this. It writes nothing
+    beside the data and downloads nothing. Each finding names file and line.
 
     Exit code 1 if anything has to be mended.
     """

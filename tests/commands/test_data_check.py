@@ -164,6 +164,7 @@ def test_files_that_are_wrong_and_stay_as_they_are(data: Path, tree: Path) -> No
     assert seen.splits["train"].unlabelled == 2  # twin.png and open.jpg
 
 
+@pytest.mark.long
 def test_a_list_of_pictures(data: Path, tree: Path) -> None:
     """As COCO has it: lines from ./, one that is not there, one twice; and val of the same pictures."""
     names = [f"./images/train/{n:012d}.png" for n in (1, 2, 3, 3, 99)]
@@ -200,6 +201,7 @@ def test_a_yaml_that_v6_would_not_take(data: Path, tree: Path, before: str, afte
     assert not Path("ran").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("missing", [True, False])
 def test_val_without_pictures_and_train_without_labels(data: Path, tree: Path, missing: bool, tmp_path: Path) -> None:
     """The yaml's own download is not done."""
@@ -216,6 +218,7 @@ def test_val_without_pictures_and_train_without_labels(data: Path, tree: Path, m
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.long
 def test_a_yaml_in_a_tree_is_read_from_anywhere(data: Path, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative path is taken from the tree, as train.py takes it."""
     text = (data / "data.yaml").read_text().replace(f'"{data}"', os.path.relpath(data, tree))
@@ -229,6 +232,7 @@ def test_a_yaml_in_a_tree_is_read_from_anywhere(data: Path, tree: Path, monkeypa
         mine.unlink()
 
 
+@pytest.mark.long
 def test_the_tree_that_one_is_in_reads(data: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told by what its loader says; one that is not ported is not used, and is refused where it is named."""
     own = shutil.copytree(tree, tmp_path / "own", symlinks=True)
