@@ -149,8 +149,9 @@ def try_lock(descriptor: int, *, wait: bool = False) -> bool:
     return True
 
 
-def lock_file(descriptor: int, seconds: float, busy: str, hint: str = "") -> None:
-    """Lock an open file, see :func:`try_lock`, within some seconds.
+@contextmanager
+def locked(path: Path, seconds: float, busy: str, hint: str = "") -> Iterator[int]:
+    """Hold a lock file, for this process and whoever inherits its descriptor, which is the value.
 
     Args:
         seconds: how long to wait for another porter to let go of it.
@@ -158,13 +159,22 @@ def lock_file(descriptor: int, seconds: float, busy: str, hint: str = "") -> Non
         hint: what to do then.
 
     Raises:
-        SurroundingsFailed: another porter keeps it.
+        SurroundingsFailed: the file cannot be made, or another porter holds it.
     """
+    try:
+        path.parent.mkdir(exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot write {path.parent}", error.strerror or str(error)) from error
     deadline = time.monotonic() + seconds
-    while not try_lock(descriptor):
-        if time.monotonic() > deadline:
-            raise SurroundingsFailed(busy, hint=hint)
-        time.sleep(0.02)
+    try:
+        while not try_lock(descriptor):
+            if time.monotonic() > deadline:
+                raise SurroundingsFailed(busy, hint=hint)
+            time.sleep(0.02)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def user_folder(kind: Literal["cache", "state"], hint: str) -> Path:

@@ -186,7 +186,7 @@ def test_a_killed_porter_keeps_the_lock_while_its_git_still_writes(project: Proj
 def test_a_lock_that_somebody_keeps_is_not_waited_for_forever(
     project: Project, clone: Path, lock: Lock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("porter.tree.switch._PATIENCE", 0.1)
+    monkeypatch.setattr("porter.tree.switch._WAIT", 0.1)
     with locked(Tree.open(clone)), pytest.raises(SurroundingsFailed, match="another porter"):
         apply(["mlu"], clone, project=project)
 

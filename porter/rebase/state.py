@@ -19,17 +19,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from porter import process
 from porter.errors import SurroundingsFailed
-from porter.files import lock_file, move, not_ours, read_json, write_file
+from porter.files import locked, move, not_ours, read_json, write_file
 from porter.lockfile import Lock
 from porter.objects import Entry
 from porter.project import Project
@@ -111,29 +110,15 @@ class Store:
         self._journal = self.bump / "journal.json"
         self._resolutions = self.folder / "resolutions"
 
-    @contextmanager
-    def locked(self) -> Iterator[int]:
+    def locked(self) -> AbstractContextManager[int]:
         """Keep other porters from this project's bump; the value is the descriptor for ``hold`` (porter.git).
 
         Raises:
             SurroundingsFailed: another one is at work, or the folder cannot be written.
         """
-        path = self.folder / "bump.lock"
-        try:
-            write_stacks.make_state(self.project)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise SurroundingsFailed(f"cannot write {self.folder}", error.strerror or str(error)) from error
-        try:
-            lock_file(
-                descriptor,
-                _WAIT,
-                f"another porter is moving the stacks of {self.project.root}",
-                "Wait for it to end, then try again.",
-            )
-            yield descriptor
-        finally:
-            os.close(descriptor)
+        write_stacks.make_state(self.project)
+        busy = f"another porter is moving the stacks of {self.project.root}"
+        return locked(self.folder / "bump.lock", _WAIT, busy, "Wait for it to end, then try again.")
 
     def journal(self) -> Journal | None:
         """The open bump, or None.

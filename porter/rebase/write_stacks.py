@@ -16,13 +16,13 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from porter import process
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
-from porter.files import lock_file, move, write_file
+from porter.files import locked, move, write_file
 from porter.lockfile import Lock
 from porter.patch import Patch, PatchFailed
 from porter.project import REWRITE_NAME, Project
@@ -34,7 +34,7 @@ from porter.stack import SERIES, Build, Stack, Surveyor, load_parts, single_stac
 _JOURNAL = "journal.json"
 UNWRITTEN = "Nothing was written. Bring the patches in step in one tree: porter apply with every --target."
 _AT_ONCE = 16  # files to wait for
-_PATIENCE = 10.0  # seconds to wait for another porter; writing takes a fraction of one
+_WAIT = 10.0  # seconds to wait for another porter; writing takes a fraction of one
 
 
 @dataclass(frozen=True)
@@ -210,10 +210,13 @@ def make_state(project: Project) -> None:
     """Make the folder for what porter is in the middle of, which git does not see.
 
     Raises:
-        OSError: it cannot be made.
+        SurroundingsFailed: it cannot be made.
     """
-    project.state.mkdir(exist_ok=True)
     ignore = project.state / ".gitignore"
+    try:
+        project.state.mkdir(exist_ok=True)
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot write {project.state}", error.strerror or str(error)) from error
     if not ignore.exists():
         write_file(ignore, b"# written by porter: nothing here belongs into a commit\n*\n")
 
@@ -225,23 +228,15 @@ def _check_access(project: Project, edits: Sequence[Edit]) -> None:
             raise SurroundingsFailed(f"cannot write {folder}", "permission denied, or the disk is read-only")
 
 
-@contextmanager
-def _locked(project: Project) -> Iterator[None]:
+def _locked(project: Project) -> AbstractContextManager[int]:
     """Keep other porters from the project's files.
 
     Raises:
         SurroundingsFailed: the lock cannot be made, or another porter keeps it.
     """
-    try:
-        make_state(project)
-        descriptor = os.open(project.state / f"{REWRITE_NAME}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise SurroundingsFailed(f"cannot write {project.state}", error.strerror or str(error)) from error
-    try:
-        lock_file(descriptor, _PATIENCE, f"another porter is writing the stacks of {project.root}")
-        yield
-    finally:
-        os.close(descriptor)
+    make_state(project)
+    busy = f"another porter is writing the stacks of {project.root}"
+    return locked(project.state / f"{REWRITE_NAME}.lock", _WAIT, busy)
 
 
 def _prepare(project: Project, edits: Sequence[Edit]) -> None:

@@ -10,17 +10,16 @@ that whoever gets it knows that nobody is writing any more.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from porter import git, objects, process
+from porter import files, git, objects, process
 from porter.errors import SurroundingsFailed, WrongUsage
-from porter.files import Staging, lock_file, move
+from porter.files import Staging, move
 from porter.git import GitFailed, Repository
 from porter.lockfile import GitSource, Lock
 from porter.objects import Entry
@@ -28,7 +27,7 @@ from porter.sources.snapshot import Snapshot
 from porter.stack import Build, Stack
 from porter.tree.clone import Move, Notes, Tree, branch_of, dump, short
 
-_PATIENCE = 60.0  # seconds to wait for another porter
+_WAIT = 60.0  # seconds to wait for another porter
 _LITTLE = 4 << 20  # bytes; fewer than a tree of upstream needs
 _MOMENT = 0.5  # seconds that a living git keeps a lock file at most, in ordinary work
 _ZERO = "0" * 40
@@ -49,24 +48,13 @@ wandb/
 """
 
 
-@contextmanager
-def locked(tree: Tree) -> Iterator[int]:
+def locked(tree: Tree) -> AbstractContextManager[int]:
     """Hold the tree's lock; the value is the descriptor for ``hold``.
 
     Raises:
         SurroundingsFailed: it cannot be made, or another porter keeps it.
     """
-    path = tree.lock_file
-    try:
-        path.parent.mkdir(exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise SurroundingsFailed(f"cannot write {path.parent}", error.strerror or str(error)) from error
-    try:
-        lock_file(descriptor, _PATIENCE, f"another porter is at work in {tree.path}")
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    return files.locked(tree.lock_file, _WAIT, f"another porter is at work in {tree.path}")
 
 
 def switch(tree: Tree, move: Move, pack: bytes, hold: int) -> None:
