@@ -23,7 +23,7 @@ from typing import IO
 from porter import process
 from porter.errors import CheckFailed, SurroundingsFailed
 from porter.files import quick_root, temporary_folder
-from porter.objects import Object
+from porter.objects import Entry, Object
 from porter.output import Timed
 
 _log = logging.getLogger(__name__)
@@ -331,6 +331,17 @@ class Repository:
                 objects[name] = Object(head[1].decode(), out[at : at + size]).checked(i, labels.get(i, ""))
                 at += size + 1
         return objects
+
+    def files(self, commit: str) -> dict[str, Entry]:
+        """The files of a commit: path -> mode and blob id, sorted by path; submodules are left out."""
+        out = self.run("ls-tree", "-r", "-z", "--full-tree", commit).decode(errors="surrogateescape")
+        found = {}
+        for row in out.split("\0")[:-1]:
+            head, _, path = row.partition("\t")
+            mode, kind, blob = head.split(" ")
+            if kind == "blob":
+                found[path] = Entry(mode, blob)
+        return found
 
     def unmerged(self) -> dict[str, dict[int, str]]:
         """The files that git could not merge: path -> side (1 the base's, 2 ours, 3 theirs) -> blob."""

@@ -128,7 +128,7 @@ def test_first_parents_and_what_each_changed(line: Line, history: History) -> No
             files.pop(path, None)
             if entry:
                 files[path] = entry
-        assert dict(sorted(files.items())) == history.entries(step.id)
+        assert dict(sorted(files.items())) == history.repository.files(step.id)
     assert history.steps(until, until) == []
     assert history.describe(ids[1]) == steps[1]
 
@@ -321,7 +321,7 @@ def test_a_blob_that_is_not_there_is_damage(history: History) -> None:
         history.blobs(["1" * 40], {"1" * 40: "train.py"})
     assert "history.git" in error.value.hint
     assert history.blobs([]) == {}
-    (found,) = history.blobs([history.entries("v7.0")["val.py"].id]).values()
+    (found,) = history.blobs([history.repository.files("v7.0")["val.py"].id]).values()
     assert isinstance(found, Object)
 
 

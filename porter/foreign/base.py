@@ -140,7 +140,7 @@ def _line(history: History) -> list[Base]:
     root = text("rev-list", "--first-parent", "--max-parents=0", tip).split()[-1]
     rows = text("for-each-ref", "--format=%(refname:short) %(objectname) %(*objectname)", "refs/tags")
     tags = {words[-1]: words[0] for words in (row.split() for row in rows.split("\n")) if words}
-    files = dict(history.entries(root))
+    files = dict(history.repository.files(root))
     found = [Base(tags.get(root, root[:12]), root, dict(files))]
     for one in history.steps(root, tip):
         step(files, one.changes)

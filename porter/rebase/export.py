@@ -14,7 +14,7 @@ from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.files import temporary_folder
 from porter.git import GitFailed, Repository, scratch
 from porter.lockfile import Lock
-from porter.objects import Entry, Object
+from porter.objects import Object
 from porter.output import Progress
 from porter.patch import Patch, PatchFailed
 from porter.project import Project
@@ -389,11 +389,7 @@ class _Export:
 
     def _prove(self, build: Build, head: str) -> None:
         """Check that the patches give the very files that the tree has."""
-        expected = {}
-        for row in self.repository.run("ls-tree", "-r", "-z", head).decode(errors="surrogateescape").split("\0")[:-1]:
-            entry, _, path = row.partition("\t")
-            mode, _, blob = entry.split(" ")
-            expected[path] = Entry(mode, blob)
+        expected = self.repository.files(head)
         missing = set(self.extent.missing)
         found = {path: entry for path, entry in build.files.items() if path not in missing}
         wrong = sorted(path for path in {*expected, *found} if expected.get(path) != found.get(path))

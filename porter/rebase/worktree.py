@@ -261,8 +261,7 @@ class Worktree:
 
     def put(self, made: Resolution) -> bool:
         """Stage what was once made of the patch that waits; False, and nothing, where it was made on other files."""
-        rows = self._run("ls-tree", "-r", "-z", "HEAD").decode(errors="surrogateescape").split("\0")[:-1]
-        there = {path: Entry(*head.split(" ")[::2]) for head, _, path in (row.partition("\t") for row in rows)}
+        there = self.repository.files("HEAD")
         if any(there.get(path) != old for path, (old, _) in made.items()):
             return False
         self.put_back()

@@ -167,17 +167,6 @@ class History:
             found.setdefault(peeled or direct, name[len("refs/tags/") :])
         return found
 
-    def entries(self, commit: str) -> dict[str, Entry]:
-        """The files of a commit: path -> mode and blob id, sorted by path; submodules are left out."""
-        rows = self.repository.run("ls-tree", "-r", "-z", commit).split(b"\0")[:-1]
-        files = {}
-        for row in rows:
-            head, _, path = row.partition(b"\t")
-            mode, kind, blob = head.decode().split(" ")
-            if kind == "blob":
-                files[path.decode(errors="surrogateescape")] = Entry(mode, blob)
-        return files
-
     def blobs(self, ids: Iterable[str], labels: Mapping[str, str] | None = None) -> dict[str, Object]:
         """Blobs by id, each hashed again.
 
@@ -202,7 +191,7 @@ class History:
         Raises:
             Damaged: an object is missing or altered.
         """
-        files = self.entries(commit)
+        files = self.repository.files(commit)
         labels = {entry.id: path for path, entry in files.items()}
         found = self.blobs([commit, *labels], labels)
         return Snapshot(commit, files, found, shallow=b"\nparent " in found[commit].data.partition(b"\n\n")[0])
