@@ -343,7 +343,7 @@ class File:
 
     def _runs_on_device(self, scope: Scope) -> bool:
         """Whether a function's tensors may have to lie on a device: it handles one, or is a layer's computation."""
-        for one in scope.chain():
+        for one in scope.enclosing():
             node = one.node
             if isinstance(node, FUNCTIONS):
                 if node not in self._on_device:

@@ -43,10 +43,10 @@ class Scope:
     @property
     def path(self) -> str:
         """Its name among the module's: ``Detect._make_grid``; ``<module>`` for the module itself."""
-        names = [scope.node.name for scope in self.chain() if isinstance(scope.node, SCOPES)]
+        names = [scope.node.name for scope in self.enclosing() if isinstance(scope.node, SCOPES)]
         return ".".join(reversed(names)) or "<module>"
 
-    def chain(self) -> Iterator[Scope]:
+    def enclosing(self) -> Iterator[Scope]:
         """This scope and those around it, from the inside out."""
         scope: Scope | None = self
         while scope is not None:
@@ -55,7 +55,7 @@ class Scope:
 
     def owner(self, name: str) -> Scope | None:
         """The scope whose name that is, as Python looks it up: a class's names are not its methods'."""
-        for scope in self.chain():
+        for scope in self.enclosing():
             if name in scope.names and (scope is self or not isinstance(scope.node, ast.ClassDef)):
                 return scope
         return None

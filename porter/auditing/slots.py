@@ -116,16 +116,16 @@ def _of_call(call: ast.Call, scope: Scope) -> Iterator[ast.expr]:
         if name in _DEVICE_KEYWORDS:
             yield value
     function = scope.dotted(call.func) or ""
-    places = _DEVICE_ARGUMENTS.get(function, ())
+    positions = _DEVICE_ARGUMENTS.get(function, ())
     if function.endswith(".select_device") or (isinstance(call.func, ast.Name) and call.func.id == "select_device"):
-        places = (0,)
+        positions = (0,)
     elif isinstance(call.func, ast.Attribute):
-        if not places and (not function or function.startswith("torch")):
-            places = _DEVICE_METHODS.get(call.func.attr, ())
+        if not positions and (not function or function.startswith("torch")):
+            positions = _DEVICE_METHODS.get(call.func.attr, ())
         if call.func.attr in _STRING_METHODS and device_like(call.func.value):
-            places = (0,)
+            positions = (0,)
     for number, value in enumerate(call.args):
-        if number in places or (scope.is_device(value) and not _only_looks(call)):
+        if number in positions or (scope.is_device(value) and not _only_looks(call)):
             yield value
 
 
