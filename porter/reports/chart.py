@@ -87,7 +87,7 @@ def share(title: str, parts: Sequence[tuple[str, float, str]]) -> Html:
     drawn, at = [], 0.0
     for _, amount, look in parts:
         wide = (_WIDE - 2) * amount / whole if whole else 0.0
-        wide = max(wide, 2.0) if amount else 0.0  # what is there is seen
+        wide = max(wide, 2.0) if amount else 0.0  # a value above 0 is visible
         drawn.append(element("rect", class_=f"bar {look}", x=f"{at + 1:.1f}", y=1, width=f"{wide:.1f}", height=18))
         at += wide
     said = ", ".join(f"{name}: {number(amount)}" for name, amount, _ in parts)

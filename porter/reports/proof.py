@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from porter.reports import curves, operators, seen
+from porter.reports import curves, detections, operators
 from porter.reports.markup import Html, code, details, element, join, paragraph, table
 from porter.reports.records import Field, Record
 
@@ -158,7 +158,7 @@ def section(proof: Proof) -> Html:
         _table(proof),
         *(_failure(check) for check in proof.checks if check.state == "failed"),
         curves.part(proof.figures("parity"), proof.figures("learns"), proof.figures("accuracy")),
-        seen.part(proof.figures("detect"), proof.figures("accuracy")),
+        detections.part(proof.figures("detect"), proof.figures("accuracy")),
         operators.coverage(proof.figures("ops")),
         operators.transfers(proof.figures("transfers")),
     ]
