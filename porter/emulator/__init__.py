@@ -16,7 +16,7 @@ a program finds it, and read what it counted.  None of them imports torch.
 from porter.emulator.building import build, cache_folder
 from porter.emulator.counting import read_counts
 from porter.emulator.profiles import BARE, GENERIC, Profile, bare_profile, generic_profile, load_profile, profiles
-from porter.emulator.surroundings import environment
+from porter.emulator.variables import environment
 
 __all__ = [
     "BARE",

@@ -16,7 +16,7 @@ from porter.errors import SurroundingsFailed
 from porter.files import move, temporary_folder
 
 _SHIM = '''\
-"""{plugin} is not here: this stands in for it, as {device}, and steps aside where it is installed."""
+"""{plugin} is not here: this stands in for it, as {device}; where it is installed, it is used instead."""
 
 from porter_emulated.shim import stand_in
 
@@ -56,13 +56,13 @@ def write_plugin(profile: Profile, cache: Path) -> tuple[Path, str]:
 
 def _write(folder: Path, files: dict[str, str]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_folder("aside-", str(folder.parent)) as aside:
+    with temporary_folder("staging-", str(folder.parent)) as staging:
         for name, text in files.items():
-            (aside / name).parent.mkdir(parents=True, exist_ok=True)
-            (aside / name).write_text(text, encoding="utf-8")
-        os.chmod(aside, 0o755)
+            (staging / name).parent.mkdir(parents=True, exist_ok=True)
+            (staging / name).write_text(text, encoding="utf-8")
+        os.chmod(staging, 0o755)
         try:
-            move(aside, folder)
+            move(staging, folder)
         except OSError:
             if not folder.is_dir():  # else somebody else wrote the same
                 raise

@@ -79,7 +79,7 @@ def test_a_build_that_fails_shows_the_end_of_its_log_and_does_not_stay(
 def test_two_builds_at_once_compile_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", compiler(tmp_path, WRITES))
     cache = tmp_path / "cache"
-    (cache / "aside-of-a-killed-build").mkdir(parents=True)
+    (cache / "staging-of-a-killed-build").mkdir(parents=True)
     folders: list[Path] = []
     threads = [threading.Thread(target=lambda: folders.append(build(PYTHON, cache))) for _ in range(2)]
     for thread in threads:

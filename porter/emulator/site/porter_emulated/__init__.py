@@ -25,8 +25,8 @@ class Device:
         try:
             self.settings = environment.read()
             self.profile = profiles.Profile(self.settings.profile)
-            seen = self.profile.visible
-            self.visible = environment.visible(self.settings.devices, seen["variables"], seen.get("rule", "list"))
+            rule = self.profile.visible
+            self.visible = environment.visible(self.settings.devices, rule["variables"], rule.get("rule", "list"))
         except ValueError as error:
             raise ImportError(f"no emulated device: {error}") from error
         if self.profile.plugin != plugin:

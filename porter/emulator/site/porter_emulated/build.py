@@ -126,7 +126,7 @@ def locked(folder: Path) -> Iterator[None]:
     """One build at a time in this cache; whoever waits finds it done.  The kernel frees a dead process's lock."""
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for left in folder.glob("aside-*"):  # of a build that was killed
+        for left in folder.glob("staging-*"):  # of a build that was killed
             shutil.rmtree(left, ignore_errors=True)
         yield
 
@@ -154,17 +154,17 @@ def build() -> Path:
 
 
 def _compile(program: str, version: tuple[int, int], cache: Path, made: Path) -> None:
-    aside = Path(tempfile.mkdtemp(prefix="aside-", dir=cache))
+    staging = Path(tempfile.mkdtemp(prefix="staging-", dir=cache))
     try:
-        line = command(program, version, aside / LIBRARY)
+        line = command(program, version, staging / LIBRARY)
         done = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         log = done.stdout.decode(errors="replace")
         if done.returncode:
             end = "\n".join(log.splitlines()[-LOG_LINES:])
             raise BuildFailed(f"no emulated device: {program} failed with status {done.returncode}", end)
-        aside.rename(made)
+        staging.rename(made)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def load() -> ModuleType:

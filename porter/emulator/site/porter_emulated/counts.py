@@ -145,7 +145,7 @@ def _write(path: str) -> None:
     if os.getpid() != record.pid:
         return  # a worker that was forked off
     path = path.replace("%p", str(record.pid))
-    aside = f"{path}.{record.pid}"
-    with open(aside, "w") as file:
+    temporary = f"{path}.{record.pid}"
+    with open(temporary, "w") as file:
         json.dump(snapshot(), file)
-    os.replace(aside, path)
+    os.replace(temporary, path)

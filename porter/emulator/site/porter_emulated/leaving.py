@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 _TASKS = Path("/proc/self/task")
-_PATIENCE = 2.0  # seconds
+_TIMEOUT = 2.0  # seconds
 _PAUSE = 0.002
 
 
@@ -23,7 +23,7 @@ def wait_for_autograd() -> None:
 
 def _settle() -> None:
     """Wait until no thread of the engine has run between two looks; sleeping gives them the interpreter."""
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + _TIMEOUT
     before = _ran()
     while before and time.monotonic() < until:
         time.sleep(_PAUSE)

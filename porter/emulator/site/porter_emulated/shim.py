@@ -11,7 +11,7 @@ import os
 import sys
 from types import ModuleType
 
-from porter_emulated import aside
+from porter_emulated import real_plugin
 
 
 def stand_in(name: str, file: str, folder: str = "") -> None:
@@ -23,7 +23,8 @@ def stand_in(name: str, file: str, folder: str = "") -> None:
     """
     own = os.path.dirname(os.path.dirname(os.path.abspath(file)))
     alone = os.environ.get("PORTER_EMULATED_ALONE") == "1"
-    if not alone and aside.give_way(name, own, aside.has_folder(folder) if folder else aside.any_plugin):
+    is_real = real_plugin.has_folder(folder) if folder else real_plugin.any_plugin
+    if not alone and real_plugin.give_way(name, own, is_real):
         return
     import porter_emulated
 

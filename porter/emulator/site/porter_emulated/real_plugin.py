@@ -1,4 +1,4 @@
-"""A real plugin always wins: where one is installed beside the emulation, the shim loads that and steps aside."""
+"""A real plugin always wins: where one is installed beside the emulation, the shim loads that in its own place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The environment in which a program finds the emulated device."""
+"""The environment variables by which a program finds the emulated device."""
 
 from __future__ import annotations
 
