@@ -99,7 +99,7 @@ class Preprocessor:
     seeds: list[str] = field(default_factory=list)
     units: list[Unit] = field(default_factory=list)
     macros: dict[str, Macro] = field(default_factory=dict)
-    seen: set[Path] = field(default_factory=set)
+    included: set[Path] = field(default_factory=set)
     own: list[str] = field(default_factory=list)
     statements: tuple[str, ...] = ()  # macros of torch that need no semicolon after them
 
@@ -123,9 +123,9 @@ class Preprocessor:
     def read(self, path: Path) -> None:
         """Adds the file, and before it each header of the checkout that it includes and nobody read yet."""
         path = path.resolve()
-        if path in self.seen:
+        if path in self.included:
             return
-        self.seen.add(path)
+        self.included.add(path)
         text = without_comments(path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n"))
         out = self.file(text, path)
         self.units.append(Unit(path.relative_to(self.root.resolve()).as_posix(), out))

@@ -50,7 +50,7 @@ class Surface:
         self.settings = settings
         self.modules: dict[str, Module | None] = {}
         self.memory: dict[tuple[str, str], tuple[set[str], list[Found]]] = {}
-        self.places: dict[tuple[str, str], Found | None] = {}
+        self.resolved: dict[tuple[str, str], Found | None] = {}
 
     # -- modules ---------------------------------------------------------------------------------------------------
     def module(self, name: str) -> Module | None:
@@ -134,28 +134,28 @@ class Surface:
                     if target.id == "__all__" and isinstance(statement.value, (ast.List, ast.Tuple)):
                         out.everything = [str(e.value) for e in statement.value.elts if isinstance(e, ast.Constant)]
 
-    def names(self, module: Module, seen: tuple[str, ...] = ()) -> list[str]:
+    def names(self, module: Module, visited: tuple[str, ...] = ()) -> list[str]:
         """Every name that the module has after its import."""
         out = [*module.imports, *module.assigned, *module.definitions]
         for star in module.stars:
             other = self.module(star)
-            if other is not None and star not in seen:
+            if other is not None and star not in visited:
                 listed = other.everything
-                inner = self.names(other, (*seen, star))
+                inner = self.names(other, (*visited, star))
                 out += [name for name in inner if (name in listed if listed is not None else not name.startswith("_"))]
         return list(dict.fromkeys(out))
 
-    def find(self, module: Module, name: str, seen: frozenset[tuple[str, str]] = frozenset()) -> Found | None:
+    def find(self, module: Module, name: str, visited: frozenset[tuple[str, str]] = frozenset()) -> Found | None:
         """Where the name of a module is defined: a module of the package, and the name there ("" for the module)."""
         key = (module.name, name)
-        if key in self.places or key in seen:
-            return self.places.get(key)
-        found = self.looked_up(module, name, seen | {key})
-        if not seen:
-            self.places[key] = found
+        if key in self.resolved or key in visited:
+            return self.resolved.get(key)
+        found = self.looked_up(module, name, visited | {key})
+        if not visited:
+            self.resolved[key] = found
         return found
 
-    def looked_up(self, module: Module, name: str, seen: frozenset[tuple[str, str]]) -> Found | None:
+    def looked_up(self, module: Module, name: str, visited: frozenset[tuple[str, str]]) -> Found | None:
         if name in module.definitions or name in module.assigned:
             return module, name
         if name in module.imports:
@@ -164,11 +164,11 @@ class Surface:
             if whole is not None or inner is None:
                 return (whole, "") if whole is not None else None
             other = self.module(base)
-            return self.find(other, inner, seen) if other is not None else None
+            return self.find(other, inner, visited) if other is not None else None
         for star in reversed(module.stars):
             other = self.module(star)
             if other is not None and (other.everything is None or name in other.everything):
-                found = self.find(other, name, seen)
+                found = self.find(other, name, visited)
                 if found is not None:
                     return found
         return None
@@ -212,22 +212,22 @@ class Surface:
                 node = module.assigned.get(name, (0, None))[1]
             needed = set(entries(node)) if node is not None else set()
             further: list[Found] = []
-            for chain in chains(node) if node is not None else []:
-                more, found = self.followed(module, chain)
+            for parts in dotted_names(node) if node is not None else []:
+                more, found = self.followed(module, parts)
                 needed |= more
                 further += [found] if found is not None else []
             self.memory[key] = (needed, further)
         return self.memory[key]
 
-    def followed(self, module: Module, chain: list[str]) -> tuple[set[str], Found | None]:
+    def followed(self, module: Module, parts: list[str]) -> tuple[set[str], Found | None]:
         """A dotted name of a body, `a.b.c` as ["a", "b", "c"]: what it is of the C side, or where it is defined."""
-        first = module.imports.get(chain[0])
-        found = self.find(module, chain[0])
+        first = module.imports.get(parts[0])
+        found = self.find(module, parts[0])
         if found is not None and found[1]:
             return set(), found
         if first is None:
             return set(), None
-        dotted = ".".join([first[0], *([first[1]] if first[1] else []), *chain[1:]])
+        dotted = ".".join([first[0], *([first[1]] if first[1] else []), *parts[1:]])
         extension, alias = self.settings.extension, self.settings.alias
         if dotted.startswith(extension + "."):
             return {dotted[len(extension) + 1 :].split(".")[0]}, None
@@ -374,7 +374,7 @@ def entries(node: ast.AST) -> Iterator[str]:
                 yield f"memory_stats[{inner.slice.value!r}]"
 
 
-def chains(node: ast.AST) -> Iterator[list[str]]:
+def dotted_names(node: ast.AST) -> Iterator[list[str]]:
     """Every dotted name of a body, the longest way it is written; annotations are not run and do not count."""
     if isinstance(node, ast.Attribute):
         parts: list[str] = []
@@ -385,7 +385,7 @@ def chains(node: ast.AST) -> Iterator[list[str]]:
         if isinstance(inner, ast.Name):
             yield [inner.id, *reversed(parts)]
         else:
-            yield from chains(inner)
+            yield from dotted_names(inner)
         return
     if isinstance(node, ast.Name):
         yield [node.id]
@@ -397,4 +397,4 @@ def chains(node: ast.AST) -> Iterator[list[str]]:
             continue
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST):
-                yield from chains(child)
+                yield from dotted_names(child)
