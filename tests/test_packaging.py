@@ -235,7 +235,7 @@ def test_an_installed_porter_works_outside_a_checkout(installed: Installed) -> N
         ["upstream", "verify"],
         ["verify", "--target", "tpu", "--level", "static"],
         ["data", "make", "--images", "2", "data"],
-        ["data", "check", "data/data.yaml"],
+        ["data", "check", "--python", sys.executable, "data/data.yaml"],  # which has torch
         ["doctor", "--python", sys.executable],
         ["completion", "zsh"],
     ):

@@ -31,10 +31,8 @@ BUILT_IN |= {"fromkeys"}
 
 
 def test_the_trees_have_these_very_files() -> None:
-    (patch,) = (
-        Path(__file__).parents[2].glob("patches/common/*-Refuse-checkpoints-that-hold-anything-but-a-model.patch")
-    )
-    diff = patch.read_text(encoding="utf-8")
+    name = "refuse-checkpoints-that-hold-anything-but-a-model.patch"
+    diff = (Path(__file__).parents[2] / "patches" / "common" / name).read_text(encoding="utf-8")
     for module in pickles, torchfile:
         ours = Path(module.__file__)
         part = diff.partition(f"+++ b/utils/{ours.name}\n")[2].partition("diff --git")[0].partition("\n-- \n")[0]
