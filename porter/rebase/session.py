@@ -76,6 +76,7 @@ class Session:
         """
         self.journal = journal
         self._parts = load_parts(self.project)
+        self.tree.borrow(self.history.repository.path)
         self.new = new_pin.find(self.history, journal.new, journal.rev)
         builder = Builder(self.new.before)
         for targets in [[name] for name in self._targets] or [[]]:
@@ -93,6 +94,19 @@ class Session:
     def _commit(self, patch: Patch) -> str:
         """The commit that is picked for a patch."""
         return self.journal.replaced.get(patch.id, self._originals[patch.id])
+
+    def _patch(self, stop: Stop) -> Patch:
+        """The patch that waits at a stop.
+
+        Raises:
+            WrongUsage: a person has put a commit of their own on git's list.
+        """
+        if stop.commit not in self._patches:
+            raise WrongUsage(
+                f"{self.tree.path} stopped at a commit that is none of the stacks': {stop.commit[:12]}",
+                hint="Finish it there (git rebase --continue, or --skip), then: porter bump",
+            )
+        return self._patches[stop.commit]
 
     def update(self, **changes: Any) -> None:
         """Note something, on disk as well unless nothing is to be written."""
@@ -124,7 +138,7 @@ class Session:
         stop = self.tree.stop()
         since = self.journal.halted.told
         if stop is not None and stop.commit:
-            patch = self._patches[stop.commit]
+            patch = self._patch(stop)
             since, below = self._place(stop)
             if self.journal.halted.patch == patch.id or not self.tree.unmerged():
                 made = self.tree.take(patch.id, below)
@@ -140,7 +154,7 @@ class Session:
         unmerged = {row.partition("\t")[2] for row in self.journal.halted.unmerged}
         if unmerged:
             self.store.keep(self.tree.key(stop.commit, below), made)
-            changes = self._patches[stop.commit].changes
+            changes = self._patch(stop).changes
             if not set(made) <= unmerged.union(*((change.old, change.new) for change in changes)):
                 self.tree.forget()  # git rerere would take the part of it that it holds for the whole
 
@@ -154,8 +168,7 @@ class Session:
         if not stop.commit:
             raise WrongUsage("no patch waits to be resolved", hint="porter bump --continue")
         since, _ = self._place(stop)
-        self.update(halted=Halted(self._patches[stop.commit].id, since))
-        self.tree.forget()
+        self.update(halted=Halted(self._patch(stop).id, since))
         self._step(self.tree.skip)
         return self.advance(since)
 
@@ -222,7 +235,7 @@ class Session:
         if stop.at_end:
             return stop
         told, _ = self._place(stop)
-        patch = self._patches[stop.commit].id if stop.commit else ""
+        patch = self._patch(stop).id if stop.commit else ""
         if not patch:
             self.update(halted=Halted(told=told))
         elif self.journal.halted.patch != patch:
@@ -302,7 +315,7 @@ class Session:
 
     def _is_settled(self, stop: Stop) -> bool:
         """Whether nobody is needed where git stopped; then all that is to go on with is staged."""
-        patch, halted = self._patches[stop.commit], self.journal.halted
+        patch, halted = self._patch(stop), self.journal.halted
         if patch.id in self.journal.halting:
             return False
         if halted.patch == patch.id:
@@ -343,7 +356,7 @@ class Session:
         told = self._fates(self._picks(stop))
         if not stop.commit:
             return self._bump(PAUSED, told, since, waiting=self._waiting)
-        patch = self._patches[stop.commit]
+        patch = self._patch(stop)
         found = conflicts.read(self.journal.halted.unmerged, patch)
         self._look_at(found)
         clashes = conflicts.clashes(found, self._contents, self.history, self.new.snapshot)

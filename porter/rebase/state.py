@@ -225,7 +225,7 @@ class Store:
         return found
 
     def backup(self, edits: Iterable[Edit]) -> None:
-        """Put what these edits replace aside, for :meth:`restore`.
+        """Keep what these edits replace, for :meth:`restore`.
 
         Raises:
             SurroundingsFailed: there is no room.

@@ -189,12 +189,28 @@ class Worktree:
             text = "".join(f"[{section}]\n\t{key} = {value}\n" for section, _, key, value in rows)
             with config.open("a") as file:
                 file.write(text)
-        git.lend(inside, lender / "objects")
-        with suppress(FileNotFoundError):
-            shutil.copyfile(lender / "shallow", inside / "shallow")
+        self.borrow(lender)
         self._memory.mkdir(parents=True, exist_ok=True)
         if not (inside / "rr-cache").is_symlink():
             (inside / "rr-cache").symlink_to(os.path.relpath(self._memory, inside), target_is_directory=True)
+
+    def borrow(self, lender: Path) -> None:
+        """See what another repository has, if there is a worktree: it may have been elsewhere before.
+
+        Raises:
+            SurroundingsFailed: the folder cannot be written.
+        """
+        inside, shallow = self.path / ".git", lender / "shallow"
+        try:
+            if (inside / "objects").is_dir():
+                git.lend(inside, lender / "objects")
+                if shallow.exists():
+                    shutil.copyfile(shallow, inside / "shallow")
+                else:
+                    with suppress(FileNotFoundError):
+                        (inside / "shallow").unlink()
+        except OSError as error:
+            raise SurroundingsFailed(f"cannot write {self.path}", error.strerror or str(error)) from error
 
     def _read(self, name: str, folder: Path | None = None) -> str:
         try:

@@ -485,6 +485,19 @@ def test_a_person_ends_the_rebase_with_git(project: Project) -> None:
     assert git("status", "--porcelain", cwd=worktree_of(project)) == "UU val.py"
 
 
+def test_a_commit_that_a_person_put_on_gits_list(project: Project, synthetic_line: Line) -> None:
+    bump(CONFLICTING, project=project)
+    folder, other = worktree_of(project), commit_of(synthetic_line, "v7.0~11")
+    resolve(project)
+    git("-c", f"sequence.editor=sed -i '1i edit {other} theirs'", "rebase", "--edit-todo", cwd=folder)
+    git("-c", "core.editor=true", "rebase", "--continue", cwd=folder, status=1)
+    with pytest.raises(WrongUsage, match="stopped at a commit that is none of the stacks'"):
+        bump_status(project=project)
+    git("rebase", "--skip", cwd=folder)
+    found = bump_continue(project=project)
+    assert (found.state, found.counts["resolved"]) == ("done", 1)
+
+
 @pytest.mark.parametrize("goes_on", ["porter", "git"])
 def test_a_rebase_that_was_cut_off_is_begun_anew(project: Project, goes_on: str) -> None:
     """As by a power cut in the middle of a step: nothing that was resolved is asked again, nor taken from elsewhere."""
@@ -747,6 +760,16 @@ def test_an_open_bump_needs_no_network(project: Project, monkeypatch: pytest.Mon
     bump(CONFLICTING, project=project)
     resolve(project)
     monkeypatch.setenv("PORTER_UPSTREAM", f"git://127.0.0.1:{closed_port()}/up")
+    assert bump_continue(project=project).state == "done"
+
+
+def test_the_cache_may_move_meanwhile(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worktree sees upstream's objects there."""
+    monkeypatch.setenv("PORTER_CACHE", str(tmp_path / "one"))
+    bump(CONFLICTING, project=project)
+    resolve(project)
+    (tmp_path / "one").rename(tmp_path / "two")
+    monkeypatch.setenv("PORTER_CACHE", str(tmp_path / "two"))
     assert bump_continue(project=project).state == "done"
 
 

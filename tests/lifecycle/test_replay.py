@@ -20,6 +20,9 @@ from porter.rebase.state import Journal, Store
 from porter.sources.snapshot import Snapshot
 from porter.stack import COMMON, Stack, load_part
 
+# with these in force nothing would conflict, and files would have other bytes in the worktree
+ATTRIBUTES = "*.py merge=union text eol=crlf\n"
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,6 +50,7 @@ def made(tmp_path: Path, before: str, moved: str, *patched: str) -> Project:
     clone.mkdir()
     git("init", "-q", "-b", "master", cwd=clone)
     (clone / "file.py").write_text(before)
+    (clone / ".gitattributes").write_text(ATTRIBUTES)
     commit(clone, "Release\n", 1)
     git("tag", "pin", cwd=clone)
     (clone / "file.py").write_text(moved)
