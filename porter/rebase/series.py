@@ -14,20 +14,20 @@ def updated(text: str, names: Sequence[str]) -> str:
     lines = text.split("\n")
     if lines and not lines[-1]:
         lines.pop()
-    places = [n for n, line in enumerate(lines) if _name(line)]
-    old = [_name(lines[n]) for n in places]
+    rows = [n for n, line in enumerate(lines) if _name(line)]
+    old = [_name(lines[n]) for n in rows]
     if old == list(names):
         return text
-    behind = {name: lines[n].partition("#")[1] + lines[n].partition("#")[2] for name, n in zip(old, places)}
+    behind = {name: lines[n].partition("#")[1] + lines[n].partition("#")[2] for name, n in zip(old, rows)}
     fresh = [_line(name, behind.get(name, "")) for name in names]
     matcher = difflib.SequenceMatcher(None, old, names, False)
     for _, start, end, first, last in reversed(matcher.get_opcodes()):
         kept = min(end - start, last - first)
         for n in range(kept):
-            lines[places[start + n]] = fresh[first + n]
+            lines[rows[start + n]] = fresh[first + n]
         for n in reversed(range(start + kept, end)):
-            del lines[places[n]]
-        after = places[start + kept - 1] + 1 if start + kept else _head(lines)
+            del lines[rows[n]]
+        after = rows[start + kept - 1] + 1 if start + kept else _head(lines)
         lines[after:after] = fresh[first + kept : last]
     return "".join(f"{line}\n" for line in lines)
 

@@ -1,10 +1,10 @@
 """New stacks in place of the old: patches, series files and the lock, all of them or none.
 
-Everything is worked out first: each stack that a tree can hold is built with the new patches, and each patch is
-rendered where it is then.  What does not fit stops that, with nothing written.  Then the new files are made
-aside, in ``.porter/``, and a rename makes them count: from there on the old state is gone, and whoever comes
-next (:func:`recover`, which every command calls first) carries on where a killed porter was.  Files that do not
-change are not touched.
+Everything is worked out first: the patches come as git writes them, and each stack that a tree can hold is built with
+them.  What does not apply stops that, with nothing written.  Then the new files are written into a folder of their own
+in ``.porter/``, and a rename makes them count: from there on the old state is gone, and whoever comes next
+(:func:`recover`, which every command calls first) goes on where a killed porter was.  Files that do not change are not
+touched.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def built(build: Callable[[Stack], Build], stack: Stack) -> Build:
     """A stack, built.
 
     Raises:
-        CheckFailed: a patch of it fits nowhere, or at several places.
+        CheckFailed: a patch of it applies nowhere, or at several places.
     """
     together = f"in a tree for {stack.key}, " if len(stack.targets) > 1 else ""
     try:
@@ -240,7 +240,7 @@ def _locked(project: Project) -> AbstractContextManager[int]:
 
 
 def _prepare(project: Project, edits: Sequence[Edit]) -> None:
-    """Put the new files and the journal aside, then let them count by a rename."""
+    """Write the new files and the journal into a folder of their own, then let them count by a rename."""
     new = project.state / f"{REWRITE_NAME}.new"
     try:
         shutil.rmtree(new, ignore_errors=True)  # a porter that was killed here left it
@@ -285,10 +285,10 @@ def _finish(project: Project) -> None:
             f"Save your edit elsewhere and put the file back (git checkout), or remove {folder} to stay in between.",
         )
     try:
-        places = _resolved(path for path, _, _ in rows)
-        for number, (path, (_, _, after)) in enumerate(zip(places, rows)):
+        paths = _resolved(path for path, _, _ in rows)
+        for number, (path, (_, _, after)) in enumerate(zip(paths, rows)):
             _place(folder / str(number), path, after)
-        for parent in {path.parent for path in places}:
+        for parent in {path.parent for path in paths}:
             _sync(parent)
         (folder / _JOURNAL).unlink()
         folder.rmdir()
@@ -314,26 +314,26 @@ def _resolved(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def _place(aside: Path, path: Path, after: str | None) -> None:
+def _place(new: Path, path: Path, after: str | None) -> None:
     """One step of the journal, which may have been taken before."""
     if after is None:
         with suppress(FileNotFoundError):
             path.unlink()
-    elif aside.exists():
+    elif new.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            move(aside, path)
+            move(new, path)
         except OSError as error:
             if error.errno != errno.EXDEV:  # the link led to another disk
                 raise
-            write_file(path, aside.read_bytes())
-            aside.unlink()
+            write_file(path, new.read_bytes())
+            new.unlink()
 
 
-def _keep_mode(path: Path, aside: Path) -> None:
+def _keep_mode(path: Path, new: Path) -> None:
     """Give a file the permissions of the one that it replaces."""
     with suppress(FileNotFoundError):
-        aside.chmod(path.stat().st_mode & 0o777)
+        new.chmod(path.stat().st_mode & 0o777)
 
 
 def _sync(path: Path) -> None:
