@@ -43,7 +43,7 @@ class Bench:
             shutil.copy(found.patches / "mlu" / name, self.project / "patches" / "mlu")
         self.tree = scratch / "tree"
         measure.cost([*PORTER, "apply", "--target", "mlu", self.tree], cwd=self.project)
-        self.mails = sorted((self.project / "patches" / "common").glob("*.patch"))
+        self.mails = series.listed(self.project / "patches" / "common")
 
     def export(self, change: Callable[[Path], None]) -> measure.Cost:
         """porter export of the tree into a copy of the project that ``change`` changed."""
@@ -52,7 +52,7 @@ class Bench:
         shutil.copytree(self.project, copy)
         change(copy)
         took = measure.cost([*PORTER, "export", self.tree], cwd=copy)
-        same = subprocess.run(["diff", "-r", self.project / "patches", copy / "patches"], check=False)
+        same = subprocess.run(["diff", "-rq", self.project / "patches", copy / "patches"], check=False)
         if same.returncode:
             raise SystemExit("export did not give the same patches")
         return took

@@ -21,7 +21,7 @@ from pathlib import Path
 import measure
 
 from porter.lockfile import Lock
-from porter.patch import FORMAT
+from porter.patch import FORMAT, file_names
 from porter.project import Project
 from porter.sources.obtain import obtain
 
@@ -74,6 +74,11 @@ def changed(text: str, number: int, rng: random.Random) -> str:
         return "\n".join(lines)
 
 
+def listed(folder: Path) -> list[Path]:
+    """The patches of a folder, in order."""
+    return [folder / name for name in (folder / "series").read_text().split()]
+
+
 def project(folder: Path, lengths: list[int], clone: Path, paths: list[str], lock_path: Path) -> None:
     """Commit the longest stack in ``clone``; write a porter project for each length under ``folder``."""
     rng = random.Random(0)
@@ -84,7 +89,10 @@ def project(folder: Path, lengths: list[int], clone: Path, paths: list[str], loc
     mails = folder / "mails"
     git(clone, "format-patch", "-q", *FORMAT, "-o", str(mails), "v6.0")
     git(clone, "checkout", "-q", "v6.0")
-    names = sorted(path.name for path in mails.iterdir())
+    written = sorted(mails.iterdir())
+    names = file_names(f"Change {paths[n % len(paths)]}, step {n}" for n in range(1, len(written) + 1))
+    for path, name in zip(written, names):
+        path.rename(mails / name)
     for length in lengths:
         root = folder / str(length)
         for part, chosen in (("common", names[:length]), ("mlu", [])):
@@ -120,7 +128,7 @@ def main() -> None:
         def am(length: int) -> float:
             clone = scratch / "clone"
             git(clone, "checkout", "-q", "-B", "am", "v6.0")
-            mails = sorted((scratch / str(length) / "patches" / "common").glob("*.patch"))
+            mails = listed(scratch / str(length) / "patches" / "common")
             settings = ["-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", f"core.hooksPath={os.devnull}"]
             took = measure.seconds(["git", *settings, "am", "-q", *mails], cwd=clone, env=ENV)
             git(clone, "diff", "--quiet", "HEAD")
