@@ -46,7 +46,6 @@ FORMAT = (
     "--suffix=.patch",
     "--subject-prefix=PATCH",
 )
-_SHORT = " ".join(FORMAT[:6])
 TRAILER = re.compile(r"([A-Z][A-Za-z]*(?:-[a-zA-Z]+)*): +(\S.*)")
 _MAX_NAME = 60  # characters before ".patch"
 # where `git am` ends the message and looks for a diff (mailinfo.c, patchbreak)

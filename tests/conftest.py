@@ -53,7 +53,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 # what takes longer than a person waits: trainings, builds of the device, a browser, every command of the documents
-LONG = ("browser", "docs", "emulator", "mutants", "plugins", "upstream")
+LONG = (
+    *("browser", "docs", "emulator", "mutants", "plugins", "upstream"),
+    *("commands/test_bench.py", "commands/test_necessity.py", "commands/test_train.py", "commands/test_verify.py"),
+    *("lifecycle/test_bump_killed.py", "lifecycle/test_bump_releases.py", "lifecycle/test_new_target.py"),
+    *("test_packaging.py", "test_workflow.py", "verification/test_device.py"),
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -64,9 +69,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        path = item.path.relative_to(Path(__file__).parent)
+        folder = path.parts[0]
         fixtures = getattr(item, "fixturenames", ())
-        if folder in LONG:
+        if folder in LONG or path.as_posix() in LONG:
             item.add_marker("long")
         if folder == "browser":
             item.add_marker("browser")

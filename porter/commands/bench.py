@@ -69,7 +69,7 @@ def bench(
     """Measure how fast a tree trains on the target; with ``against``, in turn with another device or tree.
 
     Args:
-        device: as for :func:`verify`; ``profile``: the card to emulate.
+        device: as for :func:`porter.verify`; ``profile``: the card to emulate.
         iters: iterations that count, in each run; ``warm_up``: iterations before them, which do not.
         runs: how often each is measured.
         cfg: the model's yaml; ``img``: pixels; ``batch``: images in a batch; ``workers``: processes that load data.

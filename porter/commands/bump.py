@@ -114,7 +114,7 @@ def bump_skip(*, project: AnyProject = None, progress: Progress | None = None) -
 
 
 def bump_redo(patch: str, *, project: AnyProject = None, progress: Progress | None = None) -> Bump:
-    """Go back to a patch, named as :func:`show` takes it, and stop there.
+    """Go back to a patch, named as :func:`porter.show` takes it, and stop there.
 
     Raises:
         WrongUsage: no bump is open, there is no such patch, or another one is half resolved.

@@ -136,7 +136,7 @@ def necessity(
     """Leave out each patch of a target's stack in turn: the check that its header names has to fail.
 
     Args:
-        patches: these only, named as :func:`show` takes them.
+        patches: these only, named as :func:`porter.show` takes them.
         begun: gets the first line; ``ended``: gets each verdict as it comes.
 
     The other arguments are those of :func:`verify`.

@@ -1,6 +1,6 @@
-"""coco128: the real one where it is there or can be downloaded quickly, else generated scenes.
+"""coco128 for porter's own programs: found where people keep it, or downloaded if that is quick.
 
-For porter's own programs, which must work with no network too.  ``porter data fetch coco128`` is for people.
+``porter data fetch coco128`` is for people.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from porter.datasets.generate import EDITION, LIKE_COCO128, data_yaml, make
-from porter.downloads.datasets import SETS, examine
-from porter.downloads.datasets import obtain as fetch
+from porter.datasets.generate import data_yaml
+from porter.downloads.datasets import SETS, examine, obtain
 from porter.downloads.retry import RetryPolicy, timeout
-from porter.errors import PorterError, SurroundingsFailed, WrongUsage
+from porter.errors import WrongUsage
 from porter.files import cache_folder
 from porter.output import Progress
 
@@ -29,12 +28,10 @@ class Found:
     Attributes:
         path: the folder, absolute.
         word: for the report: what it is and where it comes from.
-        generated: whether these are scenes that porter drew, not coco128.
     """
 
     path: Path
     word: str
-    generated: bool = False
 
     @property
     def yaml(self) -> str:
@@ -68,32 +65,6 @@ def find(*folders: Path) -> Found | None:
     return None if examine(_SET, path) else Found(path, "coco128 (porter's cache)")
 
 
-def obtain(*folders: Path, progress: Progress | None = None, network: bool = True, size: int = 640) -> Found:
-    """coco128 as :func:`find` finds it, else downloaded into porter's cache, else 128 generated scenes there.
-
-    A download that nobody asked for is given up after seconds; the reason is in ``word``.
-
-    Args:
-        network: whether a download may be tried.
-        size: width of the generated pictures in pixels; they are three quarters as high.
-
-    Raises:
-        WrongUsage: see :func:`find`.
-        SurroundingsFailed: the cache cannot be written to.
-    """
-    progress = progress or Progress()
-    found = find(*folders)
-    if found is not None:
-        return found
-    why = "no download was tried"
-    if network:
-        try:
-            return download(progress)
-        except PorterError as error:
-            why = " ".join(f"{error.what}: {error.why}".split())
-    return Found(_scenes(size, progress), f"128 generated scenes in coco128's layout (no coco128: {why})", True)
-
-
 def download(progress: Progress) -> Found:
     """Download coco128 into porter's cache.  The user did not ask for it, so it is given up after seconds.
 
@@ -102,23 +73,7 @@ def download(progress: Progress) -> Found:
         CheckFailed: what came is not coco128.
     """
     policy = RetryPolicy(min(timeout(), _TIMEOUT), tries=1, longest_wait=0.0, total=_TOTAL)
-    return Found(fetch(_SET, _store(), progress, policy=policy).path, "coco128 (downloaded into porter's cache)")
-
-
-def _scenes(size: int, progress: Progress) -> Path:
-    """Generated scenes in the cache, made now if they are not there."""
-    height = size * 3 // 4
-    path = _store() / f"scenes-{EDITION}-{size}x{height}"
-    if not path.exists():
-        try:
-            count = _SET.pictures["train2017"]
-            make(path, images=count, size=(size, height), layout=LIKE_COCO128, progress=progress)
-        except WrongUsage:  # another porter was faster
-            if not path.exists():
-                raise
-    if not (path / "images" / LIKE_COCO128.train).is_dir():
-        raise SurroundingsFailed(f"{path} is not what porter wrote", hint=f"Remove it: rm -r '{path}'")
-    return path
+    return Found(obtain(_SET, _store(), progress, policy=policy).path, "coco128 (downloaded into porter's cache)")
 
 
 def _store() -> Path:

@@ -42,11 +42,6 @@ class Field:
             f"The record is damaged, or something else wrote it. {_WRITES}",
         )
 
-    @property
-    def there(self) -> bool:
-        """Whether it is anything but null."""
-        return self.value is not None
-
     def __getitem__(self, name: str) -> Field:
         """A field that has to be there."""
         found = self.get(name)

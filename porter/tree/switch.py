@@ -19,7 +19,7 @@ from pathlib import Path
 
 from porter import files, git, objects, process
 from porter.errors import SurroundingsFailed, WrongUsage
-from porter.files import Staging, move
+from porter.files import Staging, write_file
 from porter.git import GitFailed, Repository
 from porter.lockfile import GitSource, Lock
 from porter.objects import Entry
@@ -69,16 +69,13 @@ def switch(tree: Tree, move: Move, pack: bytes, hold: int) -> None:
         except GitFailed as error:
             raise SurroundingsFailed(f"cannot write {tree.path}", error.stderr, room(tree.path)) from error
     with process.held():
-        try:
-            _write(tree.journal_file, dump(move))
-        except OSError as error:
-            raise SurroundingsFailed(f"cannot write {tree.journal_file}", error.strerror or str(error)) from error
+        write_file(tree.journal_file, dump(move))
         try:
             if move.verb == "apply":
                 if tree.resolve(move.branch) != move.goal:
                     _update_ref(tree, f"create {move.branch} {move.goal}", hold)
                 # before HEAD moves, so that a tree on the stack's branch always has them
-                _write(tree.notes_file, dump(move.notes))
+                write_file(tree.notes_file, dump(move.notes))
             _switch(tree, move.goal_head, hold)
         except (GitFailed, OSError, SurroundingsFailed) as error:
             why = error.stderr if isinstance(error, GitFailed) else str(error)
@@ -298,13 +295,6 @@ def _prune(root: Path, folder: Path) -> None:
 
 def _nul(rows: list[str]) -> bytes:
     return "".join(f"{row}\0" for row in rows).encode(errors="surrogateescape")
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a small file, whole or not at all."""
-    aside = path.with_name(path.name + ".new")
-    aside.write_bytes(data)
-    move(aside, path)
 
 
 def _remove(path: Path) -> None:

@@ -1,19 +1,16 @@
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 from fileserver import shelf
 from published import coco128 as archive
 from published import numbered, stand_in
 from sources import closed_port, mute_port
 
-from porter.datasets.generate import COCO
 from porter.downloads import coco128
 from porter.downloads.archive import unpack
-from porter.errors import WrongUsage
+from porter.errors import PorterError, SurroundingsFailed, WrongUsage
 from porter.output import Progress
 
 
@@ -54,7 +51,7 @@ def test_a_variable_that_names_nothing_is_an_error(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("PORTER_DATA", str(tmp_path))
     real(tmp_path / "here" / "datasets" / "coco128")
     with pytest.raises(WrongUsage, match="no coco128 is there"):
-        coco128.obtain()
+        coco128.find()
 
 
 @pytest.mark.parametrize("place", ["tree/../datasets", "here/datasets", "datasets", "home/cache/data"])
@@ -92,48 +89,27 @@ def test_a_set_with_another_label_does_not_count(tmp_path: Path, monkeypatch: py
 def test_it_is_downloaded_into_the_cache_once(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with shelf({"/coco128.zip": archive()}) as server:
         monkeypatch.setenv("PORTER_MIRROR", server.url)
-        found = coco128.obtain()
+        found = coco128.download(Progress())
         assert found.word == "coco128 (downloaded into porter's cache)"
         assert found.path == own_home / "cache" / "data" / "coco128"
-        again = coco128.obtain()
-    assert (again.path, len(server.log)) == (found.path, 1)
+        again = coco128.find()
+    assert again is not None and (again.path, len(server.log)) == (found.path, 1)
     assert sorted(p.name for p in found.path.parent.iterdir()) == ["coco128"]
-
-
-def test_without_a_network_scenes_of_the_same_layout_are_drawn(own_home: Path) -> None:
-    found = coco128.obtain(size=64)
-    assert found.generated
-    assert found.word.startswith("128 generated scenes in coco128's layout (no coco128: cannot download coco128.zip")
-    read = yaml.safe_load(found.yaml)
-    assert (read["path"], read["nc"], read["names"]) == (str(found.path), 80, list(COCO))
-    assert read["train"] == read["val"] == "images/train2017"
-    assert len(list((found.path / read["train"]).iterdir())) == 128
-    assert len(list((found.path / "labels" / "train2017").iterdir())) == 126
-    before = (found.path / "data.yaml").stat().st_mtime_ns
-    assert coco128.obtain(size=64, network=False).path == found.path
-    assert (found.path / "data.yaml").stat().st_mtime_ns == before
-    assert coco128.find() is None  # scenes are not coco128
 
 
 def test_a_server_that_says_nothing_costs_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coco128, "_TIMEOUT", 0.3)
     with mute_port() as port:
         monkeypatch.setenv("PORTER_MIRROR", f"http://127.0.0.1:{port}")
-        found = coco128.obtain(size=64)
-    assert found.generated
-    assert "said nothing for 0.3 s" in found.word
+        with pytest.raises(SurroundingsFailed) as error:
+            coco128.download(Progress())
+    assert "said nothing for 0.3 s" in str(error.value)
 
 
 def test_a_download_that_is_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     with shelf({"/coco128.zip": archive(numbered(127))}) as server:
         monkeypatch.setenv("PORTER_MIRROR", server.url)
-        found = coco128.obtain(size=64)
-    assert found.generated
-    assert "it has 127 pictures in coco128/images/train2017, not 128" in found.word
-
-
-def test_damaged_scenes_in_the_cache_are_named(own_home: Path) -> None:
-    found = coco128.obtain(size=64, network=False)
-    shutil.rmtree(found.path / "images")
-    with pytest.raises(Exception, match="not what porter wrote"):
-        coco128.obtain(size=64, network=False)
+        with pytest.raises(PorterError) as error:
+            coco128.download(Progress())
+    assert "it has 127 pictures in coco128/images/train2017, not 128" in str(error.value)
+    assert coco128.find() is None
