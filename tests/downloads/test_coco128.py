@@ -43,7 +43,7 @@ def test_where_the_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PORTER_DATA", str(tmp_path / "data"))
     found = coco128.find()
     assert found is not None
-    assert (found.path, found.generated) == (tmp_path / "data" / below, False)
+    assert found.path == tmp_path / "data" / below
     assert found.word == "coco128 (PORTER_DATA)"
 
 
