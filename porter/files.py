@@ -241,7 +241,6 @@ def temporary_folder(prefix: str, where: str = "", keep: bool = False) -> Iterat
         SurroundingsFailed: there is no folder for temporary files.
         OSError: it cannot be made.
     """
-
     folder: Path | None = None
     try:
         with held():  # a signal that came while it was made is raised where it is known

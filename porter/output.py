@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import logging
 import re
 import shlex
 import sys
@@ -17,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from porter.version import __version__
 
 if TYPE_CHECKING:
+    import logging
+
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
@@ -74,6 +74,8 @@ def labelled(kind: str, value: Mapping[str, Any]) -> dict[str, Any]:
 
 def to_json(value: Any) -> str:
     """A record as text, ended by a newline; what is no text of Unicode, as a path may be, is escaped."""
+    import json
+
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     return text.encode("utf-8", "backslashreplace").decode()
 
@@ -192,6 +194,9 @@ def discreet(text: object) -> str:
     return _SECRET.sub("", str(text))
 
 
+_LISTENER = "porter"
+
+
 class Timed:
     """A program that runs: told when it has ended, with what it took.
 
@@ -205,6 +210,8 @@ class Timed:
 
     def ended(self, how: object) -> None:
         """Tell it; ``how`` is its exit status, or how it ended in words."""
+        import logging
+
         if self._log.isEnabledFor(logging.DEBUG):
             took = time.monotonic() - self._started
             self._log.debug(
@@ -212,25 +219,24 @@ class Timed:
             )
 
 
-class _Lines(logging.Handler):
-    """A line each on standard error, as that is now: a progress bar stands in for it while there is one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._started = time.monotonic()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print a record, with the seconds since porter began to listen."""
-        name = (record.name.split(".") * 2)[1]  # the module, or the package that it is in; porter itself
-        with suppress(OSError, ValueError):  # standard error is closed: nobody reads it
-            print(f"{time.monotonic() - self._started:8.3f} {name}: {record.getMessage()}", file=sys.stderr)
-
-
 def listen() -> Callable[[], None]:
     """Have everything told on standard error from now on; what is returned tells how long it was."""
+    import logging
+
     log, started = logging.getLogger("porter"), time.monotonic()
-    if not any(isinstance(handler, _Lines) for handler in log.handlers):
-        log.addHandler(_Lines())
+
+    class Lines(logging.Handler):
+        """A line each on standard error, as that is now: a progress bar stands in for it while there is one."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            """Print a record, with the seconds since porter began to listen."""
+            name = (record.name.split(".") * 2)[1]  # the module, or the package that it is in; porter itself
+            with suppress(OSError, ValueError):  # standard error is closed: nobody reads it
+                print(f"{time.monotonic() - started:8.3f} {name}: {record.getMessage()}", file=sys.stderr)
+
+    if not any(handler.name == _LISTENER for handler in log.handlers):
+        log.addHandler(Lines())
+        log.handlers[-1].name = _LISTENER
     log.setLevel(logging.DEBUG)
     log.propagate = False
     return lambda: log.debug("%.3f s in all", time.monotonic() - started)

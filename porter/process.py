@@ -1,17 +1,22 @@
-"""Child processes, threads and signals: nothing is left running or half done when porter is asked to end."""
+"""Child processes, threads and signals: nothing is left running or half done when porter is asked to end.
+
+The signals are what every start of porter needs: what children and threads need is imported with the first of them.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import subprocess
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -79,6 +84,8 @@ def started(command: Sequence[str | Path], **how: Any) -> Iterator[subprocess.Po
     Raises:
         OSError: it cannot be started.
     """
+    import subprocess
+
     child: subprocess.Popen[bytes] | None = None
     try:
         with held():
@@ -112,6 +119,8 @@ def run(
         OSError: it cannot be started.
         subprocess.TimeoutExpired: it took longer; it is gone.
     """
+    import subprocess
+
     given = stdin if isinstance(stdin, bytes) else None
     source = subprocess.PIPE if isinstance(stdin, bytes) else stdin or subprocess.DEVNULL
     with started(command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how) as child:
@@ -120,6 +129,8 @@ def run(
 
 
 def _end(child: subprocess.Popen[bytes], *, all_of_it: bool) -> None:
+    import subprocess
+
     for number in signal.SIGTERM, signal.SIGKILL:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, number) if all_of_it else child.send_signal(number)
@@ -186,17 +197,8 @@ class Group:
 _Result = TypeVar("_Result")
 
 
-class Pool(ThreadPoolExecutor):
-    """A pool that knows each of its threads: a signal in the middle of starting one has to wait."""
-
-    def submit(self, fn: Callable[..., _Result], /, *args: Any, **kwargs: Any) -> Future[_Result]:
-        """See :class:`concurrent.futures.Executor`; what a pool did not see begin it does not wait for in the end."""
-        with held():
-            return super().submit(fn, *args, **kwargs)
-
-
 @contextmanager
-def threads(workers: int, name: str = "", stop: Callable[[], None] = lambda: None) -> Iterator[Pool]:
+def threads(workers: int, name: str = "", stop: Callable[[], None] = lambda: None) -> Iterator[ThreadPoolExecutor]:
     """Threads for a block.  When it ends, however, none of them is left, and what did not begin never does.
 
     Args:
@@ -204,6 +206,16 @@ def threads(workers: int, name: str = "", stop: Callable[[], None] = lambda: Non
         name: what they are called.
         stop: has what still works come to an end soon.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
+    class Pool(ThreadPoolExecutor):
+        """A pool that knows each of its threads: a signal in the middle of starting one has to wait."""
+
+        def submit(self, fn: Callable[..., _Result], /, *args: Any, **kwargs: Any) -> Future[_Result]:
+            """What a pool did not see begin it does not wait for in the end."""
+            with held():
+                return super().submit(fn, *args, **kwargs)
+
     made = Pool(workers, thread_name_prefix=name)
     try:
         yield made
