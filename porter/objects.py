@@ -16,6 +16,7 @@ from typing import NamedTuple, Optional
 
 from porter.errors import CheckFailed
 
+NOTHING = "0" * 40  # the id that git prints where there is no file
 _PACK_TYPES = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
 
 
@@ -53,6 +54,19 @@ class Entry(NamedTuple):
 
 
 Sides = tuple[Optional[Entry], Optional[Entry]]  # a file before and after a commit
+
+
+def sides(raw: bytes) -> dict[str, Sides]:
+    """Path -> the file before and after a commit, of what ``git diff-tree -r -z --raw --no-renames`` prints."""
+    words = raw.decode(errors="surrogateescape").split("\0")
+    found = {}
+    for head, path in zip(words[0:-1:2], words[1::2]):
+        old_mode, mode, old, blob, _ = head[1:].split(" ")
+        found[path] = (
+            Entry(old_mode, old) if old != NOTHING else None,
+            Entry(mode, blob) if blob != NOTHING else None,
+        )
+    return found
 
 
 def step(files: dict[str, Entry], changes: Mapping[str, Entry | None]) -> None:

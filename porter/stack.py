@@ -81,6 +81,12 @@ def series(folder: Path) -> list[tuple[int, str]]:
     return names
 
 
+def commit_of(patch: Patch, tree: str, parent: str) -> objects.Object:
+    """The commit of a patch: nothing but the patch, the tree's id and the parent's decides its id."""
+    who = f"{patch.author} {patch.date}"
+    return objects.commit(tree, (parent,), who, who, patch.message)
+
+
 @dataclass(frozen=True)
 class Built:
     """One patch as a commit: its id, its tree's, and the hunks that were not where their headers say."""
@@ -296,8 +302,7 @@ class Builder:
             done = self._effect(patch, state.tree)
             _change(patch, state.tree, done)
             root, folders = state.tree.write()
-            who = f"{patch.author} {patch.date}"
-            commit = objects.commit(root, (state.tip,), who, who, patch.message)
+            commit = commit_of(patch, root, state.tip)
             blobs = (self._contents.made[entry.id] for entry in done.files.values() if entry)
             state.made.update((item.id, item) for item in (*blobs, *folders, commit))
             commits.append(Built(patch, commit.id, root, done.moved))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from porter import auditing, objects
+from porter import auditing
 from porter.auditing import allowed
 from porter.errors import CheckFailed
 from porter.objects import Object
@@ -20,7 +20,7 @@ from porter.rebase.worktree import Worktree
 from porter.rebase.write_stacks import Rewrite
 from porter.sources.cache import Cache
 from porter.sources.snapshot import Extent
-from porter.stack import COMMON, Build, Built, Stack, agree
+from porter.stack import COMMON, Build, Built, Stack, agree, commit_of
 from porter.verification import static
 from porter.verification.finding import Failed
 from porter.verification.report import FAILED, PASSED, Outcome
@@ -65,11 +65,10 @@ def _builds(picks: Sequence[Pick], tree: Worktree, base: str, targets: Sequence[
         commits = list(found[COMMON].commits) if part != COMMON else []
         for pick in kept:
             if pick.patch.stack == part:
-                patch, root = pick.patch, roots[pick.new]
-                who = f"{patch.author} {patch.date}"
-                commit = objects.commit(root, (commits[-1].commit if commits else base,), who, who, patch.message)
+                root = roots[pick.new]
+                commit = commit_of(pick.patch, root, commits[-1].commit if commits else base)
                 made[commit.id] = commit
-                commits.append(Built(patch, commit.id, root))
+                commits.append(Built(pick.patch, commit.id, root))
         found[part] = Build(base, tuple(commits), made, {}, {})
     return found
 

@@ -136,8 +136,7 @@ class Trial:
 
     def _stopped(self, number: int) -> _Said:
         """What a patch is at which git stopped: in conflict, or in the tree already where it can be taken back."""
-        rows = self._git.run("ls-files", "--unmerged", "-z").split(b"\0")[:-1]
-        paths = [row.split(b"\t")[1].decode(errors="surrogateescape") for row in rows]
+        paths = self._git.unmerged()
         self._git.run("read-tree", "HEAD", env=self._index)
         try:
             self._git.run("apply", "--cached", "--check", "--reverse", str(self._files[number]), env=self._index)

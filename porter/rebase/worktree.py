@@ -27,12 +27,11 @@ from porter import git, objects, process
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.files import move
 from porter.git import GitFailed, Repository
-from porter.objects import Entry, Object, Sides
+from porter.objects import Entry, Object, Sides, sides
 from porter.rebase.state import Resolution
 
 _BRANCH = "bump"
 _MARK = re.compile(rb"(?:<{7}|\|{7}|>{7}) ")
-_ZERO = "0" * 40
 _SETTINGS = {
     "core.autocrlf": "false",
     "core.hooksPath": os.devnull,
@@ -258,7 +257,7 @@ class Worktree:
         out = self._run(*_DIFF, "--root", "--stdin", stdin=lines.encode()) if lines else b""
         found: dict[str, dict[str, Sides]] = {}
         for commit, rows in re.findall(rb"([0-9a-f]{40})\0((?::[^\0]*\0[^\0]*\0)*)", out):
-            found[commit.decode()] = _sides(rows)
+            found[commit.decode()] = sides(rows)
         return found
 
     def renames(self, old: str, new: str) -> list[tuple[str, str]]:
@@ -325,7 +324,7 @@ class Worktree:
                 nothing at all; or something that a patch cannot hold.
         """
         self._check_finished(name, below)
-        changes = _sides(self._run(*_DIFF, below, self._run("write-tree").decode().strip()))
+        changes = sides(self._run(*_DIFF, below, self._run("write-tree").decode().strip()))
         if not changes:
             raise WrongUsage(
                 f"nothing is left of {name} in {self.path}",
@@ -388,19 +387,6 @@ class Worktree:
 
     def _run(self, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> bytes:
         return self.repository.run(*args, stdin=stdin, env=env, hold=self._hold)
-
-
-def _sides(raw: bytes) -> dict[str, Sides]:
-    """The rows of a raw diff: path -> the file before and after it."""
-    rows = raw.decode(errors="surrogateescape").split("\0")
-    found = {}
-    for head, path in zip(rows[0:-1:2], rows[1::2]):
-        old_mode, mode, old, blob, _ = head[1:].split(" ")
-        found[path] = (
-            Entry(old_mode, old) if old != _ZERO else None,
-            Entry(mode, blob) if blob != _ZERO else None,
-        )
-    return found
 
 
 def _count(paths: list[str]) -> str:

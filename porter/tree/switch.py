@@ -30,7 +30,6 @@ from porter.tree.clone import Move, Notes, Tree, branch_of, dump, short
 _WAIT = 60.0  # seconds to wait for another porter
 _LITTLE = 4 << 20  # bytes; fewer than a tree of upstream needs
 _MOMENT = 0.5  # seconds that a living git keeps a lock file at most, in ordinary work
-_ZERO = "0" * 40
 
 
 # what runs leave in a tree; upstream's own .gitignore is not there in a partial one
@@ -231,20 +230,13 @@ def _survey(tree: Tree, sides: Mapping[str, _Sides]) -> tuple[list[str], list[st
 
 
 def _index_row(path: str, entry: Entry | None) -> str:
-    return f"{entry.mode} {entry.id}\t{path}" if entry else f"0 {_ZERO}\t{path}"
+    return f"{entry.mode} {entry.id}\t{path}" if entry else f"0 {objects.NOTHING}\t{path}"
 
 
 def _changed(tree: Tree, move: Move) -> dict[str, _Sides]:
     """The files that differ between the move's two commits."""
-    row = tree.repository.run("diff-tree", "-r", "-z", "--no-renames", "--raw", move.origin, move.goal)
-    words = row.decode(errors="surrogateescape").split("\0")
-    found = {}
-    for head, path in zip(words[0:-1:2], words[1::2]):
-        old_mode, new_mode, old, new, _ = head[1:].split(" ")
-        found[path] = _Sides(
-            Entry(old_mode, old) if old != _ZERO else None, Entry(new_mode, new) if new != _ZERO else None
-        )
-    return found
+    rows = tree.repository.run("diff-tree", "-r", "-z", "--no-renames", "--raw", move.origin, move.goal)
+    return {path: _Sides(*both) for path, both in objects.sides(rows).items()}
 
 
 def _staged(tree: Tree) -> Mapping[str, Entry]:
