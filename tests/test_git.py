@@ -115,3 +115,15 @@ def test_follow_hands_on_lines_and_gives_up_on_silence(repository: Repository) -
     with pytest.raises(SurroundingsFailed, match="said nothing"):
         git.follow(*[word.format(300) for word in talk], line=said.append, silence=0.5)
     assert time.monotonic() - begun < 100
+
+
+def test_files_of_a_fresh_checkout_are_older_than_its_index(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "deep").mkdir()
+    for name in (".git/index", "deep/file", "file"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "link").symlink_to(".git/index")
+    git.backdate(tmp_path)
+    index = (tmp_path / ".git/index").stat().st_mtime
+    assert time.time() - index < 5
+    assert all(index - (tmp_path / name).lstat().st_mtime > 5 for name in ("deep/file", "file", "link"))

@@ -139,13 +139,13 @@ def test_a_commit_before_the_pin_does_not_come_after_it(line: Line, history: His
 
 
 def test_snapshots(line: Line, history: History) -> None:
-    pin = history.snapshot(line.lock.pin.commit)
+    pin, later = history.snapshots(line.lock.pin.commit, history.resolve("v7.0"))
     whole = obtain(line.lock)
     assert (pin.base, dict(pin.files)) == (whole.base, dict(whole.files))
     assert {i: pin.objects[i] for i in pin.objects if pin.objects[i].kind != "tree"} == {
         i: whole.objects[i] for i in whole.objects if whole.objects[i].kind != "tree"
     }
-    later = history.snapshot(history.resolve("v7.0"))
+    assert [pin, later] == [history.snapshots(each.base)[0] for each in (pin, later)]
     assert later.objects[later.files["README.md"].id].data == b"# A detector\n\nMore.\n"
     assert later.files["data/scripts/get.sh"].mode == "100755"
     assert not later.partial
@@ -208,7 +208,7 @@ def test_a_shallow_clone_has_what_it_has(line: Line, tmp_path: Path) -> None:
     history = elsewhere(line, str(clone))
     history.progress = notes = Notes()
     assert history.resolve(pin.tag) == history.resolve("HEAD") == pin.commit
-    assert history.snapshot(pin.commit).files == pin.files
+    assert history.repository.files(pin.commit) == pin.files
     deeper = f"git -C {clone} fetch --unshallow --tags"
     assert len(notes.notes) == 1 and "is a shallow clone" in notes.notes[0] and deeper in notes.notes[0]
     with pytest.raises(WrongUsage, match=r"no commit v7\.0 is in ") as error:
@@ -306,11 +306,11 @@ def test_a_damaged_history_is_fetched_anew_and_said(damage: object, line: Line, 
 def test_altered_bytes_are_noticed(line: Line, history: History) -> None:
     pack = only_pack(history)
     data = pack.read_bytes()
-    until, right, noticed = history.resolve("v7.0"), history.snapshot(history.resolve("v7.0")), 0
+    until, right, noticed = history.resolve("v7.0"), history.snapshots(history.resolve("v7.0")), 0
     for at in range(12, len(data) - 20, len(data) // 25):
         pack.write_bytes(data[:at] + bytes([data[at] ^ 0x41]) + data[at + 1 :])
         try:
-            assert history.snapshot(until) == right
+            assert history.snapshots(until) == right
         except (Damaged, SurroundingsFailed):
             noticed += 1
     assert noticed > 2

@@ -32,7 +32,9 @@ def test_commits_become_the_patches_that_they_came_from(work: Path, project: Pro
     listed = [*load_part(project.patches / "common"), *load_part(project.patches / "mlu")]
     ids = git("rev-list", "--reverse", "v6.0..HEAD", cwd=work).split()
     with scratch(borrow=Repository(work)) as clean:
-        found = mails(clean, git("rev-parse", "v6.0", cwd=work), ids)
+        base = git("rev-parse", "v6.0", cwd=work)
+        found = mails(clean, base, ids)
+        assert mails(clean, base, ids[:2], ids, []) == found
     assert [found[i] for i in ids] == [patch.data for patch in listed]
 
 

@@ -129,7 +129,7 @@ def named(name: str, history: History, words: str = "as you said", rev: str = ""
         SurroundingsFailed: it is not in the cache and no source can be reached.
     """
     commit = history.resolve(rev or name)
-    snapshot = history.snapshot(commit)
+    (snapshot,) = history.snapshots(commit)
     return Base(name, commit, snapshot.files, snapshot.objects, words)
 
 

@@ -86,7 +86,7 @@ def find(history: History, commit: str, rev: str) -> NewPin:
         Damaged: an object of the history is missing or altered.
     """
     lock = history.lock
-    snapshot, before = _whole(history, commit), _whole(history, lock.pin.commit)
+    snapshot, before = (_with_folders(found) for found in history.snapshots(commit, lock.pin.commit))
     name, tree, date = _named(history, commit, rev)
     if tree not in snapshot.objects or {e.mode for e in snapshot.files.values()} - set(_MODES):
         raise WrongUsage(
@@ -108,16 +108,15 @@ def find(history: History, commit: str, rev: str) -> NewPin:
     return NewPin(replace(lock, pin=pin, sources=sources), snapshot, before, commits, licences, dropped)
 
 
-def _whole(history: History, commit: str) -> Snapshot:
+def _with_folders(found: Snapshot) -> Snapshot:
     """A commit's files, with the folders' objects."""
-    found = history.snapshot(commit)
     return replace(found, objects={**found.objects, **{tree.id: tree for tree in objects.trees(found.files)}})
 
 
 def _named(history: History, commit: str, rev: str) -> tuple[str, str, str]:
     """What to call a commit: its tag, else how far it is from one, else its id; its tree; its date."""
     repository = history.repository
-    plain = not set("~^:?*[\\") & set(rev)  # v6.1~2 is no tag's name
+    plain = rev != commit and not set("~^:?*[\\") & set(rev)  # neither an id nor v6.1~2 is a tag's name
     ref = f"refs/tags/{rev}^{{commit}}"
     tagged = repository.text("rev-parse", "--verify", "--quiet", ref, status=(0, 1, 128)) if plain else ""
     tree, date = repository.text("show", "--no-patch", "--format=%T %cI", commit).split(" ")

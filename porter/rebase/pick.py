@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from porter import git
 from porter.errors import CheckFailed
 from porter.git import GitFailed, Repository, with_worktree
 
@@ -43,6 +44,7 @@ def pick(
         return []
     work = with_worktree(scratch)
     work.run("checkout", "--quiet", "--force", "--detach", onto)
+    git.backdate(scratch.path.parent)
     try:
         # a commit that changes nothing here is refused later, by whoever wants a patch of it
         keep = ("--allow-empty", "--allow-empty-message", "--keep-redundant-commits")

@@ -22,23 +22,23 @@ _FORM = tuple(option for option in FORMAT if option != "--zero-commit")
 _ZERO = b"0" * 40
 
 
-def mails(repository: Repository, base: str, ids: Sequence[str]) -> dict[str, bytes]:
-    """Commit -> what ``git format-patch`` writes of it, for commits in order on ``base``; an empty commit has none.
+def mails(repository: Repository, base: str, *branches: Sequence[str]) -> dict[str, bytes]:
+    """Commit -> what ``git format-patch`` writes of it; an empty commit has none.
 
     Args:
         repository: one without anybody's settings, see :func:`porter.git.scratch`.
+        branches: the commits after ``base`` up to a tip, in order; no message on one branch begins a mail of another.
     """
-    if not ids:
+    tips = sorted({branch[-1] for branch in branches if branch})
+    if not tips:
         return {}
-    out = repository.run("format-patch", "--stdout", *_FORM, f"{base}..{ids[-1]}")
-    starts, at = {}, 0
-    for commit in ids:
-        # nothing before it in the output can hold its id, on which all of that would depend
-        found = out.find(b"From %s Mon Sep 17 00:00:00 2001\n" % commit.encode(), at)
-        if found >= 0:
-            starts[commit] = at = found
-    ends = [*[start - 1 for start in starts.values()][1:], len(out)]  # git puts an empty line between two mails
-    return {commit: b"From " + _ZERO + out[start + 45 : end] for (commit, start), end in zip(starts.items(), ends)}
+    out = repository.run("format-patch", "--stdout", *_FORM, f"^{base}", *tips)
+    ids = {commit for branch in branches for commit in branch}
+    # nothing before it in the output can hold a commit's id, on which all of that would depend
+    found = {commit: out.find(b"From %s Mon Sep 17 00:00:00 2001\n" % commit.encode()) for commit in ids}
+    starts = sorted((at, commit) for commit, at in found.items() if at >= 0)
+    stops = [at - 1 for at, _ in starts[1:]] + [len(out)]  # git puts an empty line between two mails
+    return {commit: b"From " + _ZERO + out[at + 45 : stop] for (at, commit), stop in zip(starts, stops)}
 
 
 def parsed(mail: bytes | None, stack: str, name: str, commit: object) -> Patch:
@@ -71,19 +71,16 @@ def canonical(snapshot: Snapshot, builds: Iterable[Build], borrow: Repository | 
         WrongUsage: a patch changes nothing where it is.
     """
     builds = list(builds)
-    form: dict[str, Patch] = {}
+    commits = {built.commit: built.patch for build in builds for built in build.commits}
     with scratch(borrow, [snapshot.base] if snapshot.shallow and not borrow else []) as repository:
         made = {i: item for build in builds for i, item in build.objects.items()}
         theirs = () if borrow else snapshot.objects.values()
         repository.write(objects.pack([*theirs, *made.values()], level=0))
-        for build in builds:
-            ids = [built.commit for built in build.commits]
-            known = next((n for n, i in enumerate(ids) if i not in form), len(ids))
-            fresh = mails(repository, ids[known - 1] if known else build.base, ids[known:])
-            for built in build.commits[known:]:
-                mail, patch = fresh.get(built.commit), built.patch
-                same = mail == patch.data
-                form[built.commit] = patch if same else parsed(mail, patch.stack, patch.name, patch.id)
+        found = mails(repository, snapshot.base, *([built.commit for built in build.commits] for build in builds))
+    form: dict[str, Patch] = {}
+    for commit, patch in commits.items():
+        mail = found.get(commit)
+        form[commit] = patch if mail == patch.data else parsed(mail, patch.stack, patch.name, patch.id)
     return [numbered(form[built.commit] for built in build.commits) for build in builds]
 
 

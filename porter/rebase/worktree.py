@@ -96,10 +96,12 @@ class Worktree:
         """
         try:
             with process.held():
-                self._make(lender)
+                is_new = self._make(lender)
                 self.discard()
                 self.repository.write(objects.pack(made, level=0))
                 self._run("checkout", "--quiet", "--force", "-B", _BRANCH, tip)
+                if is_new:
+                    git.backdate(self.path)
                 commands = self.path / ".git/porter-todo"
                 commands.write_text("".join(f"{line}\n" for line in todo), encoding="utf-8")
         except GitFailed as error:
@@ -172,10 +174,11 @@ class Worktree:
                     f"git rebase does not go on in {self.path}", error.stderr, "Mend that, then: porter bump --continue"
                 ) from error
 
-    def _make(self, lender: Path) -> None:
-        """Make the repository if there is none, and take away what a git that died left in it."""
+    def _make(self, lender: Path) -> bool:
+        """Make the repository if there is none, and take away what a git that died left in it; whether it was made."""
         inside = self.path / ".git"
-        if not (inside / "HEAD").is_file():
+        is_new = not (inside / "HEAD").is_file()
+        if is_new:
             git.run("init", "--quiet", "--template=", str(self.path), hold=self._hold)
         for name in _LEFT_BY_GIT:
             with suppress(FileNotFoundError):
@@ -192,6 +195,7 @@ class Worktree:
         self._memory.mkdir(parents=True, exist_ok=True)
         if not (inside / "rr-cache").is_symlink():
             (inside / "rr-cache").symlink_to(os.path.relpath(self._memory, inside), target_is_directory=True)
+        return is_new
 
     def borrow(self, lender: Path) -> None:
         """See what another repository has, if there is a worktree: it may have been elsewhere before.

@@ -33,7 +33,7 @@ from porter.stack import SERIES, Build, Stack, Surveyor, load_parts, single_stac
 
 _JOURNAL = "journal.json"
 UNWRITTEN = "Nothing was written. Bring the patches in step in one tree: porter apply with every --target."
-_AT_ONCE = 16  # files to wait for
+_AT_ONCE = 8  # files to wait for
 _WAIT = 10.0  # seconds to wait for another porter; writing takes a fraction of one
 
 

@@ -185,16 +185,25 @@ class History:
                 raise Damaged(f"the cache's history lacks {(labels or {}).get(i, 'an object')}", i, self._remake)
         return found
 
-    def snapshot(self, commit: str) -> Snapshot:
-        """All files of a commit, every blob hashed again.  For the pin it is what the lock says it is.
+    def snapshots(self, *commits: str) -> list[Snapshot]:
+        """All files of commits, every blob read and hashed again once.  For the pin they are what the lock says.
 
         Raises:
             Damaged: an object is missing or altered.
         """
-        files = self.repository.files(commit)
-        labels = {entry.id: path for path, entry in files.items()}
-        found = self.blobs([commit, *labels], labels)
-        return Snapshot(commit, files, found, shallow=b"\nparent " in found[commit].data.partition(b"\n\n")[0])
+        pin = self.lock.pin
+        files = [pin.files if commit == pin.commit else self.repository.files(commit) for commit in commits]
+        labels = {entry.id: path for each in files for path, entry in each.items()}
+        found = self.blobs([*commits, *labels], labels)
+        return [
+            Snapshot(
+                commit,
+                each,
+                {i: found[i] for i in (commit, *(entry.id for entry in each.values()))},
+                shallow=b"\nparent " in found[commit].data.partition(b"\n\n")[0],
+            )
+            for commit, each in zip(commits, files)
+        ]
 
     def describe(self, commit: str) -> Step:
         """One commit: date, subject and what it changed against its first parent."""
