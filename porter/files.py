@@ -54,19 +54,19 @@ def write_file(path: Path, data: bytes, *, durable: bool = True) -> None:
     path = path.resolve()  # a link stays a link
     try:
         mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
-        handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with open(handle, "wb") as file:
                 file.write(data)
                 file.flush()
                 if durable:
                     os.fsync(handle)
-            os.chmod(aside, mode)
-            os.replace(aside, path)
+            os.chmod(temporary, mode)
+            os.replace(temporary, path)
             _log.debug("wrote %s, %d bytes", path, len(data))
         except BaseException:
             with suppress(FileNotFoundError):
-                os.unlink(aside)
+                os.unlink(temporary)
             raise
     except OSError as error:
         raise SurroundingsFailed(f"cannot write {path}", error.strerror or str(error)) from error

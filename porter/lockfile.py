@@ -97,7 +97,7 @@ class GitSource:
 
 
 @dataclass(frozen=True)
-class Edit:
+class WheelEdit:
     """One step from a wheel's file back to upstream's.
 
     Attributes:
@@ -124,7 +124,7 @@ class Part:
     """
 
     member: str
-    edits: tuple[Edit, ...]
+    edits: tuple[WheelEdit, ...]
     files: tuple[str, ...]
 
 
@@ -327,16 +327,16 @@ def _part(value: Value, pin: Pin) -> Part:
     return Part(fields["member"].text(), tuple(_edit(edit) for edit in edits), tuple(files))
 
 
-def _edit(value: Value) -> Edit:
+def _edit(value: Value) -> WheelEdit:
     fields = value.fields((), ("replace", "by", "drop", "after", "end", "newlines"))
     if set(fields) == {"replace", "by"}:
-        return Edit("replace", fields["replace"].text(), fields["by"].text(".*"))
+        return WheelEdit("replace", fields["replace"].text(), fields["by"].text(".*"))
     if len(fields) != 1 or set(fields) & {"replace", "by"}:
         value.fail("one of replace (with by), drop, after, end, newlines")
     ((kind, text),) = fields.items()
     if kind == "newlines":
-        return Edit(kind, text.text("lf", "lf"))
-    return Edit(kind, text.text(".*" if kind == "end" else ".+"))
+        return WheelEdit(kind, text.text("lf", "lf"))
+    return WheelEdit(kind, text.text(".*" if kind == "end" else ".+"))
 
 
 def _stack(value: Value) -> StackLock:

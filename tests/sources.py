@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from porter.lockfile import Edit, GitSource, IndexSource, Lock, Part, Pin, Source, Wheel
+from porter.lockfile import GitSource, IndexSource, Lock, Part, Pin, Source, Wheel, WheelEdit
 from porter.objects import Entry
 
 # Path -> content; the names cover what v6.0 has: folders in folders, an empty file, a binary one, a script.
@@ -158,7 +158,7 @@ def make_index(folder: Path, first: dict[str, bytes] | None = None) -> IndexSour
     """Two wheels in ``folder`` and the source that says how to read them."""
     one = make_wheel(folder, "small-wheel", "6.0.0", first or IN_WHEELS)
     two = make_wheel(folder, "other-wheel", "1.0", IN_SECOND)
-    prefix = (Edit("replace", "small.models", "models"), Edit("replace", "small.utils", "utils"))
+    prefix = (WheelEdit("replace", "small.models", "models"), WheelEdit("replace", "small.utils", "utils"))
     as_is = ("data/coco.yaml", "data/images/bus.jpg", "data/scripts/get.sh", "models/__init__.py")
     return IndexSource(
         (
@@ -170,7 +170,7 @@ def make_index(folder: Path, first: dict[str, bytes] | None = None) -> IndexSour
                     Part("small/{path}", prefix, ("models/yolo.py",)),
                     Part(
                         "small_wheel-6.0.0.dist-info/METADATA",
-                        (Edit("after", "\n\n"), Edit("end", "\n")),
+                        (WheelEdit("after", "\n\n"), WheelEdit("end", "\n")),
                         ("README.md",),
                     ),
                 ),
@@ -179,9 +179,11 @@ def make_index(folder: Path, first: dict[str, bytes] | None = None) -> IndexSour
                 "other-wheel==1.0",
                 sha256(two),
                 (
-                    Part("other/{path}", (Edit("newlines", "lf"),), ("utils/general.py",)),
+                    Part("other/{path}", (WheelEdit("newlines", "lf"),), ("utils/general.py",)),
                     Part(
-                        "other/{path}", (Edit("replace", "'TRAIN'", "'train'"), Edit("drop", "# stray")), ("train.py",)
+                        "other/{path}",
+                        (WheelEdit("replace", "'TRAIN'", "'train'"), WheelEdit("drop", "# stray")),
+                        ("train.py",),
                     ),
                 ),
             ),

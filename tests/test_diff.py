@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sources import git
 
-from porter import diff
-from porter.diff import Change, Malformed, Mismatch, parse
+from porter.patch import diff
+from porter.patch.diff import Change, Malformed, Mismatch, parse
 
 
 def make_diff(root: Path, before: dict[str, bytes], after: dict[str, bytes], *options: str) -> str:

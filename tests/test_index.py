@@ -21,7 +21,7 @@ from sources import (
 )
 
 from porter.errors import CheckFailed, SurroundingsFailed
-from porter.lockfile import Edit, IndexSource, Part, Wheel
+from porter.lockfile import IndexSource, Part, Wheel, WheelEdit
 from porter.objects import blob
 from porter.output import Progress
 from porter.sources import index
@@ -191,17 +191,17 @@ def test_every_broken_byte_of_a_wheel_is_an_error_or_harmless(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("edit", "before", "after"),
     [
-        (Edit("newlines", "lf"), b"a\r\nb\rc\n", b"a\nb\rc\n"),
-        (Edit("replace", "x.a", "a"), b"x.a x.ax x,a", b"a ax x,a"),
-        (Edit("drop", "stray"), b"a\n  stray 1\nb\nno stray\n", b"a\nb\n"),
-        (Edit("drop", "stray"), b"a\nstray", b"a\n"),
-        (Edit("after", "\n\n"), b"head: 1\n\nbody\n\nmore", b"body\n\nmore"),
-        (Edit("after", "\n\n"), b"no head", b""),
-        (Edit("end", "\n"), b"a\n\n\n", b"a\n"),
-        (Edit("end", ""), b"a\r\n", b"a"),
+        (WheelEdit("newlines", "lf"), b"a\r\nb\rc\n", b"a\nb\rc\n"),
+        (WheelEdit("replace", "x.a", "a"), b"x.a x.ax x,a", b"a ax x,a"),
+        (WheelEdit("drop", "stray"), b"a\n  stray 1\nb\nno stray\n", b"a\nb\n"),
+        (WheelEdit("drop", "stray"), b"a\nstray", b"a\n"),
+        (WheelEdit("after", "\n\n"), b"head: 1\n\nbody\n\nmore", b"body\n\nmore"),
+        (WheelEdit("after", "\n\n"), b"no head", b""),
+        (WheelEdit("end", "\n"), b"a\n\n\n", b"a\n"),
+        (WheelEdit("end", ""), b"a\r\n", b"a"),
     ],
 )
-def test_edits(edit: Edit, before: bytes, after: bytes) -> None:
+def test_edits(edit: WheelEdit, before: bytes, after: bytes) -> None:
     assert index.apply(edit, before) == after
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sources import Upstream, make_index
 
 from porter.errors import CheckFailed, PorterError, WrongUsage
-from porter.lockfile import Edit, GitSource, IndexSource, Lock, Part, StackLock, Tip, Wheel
+from porter.lockfile import GitSource, IndexSource, Lock, Part, StackLock, Tip, Wheel, WheelEdit
 
 OURS = Path(__file__).resolve().parents[1] / "upstream.lock"
 A, B, C = "a" * 40, "0" * 40, "1" * 40
@@ -56,7 +56,7 @@ texts = st.text(
 @settings(max_examples=60, deadline=None)
 def test_any_text_of_an_edit_survives(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     lock = Lock.load(OURS)
-    part = Part("{path}", (Edit("replace", text, text), Edit("drop", text)), ("train.py",))
+    part = Part("{path}", (WheelEdit("replace", text, text), WheelEdit("drop", text)), ("train.py",))
     lock = replace(lock, sources=(IndexSource((Wheel("a==1", "0" * 64, (part,)),)),))
     path = tmp_path_factory.mktemp("any") / "upstream.lock"
     lock.write(path)

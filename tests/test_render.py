@@ -6,6 +6,7 @@ import pytest
 from sources import git
 from stacks import AUTHOR, commit, message
 
+from porter.build import Builder
 from porter.commands.export import export
 from porter.errors import WrongUsage
 from porter.git import Repository, scratch
@@ -14,7 +15,7 @@ from porter.project import Project
 from porter.rebase import commits
 from porter.rebase.render import canonical, mails
 from porter.sources.obtain import obtain
-from porter.stack import Builder, Stack, load_part, load_parts
+from porter.stack import Stack, load_part, load_parts
 
 pytestmark = pytest.mark.usefixtures("warm")
 
@@ -84,11 +85,11 @@ def test_a_range_that_is_none(work: Path) -> None:
 def test_built_stacks_in_canonical_form(project: Project) -> None:
     snapshot, parts = obtain(Lock.load(project.lock_path)), load_parts(project)
     builder = Builder(snapshot)
-    builds = [builder.build(Stack.of(parts, [name])) for name in ("mlu", "tpu")]
+    builds = [builder.build(Stack.of(parts, [name]).patches) for name in ("mlu", "tpu")]
     for name, found in zip(("mlu", "tpu"), canonical(snapshot, builds)):
         assert [(patch.id, patch.data) for patch in found] == [(p.id, p.data) for p in Stack.of(parts, [name]).patches]
     # with mlu below, tpu's second patch moves by a line and names other blobs: as git writes it there
-    both = builder.build(Stack.of(parts, ["mlu", "tpu"]))
+    both = builder.build(Stack.of(parts, ["mlu", "tpu"]).patches)
     moved = canonical(snapshot, [both])[0][-1]
     assert moved.data != parts["tpu"][-1].data
     assert b"@@ -48,7 +48,7 @@ line_46 = 46" in moved.data

@@ -15,7 +15,7 @@ from porter.patch import PatchFailed
 from porter.project import Project
 from porter.sources.obtain import obtain
 from porter.sources.snapshot import Extent, Snapshot
-from porter.stack import Stack, agree, available, combined, key, series
+from porter.stack import Stack, available, check_against_lock, combined, key, series
 
 pytestmark = pytest.mark.usefixtures("warm")
 
@@ -112,10 +112,10 @@ def test_the_lock_is_what_the_stacks_give(project: Project, lock: Lock, snapshot
         if name in lock.stacks:
             assert (lock.stacks[name].commit, lock.stacks[name].tree) == (build.tip, build.tree)
             assert {**lock.stacks["common"].files, **lock.stacks[name].files} == dict(build.touched)
-        agree(lock, stack, build, False)
+        check_against_lock(lock, stack, build, False)
     common = Stack((), tuple(patch for patch in stack.patches if patch.stack == "common"))
     assert lock.stacks["common"].commit == build.end("common") == common.build(snapshot).tip
-    assert build.end("mlu") == lock.stacks["mlu"].commit
+    assert build.end("common", "mlu") == lock.stacks["mlu"].commit
 
 
 @pytest.mark.parametrize("what", ["digest", "files", "end", "absent"])
@@ -130,7 +130,7 @@ def test_a_build_that_is_not_the_locks_is_refused(project: Project, lock: Lock, 
     }
     stacks = {**lock.stacks, "mlu": changed[what]} if what != "absent" else {"common": lock.stacks["common"]}
     with pytest.raises(CheckFailed) as error:
-        agree(replace(lock, stacks=stacks), stack, build, False)
+        check_against_lock(replace(lock, stacks=stacks), stack, build, False)
     assert "porter lock" in error.value.hint
     if what == "files":
         assert "train.py" in error.value.why

@@ -13,7 +13,7 @@ from porter.lockfile import Lock
 from porter.output import Progress
 from porter.stack import Stack
 from porter.tree.clone import short
-from porter.tree.make import Applied, put
+from porter.tree.make import Applied, apply_stack
 
 
 def apply(
@@ -43,7 +43,7 @@ def apply(
     """
     found = find(project)
     lock = Lock.load(found.lock_path)
-    return put(lock, Stack.load(found, names(targets)), Path(tree), upstream, check, progress)
+    return apply_stack(lock, Stack.load(found, names(targets)), Path(tree), upstream, check, progress)
 
 
 @click.command(name="apply")

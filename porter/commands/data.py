@@ -25,7 +25,7 @@ from porter.output import Progress
 from porter.project import Project
 from porter.stack import Stack, available
 from porter.tree import clone
-from porter.tree.make import put
+from porter.tree.make import apply_stack
 from porter.verification import loader
 from porter.verification.device import must_have_torch
 from porter.verification.loader import Review
@@ -150,7 +150,7 @@ def _ported(project: Project, given: Path | None, root: Path, progress: Progress
                 if clone.status(project, folder).targets:
                     return folder
     stack = Stack.load(project, available(project.patches)[:1])
-    put(Lock.load(project.lock_path), stack, root / "tree", None, False, progress)
+    apply_stack(Lock.load(project.lock_path), stack, root / "tree", None, False, progress)
     return root / "tree"
 
 

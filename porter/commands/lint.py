@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import click
 
+from porter.build import Build, Builder
 from porter.commands.arguments import AnyProject, find
 from porter.commands.options import JSON, UPSTREAM, print_json, tell, terminal
 from porter.errors import CheckFailed, PorterError
@@ -21,10 +22,8 @@ from porter.sources.snapshot import Snapshot
 from porter.stack import (
     COMMON,
     SERIES,
-    Build,
-    Builder,
+    LockCalculator,
     Stack,
-    Surveyor,
     available,
     load_parts,
     series,
@@ -81,20 +80,20 @@ def lint(*, upstream: str | None = None, project: AnyProject = None, progress: P
     if any(finding.line < 0 for finding in findings):  # something cannot even be read
         return sorted(Finding(f.file, max(f.line, 0), f.what) for f in findings)
     snapshot = obtain(lock, upstream, progress=progress)
-    surveyor, parts = Surveyor(lock, snapshot), load_parts(project)
+    calculator, parts = LockCalculator(lock, snapshot), load_parts(project)
     whole = tried_together(parts)
     known: dict[str, Build] = {}
     for number, stack in enumerate(whole):
         (progress or Progress()).step("building the stacks", number, len(whole))
         try:
-            build = known[stack.key] = surveyor.builder.build(stack)
+            build = known[stack.key] = calculator.builder.build(stack.patches)
         except PatchFailed as error:
             findings.append(Finding(_place(error.patch), 0, f"in {stack.key}: {error}"))
             continue
         findings += _positions(stack, build)
     single = [stack for stack in whole if len(stack.targets) == 1 and stack.key in known]
-    findings += _canonical(single, Builder(snapshot, like=surveyor.builder), snapshot)
-    findings += _lock(project, lock, surveyor, parts)
+    findings += _canonical(single, Builder(snapshot, like=calculator.builder), snapshot)
+    findings += _lock(project, lock, calculator, parts)
     return sorted(set(findings))
 
 
@@ -232,18 +231,18 @@ def _positions(stack: Stack, build: Build) -> Iterator[Finding]:
     the place must at least be the only one.
     """
     for built in build.commits:
-        for path, placed in built.moved:
-            where = f"in {stack.key}, {path}, {placed.hunk.header}"
-            line = built.patch.diff_line - 1 + placed.hunk.line
+        for path, moved in built.moved:
+            where = f"in {stack.key}, {path}, {moved.hunk.header}"
+            line = built.patch.diff_line - 1 + moved.hunk.line
             if len(stack.targets) == 1:
-                yield Finding(_place(built.patch.id), line, f"{where}: applies {placed.offset:+d} lines off")
-            elif placed.places > 1:
-                yield Finding(_place(built.patch.id), line, f"{where}: would fit at {placed.places} places")
+                yield Finding(_place(built.patch.id), line, f"{where}: applies {moved.offset:+d} lines off")
+            elif moved.places > 1:
+                yield Finding(_place(built.patch.id), line, f"{where}: would fit at {moved.places} places")
 
 
 def _canonical(single: Sequence[Stack], builder: Builder, snapshot: Snapshot) -> Iterator[Finding]:
     """Patches that git would write otherwise."""
-    for stack, rendered in zip(single, canonical(snapshot, [builder.build(stack) for stack in single])):
+    for stack, rendered in zip(single, canonical(snapshot, [builder.build(stack.patches) for stack in single])):
         for patch, form in zip(stack.patches, rendered):
             if form.data != patch.data:
                 yield Finding(_place(patch.id), _differs(patch.data, form.data), "not in git's canonical form")
@@ -255,14 +254,16 @@ def _differs(one: bytes, other: bytes) -> int:
     return next((n for n, (a, b) in enumerate(pairs, 1) if a != b), min(one.count(b"\n"), other.count(b"\n")) + 1)
 
 
-def _lock(project: Project, lock: Lock, surveyor: Surveyor, parts: Mapping[str, Sequence[Patch]]) -> Iterator[Finding]:
+def _lock(
+    project: Project, lock: Lock, calculator: LockCalculator, parts: Mapping[str, Sequence[Patch]]
+) -> Iterator[Finding]:
     """Parts of the stacks that the lock does not describe as they are; what does not apply was told before."""
     file = project.lock_path.name
     for part in sorted(set(lock.stacks) - set(parts)):
         yield Finding(file, 0, f"stacks.{part}: there is no such stack; run `porter lock`")
     for part, stack in single_stacks(parts).items():
         try:
-            found = surveyor.survey(stack)
+            found = calculator.calculate(stack)
         except PatchFailed:
             continue
         if lock.stacks.get(part) != found:

@@ -36,7 +36,7 @@ from porter.project import Project
 from porter.stack import Stack
 from porter.target import Target, load_known
 from porter.tree.clone import TRAIN, must_hold
-from porter.tree.make import put
+from porter.tree.make import apply_stack
 from porter.verification.device import facts, unusable
 
 DONE, ALREADY, YOURS = "done", "there already", "left to you"
@@ -193,7 +193,7 @@ def _tree(project: Project, target: str, tree: Path, upstream: str | None, progr
         if found and found.whole:
             return Step("tree", ALREADY, f"{tree}: {'+'.join(found.targets)}, {len(found.patches)} patches")
     lock, stack = Lock.load(project.lock_path), Stack.load(project, [target])
-    made = put(lock, stack, tree.absolute(), upstream, False, progress)
+    made = apply_stack(lock, stack, tree.absolute(), upstream, False, progress)
     lacks = f"; it lacks {len(made.missing)} files that nobody needs to train" if made.missing else ""
     state = ALREADY if made.how == "already" else DONE
     return Step("tree", state, f"{tree}: {made.stack.key}, {len(made.build.commits)} patches{lacks}")

@@ -55,11 +55,11 @@ def revert(tree: AnyPath, *, project: AnyProject = None) -> Reverted:
             return Reverted(opened.path, bool(cut_off), opened.branch or opened.head, True)
         notes = _notes(opened, of, lock)
         _refuse(opened, notes)
-        head, goal = _back(opened, notes)
+        head, commit = _back(opened, notes)
         # a branch of another name is the user's own, even if it is at the stack's end
-        move = Move("revert", notes.tip, goal, head, f"refs/heads/porter/{'+'.join(notes.targets)}", notes)
+        move = Move("revert", notes.tip, commit, head, f"refs/heads/porter/{'+'.join(notes.targets)}", notes)
         switch(opened, move, b"", hold)
-    return Reverted(opened.path, True, head, goal == notes.base)
+    return Reverted(opened.path, True, head, commit == notes.base)
 
 
 @click.command(name="revert")

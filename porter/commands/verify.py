@@ -26,7 +26,7 @@ from porter.sources.obtain import obtain
 from porter.stack import Stack, find_patch
 from porter.target import Target, load_known
 from porter.tree.clone import must_hold
-from porter.tree.make import put
+from porter.tree.make import apply_stack
 from porter.verification.attempt import attempt
 from porter.verification.checks import select
 from porter.verification.child import Children, workplace
@@ -175,7 +175,7 @@ def necessity(
 
 
 def _made(project: Project, target: str, tree: Path, progress: Progress) -> Path:
-    put(Lock.load(project.lock_path), Stack.load(project, [target]), tree, None, False, progress)
+    apply_stack(Lock.load(project.lock_path), Stack.load(project, [target]), tree, None, False, progress)
     return tree
 
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from porter.diff import Malformed, unquoted
 from porter.errors import CheckFailed
+from porter.patch.diff import Malformed, unquoted
 
 HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _QUOTED = rb'"(?:[^"\\]|\\.)*"'

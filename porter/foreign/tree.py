@@ -27,8 +27,8 @@ from porter.rebase.export import Exported, person
 from porter.sources.history import History
 from porter.sources.obtain import obtain
 from porter.sources.snapshot import Snapshot
-from porter.stack import COMMON, Stack, agree
-from porter.tree.switch import fill, room
+from porter.stack import COMMON, Stack, check_against_lock
+from porter.tree.switch import disk_full_hint, fill
 
 RECORD = ".git/porter/import.json"  # which import made the tree
 REJECT = ".rej"
@@ -106,7 +106,7 @@ def make(
         raise WrongUsage(f"there is no {source}")
     snapshot = obtain(lock, upstream, progress=progress)
     build = ours.build(snapshot)
-    agree(lock, ours, build, snapshot.partial)
+    check_against_lock(lock, ours, build, snapshot.partial)
     patches, found, lacking = _read(source, lock, snapshot, rev, upstream, progress)
     place = tree.resolve()
     try:
@@ -126,7 +126,7 @@ def make(
             with process.held():
                 folder.finish()
     except GitFailed as error:
-        raise SurroundingsFailed(f"cannot make {place}", error.stderr, room(place.parent)) from error
+        raise SurroundingsFailed(f"cannot make {place}", error.stderr, disk_full_hint(place.parent)) from error
     except OSError as error:
         raise SurroundingsFailed(f"cannot make {place}", error.strerror or str(error)) from error
     except Taken as error:

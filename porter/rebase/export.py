@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from porter import objects
+from porter.build import Build, Builder
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.files import temporary_folder
 from porter.git import GitFailed, Repository, scratch
@@ -26,8 +27,6 @@ from porter.rebase.write_stacks import Rewrite
 from porter.sources.snapshot import Extent, Snapshot
 from porter.stack import (
     COMMON,
-    Build,
-    Builder,
     Stack,
     available,
     digest,
@@ -279,7 +278,7 @@ class _Export:
 
     def _made(
         self, items: Sequence[Item], listed: Sequence[Commit], targets: Sequence[str], clean: Repository
-    ) -> list[_Made]:
+    ) -> list[_Written]:
         """The commits as they are to be, written as mails: common's and the first target's, and the others' on common.
 
         Raises:
@@ -287,7 +286,7 @@ class _Export:
         """
         known = {commit.id for commit in listed}
         base = self.extent.base
-        made: list[_Made] = []
+        made: list[_Written] = []
         for target in targets:
             first = target == targets[0]
             own = [item for item in items if item.stack == target or (first and item.stack == COMMON)]
@@ -303,7 +302,7 @@ class _Export:
                 clean.write(objects.pack(fresh))
             self.progress.step("writing the patches")
             mails = render.mails(clean, base, [commit.id for commit in line])
-            made += [_Made(item, commits.parse(commit), mails.get(commit.id)) for item, commit in zip(own, line)]
+            made += [_Written(item, commits.parse(commit), mails.get(commit.id)) for item, commit in zip(own, line)]
             base = _common(made) or base
         return made
 
@@ -321,7 +320,7 @@ class _Export:
 
     # -- the result ---------------------------------------------------------------------------------------
 
-    def _is_in_step(self, made: Sequence[_Made], targets: Sequence[str], last: Sequence[Commit]) -> bool:
+    def _is_in_step(self, made: Sequence[_Written], targets: Sequence[str], last: Sequence[Commit]) -> bool:
         """Whether the files are, byte for byte, what git writes of the tree's commits, and the lock is theirs.
 
         That is the usual answer, and no patch has to be read or applied for it.
@@ -335,7 +334,7 @@ class _Export:
             return False
         return [one.commit.tree for one in made[-1:]] == [commit.tree for commit in last]
 
-    def _plan(self, made: Sequence[_Made], targets: Sequence[str], head: str, clean: Repository) -> Rewrite:
+    def _plan(self, made: Sequence[_Written], targets: Sequence[str], head: str, clean: Repository) -> Rewrite:
         """What the project's files become: the tree's stacks, and the others' on their common."""
         old = load_parts(self.project)
         parts: dict[str, list[Patch]] = {part: [] for part in (COMMON, *targets)}
@@ -369,11 +368,11 @@ class _Export:
         builds = {}
         for name in names:
             try:
-                if builder.build(Stack.of(old, [])).tree == clean.text("rev-parse", f"{common}^{{tree}}"):
+                if builder.build(Stack.of(old, []).patches).tree == clean.text("rev-parse", f"{common}^{{tree}}"):
                     return {}
-                builds[name] = builder.build(Stack.of(old, [name]))
+                builds[name] = builder.build(Stack.of(old, [name]).patches)
             except PatchFailed:  # a file was edited since: what does not fit the old common may fit the new one
-                builds[name] = write_stacks.built(builder.build, Stack.of({**old, **new}, [name]))
+                builds[name] = write_stacks.built(builder, Stack.of({**old, **new}, [name]))
         clean.write(objects.pack((item for build in builds.values() for item in build.objects.values()), level=0))
         found = {}
         for name, build in builds.items():
@@ -402,7 +401,7 @@ class _Export:
 
 
 @dataclass(frozen=True)
-class _Made:
+class _Written:
     """A commit as it is to be: what it is made of, and what git writes of it (None if it changes nothing)."""
 
     item: Item
@@ -410,12 +409,12 @@ class _Made:
     mail: bytes | None
 
 
-def _names(made: Sequence[_Made]) -> list[str]:
+def _names(made: Sequence[_Written]) -> list[str]:
     """The name of each one's file."""
     return render.named([one.item.stack for one in made], [one.commit.subject for one in made])
 
 
-def _common(made: Sequence[_Made]) -> str:
+def _common(made: Sequence[_Written]) -> str:
     """The last of common's commits; empty if there is none."""
     return next((one.commit.id for one in reversed(made) if one.item.stack == COMMON), "")
 

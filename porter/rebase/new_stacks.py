@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from porter import auditing
 from porter.auditing import allowed
+from porter.build import Build, Built, commit_of
 from porter.errors import CheckFailed
 from porter.objects import Object
 from porter.output import Progress
@@ -20,7 +21,7 @@ from porter.rebase.worktree import Worktree
 from porter.rebase.write_stacks import Rewrite
 from porter.sources.cache import Cache
 from porter.sources.snapshot import Extent
-from porter.stack import COMMON, Build, Built, Stack, agree, commit_of
+from porter.stack import COMMON, Stack, check_against_lock
 from porter.verification import static
 from porter.verification.finding import Failed
 from porter.verification.report import FAILED, PASSED, Outcome
@@ -53,7 +54,7 @@ def plan(project: Project, done: Sequence[Pick], tree: Worktree, new: NewPin, ta
 
 
 def _builds(picks: Sequence[Pick], tree: Worktree, base: str, targets: Sequence[str]) -> dict[str, Build]:
-    """The new stacks' commits as :class:`porter.stack.Builder` makes them: ``common`` and each target's whole stack.
+    """The new stacks' commits as :class:`porter.build.Builder` makes them: ``common`` and each target's whole stack.
 
     git's own have a committer and a date of this machine, and a message that a person may have edited.
     """
@@ -96,7 +97,7 @@ def verify(planned: Rewrite, new: NewPin, targets: Sequence[str], progress: Prog
     for target in targets:
         progress.step(f"verifying {target}")
         build = planned.builds[target]
-        agree(planned.lock, Stack.of(planned.parts, [target]), build, partial=False)
+        check_against_lock(planned.lock, Stack.of(planned.parts, [target]), build, partial=False)
         files = auditing.python(new.snapshot, build)
         wrong = static.complaints(files)
         if wrong:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from porter.build import Contents, effect
 from porter.objects import Entry, Sides, step
 from porter.patch import Patch, PatchFailed
 from porter.rebase.outcome import APPLIES, CONFLICT, MERGED, OFFSET, RESOLVED, SKIPPED, TAKEN
 from porter.rebase.worktree import Worktree
 from porter.sources.snapshot import Snapshot
-from porter.stack import COMMON, Contents, effect
+from porter.stack import COMMON
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def _fate(pick: Pick, files: Mapping[str, Entry], changes: Mapping[str, Sides], 
         return Fate(pick, MERGED)
     if {path: (files.get(path), entry) for path, entry in plain.files.items() if files.get(path) != entry} != changes:
         return Fate(pick, MERGED)
-    moved = tuple(dict.fromkeys(placed.offset for _, placed in plain.moved))
+    moved = tuple(dict.fromkeys(hunk.offset for _, hunk in plain.moved))
     return Fate(pick, OFFSET if moved else APPLIES, moved=moved)
 
 

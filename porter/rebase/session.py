@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from porter import process
+from porter.build import Builder, Contents
 from porter.errors import WrongUsage
 from porter.files import work_folder
 from porter.lockfile import Lock
@@ -23,7 +24,7 @@ from porter.rebase.picks import Fate, Pick
 from porter.rebase.state import Halted, Journal, Resolution, Store
 from porter.rebase.worktree import Stop, Worktree
 from porter.sources.history import History
-from porter.stack import COMMON, Builder, Contents, Stack, available, load_parts, must_be_known
+from porter.stack import COMMON, Stack, available, load_parts, must_be_known
 
 
 class Session:
@@ -80,7 +81,7 @@ class Session:
         self.new = new_pin.find(self.history, journal.new, journal.rev)
         builder = Builder(self.new.before)
         for targets in [[name] for name in self._targets] or [[]]:
-            build = builder.build(Stack.of(self._parts, targets))
+            build = builder.build(Stack.of(self._parts, targets).patches)
             self._made.update(build.objects)
             self._originals.update((built.patch.id, built.commit) for built in build.commits)
         known = {**self.new.before.objects, **self.new.snapshot.objects, **self._made}
@@ -326,7 +327,7 @@ class Session:
         told, below = self._place(stop)
         if unmerged:  # else git rerere has resolved all, or nothing is left of the patch
             known = self.store.resolution(self.tree.key(stop.commit, below)) if self.store.remembers else None
-            if known is None or not self.tree.put(known):
+            if known is None or not self.tree.stage(known):
                 return self._is_dry and self._favour(patch, unmerged)
         self.update(halted=Halted(patch.id, told, remembered=True))
         return True

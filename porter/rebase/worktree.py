@@ -278,7 +278,7 @@ class Worktree:
         there = self._run("ls-tree", "-z", below, "--", *sorted(changes))
         return hashlib.sha256(repr(sorted(changes.items())).encode(errors="surrogateescape") + there).hexdigest()
 
-    def put(self, made: Resolution) -> bool:
+    def stage(self, made: Resolution) -> bool:
         """Stage what was once made of the patch that waits; False, and nothing, where it was made on other files."""
         there = self.repository.files("HEAD")
         if any(there.get(path) != old for path, (old, _) in made.items()):

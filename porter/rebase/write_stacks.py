@@ -14,13 +14,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from porter import process
+from porter.build import Build, Builder
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.files import locked, move, write_file
 from porter.lockfile import Lock
@@ -29,7 +30,7 @@ from porter.project import REWRITE_NAME, Project
 from porter.rebase import series
 from porter.rebase.render import numbered
 from porter.sources.snapshot import Snapshot
-from porter.stack import SERIES, Build, Stack, Surveyor, load_parts, single_stacks, tried_together
+from porter.stack import SERIES, LockCalculator, Stack, load_parts, single_stacks, tried_together
 
 _JOURNAL = "journal.json"
 UNWRITTEN = "Nothing was written. Bring the patches in step in one tree: porter apply with every --target."
@@ -94,9 +95,9 @@ def plan(
             raise WrongUsage(f"there is no stack {name!r}", hint=f"Known stacks: {', '.join(old)}.")
     lock = lock or old_lock
     new = {name: numbered(parts[name]) if name in parts else list(old[name]) for name in old}
-    surveyor = Surveyor(lock, snapshot)
-    whole = {stack.key: built(surveyor.builder.build, stack) for stack in tried_together(new)}
-    lock = replace(lock, stacks={part: surveyor.survey(stack) for part, stack in single_stacks(new).items()})
+    calculator = LockCalculator(lock, snapshot)
+    whole = {stack.key: built(calculator.builder, stack) for stack in tried_together(new)}
+    lock = replace(lock, stacks={part: calculator.calculate(stack) for part, stack in single_stacks(new).items()})
     edits = list(_edits(project, old, new))
     if lock != old_lock:
         edits.append(_edit(project, project.lock_path.name, lock.encoded(project.lock_path)))
@@ -104,7 +105,7 @@ def plan(
     return Rewrite(project, lock, new, whole, tuple(changed))
 
 
-def built(build: Callable[[Stack], Build], stack: Stack) -> Build:
+def built(builder: Builder, stack: Stack) -> Build:
     """A stack, built.
 
     Raises:
@@ -112,16 +113,16 @@ def built(build: Callable[[Stack], Build], stack: Stack) -> Build:
     """
     together = f"in a tree for {stack.key}, " if len(stack.targets) > 1 else ""
     try:
-        made = build(stack)
+        made = builder.build(stack.patches)
     except PatchFailed as error:
         error.what, error.hint = f"{together}{error.what}", error.hint or UNWRITTEN
         raise
     for one in made.commits:
-        for path, placed in one.moved:
-            if placed.places > 1:
+        for path, moved in one.moved:
+            if moved.places > 1:
                 raise CheckFailed(
-                    f"{together}{one.patch.id} would fit at {placed.places} places in {path}",
-                    f"hunk {placed.hunk.header}",
+                    f"{together}{one.patch.id} would fit at {moved.places} places in {path}",
+                    f"hunk {moved.hunk.header}",
                     UNWRITTEN,
                 )
     return made

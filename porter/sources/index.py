@@ -21,7 +21,7 @@ from pathlib import Path
 from porter import process
 from porter.downloads.archive import UNREADABLE
 from porter.errors import CheckFailed, SurroundingsFailed
-from porter.lockfile import Edit, IndexSource, Pin, Wheel
+from porter.lockfile import IndexSource, Pin, Wheel, WheelEdit
 from porter.objects import Object, blob
 from porter.output import Progress
 
@@ -145,8 +145,8 @@ def _member(archive: zipfile.ZipFile, name: str, wheel: Wheel) -> bytes:
     return data
 
 
-def apply(edit: Edit, data: bytes) -> bytes:
-    """Make one edit of the lock; see :class:`porter.lockfile.Edit`."""
+def apply(edit: WheelEdit, data: bytes) -> bytes:
+    """Make one edit of the lock; see :class:`porter.lockfile.WheelEdit`."""
     text = edit.text.encode()
     if edit.kind == "newlines":
         return data.replace(b"\r\n", b"\n")

@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from porter.build import Build
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.files import LOCK, not_ours, read_json
 from porter.git import GitFailed, Repository
@@ -23,7 +24,7 @@ from porter.lockfile import Lock, Pin
 from porter.patch import FORMAT
 from porter.project import Project
 from porter.sources.snapshot import Extent, Snapshot, extents
-from porter.stack import Build, Stack, available, combined
+from porter.stack import Stack, available, combined
 
 # files in .git that say that the user is in the middle of something
 _UNFINISHED = {
@@ -39,6 +40,7 @@ APPLIED, CHANGED, MISSING = "applied", "changed", "missing"
 TRAIN = "train.py"  # of every tree
 _NOTES = ".git/porter/state.json"
 _JOURNAL = ".git/porter/journal.json"
+_OLDER_NAMES = {"origin": "old", "goal": "new", "goal_head": "new_head"}  # of the journal's fields in an older porter
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,16 @@ class Move:
 
     Attributes:
         verb: ``apply`` or ``revert``.
-        origin, goal: the commits.
-        goal_head: what HEAD is after it, a ref or, detached, the goal's id.
+        old, new: the commits, from and to.
+        new_head: what HEAD is after it, a ref or, detached, the new commit's id.
         branch: the ref of the stack's branch.
         notes: what to remember while the stack is there.
     """
 
     verb: str
-    origin: str
-    goal: str
-    goal_head: str
+    old: str
+    new: str
+    new_head: str
     branch: str
     notes: Notes
 
@@ -211,7 +213,8 @@ class Tree:
         if read is None:
             return None
         try:
-            return Move(**{**read, "notes": _notes(read["notes"], self.journal_file)})
+            fields = {_OLDER_NAMES.get(name, name): value for name, value in read.items()}
+            return Move(**{**fields, "notes": _notes(read["notes"], self.journal_file)})
         except (TypeError, KeyError) as error:
             raise not_ours(self.journal_file) from error
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from porter import objects, process
+from porter.build import Build
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.files import Taken, staged
 from porter.git import GitFailed
@@ -14,14 +15,14 @@ from porter.lockfile import Lock
 from porter.output import Progress
 from porter.sources.obtain import obtain
 from porter.sources.snapshot import Snapshot
-from porter.stack import Build, Stack, agree
+from porter.stack import Stack, check_against_lock
 from porter.tree.clone import Move, Notes, Tree, branch_of, short, stack_in
-from porter.tree.switch import fill, locked, recover, room, switch
+from porter.tree.switch import disk_full_hint, fill, locked, recover, switch
 
 
 @dataclass(frozen=True)
 class Applied:
-    """What :func:`put` did.
+    """What :func:`apply_stack` did.
 
     Attributes:
         how: ``made`` a folder, ``switched`` the user's clone, found it ``already`` there, or ``checked`` only.
@@ -63,7 +64,7 @@ class Applied:
         }
 
 
-def put(
+def apply_stack(
     lock: Lock, stack: Stack, destination: Path, upstream: str | None, check: bool, progress: Progress | None
 ) -> Applied:
     """Make ``destination`` a tree with the stack.
@@ -107,14 +108,14 @@ def _make(
         )
     snapshot = obtain(lock, upstream, progress=progress)
     build = stack.build(snapshot)
-    agree(lock, stack, build, snapshot.partial)
+    check_against_lock(lock, stack, build, snapshot.partial)
     if check:
         return Applied("checked", place, stack, build, snapshot.missing)
-    lay(place, lock, stack, snapshot, build)
+    _make_folder(place, lock, stack, snapshot, build)
     return Applied("made", place, stack, build, snapshot.missing)
 
 
-def lay(place: Path, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build) -> None:
+def _make_folder(place: Path, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build) -> None:
     """Make a tree where there is nothing, or an empty folder.
 
     Raises:
@@ -125,7 +126,7 @@ def lay(place: Path, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build)
         try:
             fill(folder, lock, stack, snapshot, build)
         except GitFailed as error:
-            raise SurroundingsFailed(f"cannot make {place}", error.stderr, room(place.parent)) from error
+            raise SurroundingsFailed(f"cannot make {place}", error.stderr, disk_full_hint(place.parent)) from error
         except OSError as error:
             raise SurroundingsFailed(f"cannot make {place}", error.strerror or str(error)) from error
         with process.held():
@@ -190,7 +191,7 @@ def _examine(tree: Tree, lock: Lock, stack: Stack) -> tuple[Applied, Move]:
     if above:
         raise _other(tree, lock, stack, above)
     _refuse_changes(tree, f"{tree.path} has changes that are not committed")
-    agree(lock, stack, build, bool(part.missing))
+    check_against_lock(lock, stack, build, bool(part.missing))
     _refuse_unsafe(tree, stack, build)
     return Applied("switched", tree.path, stack, build, part.missing, tree.branch or tree.head), move
 

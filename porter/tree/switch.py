@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from porter import files, git, objects, process
+from porter.build import Build
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.files import Staging, write_file
 from porter.git import GitFailed, Repository
 from porter.lockfile import GitSource, Lock
 from porter.objects import Entry
 from porter.sources.snapshot import Snapshot
-from porter.stack import Build, Stack
+from porter.stack import Stack
 from porter.tree.clone import Move, Notes, Tree, branch_of, dump, short
 
 _WAIT = 60.0  # seconds to wait for another porter
@@ -66,16 +67,16 @@ def switch(tree: Tree, move: Move, pack: bytes, hold: int) -> None:
         try:
             tree.repository.write(pack)
         except GitFailed as error:
-            raise SurroundingsFailed(f"cannot write {tree.path}", error.stderr, room(tree.path)) from error
+            raise SurroundingsFailed(f"cannot write {tree.path}", error.stderr, disk_full_hint(tree.path)) from error
     with process.held():
         write_file(tree.journal_file, dump(move))
         try:
             if move.verb == "apply":
-                if tree.resolve(move.branch) != move.goal:
-                    _update_ref(tree, f"create {move.branch} {move.goal}", hold)
+                if tree.resolve(move.branch) != move.new:
+                    _update_ref(tree, f"create {move.branch} {move.new}", hold)
                 # before HEAD moves, so that a tree on the stack's branch always has them
                 write_file(tree.notes_file, dump(move.notes))
-            _switch(tree, move.goal_head, hold)
+            _switch(tree, move.new_head, hold)
         except (GitFailed, OSError, SurroundingsFailed) as error:
             why = error.stderr if isinstance(error, GitFailed) else str(error)
             try:
@@ -85,10 +86,10 @@ def switch(tree: Tree, move: Move, pack: bytes, hold: int) -> None:
                 _undo(tree, move, hold)
             except (GitFailed, OSError, SurroundingsFailed) as second:
                 hint = f"Then run `porter {move.verb}` again: it begins by putting the files back."
-                hint = f"{room(tree.path)} {hint}".strip()
+                hint = f"{disk_full_hint(tree.path)} {hint}".strip()
                 raise SurroundingsFailed(f"cannot write {tree.path}, nor undo what was written", why, hint) from second
             what = f"cannot write {tree.path}; it is as it was before"
-            raise SurroundingsFailed(what, why, room(tree.path)) from error
+            raise SurroundingsFailed(what, why, disk_full_hint(tree.path)) from error
         _conclude(tree, move, hold)
 
 
@@ -101,10 +102,10 @@ def recover(tree: Tree, move: Move, hold: int) -> None:
     """
     with process.held():
         head, branch = _head(tree)
-        if (branch or head) == move.goal_head:
+        if (branch or head) == move.new_head:
             _unlock(tree, move)
             _conclude(tree, move, hold)
-        elif head == move.origin:
+        elif head == move.old:
             _unlock(tree, move)
             _undo(tree, move, hold)
         else:  # the user went on with git; what they made of it is theirs
@@ -115,13 +116,13 @@ def _undo(tree: Tree, move: Move, hold: int) -> None:
     """Back to where the move began; HEAD is there still."""
     _restore(tree, move, hold)
     if move.verb == "apply":
-        if tree.resolve(move.branch) == move.goal:
-            _update_ref(tree, f"delete {move.branch} {move.goal}", hold)
+        if tree.resolve(move.branch) == move.new:
+            _update_ref(tree, f"delete {move.branch} {move.new}", hold)
         _remove(tree.notes_file)
     _remove(tree.journal_file)
 
 
-def room(folder: Path) -> str:
+def disk_full_hint(folder: Path) -> str:
     """A hint if there is hardly any room on the disk: git's own words often do not say it."""
     try:
         free = shutil.disk_usage(folder).free
@@ -133,8 +134,8 @@ def room(folder: Path) -> str:
 def _conclude(tree: Tree, move: Move, hold: int) -> None:
     """What is left to do once HEAD has moved."""
     if move.verb == "revert":
-        if tree.resolve(move.branch) == move.origin:
-            _update_ref(tree, f"delete {move.branch} {move.origin}", hold)
+        if tree.resolve(move.branch) == move.old:
+            _update_ref(tree, f"delete {move.branch} {move.old}", hold)
         _remove(tree.notes_file)
     _remove(tree.journal_file)
 
@@ -182,49 +183,49 @@ def _identity(path: Path) -> tuple[int, int] | None:
 class _Sides:
     """A file on both sides of a move."""
 
-    origin: Entry | None
-    goal: Entry | None
+    old: Entry | None
+    new: Entry | None
 
 
 def _restore(tree: Tree, move: Move, hold: int) -> None:
     """Put back the files and the index entries that the move changes, if all of them are the move's own."""
     sides, staged = _changed(tree, move), _staged(tree)
-    index = [path for path, side in sides.items() if staged.get(path) != side.origin]
-    edited = [path for path in index if staged.get(path) != sides[path].goal]
-    stale, foreign = _survey(tree, sides)
-    edited += [path for path in foreign if sides[path].origin]
+    index = [path for path, side in sides.items() if staged.get(path) != side.old]
+    edited = [path for path in index if staged.get(path) != sides[path].new]
+    stale, foreign = _compare(tree, sides)
+    edited += [path for path in foreign if sides[path].old]
     if edited:
         raise WrongUsage(
             f"an earlier porter {move.verb} was cut off, and {edited[0]} was edited since",
             "\n".join(edited),
-            f"Save your edit elsewhere, run `git checkout -f {move.origin[:12]} -- {edited[0]}`, and try again.",
+            f"Save your edit elsewhere, run `git checkout -f {move.old[:12]} -- {edited[0]}`, and try again.",
         )
     # what is left of the foreign ones are untracked files of the user's that git refused to overwrite
     run = tree.repository.run
     if index:
-        rows = [_index_row(path, sides[path].origin) for path in index]
+        rows = [_index_row(path, sides[path].old) for path in index]
         run("update-index", "-z", "--index-info", stdin=_nul(rows), hold=hold)
     for path in stale:
-        if sides[path].origin is None:
+        if sides[path].old is None:
             _remove(tree.path / path)
             _prune(tree.path, (tree.path / path).parent)
-    back = [path for path in stale if sides[path].origin]
+    back = [path for path in stale if sides[path].old]
     if back:
         run("checkout-index", "--force", "--quiet", "-z", "--stdin", stdin=_nul(back), hold=hold)
     if index or back:
         run("update-index", "-q", "--refresh", status=(0, 1), hold=hold)
 
 
-def _survey(tree: Tree, sides: Mapping[str, _Sides]) -> tuple[list[str], list[str]]:
+def _compare(tree: Tree, sides: Mapping[str, _Sides]) -> tuple[list[str], list[str]]:
     """The files that are not as they were before the move, and those that are neither side's."""
-    contents = tree.repository.find({e.id for s in sides.values() for e in (s.origin, s.goal) if e})
+    contents = tree.repository.find({e.id for s in sides.values() for e in (s.old, s.new) if e})
     stale, foreign = [], []
     for path, side in sides.items():
         here = _read(tree.path / path)
-        origin, goal = (contents[entry.id].data if entry else None for entry in (side.origin, side.goal))
-        if not _ours(here, origin, goal):
+        old, new = (contents[entry.id].data if entry else None for entry in (side.old, side.new))
+        if not _ours(here, old, new):
             foreign.append(path)
-        elif here is None or here != origin or (side.origin and _mode(tree.path / path) != side.origin.mode):
+        elif here is None or here != old or (side.old and _mode(tree.path / path) != side.old.mode):
             stale.append(path)
     return stale, foreign
 
@@ -235,7 +236,7 @@ def _index_row(path: str, entry: Entry | None) -> str:
 
 def _changed(tree: Tree, move: Move) -> dict[str, _Sides]:
     """The files that differ between the move's two commits."""
-    rows = tree.repository.run("diff-tree", "-r", "-z", "--no-renames", "--raw", move.origin, move.goal)
+    rows = tree.repository.run("diff-tree", "-r", "-z", "--no-renames", "--raw", move.old, move.new)
     return {path: _Sides(*both) for path, both in objects.sides(rows).items()}
 
 
@@ -249,15 +250,15 @@ def _staged(tree: Tree) -> Mapping[str, Entry]:
     return found
 
 
-def _ours(here: bytes | None, origin: bytes | None, goal: bytes | None) -> bool:
-    """Whether a file is what either side has, is gone, or is the beginning of the goal's, cut off while written."""
-    if here is None or here in (origin, goal):
+def _ours(here: bytes | None, old: bytes | None, new: bytes | None) -> bool:
+    """Whether a file is what either side has, is gone, or is the beginning of the new one, cut off while written."""
+    if here is None or here in (old, new):
         return True
     # this user's git may write CRLF
     here = here.replace(b"\r\n", b"\n")
-    if origin is not None and here == origin.replace(b"\r\n", b"\n"):
+    if old is not None and here == old.replace(b"\r\n", b"\n"):
         return True
-    return goal is not None and goal.replace(b"\r\n", b"\n").startswith(here.removesuffix(b"\r"))
+    return new is not None and new.replace(b"\r\n", b"\n").startswith(here.removesuffix(b"\r"))
 
 
 def _read(path: Path) -> bytes | None:
@@ -295,7 +296,7 @@ def _remove(path: Path) -> None:
 
 
 def fill(folder: Staging, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build) -> None:
-    """Make a tree's repository and its files in a folder aside.
+    """Make a tree's repository and its files in a staging folder.
 
     Raises:
         GitFailed, OSError: there is no room, or the folder cannot be written.

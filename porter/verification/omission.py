@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from porter import git, objects
+from porter.build import Build
 from porter.errors import SurroundingsFailed
 from porter.git import GitFailed, Repository
 from porter.patch import Patch
 from porter.sources.snapshot import Snapshot
-from porter.stack import Build
 from porter.verification.imports import resolve
 
 _SETTINGS = {

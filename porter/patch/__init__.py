@@ -25,8 +25,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from porter import diff
 from porter.errors import CheckFailed, SurroundingsFailed
+from porter.patch import diff
 
 # `git format-patch` with these writes the canonical form; porter.git settles the rest of the configuration
 FORMAT = (
@@ -224,7 +224,7 @@ def trailers(body: str) -> tuple[tuple[str, str], ...]:
 @lru_cache(maxsize=4096)
 def _parse(data: bytes, stack: str, name: str) -> Patch:
     """The patch in ``data``.  What is parsed again within a run is nearly always unchanged."""
-    from porter import envelope  # which brings the library's mail: a tenth of a short command
+    from porter.patch import envelope  # which brings the library's mail: a tenth of a short command
 
     def fail(line: int, what: str) -> CheckFailed:
         return CheckFailed(

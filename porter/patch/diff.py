@@ -147,7 +147,7 @@ class Hunk:
 
 
 @dataclass(frozen=True)
-class Placed:
+class MovedHunk:
     """A hunk that went elsewhere than its header says: ``places`` is how many places would have fitted."""
 
     hunk: Hunk
@@ -181,7 +181,7 @@ class Change:
         kind = _TURNED.get(self.kind, self.kind)
         return Change(kind, self.new, self.old, self.new_mode, self.old_mode, hunks, self.line)
 
-    def apply(self, data: bytes) -> tuple[bytes, list[Placed]]:
+    def apply(self, data: bytes) -> tuple[bytes, list[MovedHunk]]:
         """The file's content after the change, and the hunks that were found displaced.
 
         Raises:
@@ -195,7 +195,7 @@ class Change:
                 at = min(hunk.position, len(image))
                 raise Mismatch("the old lines are not there", hunk, image[at : at + len(hunk.old)], at + 1)
             if place != hunk.position:
-                moved.append(Placed(hunk, place - hunk.position, hunk.places(image, touched)))
+                moved.append(MovedHunk(hunk, place - hunk.position, hunk.places(image, touched)))
             image[place : place + len(hunk.old)] = hunk.new
             touched[place : place + len(hunk.old)] = b"\1" * len(hunk.new)
         if self.kind == "delete" and image:
