@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -270,12 +270,21 @@ def git_server(root: Path, **unusual: object) -> type[GitServer]:
 
 
 @contextmanager
-def mute_port() -> Iterator[int]:
-    """A port where somebody listens who never answers."""
+def mute_server() -> Iterator[tuple[int, Callable[[], object]]]:
+    """A port where somebody listens who never answers, and what waits until somebody has called there."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen(8)
-        yield server.getsockname()[1]
+        server.settimeout(60)
+        calls = []  # kept, or they would be hung up
+        yield server.getsockname()[1], lambda: calls.append(server.accept())
+
+
+@contextmanager
+def mute_port() -> Iterator[int]:
+    """The port alone."""
+    with mute_server() as (port, _):
+        yield port
 
 
 def closed_port() -> int:

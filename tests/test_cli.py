@@ -4,16 +4,14 @@ import json
 import os
 import pty
 import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
 import pytest
 from commandline import commands
-from sources import git
+from sources import git, mute_server
 from stacks import CHECKOUT, porter
 
 import porter as package
@@ -205,27 +203,14 @@ def test_a_reader_that_leaves_is_no_error(warm: None, project: Project) -> None:
 
 def test_ctrl_c_is_quiet(project: Project, tmp_path: Path) -> None:
     """While a source that never answers is waited for."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen(4)
-        url = f"http://127.0.0.1:{server.getsockname()[1]}/x.git"
+    with mute_server() as (port, called):
         env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-        command = [
-            sys.executable,
-            "-m",
-            "porter",
-            "apply",
-            "--target",
-            "mlu",
-            "--upstream",
-            url,
-            str(tmp_path / "tree"),
-        ]
+        command = [sys.executable, "-m", "porter", "apply", "--target", "mlu"]
+        command += ["--upstream", f"http://127.0.0.1:{port}/x.git", str(tmp_path / "tree")]
         process = subprocess.Popen(
             command, cwd=project.root, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        _connection = server.accept()
-        time.sleep(0.2)
+        called()
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=300)
     assert (process.returncode, out, "Traceback" in errors) == (130, "", False), errors
