@@ -183,7 +183,8 @@ def _unforeseen(error: Exception) -> None:
     import time
     import traceback
 
-    from porter.files import temporary_root, user_folder
+    from porter.files import user_folder
+    from porter.temporary import temporary_root
 
     folders = []
     with contextlib.suppress(PorterError):

@@ -21,8 +21,7 @@ from porter.process import held
 
 _log = logging.getLogger(__name__)
 CACHE_VARIABLE = "PORTER_CACHE"
-_MEMORY = Path("/dev/shm")
-_ROOM = 256 << 20  # bytes, several times what anybody puts there
+_UNFINISHED = ".porter-"  # after a dot and the name of what is being written
 
 
 def read_file(path: Path) -> bytes:
@@ -45,6 +44,8 @@ def read_file(path: Path) -> bytes:
 def write_file(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Replace a file's content in one step: after a crash it holds the old bytes or the new ones, never a part.
 
+    What a killed run left of its new bytes, beside the file, is removed.
+
     Args:
         durable: wait until the disk has it; without that a power cut may leave anything.
 
@@ -54,15 +55,16 @@ def write_file(path: Path, data: bytes, *, durable: bool = True) -> None:
     path = path.resolve()  # a link stays a link
     try:
         mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        _sweep_files(path)
+        handle, temporary = _make_temporary(path)
         try:
-            with open(handle, "wb") as file:
+            with open(handle, "wb") as file:  # its lock is held until it has its name
                 file.write(data)
                 file.flush()
                 if durable:
                     os.fsync(handle)
-            os.chmod(temporary, mode)
-            os.replace(temporary, path)
+                os.chmod(temporary, mode)
+                os.replace(temporary, path)
             _log.debug("wrote %s, %d bytes", path, len(data))
         except BaseException:
             with suppress(FileNotFoundError):
@@ -70,6 +72,37 @@ def write_file(path: Path, data: bytes, *, durable: bool = True) -> None:
             raise
     except OSError as error:
         raise SurroundingsFailed(f"cannot write {path}", error.strerror or str(error)) from error
+
+
+def _make_temporary(path: Path) -> tuple[int, str]:
+    """A new file beside another, locked: its descriptor and its name."""
+    while True:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}{_UNFINISHED}", dir=path.parent)
+        if lock_new(handle) and os.fstat(handle).st_nlink:
+            return handle, temporary
+        os.close(handle)  # another run has found it without its lock and removes it
+
+
+def _sweep_files(path: Path) -> None:
+    """Remove the new bytes of a file beside it that nobody is writing any more."""
+    with os.scandir(path.parent) as entries:
+        left = [entry.path for entry in entries if entry.name.startswith(f".{path.name}{_UNFINISHED}")]
+    for leftover in left:
+        with suppress(OSError):  # a folder of staged(), or somebody else's
+            descriptor = os.open(leftover, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                if try_lock(descriptor):
+                    os.unlink(leftover)
+            finally:
+                os.close(descriptor)
+
+
+def lock_new(descriptor: int) -> bool:
+    """Whether what was made just now is locked; a file system without locks lets nobody else lock it, and is enough."""
+    try:
+        return try_lock(descriptor)
+    except OSError:
+        return True
 
 
 def append_line(path: Path, line: bytes) -> None:
@@ -200,58 +233,6 @@ def user_folder(kind: Literal["cache", "state"], hint: str) -> Path:
     return path
 
 
-def temporary_root() -> str:
-    """The system's folder for temporary files.
-
-    Raises:
-        SurroundingsFailed: there is none that can be written to.
-    """
-
-    try:
-        with held():  # it writes a file there to see whether it can
-            return tempfile.gettempdir()
-    except FileNotFoundError as error:
-        what = "there is no folder for temporary files that can be written to"
-        raise SurroundingsFailed(what, error.strerror or str(error), "Name one in TMPDIR.") from error
-
-
-def quick_root() -> str:
-    """Where to make files that live for a second: in memory, if there is room, else :func:`temporary_root`.
-
-    On a disk that others use, thousands of them take several times as long as what is done with them.
-
-    Raises:
-        SurroundingsFailed: there is neither.
-    """
-    named = "TMPDIR" in os.environ
-    if named or not _MEMORY.is_dir() or not os.access(_MEMORY, os.W_OK) or shutil.disk_usage(_MEMORY).free < _ROOM:
-        return temporary_root()
-    return str(_MEMORY)
-
-
-@contextmanager
-def temporary_folder(prefix: str, where: str = "", keep: bool = False) -> Iterator[Path]:
-    """A folder to work in, gone after the block, whenever a signal comes.
-
-    Args:
-        where: the folder that it is made in; by default :func:`temporary_root`.
-        keep: leave it.
-
-    Raises:
-        SurroundingsFailed: there is no folder for temporary files.
-        OSError: it cannot be made.
-    """
-    folder: Path | None = None
-    try:
-        with held():  # a signal that came while it was made is raised where it is known
-            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=where or temporary_root()))
-        yield folder
-    finally:
-        with held():
-            if folder is not None and not keep:
-                shutil.rmtree(folder, ignore_errors=True)
-
-
 def cache_folder() -> Path:
     """``PORTER_CACHE``, else porter's folder in the user's cache folder.
 
@@ -336,32 +317,13 @@ def staged(destination: Path, lock_name: str = LOCK) -> Iterator[Staging]:
     finally:
         with held():
             if made is not None and not done:
-                _remove(made)
+                remove_folder(made)
             for folder in parents:
                 if not done and not destination.exists():
                     with suppress(OSError):  # not empty: somebody else put something there
                         folder.rmdir()
             if lock >= 0:
                 os.close(lock)
-
-
-@contextmanager
-def work_folder(prefix: str, keep: bool = False) -> Iterator[Path]:
-    """A folder to work in among the system's temporary ones, gone after the block, whenever a signal comes.
-
-    Args:
-        keep: leave it.
-
-    Raises:
-        SurroundingsFailed: it cannot be made, or the block raised OSError: the disk is full, for example.
-    """
-    place = temporary_root()
-    try:
-        with temporary_folder(prefix, place, keep) as folder:
-            place = str(folder)
-            yield folder
-    except OSError as error:
-        raise SurroundingsFailed(f"cannot work in {place}", error.strerror or str(error)) from error
 
 
 def sweep(destination: Path, lock_name: str = LOCK) -> None:
@@ -378,12 +340,12 @@ def sweep(destination: Path, lock_name: str = LOCK) -> None:
             dead = folder if folder.name.endswith(_DEAD) else folder.with_name(folder.name + _DEAD)
             with suppress(OSError):
                 folder.rename(dead)
-                _remove(dead)
+                remove_folder(dead)
         finally:
             os.close(lock)
 
 
-def _remove(folder: Path) -> None:
+def remove_folder(folder: Path) -> None:
     """Remove a folder; what cannot be removed is left to the next run's sweep.
 
     A git that was killed with its porter may take a moment to be gone, and write one more file meanwhile.
@@ -396,7 +358,7 @@ def _remove(folder: Path) -> None:
 
 
 def _prefix(destination: Path) -> str:
-    return f".{destination.name}.porter-"
+    return f".{destination.name}{_UNFINISHED}"
 
 
 def _escaped(name: str) -> str:

@@ -22,9 +22,9 @@ from typing import IO
 
 from porter import process
 from porter.errors import CheckFailed, SurroundingsFailed
-from porter.files import quick_root, temporary_folder
 from porter.objects import Entry, Object
 from porter.output import Timed
+from porter.temporary import temporary_folder
 
 _log = logging.getLogger(__name__)
 
@@ -409,7 +409,7 @@ def scratch(borrow: Repository | None = None, shallow: Iterable[str] = ()) -> It
     Raises:
         SurroundingsFailed: it cannot be made.
     """
-    with temporary_folder("porter-", quick_root()) as folder:
+    with temporary_folder("porter-git-", quick=True) as folder:
         inside = folder / ".git"
         grafts = list(shallow)
         if borrow is not None:

@@ -104,7 +104,7 @@ def test_no_folder_for_temporary_files(project: Project, warm: None) -> None:
 
 # when a function of tempfile's has just made something and not told anybody
 _WHILE_MAKING = """
-from porter.files import temporary_folder
+from porter.temporary import temporary_folder
 
 hit_when_returning_from(sys.argv[2], int(sys.argv[1]))
 with temporary_folder("porter-test-"):

@@ -22,10 +22,11 @@ from porter.commands.options import FOLDER, JSON, complete_target, print_json, t
 from porter.commands.options import device as device_options
 from porter.datasets import generate
 from porter.errors import CheckFailed, WrongUsage
-from porter.files import append_line, work_folder
+from porter.files import append_line
 from porter.output import Progress, heading
 from porter.project import Project
 from porter.target import Target, load_known
+from porter.temporary import work_folder
 from porter.tree.clone import must_hold
 from porter.verification.child import Children
 from porter.verification.device import Device, choose

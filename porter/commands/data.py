@@ -19,11 +19,12 @@ from porter.diagnosis.interpreter import find_python
 from porter.downloads import datasets
 from porter.downloads.digests import Digests
 from porter.errors import WrongUsage
-from porter.files import work_folder, write_file
+from porter.files import write_file
 from porter.lockfile import Lock
 from porter.output import Progress
 from porter.project import Project
 from porter.stack import Stack, available
+from porter.temporary import work_folder
 from porter.tree import clone
 from porter.tree.make import apply_stack
 from porter.verification import loader

@@ -21,7 +21,7 @@ from porter.commands.arguments import AnyProject, find
 from porter.commands.options import JSON, UPSTREAM, is_quiet, print_json, terminal
 from porter.emulator import BARE, GENERIC, load_profile
 from porter.errors import SurroundingsFailed, WrongUsage
-from porter.files import Taken, staged, temporary_folder
+from porter.files import Taken, staged
 from porter.git import GitFailed, scratch
 from porter.lockfile import Lock
 from porter.objects import Entry
@@ -31,6 +31,7 @@ from porter.project import Project
 from porter.sources.obtain import obtain
 from porter.stack import COMMON, SERIES, available, load_parts, must_be_known, relock
 from porter.target import FILE, IN_TREE, Link, Plugin, Target
+from porter.temporary import temporary_folder
 from porter.verification.device import known_to_torch
 
 _OURS = ("base", "cpu", "cuda", COMMON)  # the common stack's, in utils/accelerator/ or in patches/

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from porter.diagnosis.program import Answer, ask
-from porter.files import temporary_folder
+from porter.temporary import temporary_folder
 
 _SECONDS = 2.5  # a driver that hangs must not keep the rest waiting
 

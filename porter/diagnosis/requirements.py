@@ -9,8 +9,8 @@ from pathlib import Path
 from porter.diagnosis.interpreter import Interpreter
 from porter.diagnosis.program import ask
 from porter.errors import CheckFailed, SurroundingsFailed
-from porter.files import temporary_folder
 from porter.target import Target
+from porter.temporary import temporary_folder
 
 _PIP_SECONDS = 3600.0
 _TALK = ("Requirement already", "Looking in", "Processing", "Collecting", "Downloading", "Using cached")

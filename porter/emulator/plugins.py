@@ -13,7 +13,8 @@ from pathlib import Path
 
 from porter.emulator.profiles import Profile
 from porter.errors import SurroundingsFailed
-from porter.files import move, temporary_folder
+from porter.files import move
+from porter.temporary import temporary_folder
 
 _SHIM = '''\
 """{plugin} is not here: this stands in for it, as {device}; where it is installed, it is used instead."""

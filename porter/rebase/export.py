@@ -12,7 +12,6 @@ from typing import Any
 from porter import objects
 from porter.build import Build, Builder
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
-from porter.files import temporary_folder
 from porter.git import GitFailed, Repository, scratch
 from porter.lockfile import Lock
 from porter.objects import Object
@@ -36,6 +35,7 @@ from porter.stack import (
     must_be_known,
     series,
 )
+from porter.temporary import temporary_folder
 from porter.tree.clone import Tree
 from porter.tree.switch import locked
 

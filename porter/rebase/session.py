@@ -12,7 +12,6 @@ from typing import Any
 from porter import process
 from porter.build import Builder, Contents
 from porter.errors import WrongUsage
-from porter.files import work_folder
 from porter.lockfile import Lock
 from porter.objects import Object
 from porter.output import Progress
@@ -25,6 +24,7 @@ from porter.rebase.state import Halted, Journal, Resolution, Store
 from porter.rebase.worktree import Stop, Worktree
 from porter.sources.history import History
 from porter.stack import COMMON, Stack, available, load_parts, must_be_known
+from porter.temporary import work_folder
 
 
 class Session:

@@ -15,11 +15,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from porter.errors import CheckFailed, SurroundingsFailed
-from porter.files import CACHE_VARIABLE, cache_folder, move, temporary_folder
+from porter.files import CACHE_VARIABLE, cache_folder, move
 from porter.git import GitFailed, Repository
 from porter.git import run as run_git
 from porter.objects import Object, pack
 from porter.output import Progress
+from porter.temporary import temporary_folder
 
 _HINT = f"Make it a folder that you can write to, or name another in {CACHE_VARIABLE}."
 

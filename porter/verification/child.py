@@ -21,9 +21,9 @@ from pathlib import Path
 
 from porter import process
 from porter.errors import SurroundingsFailed
-from porter.files import work_folder
 from porter.output import Progress, Timed
 from porter.process import Stopped
+from porter.temporary import work_folder
 
 ENDLESS = "was killed after"  # begins the ending of a program that ran out of time
 _log = logging.getLogger(__name__)
