@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -68,33 +70,39 @@ def held() -> Iterator[None]:
 
 
 _TIMEOUT = 5.0  # seconds for git to remove its lock files; an idle one needs milliseconds
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 
 @contextmanager
-def started(command: Sequence[str | Path], **how: Any) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    command: Sequence[str | Path], *, supervisor: Sequence[str] | None = None, **how: Any
+) -> Iterator[subprocess.Popen[bytes]]:
     """A child for a block, which waits for it.
 
     If the block raises, the child is asked to end, and killed if it does not.  With it ends what it started: all of
-    it if the child leads a session, else at least what writes to the same pipes.  A signal that comes while the child
-    is being started waits until it is known: :class:`subprocess.Popen` itself would lose it and leave it running.
+    it if it has a supervisor or leads a session, else at least what writes to the same pipes.  A signal that comes
+    while the child is being started waits until it is known: :class:`subprocess.Popen` itself would lose it and leave
+    it running.
 
     Args:
+        supervisor: options of ``supervisor.py``, below which the command runs: then its daemons end with it too, and
+            all of it with porter, should porter be killed.  The child is the supervisor, and ends as the command does.
         how: as :class:`subprocess.Popen` takes it.
 
     Raises:
         OSError: it cannot be started.
     """
-    import subprocess
 
     child: subprocess.Popen[bytes] | None = None
     try:
         with held():
-            child = subprocess.Popen(command, **how)
+            start = _start if supervisor is None else _start_supervised
+            child = start(command, supervisor or (), how)
         yield child
     except BaseException:
         if child is not None:
             with held():
-                _end(child, all_of_it=bool(how.get("start_new_session")))
+                _end(child, all_of_it=supervisor is None and bool(how.get("start_new_session")))
         raise
     finally:
         if child is not None:
@@ -128,6 +136,41 @@ def run(
     return subprocess.CompletedProcess(command, child.returncode, out, err)
 
 
+def _start(command: Sequence[str | Path], _: Sequence[str], how: dict[str, Any]) -> subprocess.Popen[bytes]:
+    import subprocess
+
+    return subprocess.Popen(command, **how)
+
+
+def _start_supervised(
+    command: Sequence[str | Path], options: Sequence[str], how: dict[str, Any]
+) -> subprocess.Popen[bytes]:
+    """Start a command below a supervisor, and wait until it runs.
+
+    Raises:
+        OSError: it cannot be run, or the supervisor cannot do what it was asked for.
+    """
+
+    reader, writer = os.pipe()
+    given = ("--parent", str(os.getpid()), "--report", str(writer), *options)
+    words: list[str | Path] = [sys.executable, "-I", "-S", SUPERVISOR, *given, *command]
+    try:
+        child = _start(words, (), {**how, "start_new_session": True, "pass_fds": (writer,)})
+    except BaseException:
+        os.close(reader)
+        raise
+    finally:
+        os.close(writer)
+    with open(reader, "rb") as report:
+        failed = report.read()  # ends when the command runs
+    if failed:
+        with child:  # closes its pipes, waits
+            pass
+        number = struct.unpack("i", failed)[0]
+        raise OSError(number, os.strerror(number), str(command[0]))
+    return child
+
+
 def _end(child: subprocess.Popen[bytes], *, all_of_it: bool) -> None:
     import subprocess
 
@@ -140,9 +183,8 @@ def _end(child: subprocess.Popen[bytes], *, all_of_it: bool) -> None:
 
 
 def kill(child: subprocess.Popen[bytes]) -> None:
-    """Kill a child that leads a session, and all that it started there."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
+    """Have a child's supervisor kill all that it runs."""
+    child.terminate()
 
 
 class Stopped(Exception):
@@ -150,7 +192,7 @@ class Stopped(Exception):
 
 
 class Group:
-    """Children of several threads, each in a session of its own, which any thread can kill all at once."""
+    """Children of several threads, each below a supervisor, which any thread can kill all at once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -163,7 +205,9 @@ class Group:
         return self._closed
 
     @contextmanager
-    def started(self, command: Sequence[str | Path], **how: Any) -> Iterator[subprocess.Popen[bytes]]:
+    def started(
+        self, command: Sequence[str | Path], *, supervisor: Sequence[str] = (), **how: Any
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """A child for a block, see :func:`started`.
 
         Raises:
@@ -174,7 +218,7 @@ class Group:
             with self._lock:
                 if self._closed:
                     raise Stopped
-                child = stack.enter_context(started(command, start_new_session=True, **how))
+                child = stack.enter_context(started(command, supervisor=supervisor, **how))
                 self._living.add(child)
             try:
                 yield child

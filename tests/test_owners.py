@@ -13,7 +13,7 @@ import porter
 PACKAGE = Path(porter.__file__).parent
 GROUND = {"process.py", "files.py"}
 # these run under other interpreters, where porter is not installed
-ELSEWHERE = ("verification/drivers/", "verification/guard/", "emulator/site/")
+ELSEWHERE = ("supervisor.py", "verification/drivers/", "verification/guard/", "emulator/site/")
 ALLOWED = {
     "git.py": {"git"},
     "commands/train.py": {"os.execve"},  # starts no child: it becomes the tree's train.py

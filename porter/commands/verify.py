@@ -29,7 +29,7 @@ from porter.tree.clone import must_hold
 from porter.tree.make import apply_stack
 from porter.verification.attempt import attempt
 from porter.verification.checks import select
-from porter.verification.child import Children, workplace
+from porter.verification.child import CONFINEMENTS, Children, workplace
 from porter.verification.device import Device, choose
 from porter.verification.necessity import Necessity, Trial, Verdict, checks_of
 from porter.verification.plan import Check
@@ -37,6 +37,7 @@ from porter.verification.report import Outcome, Report
 from porter.verification.session import Session
 from porter.verification.variants import variants
 
+NOTHING_RUN = "none: nothing is run"
 TIMEOUT = 300.0  # seconds a program of a check may take; the longest takes a fifth of that on two idle cores
 
 
@@ -100,21 +101,23 @@ def verify(
         nothing = Device("cpu", "cpu", "no device: nothing is run")
         on = choose(device, family, python, profile=profile) if runs else nothing
         begun(f"{target}: {given or 'a tree made aside'}, on {on.says}")
-        children = Children(root, python, jobs, timeout, kept=family.inherited)
+        children = Children(root, python, jobs, timeout, kept=family.inherited, hardware=on.kind == "hardware")
         session = Session(
             found, place.absolute(), family, on, children, root, data, progress,
             model=model.absolute() if model else None, full_size=full_size,
         )  # fmt: skip
-        pictures = "none: nothing is run"
+        pictures = NOTHING_RUN
         if runs:
             pictures = session.pictures.says  # made once, before the checks' threads look at it
             begun(f"data: {pictures}")
+            begun(f"confinement: {children.confinement}: {CONFINEMENTS[children.confinement]}")
         asked = on.kind if on.kind != "cpu" or device == "cpu" else "auto"
         options = _options(asked, profile, python, data)
         repeats = [_repeat(target, check, options, model, full_size, given) for check in chosen]
         outcomes = _make(session, chosen, repeats, progress, ended)
     seconds = time.monotonic() - started
-    return Report(target, str(place), on.says, pictures, on.kind, level, tuple(outcomes), seconds)
+    confined = children.confinement if runs else NOTHING_RUN
+    return Report(target, str(place), on.says, pictures, on.kind, confined, level, tuple(outcomes), seconds)
 
 
 def necessity(

@@ -35,7 +35,8 @@ def build(python: Path, cache: Path) -> Path:
     # torch would import the plugins that are installed, which this does not need
     env.update(PYTHONPATH=str(SITE), PORTER_EMULATED_CACHE=str(cache), TORCH_DEVICE_BACKEND_AUTOLOAD="0")
     try:
-        done = process.run([python, "-c", _PROGRAM], env=env)
+        # torch's headers take a compiler a minute: neither it nor its half-made files outlive a porter that is ended
+        done = process.run([python, "-c", _PROGRAM], env=env, supervisor=["--grace", "3"])
     except OSError as error:
         raise SurroundingsFailed(f"no emulated device: cannot run {python}", error.strerror or str(error)) from error
     if done.returncode:

@@ -23,12 +23,17 @@ from porter import process
 from porter.errors import SurroundingsFailed
 from porter.output import Progress, Timed
 from porter.process import Stopped
-from porter.temporary import work_folder
+from porter.temporary import temporary_folder, work_folder
 
 ENDLESS = "was killed after"  # begins the ending of a program that ran out of time
 _log = logging.getLogger(__name__)
 GUARD = Path(__file__).resolve().parent / "guard"
-_ISOLATE = GUARD / "isolate.py"
+# what keeps a tree from other files and processes: --way of porter/supervisor.py, or nothing does
+CONFINEMENTS = {
+    "namespaces": "other files are read-only, other processes out of sight",
+    "landlock": "other files are read-only, other processes closed",
+    "none": "this system keeps a tree neither from other files nor from other processes",
+}
 # where programs are: all that a child gets of the caller's environment beside what its target names
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "CUDA_VISIBLE_DEVICES")
 
@@ -112,7 +117,9 @@ class Children:
         python: the interpreter they run under.
         jobs: how many may run at once; 0: one a core, at most 4.
         limit: seconds that one may take, those left out that it waits for a processor.
-        confine: no network but loopback, nothing installed (``guard/``).
+        confine: no network but loopback, nothing installed (``guard/``), nothing written outside ``root``, nothing
+            seen of other processes, as far as the system allows it.
+        hardware: they use a vendor's card, whose driver may take each namespace for another container.
         threads: what each may use of the processor; one makes sums have one order.
         kept: variables that they get of the caller's environment, by which the vendor's software finds the device;
             a PYTHONPATH among them comes last in theirs.
@@ -127,12 +134,14 @@ class Children:
         confine: bool = True,
         threads: int = 1,
         kept: Iterable[str] = (),
+        hardware: bool = False,
     ) -> None:
         self.root, self.python, self.limit, self.confine, self.threads = root, python, limit, confine, threads
         self._kept = frozenset((*_KEPT, *kept))
         for name in "home", "tmp", "mpl", "pyc", "run":
             (root / name).mkdir(parents=True, exist_ok=True)
         self.jobs = jobs or min(4, os.cpu_count() or 1)
+        self.confinement = confinement(hardware) if confine else "none"
         self._slots = threading.BoundedSemaphore(self.jobs)
         self._lock = threading.Lock()
         self._group = process.Group()
@@ -188,13 +197,13 @@ class Children:
         with self._slots:
             log = self.folder("log")
             marks = log / "forbidden"
-            prefix = [sys.executable, "-I", "-S", str(_ISOLATE)] if self.confine and _can_isolate() else []
+            options = _options(self.confinement, self.root) if self.confine else []
             how = {"cwd": cwd, "env": self.environment(marks, env), "stdin": subprocess.DEVNULL}
             try:
                 told = Timed(_log, command)
                 with ExitStack() as stack:
                     out, err = (stack.enter_context(open(log / name, "wb")) for name in ("out", "err"))
-                    starting = self._group.started([*prefix, *command], stdout=out, stderr=err, **how)
+                    starting = self._group.started(command, supervisor=options, stdout=out, stderr=err, **how)
                     killed = _wait(child := stack.enter_context(starting), self.limit if limit is None else limit)
                 told.ended(child.returncode)
             except OSError as error:
@@ -219,8 +228,8 @@ class Children:
 def _wait(child: subprocess.Popen[bytes], limit: float) -> float:
     """Wait for a child; the limit if that was passed, else 0.
 
-    What it waits for a processor does not count: a busy machine is no failure of the tree's.  In the end what is left
-    of its session is killed: data loaders outlive a killed train.py for seconds.
+    What it waits for a processor does not count: a busy machine is no failure of the tree's.  In the end its supervisor
+    kills what is left: data loaders outlive a killed train.py for seconds.
     """
     began = time.monotonic()
     try:
@@ -249,11 +258,22 @@ def _kept_waiting(session: int) -> float:
     return longest / 1e9
 
 
-@lru_cache(maxsize=1)
-def _can_isolate() -> bool:
-    """Whether this system lets a child be kept from the network; asked when the first child is started."""
-    command = [sys.executable, "-I", "-S", str(_ISOLATE), sys.executable, "-I", "-S", "-c", ""]
-    return process.run(command).returncode == 0
+@lru_cache(maxsize=2)
+def confinement(hardware: bool = False) -> str:
+    """What keeps a tree from other files and processes here, one of :data:`CONFINEMENTS`.
+
+    Args:
+        hardware: it uses a vendor's card: no namespaces.
+    """
+    for way in ("landlock",) if hardware else ("namespaces", "landlock"):
+        with contextlib.suppress(OSError), temporary_folder("porter-probe-") as folder:
+            process.run([sys.executable, "-I", "-S", "-c", ""], supervisor=_options(way, folder))
+            return way
+    return "none"
+
+
+def _options(way: str, writable: Path) -> list[str]:
+    return ["--no-network", *(["--way", way, "--write", str(writable)] if way != "none" else [])]
 
 
 def _first_traceback(rows: list[str]) -> list[str]:

@@ -48,6 +48,7 @@ class Report:
     Attributes:
         target, tree, device, data: what was checked, on what, with what, each in words.
         kind: of the device: ``hardware``, ``simulator``, ``emulated`` or ``cpu``.
+        confinement: what kept the tree from other files and processes: ``namespaces``, ``landlock`` or ``none``.
         level: ``static``, ``smoke`` or ``full``.
         outcomes: in the order of the checks.
         seconds: all in all.
@@ -59,6 +60,7 @@ class Report:
     device: str
     data: str
     kind: str
+    confinement: str
     level: str
     outcomes: tuple[Outcome, ...]
     seconds: float
@@ -86,6 +88,7 @@ class Report:
             "emulated": self.kind == "emulated",
             "simulator": self.kind == "simulator",
             "data": self.data,
+            "confinement": self.confinement,
             "level": self.level,
             "seconds": round(self.seconds, 2),
             "machine": platform.platform(),

@@ -105,7 +105,7 @@ def variants(
     found = choose(device, target, python, profile=profile)
     build = stack.build(snapshot)
     with omission.repository(snapshot, build) as repository, workplace(keep, progress) as root:
-        children = Children(root, python, jobs, timeout, kept=target.inherited)
+        children = Children(root, python, jobs, timeout, kept=target.inherited, hardware=found.kind == "hardware")
         try:
             yield Variants(project, target, found, children, repository, build)
         finally:

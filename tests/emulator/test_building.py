@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from processes import none_left
+from stacks import CHECKOUT
 
 from porter.emulator import build, environment, load_profile
 from porter.errors import SurroundingsFailed
@@ -132,3 +136,38 @@ def test_an_interpreter_that_fails(tmp_path: Path) -> None:
     python.chmod(0o755)
     with pytest.raises(SurroundingsFailed, match="it broke"):
         build(python, tmp_path)
+
+
+@pytest.mark.device
+@pytest.mark.parametrize(
+    ("who", "number"),
+    [("porter", signal.SIGTERM), ("porter", signal.SIGKILL), ("a program", signal.SIGTERM)],
+    ids=["porter", "porter, which is killed", "a program that has the device built"],
+)
+def test_no_compiler_outlives_who_asked_for_it(tmp_path: Path, who: str, number: signal.Signals) -> None:
+    """Nor does a program that it starts, as g++ starts cc1plus, or what either wrote."""
+    body = 'cd "$(dirname "$0")/place"; echo half > "$TMPDIR/half.s"; (sleep 600 & wait) & touch began; wait'
+    (tmp_path / "place").mkdir()
+    cache = tmp_path / "cache"
+    env = {**clean_environment(), "CXX": compiler(tmp_path, body), "PYTHONPATH": str(CHECKOUT)}
+    if who == "porter":
+        code = (
+            "import sys\nfrom pathlib import Path\nfrom porter import process\nfrom porter.emulator import build\n"
+            f"process.handle_signals()\nbuild(Path(sys.executable), Path({str(cache)!r}))\n"
+        )
+        command = [PYTHON, "-c", code]
+    else:
+        env.update(environment(load_profile("mlu370"), cache=cache, base={}))
+        command = [PYTHON, "-c", "import torch_mlu"]
+    asked = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "place" / "began").exists():
+        assert asked.poll() is None
+        time.sleep(0.02)
+    asked.send_signal(number)
+    assert asked.wait(60) != 0
+    assert none_left(tmp_path / "place")
+    if who == "porter":  # it asks its child to clean up; what a killed program leaves the next build removes
+        until = time.monotonic() + 60
+        while number == signal.SIGKILL and len(list(cache.iterdir())) > 1 and time.monotonic() < until:
+            time.sleep(0.02)
+        assert [path.name for path in cache.iterdir()] == ["lock"]

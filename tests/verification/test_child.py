@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import py_compile
 import subprocess
@@ -11,7 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from stacks import inventory
+from processes import living
+from stacks import CHECKOUT, inventory
 
 from porter.errors import SurroundingsFailed
 from porter.process import Stopped
@@ -33,7 +35,6 @@ def test_a_child_that_hangs_is_killed_with_its_children(children: Children, tmp_
     code = (
         "import os, subprocess, sys, time\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
-        "print(child.pid, flush=True)\n"
         "time.sleep(600)\n"
     )
     began = time.monotonic()
@@ -41,7 +42,7 @@ def test_a_child_that_hangs_is_killed_with_its_children(children: Children, tmp_
     assert time.monotonic() - began < 300
     assert run.limit == 2 and run.status < 0
     assert run.ending == "was killed after 2 s without an end"
-    assert gone(int(run.out))
+    assert living(tmp_path) == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this system does not count it")
@@ -56,19 +57,6 @@ def test_a_busy_machine_is_no_hang(children: Children, tmp_path: Path) -> None:
             other.kill()
             other.wait()
     assert (run.status, run.limit) == (0, 0.0)
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended, within seconds."""
-    for _ in range(100):
-        try:
-            with open(f"/proc/{pid}/stat") as file:
-                if file.read().rpartition(")")[2].split()[0] == "Z":
-                    return True
-        except FileNotFoundError:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_death_by_a_signal_is_said(children: Children, tmp_path: Path) -> None:
@@ -146,16 +134,17 @@ def test_installed_packages_are_compiled_once_at_most(children: Children, tmp_pa
 
 def test_stop_ends_the_living_and_starts_no_more(children: Children, tmp_path: Path) -> None:
     ended: list[object] = []
+    cwd = children.folder("run")
 
     def run() -> None:
         try:
-            children.run("-c", "import time; open('began', 'w'); time.sleep(600)", cwd=tmp_path)
+            children.run("-c", "import time; open('began', 'w'); time.sleep(600)", cwd=cwd)
         except Stopped as error:
             ended.append(error)
 
     thread = threading.Thread(target=run)
     thread.start()
-    while not (tmp_path / "began").exists():
+    while not (cwd / "began").exists():
         time.sleep(0.02)
     children.stop()
     thread.join(20)
@@ -167,8 +156,8 @@ def test_stop_ends_the_living_and_starts_no_more(children: Children, tmp_path: P
 def test_no_more_than_jobs_at_once(tmp_path: Path) -> None:
     children = Children(tmp_path / "root", sys.executable, jobs=1, limit=60)
     code = "import os, sys, time; os.mkdir('busy'); time.sleep(0.3); os.rmdir('busy')"  # fails if it is there
-    runs = []
-    threads = [threading.Thread(target=lambda: runs.append(children.run("-c", code, cwd=tmp_path))) for _ in range(3)]
+    runs, cwd = [], children.folder("run")
+    threads = [threading.Thread(target=lambda: runs.append(children.run("-c", code, cwd=cwd))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -191,3 +180,81 @@ def test_the_end_of_a_log_is_what_matters(children: Children, tmp_path: Path) ->
     lines = children.run("-c", code, cwd=tmp_path).tail().splitlines()
     assert lines == [" 99%|###| step", "RuntimeError: it broke"]
     assert os.linesep == "\n"
+
+
+OUTSIDE = """
+import json, os, sys
+done = {}
+def attempt(name, act):
+    try:
+        act()
+        done[name] = "done"
+    except OSError:
+        done[name] = "refused"
+def write(path):
+    with open(path, "w") as file:
+        file.write("x")
+outside, parent, root = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+attempt("write here", lambda: write("here"))
+attempt("write to its temporary folder", lambda: write(os.path.join(os.environ["TMPDIR"], "x")))
+attempt("write to its home", lambda: write(os.path.expanduser("~/x")))
+attempt("write to a device", lambda: write("/dev/null"))
+attempt("share memory", lambda: write("/dev/shm/porter-test"))
+attempt("write outside", lambda: write(os.path.join(outside, "new")))
+attempt("change a file outside", lambda: write(os.path.join(outside, "file")))
+attempt("make a folder outside", lambda: os.mkdir(os.path.join(outside, "folder")))
+attempt("remove outside", lambda: os.remove(os.path.join(outside, "file")))
+attempt("rename outside", lambda: os.rename(os.path.join(outside, "file"), "here"))
+attempt("read the caller's environment", lambda: open("/proc/%d/environ" % parent).read())
+attempt("look into the caller", lambda: os.readlink("/proc/%d/fd/0" % parent))
+os.path.exists("/dev/shm/porter-test") and os.remove("/dev/shm/porter-test")
+print(json.dumps(done))
+"""
+
+
+@pytest.mark.parametrize("hardware", [False, True])
+def test_nothing_outside_is_written_and_the_caller_is_not_seen(tmp_path: Path, hardware: bool) -> None:
+    """On a card by Landlock, for want of which nothing would keep the tree from it."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("mine")
+    children = Children(tmp_path / "root", sys.executable, jobs=1, limit=60, hardware=hardware)
+    assert children.confinement == ("landlock" if hardware else "namespaces")
+    cwd = children.folder("run")
+    words = (outside, os.getpid(), children.root)
+    run = children.run("-c", OUTSIDE, *words, cwd=cwd)
+    found = json.loads(run.out)
+    allowed = {name for name, state in found.items() if state == "done"}
+    assert allowed == {
+        *("write here", "write to its temporary folder", "write to its home", "write to a device", "share memory")
+    }, run.err
+    assert (outside / "file").read_text() == "mine" and os.listdir(outside) == ["file"]
+
+
+# as a container's seccomp profile may, calls fail that leave namespaces or restrict a process (linux/seccomp.h)
+REFUSED = """
+import ctypes, platform, struct, sys
+def refuse(*numbers):
+    rows = [(0x20, 0, 0, 0)]  # load the call's number
+    for at, number in enumerate(numbers):
+        rows.append((0x15, len(numbers) - at, 0, number))  # if it is this one: to the last row
+    rows += [(0x06, 0, 0, 0x7fff0000), (0x06, 0, 0, 0x50001)]  # allow; fail with EPERM
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *row) for row in rows))
+    libc = ctypes.CDLL(None, use_errno=True)
+    filters = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(rows), ctypes.addressof(program)))
+    assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, filters, 0, 0) == 0
+unshare = {"x86_64": 272, "aarch64": 97}[platform.machine()]
+refuse(*[{"unshare": unshare, "landlock": 444}[name] for name in sys.argv[2:]])
+from pathlib import Path
+from porter.verification.child import Children
+children = Children(Path(sys.argv[1]), sys.executable, 1, 60)
+run = children.run("-c", "print('runs')", cwd=children.folder("run"))
+print(children.confinement, run.status, run.out.strip())
+"""
+
+
+@pytest.mark.parametrize(("refused", "way"), [(["unshare"], "landlock"), (["unshare", "landlock"], "none")])
+def test_where_the_system_allows_less_a_tree_runs_all_the_same(tmp_path: Path, refused: list[str], way: str) -> None:
+    command = [sys.executable, "-c", REFUSED, tmp_path / "root", *refused]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, capture_output=True, text=True)
+    assert done.stdout == f"{way} 0 runs\n", done.stderr

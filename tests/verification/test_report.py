@@ -13,7 +13,7 @@ OUTCOMES = (
     Outcome("ops", "operators", NOT_SHOWN, "only the emulated device counts", 0.0),
     Outcome("transfers", "copies", PASSED, "2 copies", 1.0, figures={"most": {"device_to_host": 2}}),
 )  # fmt: skip
-REPORT = Report("mlu", "/a/tree", "EMULATED MLU370", "scenes", "emulated", "smoke", OUTCOMES, 4.25)
+REPORT = Report("mlu", "/a/tree", "EMULATED MLU370", "scenes", "emulated", "landlock", "smoke", OUTCOMES, 4.25)
 
 
 def test_for_programs() -> None:

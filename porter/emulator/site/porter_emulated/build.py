@@ -16,6 +16,7 @@ import importlib.machinery
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -27,6 +28,7 @@ from types import ModuleType
 NATIVE = Path(__file__).with_name("native")
 NAME = "porter_emulated._device"
 LIBRARY = "_device.so"
+SUPERVISOR = Path(__file__).resolve().parents[3] / "supervisor.py"
 OLDEST = (2, 1)
 LOG_LINES = 15
 
@@ -157,14 +159,30 @@ def _compile(program: str, version: tuple[int, int], cache: Path, made: Path) ->
     staging = Path(tempfile.mkdtemp(prefix="staging-", dir=cache))
     try:
         line = command(program, version, staging / LIBRARY)
-        done = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-        log = done.stdout.decode(errors="replace")
-        if done.returncode:
+        status, log = _run(line, staging)
+        if status:
             end = "\n".join(log.splitlines()[-LOG_LINES:])
-            raise BuildFailed(f"no emulated device: {program} failed with status {done.returncode}", end)
+            raise BuildFailed(f"no emulated device: {program} failed with status {status}", end)
         staging.rename(made)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _run(line: list[str], temporary: Path) -> tuple[int, str]:
+    """Run the compiler and the programs that it starts, none of which outlives this one: its status and its log.
+
+    Args:
+        temporary: where they put their temporary files.
+    """
+    words = [sys.executable, "-I", "-S", str(SUPERVISOR), "--parent", str(os.getpid()), *line]
+    env = {**os.environ, "TMPDIR": str(temporary)}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env) as child:
+        try:
+            log = child.communicate()[0]
+        except BaseException:
+            child.terminate()  # it kills them, and is waited for
+            raise
+    return child.returncode, log.decode(errors="replace")
 
 
 def load() -> ModuleType:
@@ -191,6 +209,7 @@ def load() -> ModuleType:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # nothing half-made is left
     try:
         print(build())
     except BuildFailed as error:
