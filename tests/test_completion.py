@@ -27,6 +27,14 @@ def with_porter(folder: Path) -> dict[str, str]:
         ("porter train --target ", "mlu npu tpu"),
         ("porter verify --lev", "--level"),
         ("porter verify --level s", "static smoke"),
+        ("porter verify --check tr", "tree train transfers"),
+        ("porter bump v6.1 --target ", "mlu npu tpu"),
+        ("porter audit --target n", "npu"),
+        ("porter show common/assign-t", "common/assign-targets-to-anchors-on-the-host.patch"),
+        ("porter verify --profile bm", "bm1684x"),
+        ("porter weights fetch yolov5n", "yolov5n.pt yolov5n6.pt"),
+        ("porter prepare --target mlu --weights yolov5s", "yolov5s.pt yolov5s6.pt"),
+        ("porter prepare --data co", "coco128 coco"),
     ],
 )
 def test_bash(tmp_path: Path, words: str, offers: str) -> None:

@@ -8,7 +8,7 @@ from shlex import quote
 import click
 
 from porter.commands.arguments import AnyPath, AnyProject, Names, find, names
-from porter.commands.options import FOLDER, JSON, UPSTREAM, complete_target, is_quiet, print_json, terminal
+from porter.commands.options import FOLDER, JSON, UPSTREAM, is_quiet, print_json, target_option, terminal
 from porter.lockfile import Lock
 from porter.output import Progress
 from porter.stack import Stack
@@ -47,14 +47,7 @@ def apply(
 
 
 @click.command(name="apply")
-@click.option(
-    "--target",
-    "targets",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=complete_target,
-    help="A device family of `porter targets`; may be repeated.",
-)
+@target_option(multiple=True)
 @UPSTREAM
 @click.option("--check", is_flag=True, help="Say whether every patch applies, and write nothing.")
 @JSON

@@ -10,7 +10,7 @@ from porter import auditing
 from porter.auditing.report import Audit
 from porter.auditing.rules import RULES
 from porter.commands.arguments import AnyPath, AnyProject, Names, find, names, path
-from porter.commands.options import FOLDER, STDOUT, UPSTREAM, colour, tell, terminal, write_out
+from porter.commands.options import FOLDER, STDOUT, UPSTREAM, colour, target_option, tell, terminal, write_out
 from porter.errors import WrongUsage
 from porter.lockfile import Lock
 from porter.output import Progress
@@ -66,7 +66,7 @@ def audit(
 
 
 @click.command(name="audit")
-@click.option("--target", "targets", multiple=True, metavar="NAME", help="Without TREE: make this stack's in memory.")
+@target_option(" whose tree is made in memory, without TREE", multiple=True)
 @click.option("--baseline", is_flag=True, help="Compare with upstream at the pin; alone, list upstream's places.")
 @click.option("--all", "every", is_flag=True, help="Print every place, not only those that are not ported.")
 @click.option("--rules", is_flag=True, help="Say what each rule is about, why, and what to do, and look at nothing.")

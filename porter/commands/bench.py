@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import click
 
 from porter.commands.arguments import AnyPath, AnyProject, find, path
-from porter.commands.options import FOLDER, JSON, complete_target, print_json, terminal
+from porter.commands.options import FOLDER, JSON, print_json, target_option, terminal
 from porter.commands.options import device as device_options
 from porter.datasets import generate
 from porter.errors import CheckFailed, WrongUsage
@@ -436,7 +436,7 @@ def _copies(per_step: Mapping[str, int] | None) -> str:
 
 
 @click.command(name="bench")
-@click.option("--target", required=True, metavar="NAME", shell_complete=complete_target, help="A device family.")
+@target_option(required=True)
 @device_options
 @click.option("--iters", type=click.IntRange(1), default=100, show_default=True, help="Iterations that count, a run.")
 @click.option("--warm-up", type=click.IntRange(0), default=10, show_default=True, help="Iterations before, left out.")

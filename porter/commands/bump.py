@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from porter.commands.arguments import AnyProject, Names, find, names
-from porter.commands.options import JSON, UPSTREAM, colour, print_json, tell, terminal
+from porter.commands.options import JSON, UPSTREAM, colour, complete_patch, print_json, target_option, tell, terminal
 from porter.errors import WrongUsage
 from porter.lockfile import Lock
 from porter.output import Progress
@@ -202,18 +202,17 @@ def _none_open() -> WrongUsage:
 
 @click.command(name="bump")
 @click.argument("rev", required=False)
-@click.option(
-    "--target",
-    "targets",
-    multiple=True,
-    metavar="NAME",
-    help="Carry common and this target first, and pause before the others; may be repeated.",
-)
+@target_option(" to carry first, with common, pausing before the others", multiple=True)
 @UPSTREAM
 @click.option("--dry-run", is_flag=True, help="Say how each patch would fare, and write nothing.")
 @click.option("--continue", "go_on", is_flag=True, help="Take the patch as resolved in the folder, and go on.")
 @click.option("--skip", is_flag=True, help="Leave the patch that does not fit out, and go on.")
-@click.option("--redo", metavar="PATCH", help="Go back to a patch, named as `porter show` takes it, and stop there.")
+@click.option(
+    "--redo",
+    metavar="PATCH",
+    shell_complete=complete_patch,
+    help="Go back to a patch, named as `porter show` takes it, and stop there.",
+)
 @click.option("--abort", is_flag=True, help="Give the bump up; all is as it was before.")
 @JSON
 def command(

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from porter.commands.arguments import AnyProject, find
-from porter.commands.options import JSON, complete_target, print_json, tell, terminal
+from porter.commands.options import JSON, print_json, target_option, tell, terminal
 from porter.diagnosis import cards as tools
 from porter.diagnosis import interpreter, machine, program
 from porter.diagnosis.cards import Cards
@@ -142,13 +142,7 @@ def doctor(
 
 
 @click.command(name="doctor")
-@click.option(
-    "--target",
-    default="",
-    metavar="NAME",
-    shell_complete=complete_target,
-    help="A device family of `porter targets`; without it, the cpu.",
-)
+@target_option("; without it, the cpu", default="")
 @click.option("--python", metavar="EXE", default=sys.executable, help="The interpreter that is to train.")
 @JSON
 def command(target: str, python: str, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from porter.commands.arguments import AnyPath, AnyProject, Names, find, names
-from porter.commands.options import FOLDER, JSON, print_edits, print_json, tell, terminal
+from porter.commands.options import FOLDER, JSON, complete_patch, print_edits, print_json, target_option, tell, terminal
 from porter.errors import WrongUsage
 from porter.output import Progress
 from porter.rebase.export import Exported, export_tree
@@ -62,12 +62,16 @@ def export(
 
 
 @click.command(name="export")
-@click.option(
-    "--target", "targets", multiple=True, metavar="NAME", help="Whose stacks the tree holds, if it does not say itself."
-)
+@target_option(" whose stack the tree holds, if it does not say so itself", multiple=True)
 @click.option("--check", is_flag=True, help="Write nothing; exit code 1 if the files are not what the tree gives.")
 @click.option("--stack", metavar="NAME", default="", help="Where commits without a line 'Stack: NAME' belong.")
-@click.option("--into", metavar="PATCH", default="", help="Fold what is not committed into this patch.")
+@click.option(
+    "--into",
+    metavar="PATCH",
+    default="",
+    shell_complete=complete_patch,
+    help="Fold what is not committed into this patch.",
+)
 @click.option("--new", metavar="SUBJECT", default="", help="Make what is not committed a patch of --stack.")
 @click.option("--why", metavar="TEXT", default="", help="With --new: the paragraph that says why the patch exists.")
 @click.option(

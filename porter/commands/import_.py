@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from porter.commands.arguments import AnyPath, AnyProject, find
-from porter.commands.options import FOLDER, JSON, UPSTREAM, print_edits, print_json, tell, terminal
+from porter.commands.options import FOLDER, JSON, UPSTREAM, print_edits, print_json, target_option, tell, terminal
 from porter.errors import CheckFailed, WrongUsage
 from porter.foreign.tree import RECORD, REJECT, Imported, make
 from porter.output import Progress
@@ -81,7 +81,7 @@ def import_(
 
 
 @click.command(name="import")
-@click.option("--target", metavar="NAME", required=True, help="The device family whose stack it is for.")
+@target_option(" whose stack it is for", required=True)
 @click.option("--stack", metavar="NAME", default="", help="The stack that it goes to: common, or the target (default).")
 @click.option("--base", metavar="REV", default="", help="The upstream commit that it was made for; found by default.")
 @click.option("--tree", metavar="DIR", type=FOLDER, help="Where the tree to look at goes.  [default: ./import-SOURCE]")

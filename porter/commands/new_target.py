@@ -18,7 +18,7 @@ from packaging.version import InvalidVersion, Version
 
 from porter import git, objects, process
 from porter.commands.arguments import AnyProject, find
-from porter.commands.options import JSON, UPSTREAM, is_quiet, print_json, terminal
+from porter.commands.options import JSON, UPSTREAM, complete_card, complete_target, is_quiet, print_json, terminal
 from porter.emulator import BARE, GENERIC, load_profile
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.files import Taken, staged
@@ -191,13 +191,26 @@ def _document(context: click.Context, option: click.Parameter, values: tuple[str
     "--visible-devices", multiple=True, metavar="VAR", help="Restricts the devices.  [default: NAME_VISIBLE_DEVICES]"
 )
 @click.option("--environment", multiple=True, metavar="VAR", help="What else the vendor's software needs to be set.")
-@click.option("--profile", "emulated", multiple=True, metavar="CARD", help="Cards to emulate.  [default: generic]")
+@click.option(
+    "--profile",
+    "emulated",
+    multiple=True,
+    metavar="CARD",
+    shell_complete=complete_card,
+    help="Cards to emulate.  [default: generic]",
+)
 @click.option("--pin-memory", is_flag=True, help="Pin batches in host memory for the device.")
 @click.option("--fp16/--no-fp16", default=True, help="Whether the device has FP16.  [default: --fp16]")
 @click.option(
     "--document", "documentation", multiple=True, metavar="TITLE=URL", callback=_document, help="The vendor's."
 )
-@click.option("--like", default="", metavar="TARGET", help="Take its requirements.txt.  [default: the newest torch's]")
+@click.option(
+    "--like",
+    default="",
+    metavar="TARGET",
+    shell_complete=complete_target,
+    help="Take its requirements.txt.  [default: the newest torch's]",
+)
 @UPSTREAM
 @JSON
 @click.argument("name")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,6 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from porter.output import Terminal
+    from porter.project import Project
     from porter.rebase.write_stacks import Rewrite
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -40,6 +41,92 @@ _LOUDNESS = "porter.loudness"
 _QUIET, _VERBOSE = "--quiet", "--verbose"
 
 
+# -- what a shell completes -----------------------------------------------------------------------------
+
+
+def _completed(names: Callable[[Project], Iterable[str]]) -> Callable[..., list[str]]:
+    """What click asks for the words that may stand in a place: those of ``names`` that begin as typed."""
+
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+        from porter.errors import PorterError
+        from porter.project import Project
+
+        try:
+            return [name for name in names(Project.find()) if name.startswith(incomplete)]
+        except PorterError:  # nobody reads an error here
+            return []
+
+    return complete
+
+
+def _targets(project: Project) -> Iterable[str]:
+    from porter.stack import available
+
+    return available(project.patches)
+
+
+def _patches(project: Project) -> Iterable[str]:
+    from porter.stack import load_parts
+
+    return [patch.id for part in load_parts(project).values() for patch in part]
+
+
+def _checks(project: Project) -> Iterable[str]:
+    from porter.verification.plan import NAMES
+
+    return NAMES
+
+
+def _cards(project: Project) -> Iterable[str]:
+    from porter.emulator.profiles import BARE, GENERIC, profiles
+
+    return [*profiles(), GENERIC, BARE]
+
+
+def _weights(project: Project) -> Iterable[str]:
+    from porter.downloads.weights import NAMES
+
+    return NAMES
+
+
+def _datasets(project: Project) -> Iterable[str]:
+    from porter.downloads.datasets import SETS
+
+    return [*SETS, "scenes"]
+
+
+complete_target = _completed(_targets)
+complete_patch = _completed(_patches)
+complete_check = _completed(_checks)
+complete_card = _completed(_cards)
+complete_weights = _completed(_weights)
+complete_dataset = _completed(_datasets)
+_FAMILY = "A device family of `porter targets`"
+
+
+def target_option(
+    more: str = "", *, required: bool = False, multiple: bool = False, default: str | None = None
+) -> Callable[[_Command], _Command]:
+    """The option ``--target``: a device family, or with ``multiple`` several, as ``targets``.
+
+    Args:
+        more: what it is for, where that is not plain, to follow ``A device family of `porter targets```.
+    """
+    return click.option(
+        "--target",
+        "targets" if multiple else "target",
+        required=required,
+        multiple=multiple,
+        default=default if default is not None or not multiple else (),
+        metavar="NAME",
+        shell_complete=complete_target,
+        help=f"{_FAMILY}{more}{'; may be repeated' if multiple else ''}.",
+    )
+
+
+# -- which device -----------------------------------------------------------------------------------------
+
+
 class _Device(click.Choice):  # type: ignore[type-arg]  # generic in late versions of click
     """How the device is to be had; people try what train.py takes, such as mlu:0."""
 
@@ -54,7 +141,11 @@ class _Device(click.Choice):  # type: ignore[type-arg]  # generic in late versio
 def device(command: _Command) -> _Command:
     """The options that say which device: ``--device`` and ``--profile``."""
     profile = click.option(
-        "--profile", metavar="CARD", default="", help="The card to emulate, such as sg2260, or bare."
+        "--profile",
+        metavar="CARD",
+        default="",
+        shell_complete=complete_card,
+        help="The card to emulate, such as sg2260, or bare.",
     )
     which = click.option(
         "--device",
@@ -64,18 +155,6 @@ def device(command: _Command) -> _Command:
         help="The target's card, the vendor's simulator of it, an emulated one, or the cpu; auto: the first to be had.",
     )
     return which(profile(command))
-
-
-def complete_target(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """For the shell: the targets that there are."""
-    from porter.errors import PorterError
-    from porter.project import Project
-    from porter.stack import available
-
-    try:
-        return [name for name in available(Project.find().patches) if name.startswith(incomplete)]
-    except PorterError:
-        return []
 
 
 # -- how much is said ---------------------------------------------------------------------------------

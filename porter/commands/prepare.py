@@ -18,9 +18,11 @@ from porter.commands.options import (
     MIRROR,
     UPSTREAM,
     colour,
-    complete_target,
+    complete_dataset,
+    complete_weights,
     is_quiet,
     print_json,
+    target_option,
     terminal,
 )
 from porter.datasets import generate
@@ -132,12 +134,24 @@ def prepare(
 
 
 @click.command(name="prepare")
-@click.option("--target", required=True, metavar="NAME", shell_complete=complete_target, help="A device family.")
+@target_option(required=True)
 @click.option("--install", is_flag=True, help="Have pip install what is missing; torch and NumPy stay as they are.")
 @click.option("--torch", is_flag=True, help="With --install: the pinned torch too, where there is none.")
-@click.option("--weights", default="", metavar="NAME", help="Download this checkpoint of upstream's, as yolov5m.pt.")
+@click.option(
+    "--weights",
+    default="",
+    metavar="NAME",
+    shell_complete=complete_weights,
+    help="Download this checkpoint of upstream's, as yolov5m.pt.",
+)
 @click.option("--release", default="v6.0", show_default=True, help="Of upstream, for the checkpoint: v6.0 or v6.1.")
-@click.option("--data", default="", metavar="NAME|YAML", help="coco128, coco, scenes (drawn here), or a yaml you have.")
+@click.option(
+    "--data",
+    default="",
+    metavar="NAME|YAML",
+    shell_complete=complete_dataset,
+    help="coco128, coco, scenes (drawn here), or a yaml you have.",
+)
 @click.option("--python", metavar="EXE", default=sys.executable, help="The interpreter that is to train.")
 @UPSTREAM
 @MIRROR

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from porter.commands.arguments import AnyPath, AnyProject, Names, find, names, path
-from porter.commands.options import FOLDER, JSON, STDOUT, complete_target, print_json, write_out
+from porter.commands.options import FOLDER, JSON, STDOUT, complete_card, print_json, target_option, write_out
 from porter.emulator.profiles import BARE, GENERIC, SITE, load_profile
 from porter.errors import WrongUsage
 from porter.scan import plugins
@@ -165,10 +165,10 @@ def command() -> None:
 
 
 @command.command(name="scan")
+@target_option(" whose plugin it is", required=True)
 @click.option(
-    "--target", required=True, metavar="NAME", shell_complete=complete_target, help="Whose plugin it is: tpu, mlu, npu."
+    "--card", metavar="CARD", shell_complete=complete_card, help="The card whose build is read, such as bm1684x."
 )
-@click.option("--card", metavar="CARD", help="The card whose build is read, such as bm1684x.")
 @click.option("--define", "defines", multiple=True, metavar="NAME[=VALUE]", help="Defined in that build as well.")
 @click.option("--also", metavar="DIR", type=FOLDER, help="A second repository that the plugin is built with.")
 @click.option(
@@ -193,11 +193,9 @@ def scan_command(
 
 
 @command.command(name="show")
-@click.option(
-    "--target", metavar="NAME", shell_complete=complete_target, help="Whose card it is, where CARD does not say that."
-)
+@target_option(" whose card it is, where CARD does not say that")
 @JSON
-@click.argument("card", metavar="CARD")
+@click.argument("card", metavar="CARD", shell_complete=complete_card)
 def show_command(target: str | None, as_json: bool, card: str) -> None:
     """Say what is known of CARD, from where, and what is not known.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from porter.commands.arguments import AnyPath, AnyProject, Names, find, names
-from porter.commands.options import FOLDER, JSON, complete_target, print_json, tell, write_out
+from porter.commands.options import FOLDER, JSON, print_json, target_option, tell, write_out
 from porter.errors import WrongUsage
 from porter.reports import page
 from porter.reports.records import Recorded, load, of_result
@@ -35,14 +35,7 @@ def report(records: Sequence[AnyPath | Recorded], targets: Names = (), *, projec
 
 @click.command(name="report")
 @click.option("--output", metavar="FILE", type=FOLDER, required=True, help="Write the page here.")
-@click.option(
-    "--target",
-    "targets",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=complete_target,
-    help="List this target's patches; may be repeated.  [default: of every target that a record is about]",
-)
+@target_option(" whose patches are listed (by default of each that a record is about)", multiple=True)
 @JSON
 @click.argument("records", metavar="RECORD.json...", type=FOLDER, nargs=-1, required=True)
 def command(output: Path, targets: tuple[str, ...], as_json: bool, records: tuple[Path, ...]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from porter.commands.arguments import AnyProject, find
-from porter.commands.options import JSON, colour, print_bytes, print_json
+from porter.commands.options import JSON, colour, complete_patch, print_bytes, print_json
 from porter.patch import Patch
 from porter.stack import find_patch
 
@@ -25,7 +25,7 @@ def show(name: str, *, project: AnyProject = None) -> Patch:
 
 @click.command(name="show")
 @JSON
-@click.argument("name", metavar="PATCH")
+@click.argument("name", metavar="PATCH", shell_complete=complete_patch)
 def command(as_json: bool, name: str) -> None:
     """Print a patch: by its place (3, common/3), or a part of its name."""
     patch = show(name)

@@ -19,7 +19,7 @@ from typing import NoReturn
 import click
 
 from porter.commands.arguments import AnyPath, AnyProject, find
-from porter.commands.options import FOLDER, complete_target, tell
+from porter.commands.options import FOLDER, target_option, tell
 from porter.diagnosis.interpreter import find_python
 from porter.errors import WrongUsage
 from porter.target import Target, in_order, load_known
@@ -126,13 +126,7 @@ class _Train(click.Command):
 
 
 @click.command(name="train", cls=_Train)
-@click.option(
-    "--target",
-    required=True,
-    metavar="NAME",
-    shell_complete=complete_target,
-    help="A device family of `porter targets`.",
-)
+@target_option(required=True)
 @click.option("--cards", type=click.IntRange(1), default=1, show_default=True, help="Cards to use, a process each.")
 @click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines that train together.")
 @click.option("--node-rank", type=click.IntRange(0), default=0, show_default=True, help="Which of them this is.")

@@ -15,7 +15,17 @@ import click
 from porter import process
 from porter.checkpoints.inspection import inspect
 from porter.commands.arguments import AnyPath, AnyProject, Names, find, names, path
-from porter.commands.options import FOLDER, STDOUT, colour, complete_target, is_quiet, terminal, write_out
+from porter.commands.options import (
+    FOLDER,
+    STDOUT,
+    colour,
+    complete_check,
+    complete_patch,
+    is_quiet,
+    target_option,
+    terminal,
+    write_out,
+)
 from porter.commands.options import device as device_options
 from porter.errors import WrongUsage
 from porter.lockfile import Lock
@@ -234,14 +244,7 @@ def _repeat_patch(target: str, patch: Patch, options: Sequence[str]) -> str:
 
 
 @click.command(name="verify")
-@click.option(
-    "--target",
-    "target",
-    required=True,
-    metavar="NAME",
-    shell_complete=complete_target,
-    help="A device family of `porter targets`.",
-)
+@target_option(required=True)
 @device_options
 @click.option(
     "--level",
@@ -250,7 +253,14 @@ def _repeat_patch(target: str, patch: Patch, options: Sequence[str]) -> str:
     show_default=True,
     help="static looks at files alone, smoke trains for about a minute, full makes every check.",
 )
-@click.option("--check", "checks", multiple=True, metavar="NAME", help="Make this check only; may be repeated.")
+@click.option(
+    "--check",
+    "checks",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_check,
+    help="Make this check only; may be repeated.",
+)
 @click.option("--python", metavar="EXE", default=sys.executable, help="Run the tree under this interpreter.")
 @click.option(
     "--jobs", type=click.IntRange(1), help="Programs that may run at once.  [default: a core each, at most 4]"
@@ -286,7 +296,12 @@ def _repeat_patch(target: str, patch: Patch, options: Sequence[str]) -> str:
     help="Leave out each patch in turn: the check that its header names has to fail.",
 )
 @click.option(
-    "--patch", "patches", multiple=True, metavar="NAME", help="With --necessity: this patch; may be repeated."
+    "--patch",
+    "patches",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_patch,
+    help="With --necessity: this patch; may be repeated.",
 )
 @click.argument("tree", metavar="[TREE]", type=FOLDER, required=False)
 def command(

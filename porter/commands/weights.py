@@ -10,7 +10,7 @@ import click
 from porter.checkpoints import inspection
 from porter.checkpoints.inspection import Checkpoint
 from porter.commands.arguments import AnyPath
-from porter.commands.options import FOLDER, JSON, MIRROR, REQUIRE_KNOWN, print_json, tell, terminal
+from porter.commands.options import FOLDER, JSON, MIRROR, REQUIRE_KNOWN, complete_weights, print_json, tell, terminal
 from porter.downloads.digests import Digests
 from porter.downloads.download import Downloaded
 from porter.downloads.partial import amount
@@ -67,7 +67,7 @@ def command() -> None:
 @MIRROR
 @REQUIRE_KNOWN
 @JSON
-@click.argument("name", metavar="yolov5s.pt")
+@click.argument("name", metavar="yolov5s.pt", shell_complete=complete_weights)
 def fetch_command(
     release: str, dest: Path, mirrors: tuple[str, ...], require_known: bool, as_json: bool, name: str
 ) -> None:
