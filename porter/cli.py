@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
-from porter.commands.options import CONTEXT, colour, loudness
+from porter.commands.options import CONTEXT, colour, give_common_options
 from porter.errors import PorterError
 from porter.version import __version__
 
@@ -39,7 +39,7 @@ class _Group(click.Group):
         if cmd_name in _SAYS and cmd_name not in self.commands:
             found: click.Command = import_module(f"porter.commands.{_module(cmd_name)}").command
             found.short_help = _SAYS[cmd_name]
-            loudness(found)
+            give_common_options(found)
             self.add_command(found)
         return self.commands.get(cmd_name)
 
@@ -129,7 +129,7 @@ def _module(name: str) -> str:
     return "import_" if name == "import" else name.replace("-", "_")
 
 
-loudness(cli)
+give_common_options(cli)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -141,6 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # syntax trees and patches are many small objects that live to the end; looking for cycles among them costs a fifth
     gc.set_threshold(100_000, 20, 20)
     output.clean()
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         process.handle_signals()
         result = cli.main(arguments, prog_name="porter", standalone_mode=False, color=None if colour() else False)
@@ -148,9 +149,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(result if isinstance(result, int) else 0)
     except PorterError as error:
         _complain(error)
+        _complain_to_program(words, error.what, error.why, error.hint, error.exit_code)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
+        context = getattr(error, "ctx", None)
+        hint = f"{context.command_path} --help" if context else ""
+        _complain_to_program(words, error.format_message(), "", hint, error.exit_code)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
@@ -160,7 +165,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except Exception as error:
-        _unforeseen(error)
+        kept = _unforeseen(error)
+        what = f"this should not have happened: {type(error).__name__}: {error}"
+        _complain_to_program(words, what, "", f"Please report it with {kept}." if kept else "", _UNFORESEEN)
         sys.exit(_UNFORESEEN)
     finally:
         gc.freeze()  # nor at the end, where Python looks once more: 30 ms after a bump
@@ -176,8 +183,37 @@ def _complain(error: PorterError) -> None:
         click.echo(f"hint: {error.hint}", err=True)
 
 
-def _unforeseen(error: Exception) -> None:
-    """Keep the trace of a bug in a file: it is for us, not for the person at the terminal."""
+def _complain_to_program(words: Sequence[str], what: str, why: str, hint: str, exit_code: int) -> None:
+    """The same as one JSON object on standard output, where the command line asks for JSON there."""
+    if not _asks_for_json(words):
+        return
+    from porter.output import labelled, to_json
+
+    record = {"error": what, "why": why, "hint": hint, "exit_code": exit_code}
+    try:
+        click.echo(to_json(labelled("error", record)), nl=False)
+        sys.stdout.flush()
+    except (OSError, ValueError):  # nobody can read it; it stands on standard error
+        pass
+
+
+def _asks_for_json(words: Sequence[str]) -> bool:
+    """Whether a command line, which may be a wrong one, asks for JSON on standard output: ``--json``, ``--json -``."""
+    words = words[: words.index("--")] if "--" in words else words
+    if "--json=-" in words:
+        return True
+    if "--json" not in words:
+        return False
+    found: click.Command = cli
+    for word in words:
+        inner = found.get_command(click.Context(found), word) if isinstance(found, click.Group) else None
+        found = inner or found
+    takes_file = any("--json" in option.opts and not getattr(option, "is_flag", False) for option in found.params)
+    return not takes_file or list(words[words.index("--json") + 1 :])[:1] == ["-"]
+
+
+def _unforeseen(error: Exception) -> Path | None:
+    """Keep the trace of a bug in a file, which is returned: it is for us, not for the person at the terminal."""
     import contextlib
     import platform
     import time
@@ -203,5 +239,6 @@ def _unforeseen(error: Exception) -> None:
             continue
         click.echo(f"porter: error: this should not have happened: {type(error).__name__}: {error}", err=True)
         click.echo(f"The details are in {path}. Please report it with that file.", err=True)
-        return
+        return path
     click.echo(text, err=True)
+    return None

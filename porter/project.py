@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 
 from porter.errors import WrongUsage
 
@@ -16,9 +17,15 @@ _PACKAGE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Project:
-    """A folder with ``upstream.lock`` and ``patches/``."""
+    """A folder with ``upstream.lock`` and ``patches/``.
+
+    Attributes:
+        root: the folder.
+        chosen: whether somebody named it or is in it; otherwise it is the one that porter was installed from.
+    """
 
     root: Path
+    chosen: bool = field(default=True, compare=False)
 
     @property
     def patches(self) -> Path:
@@ -41,34 +48,48 @@ class Project:
         return self.root == _PACKAGE / "_data"
 
     def must_be_a_checkout(self) -> None:
-        """Refuse to change files that came with the installed package.
+        """Refuse to change files that came with the installed package, or a checkout that nobody named.
 
         Raises:
-            WrongUsage: they did.
+            WrongUsage: they did; or it was installed from a checkout (pip install -e), and this is another folder.
         """
         if self.packaged:
             raise WrongUsage(
                 f"the stacks in {self.root} came with the installed porter",
-                hint="Change them in a checkout of porter's repository: run porter inside it.",
+                hint="Change them in a checkout of porter's repository: run porter in it, or name it: --project DIR.",
+            )
+        if not self.chosen:
+            raise WrongUsage(
+                "this folder is in no checkout of porter's repository, and nothing says which one to change",
+                f"porter was installed from {self.root}",
+                f"If you mean that one, run porter in it, or name it: --project {quote(str(self.root))}",
             )
 
     @classmethod
     def find(cls, start: Path | None = None) -> Project:
-        """The project that ``start`` (by default the current folder) is in, else the installed package's.
+        """The project that ``start`` is in; without one, what the current folder is in, else the installed package's.
 
         In a checkout the nearest folder upwards counts.  An editable install, run from elsewhere, has no
-        packaged copy: then it is the checkout that the package's code is in.
+        packaged copy: then it is the checkout that the package's code is in, to be read and not to be changed.
 
         Raises:
-            WrongUsage: there is neither; the installation is incomplete.  Or the current folder is gone.
+            WrongUsage: ``start`` is in none; or there is neither, and the installation is incomplete; or the current
+                folder is gone.
         """
         try:
             here = (start or Path.cwd()).absolute()
         except FileNotFoundError as error:
             raise WrongUsage("the current folder does not exist any more", hint="Change to one that does.") from error
-        for folder in (here, *here.parents, _PACKAGE / "_data", _PACKAGE.parent):
+        around = (here, *here.parents)
+        for folder in around if start else (*around, _PACKAGE / "_data", _PACKAGE.parent):
             if (folder / LOCK_NAME).is_file() and (folder / PATCHES_NAME).is_dir():
-                return cls(folder)
+                return cls(folder, chosen=folder in around)
+        if start:
+            raise WrongUsage(
+                f"{start} is in no checkout of porter's repository",
+                f"neither it nor a folder above it has {LOCK_NAME} and {PATCHES_NAME}/",
+                "git clone porter's repository, and name that folder.",
+            )
         raise WrongUsage(
             f"found neither {LOCK_NAME} nor {PATCHES_NAME}/ in {here}, above it or in the installed package",
             hint="Reinstall porter, or run it inside a checkout of its repository.",

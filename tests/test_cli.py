@@ -157,6 +157,56 @@ def test_the_story_of_a_tree(warm: None, project: Project, tmp_path: Path) -> No
     assert "on the new branch porter/mlu" in again and "Your master is as it was" in again
 
 
+def json_commands() -> list[tuple[str, ...]]:
+    """Every command that has ``--json``, with what makes it print that on standard output."""
+    found = []
+    for path, command in commands():
+        for option in command.params:
+            if "--json" in option.opts:
+                found.append((*path, "--json", *([] if getattr(option, "is_flag", False) else ["-"])))
+    return found
+
+
+@pytest.mark.parametrize("words", json_commands(), ids=" ".join)
+def test_wrong_usage_under_json_is_an_object(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([*words, "--nonsense"])
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert (left.value.code, found["kind"], found["exit_code"]) == (2, "error", 2)
+    assert "--nonsense" in found["error"] and "--nonsense" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "part"),
+    [
+        (["show", "99", "--json"], 2, {"error": "there is no patch 99", "why": ""}),
+        (["audit", "--json", "-", "nowhere"], 2, {"error": "there is no nowhere"}),
+        (["audit", "--json=-", "nowhere"], 2, {"error": "there is no nowhere"}),
+        (["weights", "inspect", "--json", "upstream.lock"], 1, {"exit_code": 1}),
+        (["audit", "--json", "file", "nowhere"], 2, None),
+        (["status", "nowhere"], 2, None),
+        (["train", "--target", "mlu", "nowhere", "--", "--json"], 2, None),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_error_under_json_says_what_why_and_what_next(
+    words: list[str], code: int, part: dict[str, object] | None, project: Project,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(project.root)
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    said = capsys.readouterr()
+    assert left.value.code == code and "Traceback" not in said.err
+    if part is None:
+        assert said.out == ""
+    else:
+        found = json.loads(said.out)
+        assert set(found) == {"kind", "schema", "porter", "error", "why", "hint", "exit_code"}
+        assert part.items() <= found.items() and found["hint"] in said.err
+
+
 def test_targets(warm: None, project: Project) -> None:
     done = porter("targets", cwd=project.root)
     assert "torch_mlu" in done.stdout and "not the project torch-tpu on PyPI" in done.stdout
@@ -171,10 +221,11 @@ def test_an_unforeseen_error_goes_to_a_file(own_home: Path, tmp_path: Path) -> N
         "import sys\nimport porter.tree.clone as module\n"
         "def broken(*words): raise ValueError('a bug')\n"
         "module.status = broken\n"
-        "from porter.cli import main\nmain(['status'])\n"
+        "from porter.cli import main\nmain(['status', '--json'])\n"
     )
     done = python(code, CHECKOUT)
     assert done.returncode == 70
+    assert json.loads(done.stdout)["error"] == "this should not have happened: ValueError: a bug"
     assert "Traceback" not in done.stderr
     assert "ValueError: a bug" in done.stderr
     (log,) = (own_home / ".local/state/porter").glob("*.log")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import porter
+from porter.cli import main
 from porter.errors import WrongUsage
 from porter.project import Project
 
@@ -79,3 +80,50 @@ def test_a_current_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "gone").rmdir()
     with pytest.raises(WrongUsage, match="the current folder does not exist"):
         Project.find()
+
+
+def test_a_named_folder_is_the_one_that_is_meant(tmp_path: Path) -> None:
+    """No other one takes its place: what was named by mistake is said."""
+    inner = make_project(tmp_path / "inner")
+    (inner / "deep").mkdir()
+    assert Project.find(inner / "deep").chosen
+    with pytest.raises(WrongUsage, match=f"{tmp_path} is in no checkout"):
+        Project.find(tmp_path)
+
+
+CHANGING = (["lock"], ["export", "."], ["bump", "v6.1"], ["bump", "--abort"], ["new-target", "xyz"])
+
+
+@pytest.mark.parametrize("words", CHANGING, ids=" ".join)
+def test_what_changes_a_checkout_takes_none_that_nobody_named(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As with pip install -e; the tests' porter is one of those."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    said = capsys.readouterr()
+    assert (left.value.code, said.out) == (2, "")
+    assert f"porter was installed from {PACKAGE.parent}" in said.err and f"--project {PACKAGE.parent}" in said.err
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_project_names_the_checkout(
+    before: bool, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before the command and after it; then what changes it may, too."""
+    monkeypatch.chdir(tmp_path)
+    named = ["--project", str(project.root)]
+    words = [*named, "bump", "--abort"] if before else ["bump", "--abort", *named]
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert (left.value.code, "no bump is open" in capsys.readouterr().err) == (2, True)
+
+
+def test_what_only_reads_needs_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as left:
+        main(["show", "mlu/1"])
+    assert (left.value.code, "# mlu/" in capsys.readouterr().out) == (0, True)

@@ -16,14 +16,18 @@ AnyProject = Union["Project", str, "os.PathLike[str]", None]
 
 
 def find(project: AnyProject) -> Project:
-    """The project that is meant.  Stacks that a killed porter was writing are whole before this returns.
+    """The project that is meant; None: what ``--project`` names, where a command line is at work, or what we are in.
+
+    Stacks that a killed porter was writing are whole before this returns.
 
     Raises:
         WrongUsage: there is none, or a file of those stacks was edited since.
         SurroundingsFailed: those stacks cannot be written.
     """
+    from porter.commands.options import named_project
     from porter.project import REWRITE_NAME, Project
 
+    project = named_project() if project is None else project
     found = project if isinstance(project, Project) else Project.find(None if project is None else Path(project))
     if (found.state / REWRITE_NAME).exists():
         from porter.rebase import write_stacks  # seldom needed, and not light

@@ -39,6 +39,7 @@ STDOUT = Path("-")  # as a FILE
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _LOUDNESS = "porter.loudness"
 _QUIET, _VERBOSE = "--quiet", "--verbose"
+_PROJECT = "porter.project"
 
 
 # -- what a shell completes -----------------------------------------------------------------------------
@@ -52,7 +53,7 @@ def _completed(names: Callable[[Project], Iterable[str]]) -> Callable[..., list[
         from porter.project import Project
 
         try:
-            return [name for name in names(Project.find()) if name.startswith(incomplete)]
+            return [name for name in names(Project.find(named_project(context))) if name.startswith(incomplete)]
         except PorterError:  # nobody reads an error here
             return []
 
@@ -157,11 +158,22 @@ def device(command: _Command) -> _Command:
     return which(profile(command))
 
 
-# -- how much is said ---------------------------------------------------------------------------------
+# -- what every command takes ---------------------------------------------------------------------------
 
 
-def loudness(command: click.Command) -> None:
-    """Give a command, and each in its group, ``--quiet`` and ``--verbose``; they may stand before it or after it."""
+def give_common_options(command: click.Command) -> None:
+    """Give a command, and each in its group, ``--quiet``, ``--verbose`` and ``--project``, before it or after it."""
+    if command.name != "train":  # whose --project, a folder for results, people would put before the --
+        command.params.append(
+            click.Option(
+                ["--project"],
+                metavar="DIR",
+                type=FOLDER,
+                expose_value=False,
+                callback=_choose_project,
+                help="The checkout of porter that is meant.  [default: the one that the current folder is in]",
+            )
+        )
     for short, name, help_ in (
         ("-q", _QUIET, "Print only results and errors."),
         ("-v", _VERBOSE, "Say on standard error what is run, asked and written."),
@@ -169,7 +181,18 @@ def loudness(command: click.Command) -> None:
         option = click.Option([short, name], is_flag=True, expose_value=False, callback=_choose, help=help_)
         command.params.append(option)
     for inner in command.commands.values() if isinstance(command, click.Group) else ():
-        loudness(inner)
+        give_common_options(inner)
+
+
+def _choose_project(context: click.Context, parameter: click.Parameter, folder: Path | None) -> None:
+    if folder is not None:
+        context.meta[_PROJECT] = folder
+
+
+def named_project(context: click.Context | None = None) -> Path | None:
+    """What ``--project`` names, where a command line is at work."""
+    context = context or click.get_current_context(silent=True)
+    return context.meta.get(_PROJECT) if context else None
 
 
 def _choose(context: click.Context, parameter: click.Parameter, is_given: bool) -> None:

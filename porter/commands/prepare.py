@@ -173,6 +173,8 @@ def command(target: str, as_json: bool, tree: Path, **asked: Any) -> None:
     else:
         click.echo(f"Then: porter doctor --target {target}, and train:")
         click.echo(f"  {found.train}")
+    if found.unusable and as_json:
+        raise SystemExit(SurroundingsFailed.exit_code)  # the record says it
     if found.unusable:
         raise SurroundingsFailed(found.unusable, hint=f"All the rest is done. Next: porter doctor --target {target}")
 
