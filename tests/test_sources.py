@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sources import FILES, Upstream, closed_port, git, make_index, make_wheel, package_index, sha256
 
-from porter.errors import CheckFailed, SurroundingsFailed
+from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.lockfile import IndexSource, Part, Wheel
 from porter.objects import Entry
 from porter.output import Progress
@@ -189,3 +189,16 @@ def test_extents_are_the_whole_and_what_an_index_has(small: Upstream, tmp_path: 
     assert part.labels[part.base].startswith("the commit of example/small")
     assert part.labels[small.pin.files["train.py"].id] == "train.py"
     assert "the folder data/images/" in whole.labels.values()
+
+
+@pytest.mark.parametrize("name", ["nowhere", "folder", "file"])
+def test_a_named_source_that_is_none_is_refused_although_the_cache_has_it_all(
+    small: Upstream, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("text\n")
+    lock = small.locked(str(small.path))
+    obtain(lock)  # the cache is warm
+    assert obtain(lock, str(small.path)).base == small.pin.commit
+    with pytest.raises(WrongUsage, match=name):
+        obtain(lock, str(tmp_path / name))

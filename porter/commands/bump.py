@@ -25,6 +25,7 @@ from porter.rebase.outcome import ALREADY, DONE, Bump, Halt
 from porter.rebase.session import Session
 from porter.rebase.state import Journal, Store
 from porter.sources.history import Step
+from porter.sources.remote import must_be_a_source
 from porter.stack import find_patch
 
 _COLOURS = {
@@ -166,6 +167,8 @@ def _run(project: Project, progress: Progress | None, act: Callable[[Session], B
 def _aim(session: Session, rev: str, targets: Sequence[str], upstream: str | None) -> Bump | None:
     """Let a session have a new pin; what there is to say if it is reached already."""
     session.check_targets(targets)
+    if upstream:
+        must_be_a_source(upstream)
     commit = session.history.resolve(rev)
     pin = session.lock.pin
     if commit == pin.commit:

@@ -17,6 +17,7 @@ from porter.output import Progress
 from porter.rebase.drift import Drift, Track, follow
 from porter.reports.heatmap import BETWEEN, SAYS, to_html, to_png
 from porter.sources.history import DEFAULT, History
+from porter.sources.remote import must_be_a_source
 from porter.stack import Stack, available
 
 _MOST = 6  # ranges shown of a patch
@@ -48,6 +49,8 @@ def drift(
     found, progress = find(project), progress or Progress()
     lock = Lock.load(found.lock_path)
     stack = Stack.load(found, names(targets) or available(found.patches))
+    if upstream:
+        must_be_a_source(upstream)
     return follow(History(lock, upstream, progress=progress), stack, rev, progress)
 
 

@@ -92,6 +92,10 @@ class _Search:
         self.wants_answer = False
 
     def run(self) -> Snapshot:
+        if self.upstream:
+            from porter.sources import remote
+
+            remote.must_be_a_source(self.upstream)
         try:
             had = cached(self.lock, self.cache)
             if had is not None and self._is_enough(had):

@@ -22,6 +22,9 @@ _NO_BARE_ID = re.compile("not our ref|unadvertised object|find remote ref|no suc
 _NO_DEPTH = re.compile("does not support shallow|dumb http", re.I)
 
 
+_NAME_ONE = "Name a clone or a mirror of upstream, by path or URL."
+
+
 def read(url: str, extent: Extent, cache: Cache, progress: Progress) -> dict[str, Object]:
     """The objects of ``extent``, a whole one, from a clone on this machine or from anything ``git fetch`` takes.
 
@@ -56,21 +59,34 @@ def location(url: str) -> str:
     if path.exists():
         return str(path)
     if not re.match(r"[^/]*:", url):
-        raise WrongUsage(f"there is no {path}", hint="Name a clone or a mirror of upstream, by path or URL.")
+        raise WrongUsage(f"there is no {path}", hint=_NAME_ONE)
     return url
 
 
-def _read_clone(path: Path, extent: Extent) -> dict[str, Object]:
-    """Read a local repository's objects; it may be bare, shallow or a linked worktree."""
+def must_be_a_source(url: str) -> None:
+    """Refuse a source that was named and cannot be one, whether or not it would be asked; a URL is not asked here.
+
+    Raises:
+        WrongUsage: ``url`` is no URL, and no repository is at that path.
+    """
+    path = Path(location(url))
+    if path.is_dir():
+        _git_dir(path)
+    elif path.is_file() and not path.read_bytes()[:16].startswith(b"# v"):  # a bundle, which git fetches from as well
+        raise WrongUsage(f"{path} is a file, and no bundle of git's", hint=_NAME_ONE)
+
+
+def _git_dir(path: Path) -> Path:
+    """Where a local repository's objects are; it may be bare, shallow or a linked worktree."""
     try:
-        where = Repository(path, user_config=True).text("rev-parse", "--absolute-git-dir")
+        return Path(Repository(path, user_config=True).text("rev-parse", "--absolute-git-dir"))
     except GitFailed as error:
-        raise WrongUsage(
-            f"{path} is not a git repository that can be read",
-            error.stderr,
-            "Name a clone or a mirror of upstream, by path or URL.",
-        ) from error
-    return _checked(Repository(Path(where), exact=True, user_config=True), extent, str(path))
+        raise WrongUsage(f"{path} is not a git repository that can be read", error.stderr, _NAME_ONE) from error
+
+
+def _read_clone(path: Path, extent: Extent) -> dict[str, Object]:
+    """Read a local repository's objects."""
+    return _checked(Repository(_git_dir(path), exact=True, user_config=True), extent, str(path))
 
 
 def _checked(repository: Repository, extent: Extent, url: str) -> dict[str, Object]:

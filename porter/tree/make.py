@@ -80,6 +80,10 @@ def apply_stack(
     """
     while True:
         if not _vacant(destination):
+            if upstream:
+                from porter.sources import remote  # seldom needed
+
+                remote.must_be_a_source(upstream)  # though nothing is asked of it
             return _onto(lock, stack, destination, check)
         try:
             return _make(lock, stack, destination, upstream, check, progress)

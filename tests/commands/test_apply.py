@@ -82,6 +82,8 @@ def test_a_relative_path_and_a_link_to_an_empty_folder(
     assert apply(["mlu"], Path("link"), project=project).path == tmp_path / "real"
     assert (tmp_path / "link").is_symlink()
     assert apply(["mlu"], Path("link"), project=project).how == "already"
+    with pytest.raises(WrongUsage, match="there is no nowhere"):  # though nobody would ask it
+        apply(["mlu"], Path("link"), upstream="nowhere", project=project)
 
 
 def test_what_runs_leave_is_ignored(project: Project, tmp_path: Path) -> None:
