@@ -18,6 +18,8 @@ _URL = r"https?://\S+"
 BUDGET = ("host_to_device", "device_to_host", "synchronisations", "inside_kernels")
 _VARIABLE = r"[A-Z][A-Z0-9_]*"
 IN_TREE = "torch"  # stands for a plugin where the device is torch's own
+# what porter new-target writes where nobody said it; the host is one that RFC 2606 keeps from everybody
+NOWHERE, SOMEBODY = "https://example.invalid/", "the vendor of "
 _ASCENDING = ("ASCEND_RT_VISIBLE_DEVICES",)
 FEATURES = ("fp16", "hardware-time", "own-scaler")
 
@@ -116,6 +118,18 @@ class Target:
     def called(self) -> str:
         """What its device is called: SIMULATOR stands before it where it is the vendor's."""
         return f"{'SIMULATOR ' if self.simulated else ''}{self.title['en']}"
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """The fields of ``target.yaml`` that still hold what ``porter new-target`` puts where nobody says it."""
+        holds = {
+            "title.en": self.title["en"] == self.name.upper(),
+            "title.zh": self.title["zh"] == self.name.upper(),
+            "plugin.from": self.plugin.source.startswith(SOMEBODY),
+            "plugin.url": self.plugin.url.startswith(NOWHERE),
+            "documentation": any(link.url.startswith(NOWHERE) for link in self.documentation),
+        }
+        return tuple(field for field, left in holds.items() if left)
 
     def record(self) -> dict[str, Any]:
         """The target as plain data, for JSON."""

@@ -30,7 +30,7 @@ from porter.stack import (
     single_stacks,
     tried_together,
 )
-from porter.target import FILE, Target
+from porter.target import FILE, NOWHERE, Target
 from porter.verification.plan import NAMES
 
 REASONS = ("device", "environment", "safety", "metrics", "speed")
@@ -138,7 +138,10 @@ def _folder(project: Project, name: str) -> Iterator[Finding]:
     expected = {SERIES, *names}
     if name != COMMON:
         try:
-            expected |= {FILE, Target.load(folder).requirements}
+            target = Target.load(folder)
+            expected |= {FILE, target.requirements}
+            for field in target.placeholders:
+                yield Finding(f"patches/{name}/{FILE}", 0, f"{field} holds what new-target put there: fill it in")
         except PorterError as error:
             yield Finding(f"patches/{name}/{FILE}", 0, str(error))
             expected |= {FILE, "requirements.txt"}
@@ -220,6 +223,8 @@ def _complaints(line: bytes) -> Iterator[str]:
     indent = text[: len(text) - len(text.lstrip())]
     if b" \t" in indent or b"\t " in indent:
         yield "spaces and tabs mixed in an indent"
+    if NOWHERE.encode() in line:
+        yield "a placeholder of new-target's"
     if _CONFLICT.fullmatch(line):
         yield "conflict mark"
 

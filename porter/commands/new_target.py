@@ -30,7 +30,7 @@ from porter.patch import FORMAT, Patch, file_names
 from porter.project import Project
 from porter.sources.obtain import obtain
 from porter.stack import COMMON, SERIES, available, load_parts, must_be_known, relock
-from porter.target import FILE, IN_TREE, Link, Plugin, Target
+from porter.target import FILE, IN_TREE, NOWHERE, SOMEBODY, Link, Plugin, Target
 from porter.temporary import temporary_folder
 from porter.verification.device import known_to_torch
 
@@ -38,7 +38,6 @@ _OURS = ("base", "cpu", "cuda", COMMON)  # the common stack's, in utils/accelera
 _LATER = ("maia", "mps", "mtia")  # types that came to torch after the oldest one that porter runs with
 _LOCK = ".porter-lock"
 _REQUIREMENTS = "requirements.txt"
-_NOWHERE = "https://example.invalid/"
 _IDENTITY = ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_AUTHOR_DATE")
 # what the common stack does in a steady training step on a device that needs nothing more
 _BUDGET = {"host_to_device": 7, "device_to_host": 1, "synchronisations": 1, "inside_kernels": 0}
@@ -121,12 +120,12 @@ def new_target(
     own, backend = _check_name(found, name)
     if own and plugin not in ("", IN_TREE):
         raise WrongUsage(f"{name} is a device of torch's own and needs no plugin", hint="Leave --plugin out.")
-    called, page = title or name.upper(), url or _NOWHERE + name
+    called, page = title or name.upper(), url or NOWHERE + name
     module = IN_TREE if own else plugin or f"torch_{name}"
     made = Target(
         name=name,
         title={"en": called, "zh": title_zh or called},
-        plugin=Plugin(module, source or f"the vendor of {called}", page, confused_with),
+        plugin=Plugin(module, source or f"{SOMEBODY}{called}", page, confused_with),
         probe=tuple(probe) or (f"torch.{name}.is_available()",),
         distributed=tuple(distributed) or (backend or "gloo",),
         visible_devices=tuple(visible_devices) or (() if own else (f"{name.upper()}_VISIBLE_DEVICES",)),
@@ -218,8 +217,8 @@ def command(name: str, as_json: bool, **options: Any) -> None:
     """Make patches/NAME, a stack for another device family, and bring the lock in step.
 
     NAME is the device's type as its plugin for PyTorch registers it (PrivateUse1), or a type that torch has
-    itself (xpu, mps). The stack is a target.yaml and one generated patch; it applies, lints and verifies on an
-    emulated device at once. Options that may be repeated go by their order.
+    itself (xpu, mps). The stack is a target.yaml and one generated patch; it applies and verifies on an emulated device
+    at once, and porter lint names what is left to fill in. Options that may be repeated go by their order.
     """
     with terminal() as progress:
         made = new_target(name, **options, progress=progress)

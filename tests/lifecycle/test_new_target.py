@@ -48,7 +48,13 @@ def test_a_name_is_enough(project: Project, tmp_path: Path) -> None:
         f"To fill in: title.en, title.zh, plugin.from, plugin.url, documentation in {project.patches}/foo/target.yaml",
         "Next: porter verify --target foo",
     ]
-    assert porter("lint", cwd=project.root).stdout == "The stacks are as they should be.\n"
+    left = [line.partition(": ") for line in porter("lint", cwd=project.root).stdout.splitlines()]
+    assert [(file, what.partition(" holds")[0]) for file, _, what in left[1:]] == [
+        ("patches/foo/target.yaml", field)
+        for field in ("documentation", "plugin.from", "plugin.url", "title.en", "title.zh")
+    ]
+    assert left[0][0].startswith("patches/foo/add-the-foo-accelerator.patch:")
+    assert left[0][2] == "a placeholder of new-target's in utils/accelerator/foo.py"
     assert sorted(path.name for path in project.patches.iterdir()) == ["common", "foo", "mlu", "tpu"]
     target = Target.load(project.patches / "foo")
     assert (target.plugin.module, target.distributed, target.emulated) == ("torch_foo", ("gloo",), ("generic",))
@@ -199,7 +205,9 @@ def test_the_command_writes_yaml_that_others_read_alike(project: Project) -> Non
 if hasattr(torch, "mps"):  # torch 2.0 and later
 
     def test_a_device_of_torchs_own_needs_no_plugin(project: Project) -> None:
-        new_target("mps", probe=["torch.backends.mps.is_available()"], project=project)
+        page = "https://developer.apple.com/metal/pytorch/"
+        said = {"title": "Apple's GPU", "title_zh": "苹果 GPU", "documentation": [("PyTorch on Metal", page)]}
+        new_target("mps", probe=["torch.backends.mps.is_available()"], project=project, **said)
         target = Target.load(project.patches / "mps")
         assert target.plugin.in_tree and target.emulated == target.visible_devices == ()
         assert "plugin =" not in (project.patches / "mps/add-the-mps-accelerator.patch").read_text()
