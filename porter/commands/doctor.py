@@ -178,7 +178,11 @@ def _print(found: Diagnosis) -> None:
         device = " --device emulated" if there else ""  # an installed plugin goes before, unless this is said
         tell(f"Without a card: porter verify --target {name}{device} proves a tree on an emulated one.")
     elif found.problems == []:
-        tell(f"Next: porter prepare --target {found.target.name if found.target else 'mlu'} ./yolov5")
+        seen = [each.target for each in found.cards if each.cards and each.target in found.interpreter.plugins]
+        if found.target:
+            tell(f"Next: porter prepare --target {found.target.name} ./yolov5")
+        else:
+            tell(f"Next: porter doctor --target {seen[0] if seen else 'NAME'}")
 
 
 def _machine(found: Machine) -> list[tuple[str, str]]:
@@ -205,7 +209,8 @@ def _python(found: Interpreter, pinned: Mapping[str, str]) -> list[tuple[str, st
                  if torch["version"] else f"none: {torch['why']}"))  # fmt: skip
     for name in sorted({"torchvision", "numpy", "pillow", *(n for n in found.packages if n.startswith("opencv"))}):
         package = found.packages.get(name)
-        rows.append((name, f"{package.version}{_differs(pinned, name, package.version)}" if package else "none"))
+        absent = "not installed; a ported tree does without it" if name == "torchvision" else "not installed"
+        rows.append((name, f"{package.version}{_differs(pinned, name, package.version)}" if package else absent))
     others = sorted(n for n in pinned if n in found.packages and n not in dict(rows))
     off = [f"{n} {found.packages[n].version} ({pinned[n]})" for n in others if found.packages[n].version != pinned[n]]
     if pinned:

@@ -113,6 +113,8 @@ def prepare(
     known = [*datasets.SETS, SCENES]
     if data and data not in known and not Path(data).is_file():
         raise WrongUsage(f"there is no data set {data}", hint=f"--data {', '.join(known)}, or a yaml's path.")
+    if weights:
+        checkpoints.known(weights, release)
     steps: list[Step] = []
 
     def end(step: Step) -> None:
@@ -122,7 +124,7 @@ def prepare(
     folder = Path(tree).absolute()
     end(_tree(project, target, Path(tree), upstream, progress))
     pinned = pins(project.patches / family.name / family.requirements)
-    end(_requirements(family, pinned, python, install, torch, progress))
+    end(_requirements(family, pinned, python, install, torch, folder, progress))
     if weights:
         end(_weights(weights, folder, release, mirrors, progress))
     argument = ""
@@ -216,29 +218,41 @@ def _tree(project: Project, target: str, tree: Path, upstream: str | None, progr
 
 
 def _requirements(
-    target: Target, pinned: Mapping[str, str], python: str, install: bool, torch: bool, progress: Progress
+    target: Target,
+    pinned: Mapping[str, str],
+    python: str,
+    install: bool,
+    torch: bool,
+    tree: Path,
+    progress: Progress,
 ) -> Step:
     progress.step("looking at the interpreter")
     found = interpreter.packages(python)
     wanted = requirements.lacking(found, pinned)
     there = "torch" in found.packages
+    first, usable = requirements.way_to_pip(found, python, tree.with_name(f"{tree.name}-python"))
     commands: list[str] = []
-    pip = (python, "-m", "pip", "install")
+    pip = (usable, "-m", "pip", "install")
     if not there:
-        commands.append(shlex.join([*pip, *_torch(pinned)]))
+        commands.append(shlex.join([*pip, *_torch(pinned, found)]))
     if wanted:
         commands.append(shlex.join([*pip, *wanted]))
     if not commands:
         return Step("requirements", ALREADY, f"all that {python} needs beside the plugin")
+    why = "may be given packages by its system alone (PEP 668)" if found.managed else "has no pip"
+    if install and first:
+        again = shlex.join(["porter", "prepare", "--target", target.name, "--install", "--python", usable, str(tree)])
+        raise SurroundingsFailed(f"{python} {why}", hint=" && ".join([*first, again]))
     if not install:
         names = ", ".join(([] if there else ["torch"]) + wanted)
-        return Step("requirements", YOURS, f"{python} lacks {names}; --install has pip install them", tuple(commands))
-    return _install(target, python, found, wanted, _torch(pinned) if torch else [], commands, progress)
+        how = f"it {why}, so first" if first else "--install has pip install them"
+        return Step("requirements", YOURS, f"{python} lacks {names}; {how}", (*first, *commands))
+    return _install(target, python, found, wanted, _torch(pinned, found) if torch else [], commands, progress)
 
 
-def _torch(pinned: Mapping[str, str]) -> list[str]:
+def _torch(pinned: Mapping[str, str], found: Interpreter) -> list[str]:
     """What pip is told for the torch that the target's requirements pin: the CPU build, which plugins extend."""
-    return [f"torch=={pinned['torch']}", "--index-url", _CPU_TORCH]
+    return [requirements.torch_wanted(pinned, found.version), "--index-url", _CPU_TORCH]
 
 
 def _install(

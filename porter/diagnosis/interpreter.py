@@ -91,6 +91,8 @@ class Interpreter:
         torch: ``version`` (empty: none), ``cuda``, ``hip``, ``folder``, ``why`` it does not import; ``numpy`` and
             ``tensorboard``: why torch cannot be used with them.
         plugins: of each target asked for.
+        pip, ensurepip: whether it has pip, and what brings one.
+        managed: whether the system's packages are all that may be installed into it (PEP 668).
     """
 
     executable: str
@@ -100,6 +102,9 @@ class Interpreter:
     broken: Mapping[str, str]
     torch: Mapping[str, str]
     plugins: Mapping[str, Plugin] = field(default_factory=dict)
+    pip: bool = True
+    ensurepip: bool = True
+    managed: bool = False
 
     def release(self, name: str) -> tuple[int, ...]:
         """A package's version as numbers; empty if it is not installed."""
@@ -168,6 +173,9 @@ def _read(python: str, answer: Answer) -> Interpreter:
         },
         broken=found.get("broken", {"numpy": f"importing them all {answer.why}"}),
         torch={},
+        pip=here["pip"],
+        ensurepip=here["ensurepip"],
+        managed=here["managed"],
     )
 
 

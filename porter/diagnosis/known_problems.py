@@ -15,12 +15,19 @@ from pathlib import Path
 from porter.diagnosis.cards import Cards
 from porter.diagnosis.interpreter import NEEDED, Interpreter
 from porter.diagnosis.machine import GIB, Machine
-from porter.diagnosis.requirements import bounded
+from porter.diagnosis.requirements import bounded, torch_wanted
 from porter.target import Target, in_order
 
 PROBLEM, WARNING = "problem", "warning"
 _LEAST_TORCH = (1, 9)
 _CPU_TORCH = "https://download.pytorch.org/whl/cpu"
+# device family -> what to type into a shell before its plugin loads, where target.yaml does not say it: Cambricon's
+# CNToolkit installs into /usr/local/neuware, the installer of Sophgo's libsophon writes files of /etc/profile.d
+_SETUP = {
+    "mlu": "export LD_LIBRARY_PATH=/usr/local/neuware/lib64:$LD_LIBRARY_PATH",
+    "tpu": "source /etc/profile",
+}
+_OWN_TORCH = ("mlu",)  # whose vendor builds torch itself: patches/mlu/requirements.txt
 # device family -> the files in /dev through which its driver is reached
 _NODES = {"mlu": "cambricon_dev*", "tpu": "bm-sophon*", "npu": "davinci[0-9]*", "cuda": "nvidia[0-9]*"}
 
@@ -79,10 +86,14 @@ def _python(setup: Setup) -> Iterator[Trouble]:
 def _torch(setup: Setup) -> Iterator[Trouble]:
     torch = setup.interpreter.torch
     if not torch["version"]:
-        pin = f"torch=={setup.pinned['torch']}" if "torch" in setup.pinned else "torch"
+        pin = torch_wanted(setup.pinned, setup.interpreter.version)
         missing = "No module named 'torch'" in torch["why"]
         what = "torch is not installed" if missing else f"torch does not import: {torch['why']}"
-        yield Trouble("torch", PROBLEM, what, f"{setup.pip} install {pin} --index-url {_CPU_TORCH}")
+        do = f"{setup.pip} install {pin} --index-url {_CPU_TORCH}"
+        target = setup.target
+        if target and target.name in _OWN_TORCH:
+            do = f"On a card, use the torch that comes with {target.plugin.source}; without one, {do}"
+        yield Trouble("torch", PROBLEM, what, do)
     elif () < setup.interpreter.release("torch") < _LEAST_TORCH:
         yield Trouble(
             "torch", PROBLEM, f"torch {torch['version']} is older than 1.9", f"{setup.pip} install 'torch>=1.9'"
@@ -193,13 +204,16 @@ def _cuda_torch(setup: Setup) -> Iterator[Trouble]:
     plugin = setup.interpreter.plugins[target.name]
     if plugin.computes or plugin.emulated:
         return
-    level = PROBLEM if plugin.installed and not plugin.loads and not plugin.foreign else WARNING
+    keeps_it_out = plugin.installed and not plugin.loads and not plugin.foreign
     pin = f"torch=={torch['version'].partition('+')[0]}"
     what = (
         f"torch {torch['version']} is the build for CUDA {torch['cuda']}; {target.plugin.module} extends the CPU build"
     )
-    do = f"{setup.pip} install --force-reinstall {pin} --index-url {_CPU_TORCH}"
-    yield Trouble("cuda-torch", level, what, do)
+    # this torch works, on CUDA, and stays
+    how = f"the torch of {target.plugin.source}"
+    how = how if target.name in _OWN_TORCH else f"pip install {pin} --index-url {_CPU_TORCH}"
+    do = f"Leave it, and make an environment of its own for {target.plugin.module}: python -m venv DIR, in there {how}"
+    yield Trouble("cuda-torch", PROBLEM if keeps_it_out else WARNING, what, do)
 
 
 def _plugin_torch(setup: Setup) -> Iterator[Trouble]:
@@ -215,8 +229,10 @@ def _plugin_torch(setup: Setup) -> Iterator[Trouble]:
     if wanted and torch and wanted[1] != torch:
         what = f"{target.plugin.module} {found.version} is built for torch {wanted[1]}, this is {torch}"
         do = f"{setup.pip} install torch=={wanted[1]} --index-url {_CPU_TORCH}"
-        level = WARNING if setup.interpreter.plugins[target.name].computes else PROBLEM
-        yield Trouble("plugin-torch", level, what, do)
+        if target.name in _OWN_TORCH:
+            do = f"Take both from one place: {target.plugin.source}"
+        works = setup.interpreter.plugins[target.name].computes
+        yield Trouble("plugin-torch", WARNING if works else PROBLEM, what, "Leave it: it computes." if works else do)
 
 
 def _device(setup: Setup) -> Iterator[Trouble]:
@@ -231,7 +247,7 @@ def _device(setup: Setup) -> Iterator[Trouble]:
         do = f"Get {target.plugin.source}: {target.plugin.url}"
         yield Trouble("plugin", PROBLEM, f"{module} is not installed", do)
     elif not plugin.loads:
-        first = target.plugin.setup or "load the vendor's environment (source /etc/profile, LD_LIBRARY_PATH)"
+        first = target.plugin.setup or _SETUP.get(target.name) or "what the vendor's guide says (LD_LIBRARY_PATH)"
         do = f"In this shell first: {first}; or use the vendor's container. It comes from {target.plugin.source}."
         yield Trouble("plugin", PROBLEM, f"{module} does not load: {plugin.why}", do)
     elif plugin.available:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,44 @@ _OLD_TORCH = {"setuptools": "setuptools", "protobuf": "protobuf"}
 
 # the newest of these that go with NumPy 1, which is all that torch before 2.3 can use
 _NUMPY_1 = {"numpy": "numpy<2", "opencv-python-headless": "opencv-python-headless<4.12", "pandas": "pandas<3"}
+
+
+# torch's release -> the Python 3 minors, first and last, that it has wheels for: "Release Compatibility Matrix" in
+# PyTorch's RELEASE.md, and the wheels' names in its index for what that calls experimental
+_PYTHONS: dict[tuple[int, ...], tuple[int, int]] = {
+    (1, 9): (6, 9), (1, 10): (6, 9), (1, 11): (7, 10), (1, 12): (7, 10), (1, 13): (7, 11), (2, 0): (8, 11),
+    (2, 1): (8, 11), (2, 2): (8, 12), (2, 3): (8, 12), (2, 4): (8, 12), (2, 5): (9, 13), (2, 6): (9, 13),
+    (2, 7): (9, 13), (2, 8): (9, 13),
+}  # fmt: skip
+
+
+def has_wheel(torch: str, python: str) -> bool:
+    """Whether a torch has a wheel for a Python, both by their versions; True where that is not known."""
+    first, last = _PYTHONS.get(_numbers(torch)[:2], (0, 1000))
+    major, minor = (*_numbers(python), 0)[:2]
+    return major == 3 and first <= minor <= last
+
+
+def torch_wanted(pinned: Mapping[str, str], python: str) -> str:
+    """The requirement for the torch that the pins name; any torch where that has no wheel for this Python."""
+    version = pinned.get("torch", "")
+    return f"torch=={version}" if version and has_wheel(version, python) else "torch"
+
+
+def way_to_pip(found: Interpreter, python: str, place: Path) -> tuple[list[str], str]:
+    """What to type before pip can install into an interpreter, and the interpreter to use afterwards.
+
+    Args:
+        place: where a virtual environment may be made, if that is what it takes.
+    """
+    if found.pip and not found.managed:
+        return [], python
+    if not found.managed and found.ensurepip:
+        return [shlex.join([python, "-m", "ensurepip"])], python
+    # it sees what is installed in the Python that it is made with, such as the vendor's torch
+    make = shlex.join([python, "-m", "venv", "--system-site-packages", str(place)])
+    first = [] if found.ensurepip else ["apt-get install python3-venv"]  # Debian has it apart
+    return [*first, make], str(place / "bin" / "python")
 
 
 def pins(path: Path) -> dict[str, str]:
@@ -49,7 +88,8 @@ def bounded(name: str, torch: tuple[int, ...]) -> str:
 def lacking(found: Interpreter, pinned: Mapping[str, str]) -> list[str]:
     """Requirements that are not met, torch left out: pinned where this is the torch that the pins belong to."""
     torch = found.release("torch")
-    same = not torch or torch[:2] == _numbers(pinned.get("torch", ""))[:2]
+    pin = pinned.get("torch", "")
+    same = torch[:2] == _numbers(pin)[:2] if torch else not pin or has_wheel(pin, found.version)
     wanted = []
     for name, version in pinned.items():
         if name in _HELD and name != "numpy":

@@ -37,13 +37,23 @@ def obtain(
         SurroundingsFailed: it cannot be downloaded or written.
         WrongUsage: there is no such checkpoint or release, or a mirror makes no sense.
     """
+    name = known(name, release)
+    wanted = Wanted(url(name, release), mirrors, _check)
+    return fetch(wanted, folder / name, progress, digests=digests, policy=policy)
+
+
+def known(name: str, release: str = "v6.0") -> str:
+    """A checkpoint's file name, from a name that may lack ``.pt``.
+
+    Raises:
+        WrongUsage: there is no such checkpoint or release.
+    """
     name = name if name.endswith(".pt") else f"{name}.pt"
     if name not in NAMES:
         raise WrongUsage(f"upstream has no {name}", hint=f"There are {', '.join(NAMES)}.")
     if release not in RELEASES:
         raise WrongUsage(f"porter knows no release {release}", hint=f"It knows {', '.join(RELEASES)}.")
-    wanted = Wanted(url(name, release), mirrors, _check)
-    return fetch(wanted, folder / name, progress, digests=digests, policy=policy)
+    return name
 
 
 def url(name: str, release: str = "v6.0") -> str:

@@ -130,6 +130,28 @@ def test_torch_only_when_told(python: Path, tmp_path: Path) -> None:
     assert installed(python)["torch"] == "2.1.0"
 
 
+def test_a_checkpoint_that_upstream_has_not_is_refused_first(python: Path, tmp_path: Path) -> None:
+    done = prepare("--python", python, "--weights", "yolov5z", tmp_path / "tree")
+    assert (done.returncode, done.stdout, (tmp_path / "tree").exists()) == (2, "", False)
+    assert "upstream has no yolov5z.pt" in done.stderr
+    assert prepare("--python", python, "--weights", "yolov5n", "--release", "v7", tmp_path / "tree").returncode == 2
+    assert not (tmp_path / "tree").exists()
+
+
+def test_without_pip_it_says_what_brings_one(python: Path, tmp_path: Path) -> None:
+    """And what it says works."""
+    (site,) = (tmp_path / "env").glob("lib/python*/site-packages")
+    (site / "pip").unlink()
+    tree = tmp_path / "tree"
+    done = prepare("--python", python, "--install", tree)
+    assert (done.returncode, f"{python} has no pip" in done.stderr) == (3, True), done.stderr
+    hint = done.stderr.partition("hint: ")[2].strip()
+    first, _, again = hint.partition(" && ")
+    assert again == f"porter prepare --target tpu --install --python {python} {tree}"
+    subprocess.run(shlex.split(first), check=True, capture_output=True)
+    assert prepare("--python", python, "--install", tree).returncode == 0
+
+
 def test_weights_data_and_the_command(tmp_path: Path, python: Path) -> None:
     mirror = tmp_path / "mirror"
     mirror.mkdir()

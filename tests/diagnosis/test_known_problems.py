@@ -134,6 +134,8 @@ def test_a_torch_for_cuda() -> None:
     assert missing == [("plugin", "problem"), ("cuda-torch", "warning")]
     broken = Plugin("/site/torch_mlu", why="ImportError: undefined symbol")
     assert ("cuda-torch", "problem") in told(found(torch=cuda, plugin=broken))
+    for plugin in (broken, Plugin("", why="not installed")):  # that torch works, and nobody is told to replace it
+        assert not [each.do for each in found(torch=cuda, plugin=plugin) if "reinstall" in each.do]
     assert found("", torch=cuda) == []
 
 
@@ -153,6 +155,34 @@ def test_a_plugin_for_another_torch(target: str, package: str, version: str, nam
     loads_not = Plugin("/site/x", why="OSError: undefined symbol")
     troubles = told(found(target, packages={package: Package(version)}, plugin=loads_not))
     assert troubles == ([(name, "problem")] if name else []) + [("plugin", "problem")]
+
+
+def test_a_plugin_that_computes_with_another_torch_is_left_alone() -> None:
+    (trouble,) = found("npu", packages={"torch-npu": Package("2.6.0")})
+    assert (trouble.level, trouble.do) == ("warning", "Leave it: it computes.")
+
+
+@pytest.mark.parametrize(
+    ("target", "first"),
+    [
+        ("mlu", "export LD_LIBRARY_PATH=/usr/local/neuware/lib64:$LD_LIBRARY_PATH"),
+        ("tpu", "source /etc/profile"),
+        ("npu", "source /usr/local/Ascend/ascend-toolkit/set_env.sh"),
+    ],
+)
+def test_what_to_load_is_the_vendors_own(target: str, first: str) -> None:
+    loads_not = Plugin("/site/x", why="OSError: libx.so: cannot open shared object file")
+    (trouble,) = found(target, plugin=loads_not)
+    assert trouble.do.startswith(f"In this shell first: {first};")
+
+
+def test_cambricons_torch_comes_from_cambricon() -> None:
+    none = {"version": "", "why": "ModuleNotFoundError: No module named 'torch'"}
+    (trouble,) = (each for each in found("mlu", torch=none, pinned={"torch": "1.9.1"}) if each.trap == "torch")
+    assert "Cambricon's PyTorch container or SDK" in trouble.do
+    assert "torch==1.9.1" not in trouble.do  # which has no wheel for Python 3.10
+    other = found("mlu", packages={"torch-mlu": Package("1.33.1+torch2.11.0")}, plugin=Plugin("/site/x", why="no"))
+    assert "download.pytorch.org" not in other[0].do
 
 
 def test_torchvision_for_another_torch_is_a_warning() -> None:

@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import sys
+import sysconfig
 import warnings
 
 warnings.simplefilter("ignore")  # what packages say about each other is not asked for
@@ -50,6 +51,10 @@ def installed():
 def packages(names):
     here = {"version": platform.python_version(), "executable": sys.executable, "prefix": sys.prefix}
     here["virtual"] = sys.prefix != getattr(sys, "base_prefix", sys.prefix)
+    here["pip"] = importlib.util.find_spec("pip") is not None
+    here["ensurepip"] = importlib.util.find_spec("ensurepip") is not None
+    marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")  # of PEP 668
+    here["managed"] = not here["virtual"] and os.path.exists(marker)
     say(python=here, packages=installed())
     broken = {}
     for name in names:
