@@ -121,5 +121,7 @@ def _print(done: Exported, check: bool, tree: Path) -> None:
     else:
         print_edits(done.rewrite)
         tell("Next: porter lint")
-    if done.committed:
+    if done.committed and not done.head:
         tell(f"{tree}: what was not committed is commit {done.committed[:12]} now")
+    if done.head:
+        tell(f"{tree}: its branch is at the exported commits now ({done.head[:12]}); git reflog has the ones before")

@@ -9,9 +9,10 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from porter import objects
+from porter import objects, process
 from porter.build import Build, Builder
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.files import write_file
 from porter.git import GitFailed, Repository, scratch
 from porter.lockfile import Lock
 from porter.objects import Object
@@ -36,7 +37,7 @@ from porter.stack import (
     series,
 )
 from porter.temporary import temporary_folder
-from porter.tree.clone import Tree
+from porter.tree.clone import Notes, Tree, dump
 from porter.tree.switch import locked
 
 _UNMERGED = ("DD", "AU", "UD", "UA", "DU", "AA", "UU")
@@ -51,6 +52,8 @@ class Exported:
         targets: whose stacks the tree holds.
         moved: how many commits are not where the tree has them.
         committed: the commit that holds what was not committed before; empty if there is none.
+        head: the commit to which the tree's branch moved: what `porter apply` makes of the patches, where that has the
+            tree's content; empty if the branch is there already, or stays.
         untracked: files in the tree that git was not told of, so that they are in no patch.
     """
 
@@ -59,6 +62,7 @@ class Exported:
     moved: int
     committed: str
     untracked: tuple[str, ...]
+    head: str = ""
 
     def record(self) -> dict[str, Any]:
         """As plain data, for JSON."""
@@ -68,6 +72,7 @@ class Exported:
             "moved": self.moved,
             "committed": self.committed,
             "untracked": list(self.untracked),
+            "head": self.head,
         }
 
 
@@ -142,14 +147,17 @@ class _Export:
             if moved or len(targets) > 1:
                 self.progress.step("putting the commits in order")
             made = self._made(items, listed, targets, clean)
+            build = None
             if self._is_in_step(made, targets, listed[-1:]):
                 planned = Rewrite(self.project, self.lock, {}, {}, ())
             else:
-                planned = self._plan(made, targets, head, clean)
+                planned, build = self._plan(made, targets, head, clean)
         if not self.check:
             write_stacks.write(planned)
         committed = self._commit() if self.work else ""
-        return Exported(planned, targets, moved, committed, self._untracked())
+        tip = build.tip if build else made[-1].commit.id if made else head
+        moved_to = "" if self.check else self._follow(targets, head, tip, build)
+        return Exported(planned, targets, moved, committed, self._untracked(), moved_to)
 
     # -- the tree -----------------------------------------------------------------------------------------
 
@@ -265,6 +273,41 @@ class _Export:
                 ) from error
         return self.work
 
+    def _follow(self, targets: Sequence[str], head: str, tip: str, build: Build | None) -> str:
+        """Move the tree's branch to what `porter apply` makes of the patches, so that the tree is one of theirs.
+
+        The content stays, to the last byte; the commits that were there are in the reflog.
+
+        Args:
+            head: where HEAD is; ``tip``: the last of the patches' commits; ``build``: all of them, if they are at hand.
+
+        Returns:
+            ``tip``; empty if HEAD was there already.
+
+        Raises:
+            SurroundingsFailed: the tree cannot be written, or HEAD has moved meanwhile.
+        """
+        notes = self.tree.notes
+        noted = Notes(tuple(targets), self.extent.base, tip, notes.before) if notes else None
+        if tip == head and noted == notes:
+            return ""
+        if build is None and tip != head:
+            stack = Stack.load(self.project, targets)
+            build = stack.build(self.tree.snapshot(self.extent, stack.paths))
+        if build and (build.tip != tip or build.tree != self.repository.text("rev-parse", f"{head}^{{tree}}")):
+            return ""
+        with locked(self.tree) as hold, process.held():
+            try:
+                if tip != head and build:
+                    self.repository.write(objects.pack(build.objects.values()))
+                    self.repository.run("update-ref", "-m", "porter export", "HEAD", tip, head, hold=hold)
+                if noted:
+                    write_file(self.tree.notes_file, dump(noted))
+            except GitFailed as error:
+                what = f"the patches are written, but the branch of {self.tree.path} could not follow them"
+                raise SurroundingsFailed(what, error.stderr, "The same command again moves it.") from error
+        return tip if tip != head else ""
+
     def _is_locked(self) -> bool:
         """Whether the files are those of the lock."""
         if self.lock.stacks.keys() != self.files.keys():
@@ -334,8 +377,10 @@ class _Export:
             return False
         return [one.commit.tree for one in made[-1:]] == [commit.tree for commit in last]
 
-    def _plan(self, made: Sequence[_Written], targets: Sequence[str], head: str, clean: Repository) -> Rewrite:
-        """What the project's files become: the tree's stacks, and the others' on their common."""
+    def _plan(
+        self, made: Sequence[_Written], targets: Sequence[str], head: str, clean: Repository
+    ) -> tuple[Rewrite, Build]:
+        """What the project's files become, other targets' stacks on a new common too; and the tree's stack, built."""
         old = load_parts(self.project)
         parts: dict[str, list[Patch]] = {part: [] for part in (COMMON, *targets)}
         for one, name in zip(made, _names(made)):
@@ -345,8 +390,9 @@ class _Export:
         parts.update(self._others(old, parts, snapshot, _common(made) or self.extent.base, clean))
         self.progress.step("checking every stack with them")
         planned = write_stacks.plan(self.project, parts, snapshot)
-        self._prove(Stack.of(planned.parts, targets).build(snapshot), head)
-        return planned
+        build = Stack.of(planned.parts, targets).build(snapshot)
+        self._prove(build, head)
+        return planned, build
 
     def _others(
         self,

@@ -212,7 +212,7 @@ def test_uncommitted_changes_into_a_patch(project: Project, tree: Path) -> None:
     done = export(tree, into="common/2", project=project)
     assert done.untracked == ("utils/unknown.py",)
     assert git("status", "--porcelain", cwd=tree) == "?? utils/unknown.py"
-    assert git("log", "-1", "--format=%s %P", cwd=tree).endswith(f"devices {head}")
+    assert git("log", "-1", "--format=%s %P", "HEAD@{1}", cwd=tree).endswith(f"devices {head}")
     text = (project.patches / "common/add-utils-accelerator-a-registry-of-devices.patch").read_text()
     assert ("+staged = 1\n" in text, "+intended = 1\n" in text, "+line_30 = 'common'\n" in text) == (True, True, True)
     again(project, tree)
@@ -222,6 +222,7 @@ def test_uncommitted_changes_into_a_patch(project: Project, tree: Path) -> None:
 
 def test_uncommitted_changes_as_a_new_patch(project: Project, tree: Path, own_home: Path) -> None:
     edit(tree, "utils/long.py", "line_30 = 30\n", "line_30 = 'common'\n")
+    before = git("rev-parse", "HEAD", cwd=tree)
     done = porter("export", tree, "--new", "Say it", "--stack", "common", cwd=project.root)
     assert done.returncode == 0, done.stderr
     found = load_part(project.patches / "common")[-1]
@@ -229,7 +230,7 @@ def test_uncommitted_changes_as_a_new_patch(project: Project, tree: Path, own_ho
     assert dict(found.trailers) == {"Reason": "TODO", "Upstream": "no", "Check": "TODO", "Stack": "common"}
     wanting = {finding.what.partition(":")[0] for finding in lint(project=project)}
     assert wanting == {"Check", "Reason", "something is left to say"}, "what is left to say is complained about"
-    git("reset", "-q", "--soft", "HEAD~1", cwd=tree)
+    git("reset", "-q", "--soft", before, cwd=tree)
     given = ("Reason: metrics", "Check: train", "Reported-by: Ann")
     export(tree, new="Say it", stack="common", why="It has to be said.", trailers=given, project=project)
     assert load_part(project.patches / "common")[-1].body == (
@@ -409,7 +410,8 @@ def test_git_does_no_more_than_is_needed(project: Project, tree: Path, tmp_path:
     edit(tree, "utils/long.py", "line_30 = 30\n", "new = 1\nline_30 = 30\n")
     git("commit", "-q", "-a", "--fixup=HEAD~3", cwd=tree)
     picked = ["cherry-pick", "index-pack", "format-patch"]
-    assert calls(project, tree, tmp_path) == [*picked, "index-pack", "cherry-pick", "format-patch"]
+    moved = ["index-pack"]  # the commits to which the tree's branch moves
+    assert calls(project, tree, tmp_path) == [*picked, "index-pack", "cherry-pick", "format-patch", *moved]
 
 
 def test_a_patch_file_that_does_not_apply_becomes_what_the_tree_gives(project: Project, tree: Path) -> None:
