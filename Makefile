@@ -26,7 +26,7 @@ build_docs := NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 # the card where its plugin is, else the CPU
 find_device := from importlib.util import find_spec; print("mlu" if find_spec("torch_mlu") else "cpu")
 
-.PHONY: help demo test test-all lint docs matrix clean
+.PHONY: help demo test test-all lint docs matrix release-check clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
@@ -81,6 +81,11 @@ docs: $(VENV)/.dev
 
 matrix: $(VENV)/.dev
 	$(VENV)/bin/nox -s mlu tpu latest
+
+# what .github/workflows/release.yml makes and tries before it publishes; into dist/
+release-check: $(VENV)/.dev
+	$(VENV)/bin/nox -s release
+	$(VENV)/bin/nox -s installed -- $(TORCH)
 
 # ./yolov5 is a repository that may hold somebody's work: it is not make's to remove
 clean:

@@ -26,6 +26,7 @@ ROOT = Path(__file__).parent
 TESTS = ("pytest>=8.0", "hypothesis>=6.100", "onnx>=1.12", "onnxruntime>=1.12", "tensorboard>=2.6")
 NOTEBOOK = ("ipykernel>=6.20", "nbclient>=0.8")  # for docs/tutorial.ipynb, which needs torch 2.1
 LATEST = ("torch==2.13.0",)
+VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13")  # of Python, that porter is for
 # What a vendor's session runs: what depends on torch and its neighbours, in that vendor's tree alone. The rest is run
 # once, by `make test`, every tree too; tests/test_packaging.py tries porter itself on each Python that there is.
 OF_TORCH = (
@@ -163,3 +164,62 @@ def lint(session: nox.Session) -> None:
         session.run("mypy", "--strict", "porter")
         session.run("lint-imports", "--no-cache", "--no-logo")
         session.run("mkdocs", "build", "--strict", "--quiet")
+
+
+@nox.session(python=interpreter("3.11"))
+def release(session: nox.Session) -> None:
+    """What is published, into dist/: sdist and wheel, built twice with the same bytes; metadata, SBOM, digests.
+
+    The second build is of a clone, in another folder, with other permissions, time zone and locale: what git does not
+    hold, or what depends on the machine, makes it differ.
+    """
+    session.install("build>=1.2", "cyclonedx-bom>=5", "twine>=6")
+    dist, clone, again = ROOT / "dist", Path(session.create_tmp()) / "clone", Path(session.create_tmp()) / "again"
+    for folder in (dist, clone, again):
+        shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(dist), str(ROOT))
+    session.run("git", "clone", "--quiet", str(ROOT), str(clone), external=True)
+    other = {"TZ": "Asia/Shanghai", "LC_ALL": "C", "PYTHONHASHSEED": "1"}
+    command = f"umask 077 && {session.bin}/python -m build --outdir '{again}' '{clone}'"
+    session.run("sh", "-c", command, env=other, external=True)
+    session.run("python", "tools/release.py", "compare", str(dist), str(again))
+    session.run("twine", "check", "--strict", *map(str, sorted(dist.iterdir())))
+    # what a user gets: the wheel and what it needs, in an environment without pip
+    alone = Path(session.create_tmp()) / "alone"
+    session.run("python", "-m", "venv", "--clear", "--without-pip", str(alone))
+    (wheel,) = dist.glob("*.whl")
+    name = wheel.name.split("-py3")[0]
+    # by its name: the SBOM would hold the path of a file
+    asked = ("--find-links", str(dist), name.replace("-", "=="))
+    session.run("python", "-m", "pip", "--python", str(alone), "install", "--quiet", *asked)
+    bom = dist / f"{name}.cdx.json"
+    flags = ("--output-reproducible", "--output-file", str(bom))
+    session.run("cyclonedx-py", "environment", *flags, str(alone / "bin" / "python"))
+    session.run("python", "tools/release.py", "digests", str(dist))
+    if session.posargs:  # a tag
+        session.run("python", "tools/release.py", "tag", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("python", [nox.param(interpreter(version), id=version) for version in VERSIONS])
+@nox.parametrize("torch", [nox.param(False, id="alone"), nox.param(True, id="torch")])
+def installed(session: nox.Session, torch: bool) -> None:
+    """The wheel of dist/ in an empty environment, used outside of any checkout. Words after -- are for torch's pip."""
+    wheels = sorted((ROOT / "dist").glob("*.whl"))
+    if len(wheels) != 1:
+        session.error("dist/ has not one wheel: nox -s release makes it")
+    if torch:
+        session.install(*(session.posargs or ["torch"]))
+    session.install("--force-reinstall", "--no-deps", str(wheels[0]))
+    session.install(f"{wheels[0]}[train]" if torch else str(wheels[0]))
+    session.chdir(session.create_tmp())
+    shutil.rmtree("tree", ignore_errors=True)
+    for words in (
+        ["--version"],
+        ["apply", "--target", "mlu", "tree"],
+        ["status", "tree"],
+        ["verify", "--target", "mlu", "--level", "static", "tree"],
+        *([["verify", "--target", "mlu", "--device", "cpu", "--check", "train", "tree"]] if torch else []),
+    ):
+        session.run("porter", *words)
+    session.run("yolov5-porter", "revert", "tree")
