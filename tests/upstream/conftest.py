@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from porter.datasets import generate as data_sets
+from porter.verification.plan import NAMES
 
 from .harness import Lab, Tree, porter
 from .jobs import WEIGHTS, Shop
@@ -31,6 +32,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "trees(*names): runs in these trees; without it in the one of --tree, or the whole one"
     )
+    config.addinivalue_line(
+        "markers",
+        "verified(*checks): these checks of `porter verify` say it wherever a device can be emulated; runs elsewhere",
+    )
     config.addinivalue_line("markers", "jobs(*names): what of jobs.py the test looks at, begun ahead of it")
 
 
@@ -44,15 +49,29 @@ def unpatched_runs() -> bool:
     return not (new_torch or new_numpy)
 
 
+def emulated() -> bool:
+    """Whether `porter verify` can make all of its checks under this torch."""
+    import torch
+
+    return tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 1)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what is not asked for with --tree, and, where unpatched v6.0 does not run, the comparisons with it."""
-    only, runs = config.getoption("tree"), unpatched_runs()
+    """Deselect what is not asked for with --tree, what `porter verify` says under this torch, and, where unpatched v6.0
+    does not run, the comparisons with it."""
+    only, runs, verified = config.getoption("tree"), unpatched_runs(), emulated()
 
     def wanted(item: pytest.Item) -> bool:
         tree = item.callspec.params.get("tree_name", only) if hasattr(item, "callspec") else only
         return tree == only or not only
 
+    def said_elsewhere(item: pytest.Item) -> bool:
+        marker = item.get_closest_marker("verified")
+        assert marker is None or (marker.args and set(marker.args) <= set(NAMES)), f"{item.nodeid}: no such check"
+        return verified and marker is not None
+
     out = [item for item in items if not (wanted(item) and (runs or not item.get_closest_marker("pristine")))]
+    out += [item for item in items if item not in out and said_elsewhere(item)]
     if out:
         config.hook.pytest_deselected(items=out)
         items[:] = [item for item in items if item not in out]

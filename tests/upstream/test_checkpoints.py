@@ -15,9 +15,10 @@ from porter.checkpoints.inspection import inspect
 from porter.errors import CheckFailed
 
 from .harness import Tree
-from .jobs import Shop
+from .jobs import FILES, Shop
 
 
+@pytest.mark.verified("safety")
 @pytest.mark.jobs("hostile")
 def test_hostile_files_are_refused_by_name(shop: Shop, tree: Tree, weights: Path) -> None:
     result = hostile(shop, tree)
@@ -33,12 +34,14 @@ def test_hostile_files_are_refused_by_name(shop: Shop, tree: Tree, weights: Path
     assert not wrong, "\n".join(map(str, wrong))
 
 
+@pytest.mark.verified("safety")
 @pytest.mark.jobs("hostile")
 def test_the_files_are_hostile(shop: Shop, tree: Tree, weights: Path) -> None:
     """Plain pickle runs them: without this the test above could pass on files that are merely broken."""
     assert len(hostile(shop, tree)["plain"]) == 7
 
 
+@pytest.mark.verified("safety")
 @pytest.mark.jobs("hostile")
 @pytest.mark.parametrize("place", ["module", "argument", "file", "depth"])
 def test_a_models_yaml_is_no_code(shop: Shop, tree: Tree, weights: Path, place: str) -> None:
@@ -53,8 +56,8 @@ def hostile(shop: Shop, tree: Tree) -> dict[str, Any]:
     return result
 
 
-def test_programs_say_so_in_a_line(shop: Shop, tree: Tree, tmp_path: Path) -> None:
-    """What a person sees who was given such a file: its name and what it asked for, no traceback, status 1."""
+def test_files_that_run_when_torch_opens_them_end_in_a_line(shop: Shop, tree: Tree, tmp_path: Path) -> None:
+    """Where detect.py asks no loader of its own, and torch.hub.load; the others' lines are ``senseless``'s."""
     import torch
 
     mark, evil = tmp_path / "mark", tmp_path / "evil.pt"
@@ -68,19 +71,11 @@ def test_programs_say_so_in_a_line(shop: Shop, tree: Tree, tmp_path: Path) -> No
     torch.jit.save(torch.jit.trace(torch.nn.ReLU(), torch.zeros(1)), str(program))
     hub = tmp_path / "hub.py"
     hub.write_text(f"import torch\ntorch.hub.load({str(tree.path)!r}, 'custom', {str(evil)!r}, source='local')\n")
-    for words in (
-        ("val.py", "--weights", evil, "--data", shop.data / "data.yaml"),
-        ("export.py", "--weights", evil, "--include", "torchscript"),
-        ("detect.py", "--weights", program),
-        (str(hub),),
-        ("detect.py", "--weights", evil),
-        ("train.py", "--weights", evil, "--data", shop.data / "data.yaml", "--project", tmp_path / "runs"),
+    for words, asked in (
+        (("detect.py", "--weights", program, "--device", "cpu"), f"{program}: refused: it is a TorchScript archive"),
+        ((hub,), f"{evil}: refused: it names "),
     ):
-        device = () if words == (str(hub),) else ("--device", "cpu")
-        run = shop.lab.script(tree, *words, *device, cwd=shop.lab.folder("evil")).offline()
-        asked = (
-            f"{program}: refused: it is a TorchScript archive" if program in words else f"{evil}: refused: it names "
-        )
+        run = shop.lab.script(tree, *map(str, words), cwd=shop.lab.folder("evil")).offline()
         assert run.status == 1 and "Traceback" not in run.err, run.story()
         assert run.err.strip().splitlines()[-1].startswith(asked), run.story()
         assert not mark.exists()
@@ -153,7 +148,7 @@ def test_no_file_reaches_a_call_outside_a_short_list(shop: Shop, tree: Tree) -> 
     assert found["events"] == []
     assert [name for name in found["called"] if not re.fullmatch(CALLED, name)] == []
     assert found["wrong"] == {}
-    assert found["loaded"] > 40
+    assert found["loaded"] > FILES // 8
 
 
 @pytest.mark.jobs("reach-broken")

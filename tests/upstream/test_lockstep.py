@@ -44,7 +44,7 @@ def test_every_validation_is_upstreams(shop: Shop, tree: Tree, pristine: Tree) -
 
 
 def test_new_anchors_are_made(shop: Shop, pristine: Tree) -> None:
-    assert "New anchors saved to model" in shop.get("lockstep-anchors", pristine)["output"]
+    assert "New anchors saved to model" in shop.get("lockstep-multi-scale", pristine)["output"]
 
 
 def test_multi_scale_changes_the_images(shop: Shop, pristine: Tree) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import json
 
+import pytest
+
 from .harness import Tree
 from .jobs import Shop
 
@@ -28,6 +30,7 @@ def names(tree: Tree) -> list[str]:
     return [name for name in found if name not in LEFT_OUT]
 
 
+@pytest.mark.verified("import")
 def test_every_module_imports(shop: Shop, tree: Tree) -> None:
     cwd = shop.lab.folder("modules")
     wanted = names(tree)

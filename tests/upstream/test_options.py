@@ -70,7 +70,8 @@ def test_the_tpu_seeds_commands_train(shop: Shop, tree: Tree, weights: Path, num
         own_data(shop.data, cwd)
         (cwd / "yolov5s.pt").write_bytes(weights.read_bytes())
         run = shop.lab.script(tree, *words, cwd=cwd)
-        assert run.status != 0 and "Traceback" not in run.text, run.story()
+        assert run.status == 1 and "Traceback" not in run.text, run.story()
+        assert run.err.splitlines()[-1].endswith("has no gradient scaler for cpu"), run.story()
         return
     in_tree(shop, tree, weights, words, epochs=3)
 
@@ -97,21 +98,21 @@ def in_tree(shop: Shop, tree: Tree, weights: Path, words: list[str], epochs: int
     assert len(lines) == 1 + epochs, run.story()
 
 
-def few_data(data: Path, cwd: Path, count: int = 4) -> None:
+def few_data(data: Path, cwd: Path) -> None:
     """A copy with the first pictures only: yolov5s in FP16 takes the cpu seconds for each."""
     own_data(data, cwd)
-    for file in sorted((cwd / "data" / "images" / "train").iterdir())[count:]:
-        file.unlink()
+    for kind, count in ("train", 4), ("val", 2):
+        for file in sorted((cwd / "data" / "images" / kind).iterdir())[count:]:
+            file.unlink()
 
 
 @pytest.mark.parametrize(
-    "config", [pytest.param(c, marks=pytest.mark.jobs(f"lockstep-{c}")) for c in ("images", "schedule", "anchors")]
+    "config", [pytest.param(c, marks=pytest.mark.jobs(f"lockstep-{c}")) for c in ("images", "schedule")]
 )
 def test_upstreams_other_options(shop: Shop, tree: Tree, config: str) -> None:
     """With packages on which unpatched v6.0 does not run; where it does, test_lockstep compares."""
     record = shop.get(f"lockstep-{config}", tree)
     assert len(record["weights"]) == 2 * NB
-    assert ("New anchors saved to model" in record["output"]) == (config == "anchors")
 
 
 def test_evolve(shop: Shop, tree: Tree) -> None:
@@ -124,15 +125,6 @@ def test_evolve(shop: Shop, tree: Tree) -> None:
     assert len((folder / "evolve.csv").read_text().splitlines()) == 3
     assert "Best generation" in (folder / "hyp_evolve.yaml").read_text()
     assert (folder / "evolve.png").stat().st_size > 1000
-
-
-def test_iters_and_skip(shop: Shop, tree: Tree) -> None:
-    """--iters: that many iterations, whatever the epochs; --skip: neither validation nor checkpoint."""
-    training = shop.train(tree, *BARE, "--epochs", 1, "--iters", NB + 3, "--skip", driver=("count.py",))
-    run = training.run.ok()
-    assert json.loads(run.out.splitlines()[-1]) == {"iterations": NB + 3, "last": NB + 2}
-    assert not list(training.folder.rglob("*.pt"))
-    assert "mAP@.5" not in run.text
 
 
 @pytest.mark.jobs("optimizers")
@@ -156,10 +148,11 @@ def test_optimizer(shop: Shop, tree: Tree, words: tuple[str, ...], expected: str
 
 
 def test_unknown_optimizer_is_refused(shop: Shop, tree: Tree) -> None:
-    run = shop.lab.script(tree, "train.py", "--optimizer", "Ada", cwd=shop.lab.folder("ada")).offline()
+    run = shop.lab.script(tree, "train.py", "--optimizer", "Ada", cwd=shop.lab.folder("ada"), charts=False).offline()
     assert run.status == 2 and "invalid choice: 'Ada'" in run.err and "AdamW" in run.err
 
 
+@pytest.mark.verified("amp")
 def test_mixed_precision_and_its_scaler_are_resumed(shop: Shop, tree: Tree) -> None:
     """--pyamp on the cpu, and the gradient scaler's state goes through a checkpoint.
 

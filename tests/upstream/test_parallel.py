@@ -21,6 +21,7 @@ def free_port() -> int:
 LAUNCH = ("-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_addr", "127.0.0.1", "--master_port")
 
 
+@pytest.mark.verified("ddp")
 def test_two_processes_train_one_model(shop: Shop, tree: Tree) -> None:
     cwd = shop.lab.folder("ddp")
     data = own_data(shop.data, cwd)

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from .harness import Training, Tree
-from .jobs import BARE, NB, Shop, copy_of_killed
+from .jobs import NB, Shop, copy_of_killed
 
 
 @pytest.mark.jobs("killed")
@@ -21,16 +21,8 @@ def test_killed_in_the_second_epoch(shop: Shop, tree: Tree) -> None:
 
 @pytest.mark.jobs("killed", "resumed")
 def test_goes_on(shop: Shop, tree: Tree) -> None:
-    assert_went_on(shop, tree, shop.get("resumed", tree))
-
-
-@pytest.mark.jobs("killed", "resumed-by-path")
-def test_goes_on_from_a_named_checkpoint(shop: Shop, tree: Tree) -> None:
-    assert_went_on(shop, tree, shop.get("resumed-by-path", tree))
-
-
-def assert_went_on(shop: Shop, tree: Tree, training: Training) -> None:
     """Every epoch is there once, with the learning rates of its number."""
+    training: Training = shop.get("resumed", tree)
     assert "Resuming training from" in training.run.text
     assert [row["epoch"] for row in training.rows] == [0, 1, 2]
     assert training.rows[0] == shop.get("killed", tree).rows[0]
@@ -62,29 +54,6 @@ def test_state_is_restored_exactly(shop: Shop, tree: Tree) -> None:
     assert found["momentum_buffers"] > 100
 
 
-def test_no_death_leaves_a_broken_checkpoint(shop: Shop, tree: Tree) -> None:
-    """A copy of the process dies of SIGKILL half-way through each save: what is on disk must load all the same."""
-    cwd = shop.lab.folder("deaths")
-    out = cwd / "deaths.json"
-    training = shop.train(tree, *BARE, "--epochs", 2, cwd=cwd, driver=("deaths.py", out))
-    training.run.ok()
-    deaths = json.loads(out.read_text())
-    assert len(deaths) >= 6, "last and best in two epochs, both stripped: fewer saves than that were seen"
-    broken = [d for d in deaths if d["broken"]]
-    assert not broken, broken
-    assert any(d["present"] for d in deaths), "no checkpoint was there at any death: nothing was tested"
-
-
-@pytest.mark.jobs("killed")
-def test_goes_on_from_an_upstream_run(shop: Shop, tree: Tree) -> None:
-    """opt.yaml and checkpoint of a run that unpatched v6.0 began: our options and our state are not in them."""
-    was = copy_of_killed(shop, tree, "upstream-run")
-    cwd = was.run.folder
-    shop.lab.driver(tree, "as_upstream.py", was.folder, cwd=cwd).ok()
-    run = shop.lab.script(tree, "train.py", "--resume", was.last.relative_to(cwd), cwd=cwd, charts=False).ok()
-    assert [row["epoch"] for row in Training(run, was.folder).rows] == [0, 1, 2]
-
-
 @pytest.mark.pristine
 @pytest.mark.jobs("killed")
 def test_each_goes_on_with_the_others_run(shop: Shop, tree: Tree, pristine: Tree) -> None:
@@ -98,6 +67,6 @@ def test_each_goes_on_with_the_others_run(shop: Shop, tree: Tree, pristine: Tree
 
 def test_nothing_to_resume_is_said(shop: Shop, tree: Tree) -> None:
     cwd = shop.lab.folder("nothing")
-    run = shop.lab.script(tree, "train.py", "--resume", "--device", "cpu", cwd=cwd).offline()
+    run = shop.lab.script(tree, "train.py", "--resume", "--device", "cpu", cwd=cwd, charts=False).offline()
     assert run.status != 0
     assert "--resume checkpoint does not exist" in run.err

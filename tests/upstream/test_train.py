@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from .harness import Training, Tree
-from .jobs import FP16_ON_CPU, Shop, well
+from .jobs import Shop
 
 # v6.0, utils/loggers/__init__.py
 COLUMNS = [
@@ -29,6 +29,7 @@ def scratch(shop: Shop, tree: Tree) -> Training:
     return training
 
 
+@pytest.mark.verified("train", "learns")
 @pytest.mark.jobs("scratch")
 def test_from_scratch(scratch: Training) -> None:
     assert list(scratch.rows[0]) == COLUMNS
@@ -38,6 +39,7 @@ def test_from_scratch(scratch: Training) -> None:
     assert scratch.last.is_file() and scratch.best.is_file()
 
 
+@pytest.mark.verified("pictures")
 @pytest.mark.jobs("scratch")
 @pytest.mark.parametrize("name", PICTURES)
 def test_every_picture_is_drawn(scratch: Training, name: str) -> None:
@@ -46,13 +48,7 @@ def test_every_picture_is_drawn(scratch: Training, name: str) -> None:
     assert head.startswith(JPEG if name.endswith("jpg") else PNG)
 
 
-@pytest.mark.jobs("scratch")
-def test_no_font_is_fetched(scratch: Training) -> None:
-    """v6.0 downloads Arial.ttf when it is imported."""
-    assert not list(Path(scratch.run.folder).rglob("*.ttf"))
-    assert "Downloading" not in scratch.run.text
-
-
+@pytest.mark.verified("warnings")
 @pytest.mark.jobs("scratch")
 def test_the_tree_uses_nothing_deprecated(scratch: Training, tree: Tree) -> None:
     """Children run with PYTHONWARNINGS=default, so each place that warns does so once."""
@@ -62,24 +58,10 @@ def test_the_tree_uses_nothing_deprecated(scratch: Training, tree: Tree) -> None
     assert "pin_memory" not in scratch.run.err, scratch.run.story()
 
 
+@pytest.mark.verified("finetune", "converges")
 @pytest.mark.jobs("finetuned")
 def test_from_the_official_weights(shop: Shop, tree: Tree, weights: Path) -> None:
     training = shop.get("finetuned", tree)
     assert "Transferred 349/349 items" in training.run.text, training.run.story()
     assert [row["epoch"] for row in training.rows] == [0]
     assert training.best.is_file()
-
-
-@pytest.mark.trees("tpu")
-@pytest.mark.jobs("fp16")
-def test_fp16(shop: Shop, tree: Tree) -> None:
-    training = shop.get("fp16", tree)
-    if not FP16_ON_CPU:
-        assert training.run.status == 1 and "Traceback" not in training.run.text, training.run.story()
-        assert training.run.err.splitlines()[-1].endswith("has no gradient scaler for cpu"), training.run.story()
-        return
-    well(tree, training)
-    assert [row["epoch"] for row in training.rows] == [0, 1]
-    for row in training.rows:
-        assert all(row[c] == row[c] for c in COLUMNS), f"not a number: {row}"
-    assert training.last.is_file()

@@ -1,7 +1,6 @@
-"""What comes from strangers, checkpoints apart: label caches, data yaml, run folders, class names, pictures.
+"""What comes from strangers, checkpoints apart: the form of label caches, names, texts for a terminal.
 
-Each fault was there before the patch against it: in v6.0's code every one of the marks that drivers/untrusted.py
-looks for is made, and the folders that it looks at are written to.
+What the tree's programs make of hostile files is `porter verify`'s check ``untrusted``.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from .harness import Tree
-from .jobs import Shop
 
 
 def module(tree: Tree, name: str) -> ModuleType:
@@ -30,73 +28,6 @@ def module(tree: Tree, name: str) -> ModuleType:
     made = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(made)
     return made
-
-
-@pytest.fixture(scope="module")
-def found(shop: Shop, tree: Tree) -> dict[str, Any]:
-    result: dict[str, Any] = shop.get("untrusted", tree)
-    return result
-
-
-@pytest.mark.jobs("scratch", "untrusted")
-class TestTree:
-    """What the tree's own loader, hub and scripts make of hostile files."""
-
-    def test_nothing_ran(self, found: dict[str, Any]) -> None:
-        assert found["marks"] == []
-
-    def test_a_cache_gives_what_the_scan_gave(self, found: dict[str, Any]) -> None:
-        assert found["cache"] == {"ran": False, "same": True, "read": True, "anew": True, "left": ["labels.cache"]}
-
-    @pytest.mark.parametrize("kind", ["python", "bash", "zip"])
-    def test_a_download_of_a_strangers_yaml_is_refused(self, found: dict[str, Any], kind: str) -> None:
-        error, text = found["download"][kind]["error"]
-        assert error == "Refused" and f"{kind}.yaml refused" in text and "YOLOV5_ALLOW_DOWNLOAD=" in text
-
-    def test_downloads_of_the_tree_and_of_the_users_choice_are_done(self, found: dict[str, Any]) -> None:
-        assert found["own"] == [] and found["download"]["allowed"]["ran"]
-
-    def test_crops_stay_in_their_folder_and_apart(self, found: dict[str, Any]) -> None:
-        crops = found["crops"]
-        assert crops["errors"] == [None, None] and crops["outside"] == []
-        assert crops["folders"] == crops["classes"] and crops["files"] == 2 * crops["classes"]
-
-    def test_a_layers_number_is_no_path(self, found: dict[str, Any]) -> None:
-        assert found["stage"] == {"error": None, "outside": [], "files": 1}
-
-    def test_hyperparameters_of_a_run_are_a_file(self, found: dict[str, Any]) -> None:
-        assert found["pipe"][0] == "Refused" and "opt.yaml" in found["pipe"][1]
-
-    def test_postscript_is_no_picture(self, found: dict[str, Any]) -> None:
-        assert found["eps"]["error"][0] == "Refused" and "photo.jpg" in found["eps"]["error"][1]
-
-    @pytest.mark.parametrize(
-        ("script", "words"),
-        [
-            ("train", ["python.yaml", "\\x1b]0;title"]),
-            ("val", ["tags.yaml", "os.system"]),
-            ("detect", ["hostile.pt", "system"]),
-            ("export", ["hostile.pt", "system"]),
-            ("resume", ["python.yaml"]),
-            ("piped", ["opt.yaml", "no file"]),
-            ("cfg", ["code.yaml", "system"]),
-            ("hyp", ["lists.yaml", "a0"]),
-            ("yolo", ["deep.yaml", "depth_multiple"]),
-        ],
-    )
-    def test_a_script_ends_in_one_line(self, found: dict[str, Any], script: str, words: list[str]) -> None:
-        end = found["scripts"]["ends"][script]
-        assert end["status"] == 1 and not end["traceback"]
-        assert all(word in end["said"] for word in words), end["said"]
-
-    def test_no_script_lets_a_name_steer_the_terminal(self, found: dict[str, Any]) -> None:
-        ends = found["scripts"]["ends"]
-        assert ends["names"]["status"] == 0 and ends["names"]["shows"]
-        assert not [name for name, end in ends.items() if end["steers"]]
-
-    def test_nothing_is_written_where_a_file_says(self, found: dict[str, Any]) -> None:
-        scripts = found["scripts"]
-        assert not scripts["elsewhere"] and scripts["up"] == [] and scripts["crops"]
 
 
 # -- the label cache's form ------------------------------------------------------------------------------

@@ -36,6 +36,8 @@ def schedule(session: Session) -> Finding:
     left = sorted(path.name for path in newest(cwd / "runs").glob("weights/*"))
     if left:
         raise Failed(f"--skip saved {', '.join(left)}")
+    if "mAP@.5" in run.text:
+        raise Failed("--skip validated", run.tail(), run.shown())
     if found["kept"]:
         raise Failed(f"after the step of iteration {found['kept'][0]} its gradients are still there")
     if found["groups"] != _GROUPS:
@@ -167,8 +169,13 @@ def downloads(session: Session) -> Finding:
             raise Failed("a part of a URL ran as a command")
         if name in ("cut", "missing") and (case["error"] is None or case["files"]):
             raise Failed(f"{name}: a file that did not come leaves {case['files']}, {case['error']}")
+        if name == "missing" and "404" not in case["error"]:
+            raise Failed(f"a server's page that says 404 ends in {case['error']}")
         if name.startswith("tar ") and case["error"] is None:
             raise Failed(f"{name}: it is unpacked")
+        leads_out = name.startswith("zip ") and name != "zip backslash"  # which is a character of a name here
+        if leads_out and (case["files"] or not all(word in (case["error"] or "") for word in ("refused", "evil"))):
+            raise Failed(f"{name}: it is not refused by name but leaves {case['files']}, {case['error']}")
     return Finding(f"{len(cases)} archives from a server")
 
 
@@ -190,12 +197,16 @@ def untrusted(session: Session) -> Finding:
             raise Failed(f"a data set's download ({name}) is not refused by name but ends in {text or 'nothing'}")
     if not found["download"]["allowed"]["ran"] or found["own"]:
         raise Failed(f"a download that is allowed, or the tree's own, is refused: {found['own'] or found['download']}")
-    if crops["outside"] or crops["files"] != 2 * crops["classes"] or crops["folders"] != crops["classes"]:
+    lost = crops["files"] != 2 * crops["classes"] or crops["folders"] != crops["classes"]
+    if crops["outside"] or lost or any(crops["errors"]):
         raise Failed(f"crops of classes lie outside, are lost, or share a folder: {crops}")
-    if found["stage"]["error"] or found["stage"]["outside"]:
+    if found["stage"]["error"] or found["stage"]["outside"] or found["stage"]["files"] != 1:
         raise Failed(f"a picture of --visualize is written where a checkpoint says: {found['stage']}")
     if (found["pipe"] or [""])[0] != "Refused":
         raise Failed(f"--resume opens whatever opt.yaml names for hyperparameters: {found['pipe']}")
+    kind, text = found["eps"]["error"] or ["", ""]
+    if kind != "Refused" or "photo.jpg" not in text:
+        raise Failed(f"PostScript under a picture's name is not refused but ends in {text or 'nothing'}")
     _in_one_line(found["scripts"])
     return Finding("caches, downloads, run folders, names and pictures of strangers ran nothing")
 

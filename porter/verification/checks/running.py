@@ -21,10 +21,14 @@ SPEED = {
     "hardware_time_var", "throughput", "date", "device", "dataset",
 }  # fmt: skip
 ACCURACY = {"net", "accuracy", "date", "device", "dataset"}
+_JPEG = (
+    *("train_batch0.jpg", "train_batch1.jpg", "train_batch2.jpg", "labels.jpg", "labels_correlogram.jpg"),
+    *("val_batch0_labels.jpg", "val_batch0_pred.jpg"),
+)
 _PICTURES = {
-    "train_batch0.jpg": b"\xff\xd8\xff", "train_batch2.jpg": b"\xff\xd8\xff", "labels.jpg": b"\xff\xd8\xff",
-    "results.png": b"\x89PNG", "val_batch0_labels.jpg": b"\xff\xd8\xff", "val_batch0_pred.jpg": b"\xff\xd8\xff",
-}  # fmt: skip
+    **dict.fromkeys(_JPEG, b"\xff\xd8\xff"),
+    **dict.fromkeys(("results.png", "confusion_matrix.png"), b"\x89PNG"),
+}
 
 
 @check("full", "--pyamp trains in mixed precision, and the scaler's state goes through a checkpoint and back")
