@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,18 +56,15 @@ Run = Callable[..., Done]
 
 
 @pytest.fixture(scope="session")
-def run(built: Path, cache: Path) -> Run:
+def fresh(built: Path, cache: Path) -> Run:
     """Run ``python ARGUMENTS`` where the card of that profile is emulated; further keywords are environment()'s."""
 
     def call(
         profile: str | Profile, *arguments: Any, env: dict[str, str] | None = None, cwd: Any = None, **asked: Any
     ) -> Done:
-        base = {**clean_environment(), **(env or {})}
-        card = load_profile(profile) if isinstance(profile, str) else profile
-        names = environment(card, cache=cache, built=built, base=base, **asked)
         done = subprocess.run(
             [sys.executable, *map(str, arguments)],
-            env={**base, **names},
+            env=_environment(profile, built, cache, env, asked),
             cwd=cwd,
             capture_output=True,
             text=True,
@@ -76,6 +74,46 @@ def run(built: Path, cache: Path) -> Run:
         return Done(done.returncode, done.stdout, done.stderr)
 
     return call
+
+
+def _environment(
+    profile: str | Profile, built: Path, cache: Path, env: dict[str, str] | None, asked: dict[str, Any]
+) -> dict[str, str]:
+    base = {**clean_environment(), **(env or {})}
+    card = load_profile(profile) if isinstance(profile, str) else profile
+    return {**base, **environment(card, cache=cache, built=built, base=base, **asked)}
+
+
+@pytest.fixture(scope="session")
+def run(built: Path, cache: Path, fresh: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """The same in a copy of a process that has imported torch; ``python -m ...`` in a process of its own."""
+    folder = tmp_path_factory.mktemp("forks")
+    numbers = itertools.count()
+    with subprocess.Popen(
+        [sys.executable, DRIVERS / "forks.py"],
+        env={**clean_environment(), "TORCH_DEVICE_BACKEND_AUTOLOAD": "0"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as forks:
+        assert forks.stdin and forks.stdout
+
+        def call(
+            profile: str | Profile, *arguments: Any, env: dict[str, str] | None = None, cwd: Any = None, **asked: Any
+        ) -> Done:
+            if arguments[0] == "-m":
+                return fresh(profile, *arguments, env=env, cwd=cwd, **asked)
+            number = next(numbers)
+            out, error = (folder / f"{number}.{name}" for name in ("out", "error"))
+            out.touch()
+            error.touch()
+            variables = _environment(profile, built, cache, env, asked)
+            program = [[*map(str, arguments)], variables, str(cwd or Path.cwd()), str(out), str(error)]
+            print(json.dumps(program), file=forks.stdin, flush=True)
+            return Done(int(forks.stdout.readline()), out.read_text(), error.read_text())
+
+        yield call
+        forks.stdin.close()
 
 
 @pytest.fixture(scope="session")

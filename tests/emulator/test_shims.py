@@ -10,6 +10,14 @@ import torch
 from .conftest import Run
 
 pytestmark = pytest.mark.device
+
+
+@pytest.fixture
+def run(fresh: Run) -> Run:
+    """How a process begins and ends is what is looked at here."""
+    return fresh
+
+
 SAY = "print('WHO', plugin.__version__, any(hasattr(torch, name) for name in ('mlu', 'tpu', 'npu')))"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,22 +98,41 @@ def test_sophgos_reductions_take_neighbouring_dimensions(run: Run, profile: str)
     assert fine == [None] * 3
 
 
+RANKS = """
+import os, torch, torch.distributed as dist
+os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="{port}", WORLD_SIZE="2")
+for rank in 0, 1:
+    if os.fork() == 0:
+        os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank))
+        import torch_tpu
+        try:
+            said = work(rank)
+        except (TypeError, RuntimeError) as error:
+            said = "%s %s" % (type(error).__name__, error)
+        os.write(1, said.encode() + b"; ")  # at once: what two processes print in pieces is mixed
+        os._exit(0)
+for rank in 0, 1:
+    os.wait()
+"""
+
+
+def ranks(run: Run, profile: str, work: str) -> str:
+    """What two processes say, each of which calls a function ``work(rank)`` on a device of its own."""
+    done = run(profile, "-c", work + RANKS.format(port=free_port()))
+    return done.out + done.error
+
+
 SCCL = """
-import os, torch, torch.distributed as dist, torch_tpu
-torch.tpu.set_device(int(os.environ["RANK"]))
-options = None
-if {options}:
-    options = torch_tpu.ProcessGroupSCCLOptions()
-    options.chip_map = {chips}
-try:
+def work(rank):
+    torch.tpu.set_device(rank)
+    options = None
+    if {options}:
+        options = torch_tpu.ProcessGroupSCCLOptions()
+        options.chip_map = {chips}
     dist.init_process_group("sccl", pg_options=options)
     value = torch.ones(1, device="tpu")
     dist.all_reduce(value)
-    said = "SUM %s" % value.item()
-except (TypeError, RuntimeError) as error:
-    said = "%s %s" % (type(error).__name__, error)
-os.write(1, said.encode() + b"; ")  # at once: what two processes print in pieces is mixed
-os._exit(0)
+    return "SUM %s" % value.item()
 """
 
 
@@ -122,32 +140,25 @@ os._exit(0)
     ("options", "chips", "said"),
     [(False, [], "TypeError"), (True, [0, 1], "SUM 2.0"), (True, [], "SUM 2.0"), (True, [0], "RuntimeError")],
 )
-def test_sccl_wants_options(run: Run, tmp_path: Path, options: bool, chips: list[int], said: str) -> None:
-    (tmp_path / "program.py").write_text(SCCL.format(options=options, chips=chips))
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_port", free_port()]
-    done = run("sg2260", *launcher, tmp_path / "program.py")
-    assert done.out.count(said) == 2, done.out + done.error
+def test_sccl_wants_options(run: Run, options: bool, chips: list[int], said: str) -> None:
+    found = ranks(run, "sg2260", SCCL.format(options=options, chips=chips))
+    assert found.count(said) == 2, found
 
 
 GLOO = """
-import os, torch, torch.distributed as dist, torch_tpu
-dist.init_process_group("gloo")
-host = torch.ones(1)
-dist.all_reduce(host)
-try:
+def work(rank):
+    dist.init_process_group("gloo")
+    host = torch.ones(1)
+    dist.all_reduce(host)
+    os.write(1, b"sum %d; " % host.item())
     dist.all_reduce(host.to("tpu"))
-except RuntimeError as error:
-    os.write(1, f"{host.item()} {error}; ".encode())
-os._exit(0)
 """
 
 
 @pytest.mark.parametrize("profile", ["bm1684x", "sg2260"])
-def test_gloo_takes_no_tensor_of_the_device(run: Run, tmp_path: Path, profile: str) -> None:
-    (tmp_path / "program.py").write_text(GLOO)
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_port", free_port()]
-    done = run(profile, *launcher, tmp_path / "program.py")
-    assert done.out.count("2.0 No backend type associated with device type tpu") == 2, done.out + done.error
+def test_gloo_takes_no_tensor_of_the_device(run: Run, profile: str) -> None:
+    found = ranks(run, profile, GLOO)
+    assert found.count("sum 2; ") == found.count("RuntimeError No backend type associated with device type tpu") == 2
 
 
 AT = "torch.zeros(1, dtype=torch.int64).to(kind)"
