@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -39,6 +40,38 @@ def read_file(path: Path) -> bytes:
         raise WrongUsage(f"{path} is a folder", hint="Name a file.") from error
     except OSError as error:
         raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
+
+
+def read_given(path: Path, most: int) -> bytes:
+    """The bytes of a file that somebody gave us: a plain one, or what a shell pipes (``<(git diff)``).
+
+    Args:
+        most: bytes; a larger file is refused.
+
+    Raises:
+        WrongUsage: there is no such file, it is too large, or it is a device, a named pipe or a folder.
+        SurroundingsFailed: it cannot be read.
+    """
+    try:
+        mode = os.stat(path).st_mode
+        # an open pipe has no name of its own: only /proc leads to it
+        if not (
+            stat.S_ISREG(mode)
+            or stat.S_ISDIR(mode)
+            or (stat.S_ISFIFO(mode) and not os.path.exists(os.path.realpath(path)))
+        ):
+            raise WrongUsage(f"{path} is no plain file", "It is a device, a socket or a named pipe.", "Name a file.")
+        with open(path, "rb") as file:
+            data = file.read(most + 1)
+    except FileNotFoundError as error:
+        raise WrongUsage(f"there is no {path}") from error
+    except IsADirectoryError as error:
+        raise WrongUsage(f"{path} is a folder", hint="Name a file.") from error
+    except OSError as error:
+        raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
+    if len(data) > most:
+        raise WrongUsage(f"{path} has more than {most >> 20} MB", hint="Is it the right file? Give a part of it.")
+    return data
 
 
 def write_file(path: Path, data: bytes, *, durable: bool = True) -> None:

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Union
 
 from porter import yamlfile
-from porter.errors import CheckFailed
+from porter.errors import CheckFailed, WrongUsage
 from porter.files import read_file, write_file
 from porter.objects import Entry, Object, trees
+from porter.paths import path_problem
 from porter.yamlfile import Value
 
 _HEAD = """\
@@ -221,8 +222,13 @@ class Lock:
         Raises:
             WrongUsage: something in them is refused, a path for example.
         """
+        for name in (*self.pin.files, *(name for stack in self.stacks.values() for name in stack.files)):
+            problem = path_problem(name)
+            if problem:
+                raise WrongUsage(f"{path} cannot hold a file of the tree", problem)
         data = self.dumps().encode()
-        _parsed(data, path)
+        if _parsed(data, path) != self:
+            raise AssertionError(f"{path} would not be read as it is written")  # a fault of this module
         return data
 
     def write(self, path: Path) -> None:
@@ -291,9 +297,9 @@ def _date(value: Value) -> str:
 
 def _check_path(path: str, value: Value) -> None:
     """These names become files on somebody's disk."""
-    parts = path.split("/")
-    if any(part in ("", ".", "..") or part.lower() == ".git" for part in parts) or "\\" in path or "\0" in path:
-        value.fail("at a path inside the tree, with / between names, neither .. nor .git among them")
+    problem = path_problem(path)
+    if problem:
+        value.fail(f"at a path inside the tree, with / between names: {problem}")
 
 
 def _source(value: Value, pin: Pin) -> Source:

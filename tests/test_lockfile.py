@@ -85,7 +85,7 @@ def test_any_path_and_id_survives(files: dict[str, str], tmp_path_factory: pytes
     try:
         lock.write(path)
     except WrongUsage as error:
-        assert "at a path inside the tree" in error.what
+        assert "cannot hold a file of the tree" in error.what
     else:
         assert Lock.load(path) == lock
 

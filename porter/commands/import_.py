@@ -6,6 +6,7 @@ fit (``.rej``).  People work the rest in there, with git, and the tree is then e
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,10 @@ from porter.commands.arguments import AnyPath, AnyProject, find
 from porter.commands.options import FOLDER, JSON, UPSTREAM, print_edits, print_json, target_option, tell, terminal
 from porter.errors import CheckFailed, WrongUsage
 from porter.foreign.tree import RECORD, REJECT, Imported, make
-from porter.output import Progress
+from porter.output import Progress, printable
 from porter.rebase.export import export_tree
+
+_LONG = 40  # letters of a name that a folder has from its source
 
 
 def import_(
@@ -56,8 +59,8 @@ def import_(
     """
     found, progress, source = find(project), progress or Progress(), Path(source)
     stack = stack or target
-    place = Path(tree or f"import-{source.resolve().name.partition('.')[0]}")
-    if not place.exists():
+    place = Path(tree or f"import-{os.path.basename(os.path.realpath(source)).partition('.')[0][:_LONG]}")
+    if not os.path.lexists(place):
         made = make(found, source, target, stack, base, place, split, upstream, progress)
     elif not (place / RECORD).is_file():
         raise WrongUsage(f"{place} is there already, and no import made it", hint="Name another: --tree DIR.")
@@ -110,21 +113,25 @@ def _print(done: Imported) -> None:
         click.echo(f"made for {done.base}")
     for outcome in done.outcomes:
         counts = ", ".join(f"{number} {word}" for word, number in sorted(outcome.hunks.items())) or "nothing"
-        click.echo(f"  {outcome.patch.subject or outcome.patch.name}: {counts}")
+        click.echo(f"  {printable(outcome.patch.subject or outcome.patch.name)}: {counts}")
         rejected = Counter((reject.path, reject.why) for reject in outcome.rejects)
         for (path, why), count in rejected.items():
             times = f" ({count} times)" if count > 1 else ""
-            click.echo(f"    {click.style('rejected', fg='red')} {path}: {why}{times}")
+            click.echo(f"    {click.style('rejected', fg='red')} {printable(path)}: {printable(why)}{times}")
     if done.lacking:
         click.echo(f"not taken for deleted: {len(done.lacking)} files of upstream that the copy lacks")
+    for path in done.cut:
+        click.echo(
+            f"look at {printable(path)}: a hunk has fewer lines than its header says; is the end missing?", err=True
+        )
     for name in done.rebound:
-        click.echo(f"look at {name}", err=True)
+        click.echo(f"look at {printable(name)}", err=True)
     if done.exported:
         print_edits(done.exported.rewrite)
         tell("Next: porter lint, which says what is left to say in the messages")
         return
     click.echo(f"{done.tree}: a tree with the stack and what fits of it")
     if done.rejects:
-        click.echo("what does not fit, with both sides: " + ", ".join(done.rejects), err=True)
+        click.echo("what does not fit, with both sides: " + printable(", ".join(done.rejects)), err=True)
     again = "and remove the .rej files, " if done.rejects else ""
     tell(f"Next: look at it (git -C {quote(str(done.tree))} log -p), {again}then the same command with --accept")

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from porter.errors import CheckFailed, PorterError
-from porter.foreign.hunks import FileChange
-from porter.foreign.reader import Incoming
+from porter.foreign.hunks import FileChange, Incoming
 from porter.objects import Entry, Object, step
 from porter.output import Progress
 from porter.sources.history import DEFAULT, History

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.foreign.base import Base, Judge, Score
-from porter.foreign.hunks import FileChange
-from porter.foreign.reader import Incoming
+from porter.foreign.hunks import FileChange, Incoming
+from porter.foreign.unified import BINARY
 from porter.git import scratch
 from porter.objects import Entry, Object, blob
+from porter.paths import path_problem
 
 _FEW = 3  # files of upstream's that a copy of it has at least
 _TEXT = 8000  # a NUL in so many first bytes makes a file binary, as in git
@@ -73,7 +74,8 @@ class Fork(Judge):
                 data = data.replace(b"\r\n", b"\n")  # it went through a system with other line ends
             if data == before:
                 continue
-            unusable = "it is a binary file" if b"\0" in data[:_TEXT] + (before or b"")[:_TEXT] else ""
+            is_binary = b"\0" in data[:_TEXT] + (before or b"")[:_TEXT]
+            unusable = BINARY if is_binary else path_problem(path)
             # who copies files seldom copies their modes
             mode = self.modes[path] if before is None else ""
             kind = "add" if before is None else "modify"

@@ -7,18 +7,10 @@ hunks fit is for git to say.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from porter.errors import CheckFailed
-from porter.patch.diff import Malformed, unquoted
-
-HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
-_QUOTED = rb'"(?:[^"\\]|\\.)*"'
-_GIT = re.compile(rb"diff --git (" + _QUOTED + rb"|a/.*?|\S+) (" + _QUOTED + rb"|b/.*|\S+)")
-_NO_FILE = {"120000": "it is a symbolic link", "160000": "it is a submodule"}
 _SWAP = bytes.maketrans(b"+-", b"-+")
+_EMPTY = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"  # the id of a file without a byte
 _SWAPPED = {"add": "delete", "delete": "add"}
 
 
@@ -104,8 +96,8 @@ class FileChange:
     Attributes:
         kind: ``add``, ``modify``, ``delete`` or ``rename``.
         old, new: its path before and after.
-        blob: the beginning of its blob's id before; empty if that is not said.
-        mode: its mode afterwards, where that is said.
+        blob, new_blob: the beginning of its blob's id before and after; empty if that is not said.
+        mode, old_mode: its mode after and before, where that is said.
         hunks: the changed lines.
         data: its whole content afterwards, where that is known; there are no hunks then.
         unusable: why it cannot be taken at all, if that is so.
@@ -119,6 +111,13 @@ class FileChange:
     hunks: tuple[Hunk, ...] = ()
     data: bytes | None = None
     unusable: str = ""
+    old_mode: str = ""
+    new_blob: str = ""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a hunk has fewer lines than its header says: it was pasted in part, or the diff was cut off."""
+        return not all(hunk.whole for hunk in self.hunks)
 
     @property
     def text(self) -> bytes:
@@ -138,188 +137,50 @@ class FileChange:
 
     @property
     def reversed(self) -> FileChange:
-        """The change that takes this one back; what the file was before, and its mode, are not known then."""
-        hunks = tuple(hunk.reversed for hunk in self.hunks)
-        return FileChange(_SWAPPED.get(self.kind, self.kind), self.new, self.old, hunks=hunks, unusable=self.unusable)
+        """The change that takes this one back."""
+        kind, unusable = _SWAPPED.get(self.kind, self.kind), self.unusable
+        if kind == "add" and not self.hunks and self.blob and not _EMPTY.startswith(self.blob):
+            unusable = unusable or "what it held is not in the diff (git diff -D), so it cannot be brought back"
+        return replace(
+            self,
+            kind=kind,
+            old=self.new,
+            new=self.old,
+            blob=self.new_blob,
+            new_blob=self.blob,
+            mode=self.old_mode,
+            old_mode=self.mode,
+            hunks=tuple(hunk.reversed for hunk in self.hunks),
+            unusable=unusable,
+        )
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A patch that somebody else made.
+
+    Attributes:
+        name: the file that it is from.
+        subject, body: its message; empty where it has none.
+        author, date: as git writes them in a commit; empty where they are not known.
+        changes: what it does to each file.
+    """
+
+    name: str
+    subject: str = ""
+    body: str = ""
+    author: str = ""
+    date: str = ""
+    changes: tuple[FileChange, ...] = ()
+
+    @property
+    def reversed(self) -> Incoming:
+        """The patch that takes this one back; its subject would say the opposite of what it does."""
+        changes = tuple(change.reversed for change in self.changes)
+        return replace(self, name=f"{self.name} in reverse", subject="", changes=changes)
 
 
 def _quoted(path: str) -> bytes:
     """A path as git reads any."""
     plain = path.encode("utf-8", "surrogateescape")
     return b'"%s"' % b"".join(b"%c" % n if 32 <= n < 127 and n not in b'"\\' else b"\\%03o" % n for n in plain)
-
-
-def parse(data: bytes, known: Iterable[str], strip: int | None = None) -> tuple[FileChange, ...]:
-    """The changes in a diff.
-
-    Args:
-        known: upstream's paths.
-        strip: leading folders to take off each path; by default as many as lead to the most of ``known``.
-
-    Raises:
-        CheckFailed: there is none.
-    """
-    drafts = list(_drafts(data.split(b"\n")))
-    if not drafts:
-        raise CheckFailed("there is no change in the diff")
-    paths = set(known)
-    if strip is None:
-        names = [name for draft in drafts for name in (draft.old, draft.new) if name]
-        strip = max((1, 0, 2), key=lambda n: sum(_stripped(name, n) in paths for name in names))
-    return tuple(draft.finished(strip) for draft in drafts)
-
-
-def hunks_in(data: bytes) -> tuple[Hunk, ...]:
-    """The hunks of a diff of one file, or of a file that git apply left beside it."""
-    rows = data.split(b"\n")
-    return tuple(_hunk(rows, at)[0] for at, row in enumerate(rows) if HUNK.match(row))
-
-
-def _stripped(name: str, count: int) -> str:
-    return "/".join(name.split("/")[count:])
-
-
-class _Draft:
-    """A file's part while it is read; paths with all their folders, empty for /dev/null."""
-
-    def __init__(self, old: str, new: str) -> None:
-        self.old, self.new = old, new
-        self.renamed: dict[str, str] = {}
-        self.blob = self.mode = self.unusable = ""
-        self.added = self.deleted = False
-        self.hunks: list[Hunk] = []
-
-    def finished(self, strip: int) -> FileChange:
-        """What was read, as a change."""
-        old, new = _stripped(self.old, strip), _stripped(self.new, strip)
-        if len(self.renamed) == 2:
-            old, new = self.renamed["from"], self.renamed["to"]
-        if self.added or not self.old:
-            kind, old = "add", new
-        elif self.deleted or not self.new:
-            kind, new = "delete", old
-        else:
-            kind = "modify" if old == new else "rename"
-            if kind == "rename" and len(self.renamed) != 2:  # diff -u file.orig file
-                kind, old, new = "modify", min(old, new, key=len), min(old, new, key=len)
-        unusable = self.unusable
-        for path in (old, new):
-            parts = path.lower().split("/")
-            if "\0" in path or any(part in ("", ".", "..", ".git", "git~1") for part in parts):
-                unusable = unusable or f"the path {path!r} leads out of the tree"
-        return FileChange(kind, old, new, self.blob, self.mode, tuple(self.hunks), unusable=unusable)
-
-
-def _drafts(rows: Sequence[bytes]) -> Iterator[_Draft]:
-    draft: _Draft | None = None
-    at = 0
-    while at < len(rows):
-        row = rows[at]
-        head = _GIT.fullmatch(row)
-        if head:
-            if draft:
-                yield draft
-            draft = _Draft(_path(head[1]), _path(head[2]))
-        elif row.startswith(b"--- ") and rows[at + 1 : at + 2] and rows[at + 1].startswith(b"+++ "):
-            old, new = _name(row), _name(rows[at + 1])
-            if draft is None or draft.hunks or {old, new} - {"", draft.old, draft.new}:
-                if draft:
-                    yield draft
-                draft = _Draft(old, new)
-            draft.added, draft.deleted = draft.added or not old, draft.deleted or not new
-            at += 1
-        elif HUNK.match(row):
-            if draft is None:
-                raise CheckFailed(
-                    "a hunk comes before any file's name", f"line {at + 1}: {row.decode(errors='replace')}"
-                )
-            hunk, at = _hunk(rows, at)
-            draft.hunks.append(hunk)
-            continue
-        elif draft:
-            _extended(draft, row)
-        at += 1
-    if draft:
-        yield draft
-
-
-def _name(row: bytes) -> str:
-    """The path in a ``---`` or ``+++`` line, without its time; empty for a file that is not there."""
-    quoted, _, when = row[4:].partition(b"\t")
-    name = _path(quoted.rstrip())
-    # GNU diff -N says with the time 0 that there is none
-    return "" if name == "/dev/null" or when.startswith((b"1970-01-01 ", b"1969-12-31 ")) else name
-
-
-def _path(name: bytes) -> str:
-    """A path as it is, from the way in which git, or GNU diff, writes it."""
-    text = name.decode("utf-8", "surrogateescape")
-    try:
-        return unquoted(text, 0)
-    except Malformed:
-        return text
-
-
-def _extended(draft: _Draft, row: bytes) -> None:
-    """A line between a file's name and its hunks."""
-    text = row.decode("utf-8", "surrogateescape")
-    index = re.match(r"index ([0-9a-f]{4,64})\.\.[0-9a-f]{4,64}(?: (\d{6}))?", text)
-    mode = re.match(r"(?:new|new file|old|deleted file) mode (\d{6})", text)
-    kind = mode[1] if mode else index[2] if index else None
-    if kind not in (None, "100644", "100755"):
-        draft.unusable = f"{_NO_FILE.get(str(kind), 'it is no plain file')} (mode {kind}); porter's patches change text"
-    rename = re.match(r"rename (from|to) (.+)", text)
-    if index and not re.fullmatch("0+", index[1]):
-        draft.blob = index[1]
-    elif mode and text.startswith("new"):
-        draft.mode = mode[1]
-        draft.added = draft.added or text.startswith("new file")
-    elif text.startswith("deleted file mode"):
-        draft.deleted = True
-    elif rename:
-        draft.renamed[rename[1]] = _path(rename[2].encode("utf-8", "surrogateescape"))
-    elif text.startswith(("Binary files ", "GIT binary patch")):
-        draft.unusable = "it is a binary file; porter's patches change text"
-    elif text.startswith("copy from"):
-        draft.unusable = "it is a copy of another file; make a diff without -C"
-
-
-def _hunk(rows: Sequence[bytes], at: int) -> tuple[Hunk, int]:
-    """The hunk at a row, and the row after it."""
-    header = HUNK.match(rows[at])
-    assert header is not None
-    left = [int(header[n] or 1) for n in (2, 4)]  # lines before and after that are still to come
-    body: list[bytes] = []
-    here = at + 1
-    while here < len(rows):
-        row = rows[here]
-        if not row.startswith(b"\\"):
-            if left == [0, 0] or _ends(rows, here):
-                break
-            left[0] -= not row.startswith(b"+")
-            left[1] -= not row.startswith(b"-")
-        body.append(row)
-        here += 1
-    whole = left == [0, 0]
-    while not whole and body and not body[-1]:  # the empty line that parts what was quoted
-        body.pop()
-    found = tuple(row or b" " for row in body)  # an empty line is context that lost its blank
-    return Hunk(rows[at], int(header[1]), int(header[3]), found, whole), here
-
-
-def _ends(rows: Sequence[bytes], at: int) -> bool:
-    """Whether a hunk that is not complete ends before this row all the same."""
-    row = rows[at]
-    if row[:1] not in (b"", b" ", b"-", b"+"):
-        return True
-    if row == b"-- ":  # a mail's signature
-        return True
-    if not row and not any(rows[at:]):
-        return True
-    following = rows[at + 1 : at + 3]
-    return (
-        row.startswith(b"--- ")
-        and len(following) == 2
-        and following[0].startswith(b"+++ ")
-        and bool(HUNK.match(following[1]))
-    )

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 
 from porter import git, objects
 from porter.foreign.base import Base
-from porter.foreign.hunks import FileChange, Hunk, hunks_in, parse
-from porter.foreign.reader import Incoming
+from porter.foreign.hunks import FileChange, Hunk, Incoming
+from porter.foreign.unified import hunks_in, parse
 from porter.git import GitFailed, Repository, with_worktree
 
 APPLIED = "applied"  # where its old lines are

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +15,15 @@ from porter.files import Taken, staged
 from porter.foreign import base
 from porter.foreign.base import Base, Judge
 from porter.foreign.folder import Fork
-from porter.foreign.merge import Merger, Outcome
+from porter.foreign.hunks import Incoming
+from porter.foreign.merge import Merger, Outcome, Reject
 from porter.foreign.names import Rebound, rebound
-from porter.foreign.reader import Incoming, is_series, read
+from porter.foreign.reader import is_series, read
 from porter.git import GitFailed, Repository, scratch
 from porter.lockfile import Lock
 from porter.objects import Entry
 from porter.output import Progress
+from porter.paths import path_problem
 from porter.project import Project
 from porter.rebase import header
 from porter.rebase.export import Exported, person
@@ -32,6 +35,7 @@ from porter.tree.switch import disk_full_hint, fill
 
 RECORD = ".git/porter/import.json"  # which import made the tree
 REJECT = ".rej"
+_LONG = 800  # bytes of a path; systems allow 1024, and 255 of a name
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,12 @@ class Imported:
     rebound: tuple[Rebound, ...] = ()
     exported: Exported | None = None
 
+    @property
+    def cut(self) -> tuple[str, ...]:
+        """The files of which a hunk has fewer lines than its header says."""
+        changes = [change for outcome in self.outcomes for change in outcome.patch.changes]
+        return tuple(dict.fromkeys(change.new for change in changes if change.is_cut and not change.unusable))
+
     def record(self) -> dict[str, Any]:
         """As plain data, for JSON."""
         return {
@@ -70,8 +80,12 @@ class Imported:
                 for outcome in self.outcomes
             ],
             "rejects": list(self.rejects),
+            "cut": list(self.cut),
             "lacking": list(self.lacking),
-            "rebound": [{"path": each.path, "name": each.name, "lines": list(each.lines)} for each in self.rebound],
+            "rebound": [
+                {"path": each.path, "name": each.name, "lines": list(each.lines), "added": list(each.added)}
+                for each in self.rebound
+            ],
             "exported": self.exported.record() if self.exported else None,
         }
 
@@ -102,13 +116,13 @@ def make(
     lock, ours = Lock.load(project.lock_path), Stack.load(project, [target])
     if stack not in (COMMON, target):
         raise WrongUsage(f"the patches cannot go to {stack}", hint=f"--stack {COMMON} or --stack {target}")
-    if not source.exists():
+    if not os.path.exists(source):
         raise WrongUsage(f"there is no {source}")
     snapshot = obtain(lock, upstream, progress=progress)
     build = ours.build(snapshot)
     check_against_lock(lock, ours, build, snapshot.partial)
     patches, found, lacking = _read(source, lock, snapshot, rev, upstream, progress)
-    place = tree.resolve()
+    place = Path(os.path.realpath(tree))
     try:
         with staged(place) as folder:
             fill(folder, lock, ours, snapshot, build)
@@ -117,8 +131,8 @@ def make(
             _must_be_new(source, outcomes, build.files)
             made.run("update-ref", "-m", "porter import", "HEAD", tip)
             made.run("reset", "--quiet", "--hard")
-            rejects = _rejects(outcomes, build.files)
-            record = {"source": str(source.resolve()), "target": target, "base": found.commit}
+            rejects = _rejects(outcomes, {**build.files, **made.files(tip)})
+            record = {"source": os.path.realpath(source), "target": target, "base": found.commit}
             for path, text in {**rejects, RECORD: json.dumps(record, indent=2) + "\n"}.items():
                 (folder.path / path).parent.mkdir(parents=True, exist_ok=True)
                 (folder.path / path).write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -126,6 +140,9 @@ def make(
             with process.held():
                 folder.finish()
     except GitFailed as error:
+        if "fsck" in error.stderr:
+            hint = "Take what it names out of the patch."
+            raise CheckFailed(f"git refuses what {source} would make", error.stderr, hint) from error
         raise SurroundingsFailed(f"cannot make {place}", error.stderr, disk_full_hint(place.parent)) from error
     except OSError as error:
         raise SurroundingsFailed(f"cannot make {place}", error.strerror or str(error)) from error
@@ -141,7 +158,7 @@ def _read(
     """The patches, what they are for, and the files that a copy lacks."""
     history = History(lock, upstream, progress=progress)
     progress.step("finding what it was made for")
-    fork = Fork(source, lock.pin.files) if source.is_dir() and not is_series(source) else None
+    fork = Fork(source, lock.pin.files) if source.is_dir() and not is_series(source, lock.pin.files) else None
     patches = [] if fork else read(source, lock.pin.files)
     if rev:
         found = base.named(rev, history)
@@ -194,10 +211,18 @@ def _must_be_new(source: Path, outcomes: Sequence[Outcome], files: Mapping[str, 
     left = [reject for outcome in outcomes for reject in outcome.rejects]
     if not any(outcome.paths for outcome in outcomes) and not any(reject.path in files for reject in left):
         raise CheckFailed(
-            f"nothing of {source} is new",
+            f"nothing of {source} {'can be taken' if left else 'is new'}",
             "\n".join(f"{reject.path}: {reject.why}" for reject in left[:20]),
-            "It is for another project." if left else "The stacks have all of it already.",
+            _hint(outcomes, left),
         )
+
+
+def _hint(outcomes: Sequence[Outcome], left: Sequence[Reject]) -> str:
+    """What to do where nothing was taken."""
+    if not left:
+        return "The stacks have all of it already."
+    unusable = {change.unusable for outcome in outcomes for change in outcome.patch.changes if change.unusable}
+    return "Each line says what to do." if {one.why for one in left} <= unusable else "It is for another project."
 
 
 def _rebound(repository: Repository, before: str, after: str) -> list[Rebound]:
@@ -225,5 +250,6 @@ def _rejects(outcomes: Sequence[Outcome], files: Mapping[str, Entry]) -> dict[st
 def _beside(path: str, files: Mapping[str, Entry]) -> str:
     """Where to put a reject: beside its file, unless its path leads out of the tree, into git's folder or a file."""
     parts = path.split("/")
-    leads_out = any(part in ("", ".", "..") or part.lower() == ".git" or "\0" in part for part in parts)
-    return "import" if leads_out or any("/".join(parts[:n]) in files for n in range(1, len(parts))) else path
+    is_long = len(os.fsencode(path)) > _LONG or any(len(os.fsencode(part)) > _LONG // 4 for part in parts)
+    in_a_file = any("/".join(parts[:n]) in files for n in range(1, len(parts)))
+    return "import" if path_problem(path) or is_long or in_a_file else path

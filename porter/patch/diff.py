@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from porter.paths import path_problem
+
 FILE_MODES = ("100644", "100755")
 _ESCAPES = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13, '"': 34, "\\": 92}
 _QUOTED = re.compile(r'([^\\"]+)|\\([0-3][0-7]{2})|\\([abtnvfr"\\])')
@@ -244,8 +246,9 @@ def _change(file: Any, text: list[str], at: int) -> tuple[Change, int]:
         old, new = unquoted(said["rename from"], start + 1), unquoted(said["rename to"], start + 1)
     else:
         old = new = _only_path(head[0].rstrip("\n"), start + 1)
-    for path in (old, new):
-        _check_path(path, start + 1)
+    problem = path_problem(old) or path_problem(new)
+    if problem:  # a patch must write neither outside of the tree nor into git's folder
+        raise Malformed(start + 1, problem)
     if file:
         names = [("--- ", "a/" + old, kind == "add"), ("+++ ", "b/" + new, kind == "delete")]
         for prefix, name, absent in names:
@@ -345,13 +348,6 @@ def unquoted(name: str, number: int) -> str:
         else:
             found.append(int(octal, 8) if octal else _ESCAPES[letter])
     return found.decode("utf-8", "surrogateescape")
-
-
-def _check_path(path: str, number: int) -> None:
-    """Refuse what git refuses in a tree: a patch must not write outside it, nor into ``.git``."""
-    parts = path.split("/")
-    if "\0" in path or any(part in ("", ".", "..") or part.lower() in (".git", "git~1") for part in parts):
-        raise Malformed(number, f"the path {path!r} leads out of the tree")
 
 
 def _check_mode(mode: str | None, path: str, number: int) -> None:

@@ -47,5 +47,6 @@ def completed(subject: str, body: str, stack: str) -> str:
     rows = [f"{key}: {value}" for key, value in found if key != "Stack"]
     rows += [f"{key}: {'no' if key == 'Upstream' else TODO}" for key in KEYS[:3] if key not in keys]
     body = body or f"{TODO}: what goes wrong without it?"
-    subject = re.sub(r"(?i)^(\s*(\[[^]]*\]|re:))+\s*", "", " ".join(subject.split())).rstrip(".")
+    subject = re.sub(r"(?i)^(\s*(\[[^]]*\]?|re:|:))+\s*", "", " ".join(subject.split())).rstrip(".")
+    subject = subject or "Import what others changed"  # git am keeps no other beginning
     return f"{subject}\n\n{body}\n\n" + "".join(f"{row}\n" for row in (*rows, f"Stack: {stack}"))

@@ -1,18 +1,30 @@
 from __future__ import annotations
 
 import base64
+import os
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
+from sources import git
+from stacks import commit
 
 from porter.errors import CheckFailed, WrongUsage
 from porter.foreign.base import Base, Judge, best
-from porter.foreign.hunks import FileChange, parse
-from porter.foreign.reader import Incoming, read
+from porter.foreign.hunks import FileChange, Incoming
+from porter.foreign.names import rebound
+from porter.foreign.reader import is_series, read
+from porter.foreign.unified import parse
 from porter.objects import Entry, blob
 
 KNOWN = {"train.py", "utils/general.py"}
 HUNK = b"@@ -1,3 +1,3 @@\n one\n-two\n+zwei\n three\n"
+CHANGE = b"diff --git a/train.py b/train.py\nindex 1234567..89abcde 100644\n--- a/train.py\n+++ b/train.py\n" + HUNK
+COMMIT = (
+    b"commit 0123456789012345678901234567890123456789 (HEAD -> main)\nAuthor: Ann <ann@example.org>\n"
+    b"Date:   Tue Oct 12 10:00:00 2021 +0800\n\n    Raise it\n    \n    Why: fewer boxes.\n\n"
+)
 
 
 def single(text: bytes, strip: int | None = None) -> FileChange:
@@ -123,13 +135,6 @@ def test_a_mail_in_another_encoding_and_a_file_with_other_line_ends(tmp_path: Pa
     assert read(tmp_path / "dos", KNOWN)[0].changes[0].hunks[0].old.startswith(b"one\n")
 
 
-CHANGE = b"diff --git a/train.py b/train.py\nindex 1234567..89abcde 100644\n--- a/train.py\n+++ b/train.py\n" + HUNK
-COMMIT = (
-    b"commit 0123456789012345678901234567890123456789 (HEAD -> main)\nAuthor: Ann <ann@example.org>\n"
-    b"Date:   Tue Oct 12 10:00:00 2021 +0800\n\n    Raise it\n    \n    Why: fewer boxes.\n\n"
-)
-
-
 def one(path: Path, data: bytes) -> Incoming:
     path.write_bytes(data)
     (patch,) = read(path, KNOWN)
@@ -141,8 +146,7 @@ def one(path: Path, data: bytes) -> Incoming:
     ("quoted", "name"),
     [
         (rb"docs \303\274/read me \347\214\253.txt", "docs ü/read me 猫.txt"),
-        (rb"a \"quoted\" \\ name\t", 'a "quoted" \\ name\t'),
-        (rb"\377", "\udcff"),
+        (rb"a \"quoted\" name\t", 'a "quoted" name\t'),
     ],
 )
 def test_names_that_git_quotes(quoted: bytes, name: str) -> None:
@@ -201,6 +205,31 @@ def test_the_options_of_a_series(tmp_path: Path) -> None:
         read(tmp_path, KNOWN)
 
 
+@pytest.mark.parametrize(
+    ("row", "strip", "reverse"),
+    [("-p0", 0, False), ("-p 1 --reverse", 1, True), ("-pab", 1, False), ("--strip=2 -R", 2, True)],
+)
+def test_options_that_a_series_may_have(tmp_path: Path, row: str, strip: int, reverse: bool) -> None:
+    name = "/".join(["a", "b", "train.py"][2 - strip :]).encode()
+    (tmp_path / "a.diff").write_bytes(b"--- %s\n+++ %s\n" % (name, name) + HUNK)
+    (tmp_path / "series").write_bytes(b"\xef\xbb\xbfa.diff " + row.encode() + b"\r\n")
+    (patch,) = read(tmp_path, KNOWN)
+    new = b"one\ntwo\nthree\n" if reverse else b"one\nzwei\nthree\n"
+    assert [(change.old, change.hunks[0].new) for change in patch.changes] == [("train.py", new)]
+    assert patch.name == ("a.diff in reverse" if reverse else "a.diff")
+
+
+def test_what_is_taken_back_gets_its_mode_back_or_says_why_not() -> None:
+    text = (
+        b"diff --git a/train.py b/train.py\nold mode 100755\nnew mode 100644\n"
+        b"diff --git a/gone.py b/gone.py\ndeleted file mode 100755\nindex 1234567..0000000\n"
+    )
+    mode, gone = (change.reversed for change in parse(text, KNOWN))
+    assert (mode.mode, mode.old_mode, mode.unusable) == ("100755", "100644", "")
+    assert (gone.kind, gone.mode) == ("add", "100755")
+    assert gone.unusable.startswith("what it held is not in the diff (git diff -D)")
+
+
 def test_what_is_no_text_is_called_what_it_is() -> None:
     changed = b"diff --git a/train.py b/train.py\nindex 1234567..89abcde %s\n--- a/train.py\n+++ b/train.py\n" + HUNK
     binary = b"diff --git a/x.bin b/x.bin\nindex 1234567..89abcde 100644\nGIT binary patch\nliteral 2\nJc${}\n\n"
@@ -210,6 +239,264 @@ def test_what_is_no_text_is_called_what_it_is() -> None:
         "it is a submodule (mode 160000)",
         "it is a binary file",
     ]
+
+
+def test_names_are_those_that_git_reads(tmp_path: Path) -> None:
+    """Of every odd name, changed in every way, printed with every prefix: what `git apply --numstat -z` says."""
+    names = (
+        b" ",
+        b"a b/c",
+        b'"q"',
+        b"b\\s",
+        b"t\tn\n\a\b\v\f\r\x01\x7f",
+        "ü 猫".encode(),
+        b"\xff",
+        b"x b/x",
+        b"-- ",
+        b"e .orig",
+    )
+    git("init", "-q", tmp_path, cwd=tmp_path)
+
+    def put(name: bytes, data: bytes) -> bytes:
+        path = os.path.join(os.fsencode(tmp_path), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        Path(os.fsdecode(path)).write_bytes(data)
+        return path
+
+    paths = [put(name, b"one\ntwo\nthree\n" + name) for name in names]
+    commit(tmp_path, "All", 1700000000)
+    for n, path in enumerate(paths):
+        if n % 5 == 0:
+            put(names[n], b"other\n")
+        elif n % 5 == 1:
+            os.unlink(path)
+        elif n % 5 == 2:
+            os.rename(path, path + b" b/ moved".replace(b"/", b""))
+        elif n % 5 == 3:
+            os.chmod(path, 0o755)
+        put(b"new " + names[n], b"\0" if n % 2 else b"")
+    git("add", "-A", cwd=tmp_path)
+    settings = {"quotePath=true": 1, "quotePath=false": 1, "mnemonicPrefix=true": 1, "noprefix=true": 0}
+    for setting, strip in settings.items():
+        group = "core" if "quote" in setting else "diff"
+        for option in ("-U0", "--no-renames"):
+            command = ["git", "-C", tmp_path, "-c", f"{group}.{setting}", "diff", "--cached", option, "HEAD"]
+            text = subprocess.run(command, capture_output=True, check=True).stdout
+            command = ["git", "-C", tmp_path, "apply", "--numstat", "-z", f"-p{strip}"]
+            said = subprocess.run(command, input=text, capture_output=True, check=True).stdout
+            for given in (strip, None):
+                found = [change.new for change in parse(text, map(os.fsdecode, names), given)]
+                assert found == [os.fsdecode(row.split(b"\t", 2)[2]) for row in said.split(b"\0")[:-1]], (
+                    setting,
+                    option,
+                )
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        (b"a/../../x", "leads out of the tree"),
+        (b"a/.GIT/x", "git's own folder"),
+        ("a/.g\u200cit/x".encode(), "git's own folder"),
+        (b"a/git~1 ./x", "git's own folder"),
+        (rb'"a/x\\y"', "a backslash"),
+        (rb'"a/x\377"', "not UTF-8"),
+    ],
+)
+def test_names_that_no_stack_can_hold(name: bytes, why: str) -> None:
+    assert why in single(b"--- /dev/null\n+++ " + name + b"\n@@ -0,0 +1 @@\n+hi\n", 1).unusable
+
+
+def test_a_name_that_git_would_not_quote_so() -> None:
+    with pytest.raises(CheckFailed, match="cannot be read") as error:
+        parse(b'diff --git "a/x\\9" "b/x\\9"\n', KNOWN)
+    assert '"a/x\\9"' in error.value.why
+
+
+def test_how_deep_upstream_lies_in_their_repository() -> None:
+    """Two files that upstream has tell it; one README.md far down does not, and what is elsewhere is not taken."""
+    deep = b"diff --git a/x/yolo/%s b/x/yolo/%s\n--- a/x/yolo/%s\n+++ b/x/yolo/%s\n" + HUNK
+    both = deep % ((b"train.py",) * 4) + deep % ((b"utils/general.py",) * 4)
+    move = b"diff --git a/x/yolo/train.py b/x/yolo/t/t.py\nrename from x/yolo/train.py\nrename to x/yolo/t/t.py\n"
+    found = parse(both + move + deep.replace(b"yolo", b"other") % ((b"train.py",) * 4), KNOWN)
+    assert [change.new for change in found[:3]] == ["train.py", "utils/general.py", "t/t.py"]
+    assert found[3].unusable == "it is not in x/yolo/, where this diff has upstream's files"
+    assert single(deep % ((b"train.py",) * 4)).new == "x/yolo/train.py"
+    new = b"diff --git utils/mlu.py utils/mlu.py\nnew file mode 100644\n--- /dev/null\n+++ utils/mlu.py\n"
+    assert single(new).new == "utils/mlu.py"
+
+
+def test_what_gnu_diff_subversion_and_mercurial_print(tmp_path: Path) -> None:
+    text = (
+        b"diff -ru a/train.py b/train.py\n--- a/train.py\t2021-10-12\n+++ b/train.py\t2022-01-01\n" + HUNK +
+        b"Binary files a/bus.jpg and b/bus.jpg differ\nOnly in b/utils: mlu.py\n"
+    )  # fmt: skip
+    found = parse(text, KNOWN)
+    assert [(change.new, change.unusable[:21]) for change in found] == [
+        ("train.py", ""),
+        ("bus.jpg", "it is a binary file; "),
+        ("utils/mlu.py", "it is in one of the f"),
+    ]
+    svn = b"Index: n.py\n====\n--- n.py\t(%s)\n+++ n.py\t(working copy)\n@@ -0,0 +1 @@\n+x\n"
+    assert [single(svn % said).kind for said in (b"nonexistent", b"revision 0")] == ["add", "add"]
+    binary = b"Index: bus.jpg\n====\nCannot display: file marked as a binary type.\nsvn:mime-type = image/jpeg\n"
+    found = parse(svn % b"nonexistent" + binary, KNOWN)
+    assert [(change.new, change.unusable[:19]) for change in found] == [
+        ("n.py", ""),
+        ("bus.jpg", "it is a binary file"),
+    ]
+    hg = b"# HG changeset patch\n# User Ann <ann@example.org>\n# Date 1634004000 -28800\nRaise it\n\nWhy.\n\n"
+    (tmp_path / "hg").write_bytes(hg + CHANGE + hg.replace(b"Raise", b"Lower") + CHANGE)
+    patches = read(tmp_path / "hg", KNOWN)
+    assert [(patch.subject, patch.body) for patch in patches] == [("Raise it", "Why."), ("Lower it", "Why.")]
+    assert (patches[0].author, patches[0].date) == ("Ann <ann@example.org>", "1634004000 +0800")
+
+
+def test_hunks_that_are_not_what_they_look_like() -> None:
+    head = b"diff --git a/train.py b/train.py\n--- a/train.py\n+++ b/train.py\n"
+    words = head + b"@@ -1,3 +1,3 @@\none\n[-two-]{+zwei+}\nthree\n"
+    assert "--word-diff" in single(words).unusable
+    assert "begins as a hunk and is none" in single(head + b"@@ -%s +1 @@\n-a\n" % (b"9" * 5000)).unusable
+    merge = b"diff --cc train.py\nindex 1,2..3\n--- a/train.py\n+++ b/train.py\n@@@ -1,1 -1,1 +1,1 @@@\n- a\n -b\n++c\n"
+    assert (single(merge).new, single(merge).unusable[:24]) == ("train.py", "it is a combined diff, o")
+    cut = single(head + HUNK.replace(b"-1,3 +1,3", b"-1,9 +1,9"))
+    assert (cut.is_cut, cut.unusable, single(head + HUNK).is_cut) == (True, "", False)
+
+
+def test_lines_without_end_take_no_time() -> None:
+    begun = time.process_time()
+    parse(b"--- a/train.py\n+++ b/train.py\n@@ -1,999999 +1,999999 @@\n-x\n" + b"\n" * 400_000 + b"+x\n", KNOWN)
+    assert time.process_time() - begun < 10
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"PK\x03\x04" + CHANGE, "an archive"),
+        (b"x" * 257 + b"ustar\0" + CHANGE, "an archive"),
+        (b"\x1f\x8b\x08\0", "a compressed file"),
+        (b"<!DOCTYPE html>\n" + CHANGE, "a web page"),
+        (b"# v2 git bundle\n", "a git bundle"),
+        (b"*** a/train.py\n--- b/train.py\n***************\n*** 1,3 ****\n", "a context diff"),
+        (b"2c2\n< two\n---\n> zwei\n", "a diff without context"),
+        (
+            b"* commit 01234567\n| Author: A <a@b>\n| \n|     x\n| \n| diff --git a/x b/x\n| @@ -1 +1 @@\n",
+            "a log with --graph",
+        ),
+        (CHANGE.decode().encode("utf-16-le"), "not text"),
+        (b" train.py | 2 +-\n 1 file changed, 1 insertion(+)\n", "a summary of changes"),
+    ],
+)
+def test_what_is_no_unified_diff_is_refused_by_name(tmp_path: Path, data: bytes, name: str) -> None:
+    (tmp_path / "x").write_bytes(data)
+    with pytest.raises(CheckFailed, match=f"x is {name}") as error:
+        read(tmp_path / "x", KNOWN)
+    assert error.value.hint
+
+
+def test_no_file_is_waited_for_or_read_without_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.diff")
+    (tmp_path / "series").write_text("a.diff\n")
+    for source in (tmp_path, tmp_path / "a.diff", Path("/dev/zero")):
+        with pytest.raises(WrongUsage, match="no plain file"):
+            read(source, KNOWN)
+    with (tmp_path / "big").open("wb") as file:
+        file.truncate(33 << 20)
+    with pytest.raises(WrongUsage, match="more than 32 MB"):
+        read(tmp_path / "big", KNOWN)
+    reader, writer = os.pipe()  # what a shell makes of <(git diff)
+    os.write(writer, CHANGE)
+    os.close(writer)
+    assert len(read(Path(f"/dev/fd/{reader}"), KNOWN)) == 1
+    os.close(reader)
+
+
+def test_every_form_of_git_log(tmp_path: Path) -> None:
+    """Subject, author and date of each commit, the oldest first; notes and summaries are no part of the message."""
+    git("init", "-q", tmp_path, cwd=tmp_path)
+    for n, subject in enumerate(("Add it", "Raise it")):
+        (tmp_path / "train.py").write_text(f"{n}\n")
+        commit(tmp_path, f"{subject}\n\nWhy.\n", 1700000000 + n)
+    git("-c", "user.name=N", "-c", "user.email=n@example.org", "notes", "add", "-m", "a note", cwd=tmp_path)
+    who, dates = "Zoë Porter <zoe@example.org>", ["1700000000 +0800", "1700000001 +0800"]
+    full = [("Add it", "Why.", who, dates[0]), ("Raise it", "Why.", who, dates[1])]
+    brief = [(subject, "", "", "") for subject, *_ in full]
+    forms = {
+        **dict.fromkeys(
+            ("--format=medium", "--format=fuller", "--format=raw", "--stat", "--summary", "--reverse"), full
+        ),
+        **dict.fromkeys(("--date=iso", "--date=iso-strict", "--date=rfc", "--date=raw", "--color=always"), full),
+        "--oneline": brief,
+        "--format=full": [(*one[:3], "") for one in full],
+    }
+    for form, expected in forms.items():
+        command = ["git", "-C", tmp_path, "log", "-p", form]
+        (tmp_path / "log").write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
+        found = [(p.subject, p.body, p.author, p.date) for p in read(tmp_path / "log", KNOWN)]
+        assert found == expected, form
+
+
+def test_mails_are_what_git_am_makes_of_them(tmp_path: Path) -> None:
+    """Attached, inline, in other encodings, after a cover letter: subject, body, author and date of git's commit."""
+    git("init", "-q", tmp_path, cwd=tmp_path)
+    (tmp_path / "train.py").write_text("1\n")
+    commit(tmp_path, "Add it", 1700000000)
+    (tmp_path / "train.py").write_text("2\n")
+    commit(tmp_path, "Raise it (寒武纪)\n\nWhy: Zoë.\n", 1700000001)
+    for options in (["--attach"], ["--inline", "--cover-letter"], ["--from=Other <o@example.org>"]):
+        command = ["git", "-C", tmp_path, "-c", "user.name=N", "-c", "user.email=n@example.org"]
+        text = subprocess.run(
+            [*command, "format-patch", "--stdout", *options, "HEAD~1"], capture_output=True, check=True
+        ).stdout
+        (tmp_path / "mails").write_bytes(text if "--attach" in options else text.replace(b"\n", b"\r\n"))
+        *cover, patch = read(tmp_path / "mails", KNOWN)
+        assert [len(one.changes) for one in cover] == [0] * ("--cover-letter" in options)
+        assert (patch.subject, patch.body) == ("Raise it (寒武纪)", "Why: Zoë."), options
+        assert (patch.author, patch.date) == ("Zoë Porter <zoe@example.org>", "1700000001 +0800")
+    (tmp_path / "dep3").write_bytes(b"Description: Log it\n More.\nFrom: Ann <ann@example.org>\n\n" + CHANGE)
+    (patch,) = read(tmp_path / "dep3", KNOWN)
+    assert (patch.subject, patch.author) == ("Log it", "Ann <ann@example.org>")
+
+
+def test_a_copy_of_upstream_with_a_patch_in_it_is_a_copy(tmp_path: Path) -> None:
+    for name in ("train.py", "val.py", "detect.py", "fix.patch"):
+        (tmp_path / name).write_text("")
+    assert not is_series(tmp_path, ["train.py", "val.py", "detect.py"])
+    assert is_series(tmp_path, ["train.py", "val.py"])
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (
+            "def log(): pass\nlog = {}\n",
+            "log of line 1 is bound again in line 2, which replaces it: the import's counts",
+        ),
+        (
+            "from x import log\ndef log(): pass\n",
+            "log of line 1 is bound again in line 2, which replaces it: the stack's counts",
+        ),
+        (
+            "def log(): pass\nif 1:\n    from x import log\nelse:\n    log = 1\n",
+            "log of line 1 is bound again in line 2",
+        ),
+        ("def log(): pass\nimport os\nimport os\n", ""),
+        ("def log(): pass\ndef f():\n    log = 1\n", ""),
+        ("def log(): return 1\n", ""),
+    ],
+)
+def test_names_that_are_bound_again(after: str, said: str) -> None:
+    found = [str(name) for name in rebound("x.py", b"def log(): pass\n", after.encode())]
+    assert found == ([f"x.py: {said}"] if said.endswith("counts") else []) or (
+        said and found[0].startswith(f"x.py: {said}")
+    )
+
+
+def test_methods_that_are_bound_again() -> None:
+    ours = b"class A:\n    def f(self): 1\n    @property\n    def g(self): 1\n    @g.setter\n    def g(self, x): 1\n"
+    assert rebound("x.py", ours, ours + b"    x = 1\n") == []
+    (found,) = rebound("x.py", ours, ours + b"    f = None\n")
+    assert (found.name, found.lines, found.added) == ("A.f", (2, 7), (7,))
 
 
 def test_the_commit_that_fits_best() -> None:

@@ -9,9 +9,9 @@ import pytest
 from sources import git
 
 from porter.foreign.base import Base
-from porter.foreign.hunks import parse
+from porter.foreign.hunks import Incoming
 from porter.foreign.merge import Merger, Outcome
-from porter.foreign.reader import Incoming
+from porter.foreign.unified import parse
 from porter.git import Repository, scratch
 from porter.objects import Entry, blob
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import random
 import shutil
 import subprocess
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -13,13 +16,15 @@ from stacks import commit, inventory, message, porter
 from porter.commands.apply import apply
 from porter.commands.import_ import import_
 from porter.commands.lint import lint
-from porter.errors import CheckFailed, WrongUsage
+from porter.errors import CheckFailed, PorterError, WrongUsage
+from porter.foreign.reader import read
 from porter.foreign.tree import Imported
 from porter.lockfile import Lock
 from porter.output import Progress
 from porter.project import Project
 from porter.stack import load_part
 
+from .hostile import hostile
 from .test_rewrite import state
 
 pytestmark = pytest.mark.usefixtures("warm")
@@ -288,8 +293,9 @@ def test_a_name_that_is_bound_again_is_shown(project: Project, vendor: Path) -> 
     general.write_text(general.read_text() + "\nlog = print\n")
     made = import_(diff(vendor), "mlu", tree=vendor.parent / "look", project=project)
     assert [str(name) for name in made.rebound] == [
-        "utils/general.py: log of line 1 is bound again in line 4, which replaces it"
+        "utils/general.py: log of line 1 is bound again in line 4, which replaces it: the import's counts"
     ]
+    assert made.record()["rebound"][0]["added"] == [4]
 
 
 def test_what_the_lock_would_not_be_read_with_is_not_written(project: Project) -> None:
@@ -313,8 +319,49 @@ def test_a_path_that_is_not_utf_8(project: Project, tmp_path: Path) -> None:
     text = rb'"%s/x\377.py"'
     head = b"diff --git %s %s\nnew file mode 100644\n--- /dev/null\n+++ %s\n@@ -0,0 +1 @@\n+hi\n"
     (tmp_path / "odd.diff").write_bytes(head % (text % b"a", text % b"b", text % b"b"))
-    made = import_(tmp_path / "odd.diff", "mlu", tree=tmp_path / "look", project=project)
-    assert git("log", "-1", "--format=%s", cwd=made.tree) == "Import odd.diff: x?.py"
+    with pytest.raises(CheckFailed, match="can be taken") as error:
+        import_(tmp_path / "odd.diff", "mlu", tree=tmp_path / "look", project=project)
+    assert "x\\udcff.py' is not UTF-8" in error.value.why
+    assert error.value.hint == "Each line says what to do."
+    lock = Lock.load(project.lock_path)
+    files = {**lock.stacks["mlu"].files, "x\udcff.py": None}
+    with pytest.raises(WrongUsage, match="cannot hold a file"):
+        lock_with = replace(lock, stacks={**lock.stacks, "mlu": replace(lock.stacks["mlu"], files=files)})
+        lock_with.write(project.lock_path)
+    assert Lock.load(project.lock_path) == lock
+
+
+def test_what_git_refuses_in_a_tree_is_refused(project: Project, tmp_path: Path) -> None:
+    text = "diff --git a/.gitmodules b/.gitmodules\nnew file mode 100644\n--- /dev/null\n+++ b/.gitmodules\n"
+    (tmp_path / "odd.diff").write_text(text + '@@ -0,0 +1,3 @@\n+[submodule "../x"]\n+\tpath = x\n+\turl = -u./x\n')
+    with pytest.raises(CheckFailed, match="git refuses what") as error:
+        import_(tmp_path / "odd.diff", "mlu", tree=tmp_path / "look", project=project)
+    assert "disallowed submodule" in error.value.why
+    assert not (tmp_path / "look").exists()
+
+
+def test_hostile_inputs_are_taken_or_refused_and_the_checkout_works(project: Project, tmp_path: Path) -> None:
+    """Each ends in an error of porter's or in a tree; what is accepted of it, the lock is read with."""
+    chance = random.Random(14)
+    source, tree, before, left = tmp_path / "x.diff", tmp_path / "look", state(project), 3
+    for _ in range(120):
+        source.write_bytes(hostile(chance))
+        begun = time.process_time()
+        with suppress(PorterError):
+            if not read(source, Lock.load(project.lock_path).pin.files) or not left:
+                continue
+            left -= 1
+            import_(source, "mlu", tree=tree, project=project)
+            for path in tree.rglob("*.rej"):
+                path.unlink()
+            assert state(project) == before, "nothing changes before it is accepted"
+            import_(source, "mlu", tree=tree, accept=True, project=project)
+            lint(project=project)
+            before = state(project)
+        assert time.process_time() - begun < 10
+        assert state(project) == before, "nothing is written on refusal"
+        shutil.rmtree(tree, ignore_errors=True)
+    assert left == 0
 
 
 def test_what_cannot_be_imported(project: Project, vendor: Path, tmp_path: Path, own_home: Path) -> None:
@@ -336,5 +383,5 @@ def test_what_cannot_be_imported(project: Project, vendor: Path, tmp_path: Path,
     assert not (tmp_path / "nobody").exists()
     (tmp_path / "out").write_text(source.read_text().replace("utils/general.py", "../general.py"))
     (own_home / ".gitconfig").write_text("[user]\n\tname = Me\n\temail = me@example.org\n")
-    with pytest.raises(CheckFailed, match="is new"):
+    with pytest.raises(CheckFailed, match="can be taken"):
         import_(tmp_path / "out", "mlu", tree=tmp_path / "escaped", project=project)

@@ -1,0 +1,184 @@
+"""What stands around a diff: who made it, when and why, as git, Mercurial, quilt or a mail says it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from email.utils import mktime_tz, parsedate_tz
+from pathlib import Path
+
+from porter import git
+from porter.errors import CheckFailed
+from porter.foreign.hunks import Incoming
+from porter.foreign.unified import parse
+from porter.patch import tidy
+
+DIFF = re.compile(
+    rb"^(diff -(-git|-cc|-combined|\w)|Index: |--- \S.*\n\+\+\+ )", re.MULTILINE
+)  # where the message is over
+_MAIL_DIFF = re.compile(rb"^(diff --|Index: |--- \S)", re.MULTILINE)
+_HEADERS = re.compile(rb"(?:[A-Za-z][A-Za-z-]*:.*\n(?:[ \t].*\n)*)+\r?\n")
+_MAIL = re.compile(rb"^(Subject|Content-Type|MIME-Version|Message-I[dD]):", re.MULTILINE)
+# a commit begins as `git show`, `git log -p`, or these with --oneline print it, or as `hg export` does
+_COMMIT = re.compile(rb"^(commit [0-9a-f]{7,64}(?: \(.*\))?|# HG changeset patch)$", re.MULTILINE)
+_ONE_LINE = re.compile(rb"^[0-9a-f]{7,64} (?:\([^)\n]*\) )?(.*)\n(?=diff --git |---\n| \S.* \| )", re.MULTILINE)
+_STAT = re.compile(r" .+ \| +(\d+( [+-]+)?|Bin .*)$| \d+ files? changed| (create|delete|rename|mode change) |---$")
+_DEP3 = re.compile(r"(?i)^(subject|description):[ \t]*(.+)")
+_AUTHOR = re.compile(r"(?i)^(?:# user|from:|author:?)[ \t]+(.+<\S+@\S+>)")
+_DATE = re.compile(r"(?i)^(?:(?:author)?date:|author .*>)[ \t]+(.+)")
+_HG_DATE = re.compile(r"# Date (\d+) (-?\d+)$")
+_CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f]")
+_CRUD = " .,:;<>\"\\'"  # what git takes off both ends of a name
+_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
+_TAG = re.compile(r"^\s*(\[[^]]*\]\s*)+")
+
+
+def is_mail(data: bytes) -> bool:
+    """Whether a file is a mailbox or a mail."""
+    head = _HEADERS.match(data)
+    return data.startswith(b"From ") or bool(head and _MAIL.search(head[0]))
+
+
+def mails(data: bytes, path: Path, known: set[str]) -> list[Incoming]:
+    """The mails of a mailbox, as git takes them apart; one without a diff, a cover letter, changes nothing.
+
+    Raises:
+        CheckFailed: git cannot read it, or there is no diff in any of them.
+    """
+    try:
+        found = git.mails(data)
+    except git.GitFailed as error:
+        hint = "Write the commits again with git format-patch."
+        raise CheckFailed(f"{path} begins as a mail and is none that git reads", error.stderr, hint) from error
+    patches = [_mail(*parts, path, known) for parts in found]
+    if not any(patch.changes for patch in patches):
+        titles = "\n".join(f"mail: {patch.subject or 'without a subject'}" for patch in patches)
+        raise CheckFailed(f"there is no diff in {path}", titles, "Is it the mail that the patch is attached to?")
+    return patches
+
+
+def _mail(headers: bytes, message: bytes, patch: bytes, path: Path, known: set[str]) -> Incoming:
+    """One mail, as git took it apart."""
+    said = dict(line.split(": ", 1) for line in text_of(headers).split("\n") if ": " in line)
+    begin = _MAIL_DIFF.search(patch)
+    if begin:
+        # git takes a line of the message that begins as a diff does for one: what follows, up to ---, is message still
+        message += b"\n" + re.split(rb"^---\s*$", patch[: begin.start()], maxsplit=1, flags=re.MULTILINE)[0]
+    return Incoming(
+        path.name,
+        said.get("Subject", ""),
+        tidy(text_of(message)),
+        _person(f"{said.get('Author', '')} <{said.get('Email', '')}>"),
+        _when(said.get("Date", "")),
+        parse(patch[begin.start() :], known) if begin else (),
+    )
+
+
+def commits(data: bytes, path: Path, known: set[str]) -> list[Incoming]:
+    """What ``git show``, ``git log -p`` and ``hg export`` print, the oldest commit first; none if it is not that.
+
+    Those without a change are left out.
+
+    Raises:
+        CheckFailed: there is no diff in any of them.
+    """
+    way = next((way for way in (_COMMIT, _ONE_LINE) if way.match(data)), None)
+    if way is None:
+        return []
+    starts = [match.start() for match in way.finditer(data)]
+    parts = [data[start:end] for start, end in zip(starts, [*starts[1:], len(data)])]
+    found = [patch for part in parts for patch in _commit(part, path, known)]
+    if not found:
+        raise CheckFailed(f"there is no diff in {path}", hint="Write the commits with git format-patch.")
+    if data.startswith(b"# HG"):
+        return found  # which are in order
+    dates = [int(patch.date.split()[0]) for patch in found if patch.date]
+    newest_first = len(dates) < len(found) or dates[0] >= dates[-1]  # as git log has them, unless it is told otherwise
+    return found[::-1] if newest_first else found
+
+
+def _commit(data: bytes, path: Path, known: set[str]) -> Iterator[Incoming]:
+    begin = DIFF.search(data)
+    if begin is None:
+        return
+    patch = Incoming(path.name, changes=parse(data[begin.start() :], known))
+    text = text_of(data[: begin.start()])
+    if data.startswith(b"# HG"):
+        yield described(text, patch)
+        return
+    if not data.startswith(b"commit "):
+        one = _ONE_LINE.match(data)
+        yield replace(patch, subject=text_of(one[1]) if one else "")
+        return
+    head, _, message = text.partition("\n\n")
+    message = re.split(r"^Notes(?: \(.*\))?:$", message, maxsplit=1, flags=re.MULTILINE)[0]
+    rows = [row[4:] for row in message.split("\n") if row.startswith("    ") or not row]
+    subject, _, body = "\n".join(rows).strip("\n").partition("\n")
+    author, date = _first(_AUTHOR, head.split("\n")), _first(_DATE, head.split("\n"))
+    yield replace(patch, subject=subject, body=tidy(body), author=_person(author), date=_when(date))
+
+
+def described(head: str, patch: Incoming) -> Incoming:
+    """A patch with what stands above it, as quilt, Debian and Mercurial have it."""
+    every = head.split("\n")
+    lines = [line for line in every if not re.match(r"#|diff |Index:|=+$", line) and not _STAT.match(line)]
+    hg = next((match for line in every for match in [_HG_DATE.match(line)] if match), None)
+    date = _stamp(int(hg[1]), -int(hg[2])) if hg else _when(_first(_DATE, lines))
+    patch = replace(patch, author=_person(_first(_AUTHOR, every)), date=date)
+    titled = next(((n, match[2]) for n, line in enumerate(lines) for match in [_DEP3.match(line)] if match), None)
+    if titled is None:
+        who = (_AUTHOR, _DATE)
+        first = next((n for n, row in enumerate(lines) if row.strip() and not any(w.match(row) for w in who)), None)
+        titled = (first, lines[first].strip()) if first is not None else None
+    if titled is None:
+        return patch
+    rest = (row for row in lines[titled[0] + 1 :] if not _AUTHOR.match(row) and not _DATE.match(row) and row != "---")
+    return replace(patch, subject=_TAG.sub("", titled[1]), body=tidy("\n".join(rest)))
+
+
+def _first(way: re.Pattern[str], rows: list[str]) -> str:
+    return next((match[1] for row in rows for match in [way.match(row)] if match), "")
+
+
+def _when(date: str) -> str:
+    """A date as git shows one, by default, in ISO or in a mail, as seconds and zone; empty where it is none."""
+    date = date.strip()
+    raw = re.fullmatch(r"(\d{1,10})(?: ([+-]\d\d)(\d\d))?", date)
+    if raw:
+        return _stamp(int(raw[1]), int(f"{raw[2] or '+0'}") * 3600 + int(f"{(raw[2] or '+0')[0]}{raw[3] or 0}") * 60)
+    shown = re.fullmatch(r"(\w{3} \w{3} +\d+) (\d\d:\d\d:\d\d) (\d{4}) ([+-]\d{4})", date)
+    iso = re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)[ T](\d\d:\d\d:\d\d) ?([+-]\d\d):?(\d\d)", date)
+    if shown:
+        date = f"{shown[1]} {shown[3]} {shown[2]} {shown[4]}"
+    elif iso and 0 < int(iso[2]) < 13:
+        month = _MONTHS[3 * int(iso[2]) - 3 :][:3]
+        date = f"{iso[3]} {month} {iso[1]} {iso[4]} {iso[5]}{iso[6]}"
+    try:
+        when = parsedate_tz(date)
+        return _stamp(mktime_tz(when), when[9] or 0) if when else ""
+    except (ValueError, OverflowError, IndexError):  # no such day
+        return ""
+
+
+def _stamp(seconds: int, offset: int) -> str:
+    """As git has it in a commit; empty for what it cannot have there."""
+    minutes = abs(offset) // 60
+    good = 0 <= seconds < 1 << 33 and minutes < 24 * 60
+    return f"{seconds} {'-' if offset < 0 else '+'}{minutes // 60:02d}{minutes % 60:02d}" if good else ""
+
+
+def text_of(data: bytes) -> str:
+    """Text of which no encoding is said: UTF-8, or else Latin-1, which anything is; without control characters."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    return _CONTROL.sub("", text)
+
+
+def _person(said: str) -> str:
+    """An author as a commit can have one, ``Name <mail>``; empty for what git would not keep."""
+    parts = re.fullmatch(r"([^<>]+)<([^<>\s@]+@[^<>\s]+)>", said.strip())
+    name = parts[1].strip(_CRUD) if parts else ""
+    return f"{name} <{parts[2]}>" if parts and 0 < len(name.encode()) <= 60 else ""
