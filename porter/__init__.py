@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from porter.commands.prepare import prepare as prepare
     from porter.commands.report import report as report
     from porter.commands.revert import revert as revert
+    from porter.commands.run import run as run
     from porter.commands.show import show as show
     from porter.commands.status import status as status
     from porter.commands.targets import targets as targets
@@ -70,8 +71,8 @@ _PLACES = {
         name: f"porter.commands.{name}"
         for name in (
             "apply", "audit", "bench", "data", "doctor", "drift", "export", "import_", "lint", "lock",
-            "new_target", "prepare", "profile", "report", "revert", "show", "status", "targets", "train", "upstream",
-            "verify", "weights",
+            "new_target", "prepare", "profile", "report", "revert", "run", "show", "status", "targets", "train",
+            "upstream", "verify", "weights",
         )
     },
 }  # fmt: skip

@@ -91,6 +91,7 @@ _COMMANDS: dict[str, dict[str, str]] = {
         "revert": "Back to pristine upstream.",
         "prepare": "Tree, packages, weights, data, and what to type.",
         "train": "Run its train.py on the card, or on several.",
+        "run": "Run any program on the card, or on an emulated one.",
     },
     "Proof": {
         "verify": "Prove that it trains, on a card or an emulated one.",

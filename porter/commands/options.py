@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from porter.output import Terminal
     from porter.project import Project
     from porter.rebase.write_stacks import Rewrite
+    from porter.verification.launch import Launch
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 UPSTREAM = click.option(
@@ -224,6 +225,19 @@ def terminal() -> Terminal:
     from porter.output import Terminal
 
     return Terminal(is_quiet())
+
+
+def become(program: Launch, dry_run: bool) -> None:
+    """Print a program's command, and become the program: signals and the exit status are its own."""
+    if program.stand_in:
+        tell(program.stand_in, err=True)
+    if dry_run:
+        click.echo(program.shown)
+        return
+    tell(f"+ {program.shown}", err=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    program.go()
 
 
 # -- results --------------------------------------------------------------------------------------------

@@ -1,71 +1,22 @@
-"""``porter train``: run a tree's train.py, with nothing between it and the user.
-
-porter becomes the program that it starts (exec): what the terminal, a job scheduler or a signal does to ``porter
-train`` it does to ``train.py``, and the exit status is the program's own.
-"""
+"""``porter train``: ``porter run`` of a tree's train.py on the card, on several of them or on several machines."""
 
 from __future__ import annotations
 
 import os
-import re
-import shlex
 import socket
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
 from porter.commands.arguments import AnyPath, AnyProject, find
-from porter.commands.options import FOLDER, target_option, tell
+from porter.commands.options import FOLDER, become, target_option
 from porter.diagnosis.interpreter import find_python
 from porter.errors import WrongUsage
 from porter.target import Target, in_order, load_known
 from porter.tree.clone import TRAIN, must_hold
-from porter.verification.device import must_have_torch
-
-# options whose value is a file: one that is here and not in the tree is named by its whole path
-_FILES = ("--weights", "--data", "--cfg", "--hyp", "--resume")
-
-
-@dataclass(frozen=True)
-class Launch:
-    """A program to become.
-
-    Attributes:
-        words: the command, its interpreter first, by its whole path.
-        folder: where it runs.
-        environment: variables that it gets beside those of this process.
-        simulator: what the device is called where it is the vendor's simulator, no card; else empty.
-    """
-
-    words: tuple[str, ...]
-    folder: Path
-    environment: Mapping[str, str]
-    simulator: str = ""
-
-    @property
-    def shown(self) -> str:
-        """The same as a line of a shell."""
-        variables = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
-        return f"cd {shlex.quote(str(self.folder))} && {' '.join([*variables, shlex.join(self.words)])}"
-
-    def go(self) -> NoReturn:
-        """Become the program; handlers of signals end with this one.  What was printed has to be flushed by now.
-
-        Raises:
-            WrongUsage: it cannot be started.
-            SurroundingsFailed: its interpreter is porter's own, which has no torch.
-        """
-        must_have_torch(self.words[0])
-        try:
-            os.chdir(self.folder)
-            os.execve(self.words[0], self.words, {**os.environ, **self.environment})
-        except OSError as error:
-            why = error.strerror or str(error)
-            raise WrongUsage(f"cannot run {self.words[0]}", why, "--python takes a Python.") from error
+from porter.verification.launch import Launch, Place, launch, names_device
 
 
 def train(
@@ -98,20 +49,18 @@ def train(
     found = load_known(find(project), target)
     folder = Path(tree)
     must_hold(find(project), folder, found.name)
-    words = [find_python(python or sys.executable)]
-    environment = {}
+    launcher, environment = [], {}
     if cards > 1 or nodes > 1:
-        words += _distributed(cards, nodes, node_rank, master)
+        launcher = _distributed(cards, nodes, node_rank, master)
         if "OMP_NUM_THREADS" not in os.environ:  # else torch.distributed.run makes it 1, whatever cores there are
             environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // cards))
         # torch.distributed.run has no use for plugins, which may not load; train.py imports its own
         if "TORCH_DEVICE_BACKEND_AUTOLOAD" not in os.environ:
             environment["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
-    words += [TRAIN, *_rooted(arguments, Path.cwd(), folder.absolute())]
-    if not any(re.fullmatch(r"--device(=.*)?", word) for word in arguments):
-        words += ["--device", _device(found, cards)]
-    here = re.search(rf"--device[= ]{found.name}\b", " ".join(words))
-    return Launch(tuple(words), folder.absolute(), environment, found.called if here and found.simulated else "")
+    on = Place(found.name, environment, found.called if found.simulated else "")
+    device = [] if names_device(arguments) else ["--device", _device(found, cards)]
+    program = [TRAIN, *arguments, *device]
+    return launch(on, find_python(python or sys.executable), folder, program, Path.cwd(), launcher)
 
 
 class _Train(click.Command):
@@ -156,15 +105,7 @@ def command(
     porter train --target mlu --cards 4 ./yolov5 -- --data coco.yaml --cfg yolov5m.yaml --weights '' --batch 112
     """
     found = train(target, tree, arguments, cards=cards, nodes=nodes, node_rank=node_rank, master=master, python=python)
-    if found.simulator:
-        tell(found.simulator, err=True)
-    if dry_run:
-        click.echo(found.shown)
-        return
-    tell(f"+ {found.shown}", err=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    found.go()
+    become(found, dry_run)
 
 
 def _distributed(cards: int, nodes: int, node_rank: int, master: str) -> list[str]:
@@ -203,24 +144,6 @@ def _device(target: Target, cards: int) -> str:
     if cards == 1:
         return target.name
     return f"{target.name}:{','.join(map(str, range(cards)))}"
-
-
-def _rooted(arguments: Sequence[str], here: Path, tree: Path) -> list[str]:
-    """train.py's arguments; it runs in the tree, so a file that is only here gets its whole path."""
-
-    def whole(value: str) -> str:
-        found = value and not os.path.isabs(value) and not (tree / value).exists() and (here / value).exists()
-        return str(here / value) if found else value
-
-    made: list[str] = []
-    for number, word in enumerate(arguments):
-        name, equals, value = word.partition("=")
-        if equals and name in _FILES:
-            word = f"{name}={whole(value)}"
-        elif number and arguments[number - 1] in _FILES:
-            word = whole(word)
-        made.append(word)
-    return made
 
 
 def _free_port() -> int:

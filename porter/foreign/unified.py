@@ -10,9 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from porter.patch.diff import Malformed, unquoted
 from porter.errors import CheckFailed
 from porter.foreign.hunks import FileChange, Hunk
+from porter.patch.diff import Malformed, unquoted
 from porter.paths import path_problem
 
 HUNK = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")

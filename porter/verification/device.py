@@ -151,7 +151,7 @@ def card_of(target: Target, profile: str = "") -> emulator.Profile | None:
     return card
 
 
-def _missing(kind: str, target: Target, found: Mapping[str, Any]) -> SurroundingsFailed:
+def missing(kind: str, target: Target, why: str = "") -> SurroundingsFailed:
     """That the vendor's card, or the vendor's simulator, is not to be had, and why."""
     what = f"no {target.name} {'device' if kind == 'hardware' else 'simulator'} is to be had"
     if kind == "hardware" and target.simulated:
@@ -161,7 +161,7 @@ def _missing(kind: str, target: Target, found: Mapping[str, Any]) -> Surrounding
         names = " or ".join(target.simulator)
         why = f"{names} is not set" if names else f"porter knows of no simulator of the vendor's for {target.name}"
         return SurroundingsFailed(what, why, "docs/verify.md says how a vendor's simulator is used." if names else "")
-    why = found["why"] or f"{target.plugin.module} is not installed"
+    why = why or f"{target.plugin.module} is not installed"
     return SurroundingsFailed(what, why, f"It comes from {target.plugin.source} ({target.plugin.url}).")
 
 
@@ -185,7 +185,7 @@ def choose(kind: str, target: Target, python: str, *, profile: str = "") -> Devi
             lacks = f"; it works, though {target.plugin.module} has no {found['lacks']}" if found["lacks"] else ""
             return Device(real, target.name, says + lacks, facts=found)
         if kind != "auto":
-            raise _missing(kind, target, found)
+            raise missing(kind, target, found["why"])
     if kind == "cpu":
         return Device("cpu", "cpu", f"the cpu ({where})", facts=found)
     card = card_of(target, profile)
