@@ -170,8 +170,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         what = f"this should not have happened: {type(error).__name__}: {error}"
         _complain_to_program(words, what, "", f"Please report it with {kept}." if kept else "", _UNFORESEEN)
         sys.exit(_UNFORESEEN)
-    finally:
-        gc.freeze()  # nor at the end, where Python looks once more: 30 ms after a bump
 
 
 def _complain(error: PorterError) -> None:

@@ -24,7 +24,7 @@ from porter.rebase.conflicts import Clash, Region
 from porter.rebase.outcome import ALREADY, DONE, Bump, Halt
 from porter.rebase.session import Session
 from porter.rebase.state import Journal, Store
-from porter.sources.history import Step
+from porter.sources.history import UpstreamCommit
 from porter.sources.remote import must_be_a_source
 from porter.stack import find_patch
 
@@ -363,7 +363,7 @@ def _print_region(region: Region, tag: str) -> None:
     _print_commits(region.commits)
 
 
-def _print_commits(commits: Sequence[Step]) -> None:
+def _print_commits(commits: Sequence[UpstreamCommit]) -> None:
     if commits:
         click.echo("    upstream's commits there:")
     for step in commits[:_MOST_COMMITS]:

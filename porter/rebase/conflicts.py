@@ -14,7 +14,7 @@ from porter.git import GitFailed
 from porter.objects import Entry
 from porter.patch import Patch
 from porter.patch.diff import lines
-from porter.sources.history import History, Step
+from porter.sources.history import History, UpstreamCommit
 from porter.sources.snapshot import Snapshot
 
 _MOST = 12  # regions whose commits are looked for: each costs a walk through upstream's history
@@ -89,7 +89,7 @@ class Region:
     base: tuple[bytes, ...]
     ours: tuple[bytes, ...]
     theirs: tuple[bytes, ...]
-    commits: tuple[Step, ...] = ()
+    commits: tuple[UpstreamCommit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Clash:
     path: str
     why: str
     regions: tuple[Region, ...] = ()
-    commits: tuple[Step, ...] = ()
+    commits: tuple[UpstreamCommit, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """As plain data."""
@@ -114,7 +114,7 @@ class Clash:
         def text(rows: Sequence[bytes]) -> str:
             return b"".join(rows).decode(errors="replace")
 
-        def short(commits: Sequence[Step]) -> list[dict[str, str]]:
+        def short(commits: Sequence[UpstreamCommit]) -> list[dict[str, str]]:
             return [{"commit": step.id, "date": step.date, "subject": step.subject} for step in commits]
 
         regions = [
@@ -178,7 +178,7 @@ def _merged(conflict: Conflict, contents: Contents, style: str) -> bytes:
         return ours  # as git leaves it in a merge
 
 
-def _removers(region: Region, path: str, history: History, new: Snapshot) -> list[Step]:
+def _removers(region: Region, path: str, history: History, new: Snapshot) -> list[UpstreamCommit]:
     """The commits that took lines away of which nothing is left where they were, newest first."""
     gone = [line for line in region.base if line.strip() and line not in region.ours]
     texts = dict.fromkeys(line.decode("utf-8", "surrogateescape").rstrip("\n") for line in gone[:_FEW])
@@ -186,13 +186,15 @@ def _removers(region: Region, path: str, history: History, new: Snapshot) -> lis
     return list({step.id: step for steps in found for step in steps}.values())
 
 
-def takers(patch: Patch, files: Mapping[str, Entry], contents: Contents, history: History, new: Snapshot) -> list[Step]:
+def takers(
+    patch: Patch, files: Mapping[str, Entry], contents: Contents, history: History, new: Snapshot
+) -> list[UpstreamCommit]:
     """Upstream's commits that wrote the lines of a patch that is taken, as far as they can be told, newest first.
 
     Args:
         files: path -> entry, of the commit in which it turned out to be taken.
     """
-    found: dict[str, Step] = {}
+    found: dict[str, UpstreamCommit] = {}
     for change in patch.changes:
         here = files.get(change.new)
         there = new.files.get(change.new)

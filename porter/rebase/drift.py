@@ -23,7 +23,7 @@ from porter.lockfile import Pin
 from porter.output import Progress, heading
 from porter.patch import Patch
 from porter.rebase.trial import BROKEN, LETTERS, Row, Trial, trial
-from porter.sources.history import History, Step
+from porter.sources.history import History, UpstreamCommit
 from porter.sources.memo import Memo
 from porter.stack import Stack
 
@@ -107,7 +107,7 @@ class Drift:
     rev: str
     until: str
     stack: str
-    steps: tuple[Step, ...]
+    steps: tuple[UpstreamCommit, ...]
     tags: Mapping[int, str]
     tracks: tuple[Track, ...]
     new: int

@@ -10,7 +10,7 @@ from porter.errors import WrongUsage
 from porter.git import GitFailed
 from porter.lockfile import GitSource, Lock, Pin
 from porter.rebase import license
-from porter.sources.history import History, Step
+from porter.sources.history import History, UpstreamCommit
 from porter.sources.snapshot import Snapshot
 
 _MODES = ("100644", "100755", "120000")
@@ -29,7 +29,7 @@ class Licences:
     before: str
     after: str
     file: str
-    by: Step | None = None
+    by: UpstreamCommit | None = None
 
     @property
     def changed(self) -> bool:
@@ -146,7 +146,7 @@ def _licences(history: History, commit: str, before: Snapshot, after: Snapshot) 
     return Licences(written, names[1], file, by)
 
 
-def _brought(history: History, step: Step, file: str, name: str) -> bool:
+def _brought(history: History, step: UpstreamCommit, file: str, name: str) -> bool:
     """Whether a commit is the one that brought the new licence: before it there was another."""
     try:
         text = history.repository.run("cat-file", "blob", f"{step.id}^:{file}").decode("utf-8", "replace")

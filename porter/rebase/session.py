@@ -140,7 +140,7 @@ class Session:
         since = self.journal.halted.told
         if stop is not None and stop.commit:
             patch = self._patch(stop)
-            since, below = self._place(stop)
+            since, below = self._position(stop)
             if self.journal.halted.patch == patch.id or not self.tree.unmerged():
                 made = self.tree.take(patch.id, below)
                 self._remember(stop, below, made)
@@ -168,7 +168,7 @@ class Session:
         stop = self._rebase()
         if not stop.commit:
             raise WrongUsage("no patch waits to be resolved", hint="porter bump --continue")
-        since, _ = self._place(stop)
+        since, _ = self._position(stop)
         self.update(halted=Halted(self._patch(stop).id, since))
         self._step(self.tree.skip)
         return self.advance(since)
@@ -235,7 +235,7 @@ class Session:
             stop = self._step(self.tree.go_on)
         if stop.at_end:
             return stop
-        told, _ = self._place(stop)
+        told, _ = self._position(stop)
         patch = self._patch(stop).id if stop.commit else ""
         if not patch:
             self.update(halted=Halted(told=told))
@@ -279,7 +279,7 @@ class Session:
         self._note(stop)
         return stop
 
-    def _place(self, stop: Stop) -> tuple[int, str]:
+    def _position(self, stop: Stop) -> tuple[int, str]:
         """How many patches were decided before a stop, and the commit that the waiting one goes on."""
         found, tip = picks.decided(self.tree, self._patches, self.new.pin.commit, stop.commit)
         return len(found), tip
@@ -324,7 +324,7 @@ class Session:
         if not self._is_fresh and not self.tree.is_clean:
             return False  # a person may have been at work since git stopped
         unmerged = self.tree.unmerged()
-        told, below = self._place(stop)
+        told, below = self._position(stop)
         if unmerged:  # else git rerere has resolved all, or nothing is left of the patch
             known = self.store.resolution(self.tree.key(stop.commit, below)) if self.store.remembers else None
             if known is None or not self.tree.stage(known):

@@ -295,13 +295,13 @@ class Worktree:
         """
         try:
             for path, new in files.items():
-                place = self.path / path
+                file = self.path / path
                 with suppress(FileNotFoundError):
-                    place.unlink()  # a link, too
+                    file.unlink()  # a link, too
                 if new is not None:
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    place.write_bytes(new[1])
-                    place.chmod(0o755 if new[0] == "100755" else 0o644)
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.write_bytes(new[1])
+                    file.chmod(0o755 if new[0] == "100755" else 0o644)
         except OSError as error:
             raise SurroundingsFailed(f"cannot write {self.path}", error.strerror or str(error)) from error
         if files:

@@ -288,7 +288,7 @@ def _finish(project: Project) -> None:
     try:
         paths = _resolved(path for path, _, _ in rows)
         for number, (path, (_, _, after)) in enumerate(zip(paths, rows)):
-            _place(folder / str(number), path, after)
+            _move_into_place(folder / str(number), path, after)
         for parent in {path.parent for path in paths}:
             _sync(parent)
         (folder / _JOURNAL).unlink()
@@ -315,7 +315,7 @@ def _resolved(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def _place(new: Path, path: Path, after: str | None) -> None:
+def _move_into_place(new: Path, path: Path, after: str | None) -> None:
     """One step of the journal, which may have been taken before."""
     if after is None:
         with suppress(FileNotFoundError):

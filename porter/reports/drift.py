@@ -12,7 +12,7 @@ from porter.rebase.trial import LETTERS
 from porter.reports import heatmap
 from porter.reports.markup import Html, details, element, paragraph
 from porter.reports.records import Field, Record
-from porter.sources.history import Step
+from porter.sources.history import UpstreamCommit
 
 _ID = r"[0-9a-f]{40}"
 
@@ -54,9 +54,9 @@ def drift_of(record: Record) -> Drift:
     )
 
 
-def _step(field: Field) -> Step:
+def _step(field: Field) -> UpstreamCommit:
     date = field["date"].text(r"\d{4}-\d\d-\d\d", "a date")
-    return Step(field["commit"].text(_ID, "a commit id"), date, field["subject"].text(), {})
+    return UpstreamCommit(field["commit"].text(_ID, "a commit id"), date, field["subject"].text(), {})
 
 
 def _tracks(fields: Iterable[Field], size: int) -> Iterator[Track]:

@@ -44,7 +44,7 @@ _RAW = ("-m", "--raw", "-r", "-z", "--no-abbrev", "--no-renames")
 
 
 @dataclass(frozen=True)
-class Step:
+class UpstreamCommit:
     """A commit of a line of history, and what it changed against its first parent.
 
     Attributes:
@@ -147,7 +147,7 @@ class History:
             )
         return self.repository.text("rev-list", "--first-parent", "--reverse", f"{since}..{until}").split()
 
-    def steps(self, since: str, until: str) -> list[Step]:
+    def steps(self, since: str, until: str) -> list[UpstreamCommit]:
         """The same commits, with date, subject and what each changed against its first parent."""
         ids = self.first_parents(since, until)
         if not ids:
@@ -205,11 +205,11 @@ class History:
             for commit, each in zip(commits, files)
         ]
 
-    def describe(self, commit: str) -> Step:
+    def describe(self, commit: str) -> UpstreamCommit:
         """One commit: date, subject and what it changed against its first parent."""
         return _step(self.repository.run("log", "-1", "--root", *_STEP, *_RAW, commit).split(b"\x01")[1])
 
-    def touching(self, since: str, until: str, path: str, lines: tuple[int, int] | None = None) -> list[Step]:
+    def touching(self, since: str, until: str, path: str, lines: tuple[int, int] | None = None) -> list[UpstreamCommit]:
         """The commits between two that changed a file, or lines of it as numbered in ``until``, newest first.
 
         Args:
@@ -224,7 +224,7 @@ class History:
             raise
         return [_step(part) for part in out.split(b"\x01")[1:]]
 
-    def counting(self, since: str, until: str, path: str, text: str) -> list[Step]:
+    def counting(self, since: str, until: str, path: str, text: str) -> list[UpstreamCommit]:
         """The commits between two after which ``text``, one line of it, is there more often or less, newest first."""
         form = ("--format=%x01%H%x00%cs%x00%s%x00", "--no-patch", "--full-history", "--no-merges")
         out = self.repository.run("log", *form, f"-S{text}", f"{since}..{until}", "--", path)
@@ -409,7 +409,7 @@ def _has(repository: Repository, commit: str) -> bool:
     return repository.run("cat-file", "--batch-check", stdin=f"{commit}\n".encode()).split()[1:2] == [b"commit"]
 
 
-def _step(part: bytes) -> Step:
+def _step(part: bytes) -> UpstreamCommit:
     """A step from what ``git log`` printed of it: id, date, subject, then the raw rows, all ended by NUL."""
     i, date, subject, *rest = part.split(b"\0")
     rows = [row.lstrip(b"\n") for row in rest if row.strip(b"\n")]
@@ -418,7 +418,7 @@ def _step(part: bytes) -> Step:
         _, mode, _, blob, letter = head.decode().split(" ")
         gone = letter.startswith("D") or mode == "160000"
         changes[path.decode(errors="surrogateescape")] = None if gone else Entry(mode, blob)
-    return Step(i.decode(), date.decode(), subject.decode(errors="replace"), changes)
+    return UpstreamCommit(i.decode(), date.decode(), subject.decode(errors="replace"), changes)
 
 
 def _line(error: PorterError) -> str:

@@ -271,14 +271,14 @@ class Tree:
         """What stands where files are going to be added: a file, or a file or link in place of a folder."""
         found = []
         for path in paths:
-            place = self.path / path
-            folders = [folder for folder in place.parents if self.path in folder.parents]
+            full = self.path / path
+            folders = [folder for folder in full.parents if self.path in folder.parents]
             for folder in reversed(folders):
                 if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
                     found.append(str(folder.relative_to(self.path)))
                     break
             else:
-                if os.path.lexists(place):
+                if os.path.lexists(full):
                     found.append(path)
         return sorted(set(found))
 

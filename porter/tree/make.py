@@ -104,8 +104,8 @@ def _vacant(destination: Path) -> bool:
 def _make(
     lock: Lock, stack: Stack, destination: Path, upstream: str | None, check: bool, progress: Progress | None
 ) -> Applied:
-    place = Path(destination).resolve()
-    if place.exists() and place == Path.cwd():
+    path = Path(destination).resolve()
+    if path.exists() and path == Path.cwd():
         raise WrongUsage(
             f"{destination} is the folder you are in, and would be replaced",
             hint=f"Go up (cd ..) and name it, or name a new folder: {destination / 'yolov5'}",
@@ -114,25 +114,25 @@ def _make(
     build = stack.build(snapshot)
     check_against_lock(lock, stack, build, snapshot.partial)
     if check:
-        return Applied("checked", place, stack, build, snapshot.missing)
-    _make_folder(place, lock, stack, snapshot, build)
-    return Applied("made", place, stack, build, snapshot.missing)
+        return Applied("checked", path, stack, build, snapshot.missing)
+    _make_folder(path, lock, stack, snapshot, build)
+    return Applied("made", path, stack, build, snapshot.missing)
 
 
-def _make_folder(place: Path, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build) -> None:
+def _make_folder(path: Path, lock: Lock, stack: Stack, snapshot: Snapshot, build: Build) -> None:
     """Make a tree where there is nothing, or an empty folder.
 
     Raises:
         Taken: something is there by now.
         SurroundingsFailed: there is no room, or the folder cannot be written.
     """
-    with staged(place) as folder:
+    with staged(path) as folder:
         try:
             fill(folder, lock, stack, snapshot, build)
         except GitFailed as error:
-            raise SurroundingsFailed(f"cannot make {place}", error.stderr, disk_full_hint(place.parent)) from error
+            raise SurroundingsFailed(f"cannot make {path}", error.stderr, disk_full_hint(path.parent)) from error
         except OSError as error:
-            raise SurroundingsFailed(f"cannot make {place}", error.strerror or str(error)) from error
+            raise SurroundingsFailed(f"cannot make {path}", error.strerror or str(error)) from error
         with process.held():
             folder.finish()
 

@@ -16,7 +16,7 @@ from porter.patch import Patch
 from porter.rebase.drift import Drift, Track
 from porter.rebase.trial import LETTERS
 from porter.reports import heatmap
-from porter.sources.history import Step
+from porter.sources.history import UpstreamCommit
 
 ASKED = (0, 9, 10, 19, 20, 29, 30, 44, 45, 49)
 EVIL = '<script>alert(1)</script> & "quotes" </title> 寒武纪'
@@ -29,7 +29,8 @@ def patch(number: int, subject: str) -> Patch:
 @pytest.fixture
 def drift() -> Drift:
     steps = tuple(
-        Step(f"{n:040x}", f"2022-{1 + n // 10:02d}-01", EVIL if n == 3 else f"Step {n}", {}) for n in range(50)
+        UpstreamCommit(f"{n:040x}", f"2022-{1 + n // 10:02d}-01", EVIL if n == 3 else f"Step {n}", {})
+        for n in range(50)
     )
     rows = ["a" * 50, "a" * 10 + "o" * 10 + "m" * 10 + "c" * 15 + "t" * 5, "c" * 50]
     tracks = tuple(

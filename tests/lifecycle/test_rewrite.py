@@ -300,7 +300,7 @@ def test_an_edit_after_the_kill_is_not_lost(project: Project, snapshot: Snapshot
 def test_a_signal_waits_until_all_is_written(project: Project, snapshot: Snapshot, tree: Path) -> None:
     planned = longer(project, tree)
     came = []
-    real = write_stacks._place
+    real = write_stacks._move_into_place
 
     def interrupted(aside: Path, path: Path, after: str | None) -> None:
         if not came:
@@ -309,7 +309,7 @@ def test_a_signal_waits_until_all_is_written(project: Project, snapshot: Snapsho
         real(aside, path, after)
 
     with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(write_stacks, "_place", interrupted)
+        patched.setattr(write_stacks, "_move_into_place", interrupted)
         write_stacks.write(planned)
     assert came
     assert all((project.root / e.path).read_bytes() == e.after for e in planned.edits if e.after is not None)
