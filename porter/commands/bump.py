@@ -75,11 +75,11 @@ def bump(
         journal = store.journal()
         if journal is not None:
             raise WrongUsage(f"a bump to {journal.rev} is open", hint="porter bump --continue, --skip or --abort")
+        store.close()  # what a porter that died while it ended the last bump left
         session = Session(store, Lock.load(found.lock_path), upstream, progress, hold)
         reached = _aim(session, rev, chosen, upstream)
         if reached is not None:
             return reached
-        store.close()  # what a porter that died while it ended the last bump left
         store.write(session.journal)
         return session.advance(0)
 

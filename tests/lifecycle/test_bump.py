@@ -185,6 +185,13 @@ def test_the_pin_itself(project: Project) -> None:
     assert files_of(project) == before
 
 
+def test_what_a_bump_left_that_was_killed_at_its_end_goes_although_nothing_is_left_to_do(project: Project) -> None:
+    (project.state / "bump.dead").mkdir(parents=True)
+    (project.state / "bump.dead/journal.json").write_text("{}")
+    assert bump("v6.0", project=project).state == "already"
+    assert not (project.state / "bump.dead").exists()
+
+
 def test_only_a_licence_that_changes_is_warned_of(project: Project) -> None:
     done = porter("bump", "v6.2", "--dry-run", cwd=project.root)
     assert "licence" not in done.stdout + done.stderr
