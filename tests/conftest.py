@@ -57,6 +57,7 @@ LONG = (
     *("browser", "docs", "emulator", "mutants", "plugins", "upstream"),
     *("commands/test_bench.py", "commands/test_necessity.py", "commands/test_train.py", "commands/test_verify.py"),
     *("lifecycle/test_bump_killed.py", "lifecycle/test_bump_releases.py", "lifecycle/test_new_target.py"),
+    "lifecycle/test_random_kills.py",
     *("test_packaging.py", "test_workflow.py", "verification/test_device.py"),
 )
 
