@@ -168,7 +168,7 @@ CASES = (
     Case("drift", "drift --to v6.1 --json {place}/drift.json", _line, whole="drift.json"),
     Case("upstream fetch", "upstream fetch", _cold),
     Case("data make", "data make --images 12 {place}/data", _empty, whole="data"),
-    Case("data fetch", "data fetch coco128 --mirror {url} --dest {place}/sets", _sets, whole="sets"),
+    Case("data fetch", "data fetch coco128 --mirror {url} --dest {place}/sets", _sets, whole="sets/coco128"),
     Case("weights fetch", "weights fetch yolov5m --mirror {url} --dest {place}/w", _empty, whole="w/yolov5m.pt"),
 )
 
