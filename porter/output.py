@@ -35,6 +35,12 @@ def shown(text: str) -> str:
     return _FOREIGN.sub(_spelled, text)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts: ``1 patch``, ``2 patches``."""
+    ending = "" if number == 1 else "es" if noun.endswith(("ch", "sh", "s", "x")) else "s"
+    return f"{number} {noun}{ending}"
+
+
 class _Text(io.TextIOWrapper):
     """A stream that shows control characters instead of sending them."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from porter.build import Build, Builder, paths
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.lockfile import Lock, StackLock, Tip
-from porter.output import Progress
+from porter.output import Progress, counted
 from porter.patch import Patch, PatchFailed
 from porter.project import Project
 from porter.sources.snapshot import Snapshot, extents
@@ -170,7 +170,9 @@ def find_patch(project: Project, name: str) -> Patch:
             return found[0]
         if found:
             several = "\n".join(patch.id for patch in found)
-            raise WrongUsage(f"{name} means {len(found)} patches", several, f"Say which: {found[0].stack}/{rest}.")
+            raise WrongUsage(
+                f"{name} means {counted(len(found), 'patch')}", several, f"Say which: {found[0].stack}/{rest}."
+            )
     parts = [[patch for patch in patches if patch.stack == part] for part in stacks]
     there = ", ".join(f"{part[0].stack}/{part[0].number} to {part[-1].number}" for part in parts if part)
     raise WrongUsage(f"there is no patch {name}", hint=f"There are {there}; `porter status TREE` says their subjects.")

@@ -22,7 +22,7 @@ from torchfiles import checkpoint
 
 import porter as package
 from porter.cli import cli, main
-from porter.output import discreet, shown
+from porter.output import counted, discreet, shown
 from porter.project import Project
 
 
@@ -268,3 +268,24 @@ def test_no_text_of_elsewhere_commands_the_terminal(project: Project, warm: None
 )
 def test_porters_own_lines_and_colours_stay(text: str, seen: str) -> None:
     assert shown(text) == seen
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "said"),
+    [
+        (0, "patch", "0 patches"),
+        (1, "patch", "1 patch"),
+        (2, "patch", "2 patches"),
+        (1, "check", "1 check"),
+        (2, "check", "2 checks"),
+        (3, "box", "3 boxes"),
+    ],
+)
+def test_one_is_one(number: int, noun: str, said: str) -> None:
+    assert counted(number, noun) == said
+
+
+def test_nobody_leaves_it_open_how_many_there_are() -> None:
+    """``1 file(s)`` is nowhere: :func:`porter.output.counted` knows."""
+    sources = (CHECKOUT / "porter").rglob("*.py")
+    assert [path.name for path in sources if re.search(r"\w\(e?s\)[ \"']", path.read_text(encoding="utf-8"))] == []

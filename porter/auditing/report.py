@@ -13,7 +13,7 @@ from typing import Any
 from porter.auditing.allowed import FILE, Stale
 from porter.auditing.place import ALLOWED, ROUTED, UNPORTED, Place
 from porter.auditing.rules import RULES
-from porter.output import labelled, to_json
+from porter.output import counted, labelled, to_json
 from porter.project import PATCHES_NAME
 from porter.version import __version__
 
@@ -40,7 +40,7 @@ class Compared:
         """One line."""
         counts = Counter(state for _, state in self.was)
         parts = [f"{counts[state]} {state}" for state in (ROUTED, ALLOWED, GONE, UNPORTED)]
-        return f"upstream's {len(self.was)} places to port: {', '.join(parts)}; {len(self.new)} new"
+        return f"upstream's {counted(len(self.was), 'place')} to port: {', '.join(parts)}; {len(self.new)} new"
 
 
 def compare(tree: Iterable[Place], upstream: Iterable[Place]) -> Compared:
@@ -109,7 +109,7 @@ class Audit:
         counts = Counter(place.state for place in self.places)
         parts = [f"{counts[state]} {state}" for state in (ROUTED, ALLOWED, UNPORTED)]
         stale = f", {len(self.stale)} stale in {PATCHES_NAME}/{FILE}" if self.stale else ""
-        said = f"{self.name}: {len(self.places)} places: {', '.join(parts)}{stale}"
+        said = f"{self.name}: {counted(len(self.places), 'place')}: {', '.join(parts)}{stale}"
         return f"{said}\n{self.compared.summary}" if self.compared else said
 
     def lines(self, every: bool = False) -> list[str]:

@@ -10,7 +10,7 @@ import click
 from porter.commands.arguments import AnyPath, AnyProject, Names, find, names
 from porter.commands.options import FOLDER, JSON, UPSTREAM, is_quiet, print_json, target_option, terminal
 from porter.lockfile import Lock
-from porter.output import Progress
+from porter.output import Progress, counted
 from porter.stack import Stack
 from porter.tree.clone import short
 from porter.tree.make import Applied, apply_stack
@@ -69,18 +69,18 @@ def command(targets: tuple[str, ...], upstream: str | None, check: bool, as_json
 def _print(done: Applied, tree: Path) -> None:
     count = len(done.build.commits)
     if done.how == "already":
-        click.echo(f"{tree} holds {done.stack.key} already ({count} patches). Nothing was touched.")
+        click.echo(f"{tree} holds {done.stack.key} already ({counted(count, 'patch')}). Nothing was touched.")
         return
     if done.how == "checked":
-        click.echo(f"All {count} patches of {done.stack.key} apply. Nothing was written to {tree}.")
+        click.echo(f"All {counted(count, 'patch')} of {done.stack.key} apply. Nothing was written to {tree}.")
         return
     for built in done.build.commits:
         name = click.style(f"{built.patch.label:9}", fg="green")
         click.echo(f"  {name}  {built.patch.subject}")
     what = "made" if done.how == "made" else f"on the new branch {done.stack.branch}"
-    click.echo(f"{tree}: {what}, {count} patches, commit {done.build.tip[:12]}")
+    click.echo(f"{tree}: {what}, {counted(count, 'patch')}, commit {done.build.tip[:12]}")
     if done.missing:
-        lacks = f"It lacks {len(done.missing)} files of upstream that the package index has not"
+        lacks = f"It lacks {counted(len(done.missing), 'file')} of upstream that the package index has not"
         click.echo(f"{lacks}; `porter status {tree}` names them.")
     if done.before:
         click.echo(f"Your {short(done.before)} is as it was; `porter revert {tree}` goes back to it.")

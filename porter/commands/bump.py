@@ -18,7 +18,7 @@ from porter.commands.arguments import AnyProject, Names, find, names
 from porter.commands.options import JSON, UPSTREAM, colour, complete_patch, print_json, target_option, tell, terminal
 from porter.errors import WrongUsage
 from porter.lockfile import Lock
-from porter.output import Progress
+from porter.output import Progress, counted
 from porter.project import Project
 from porter.rebase.conflicts import Clash, Region
 from porter.rebase.outcome import ALREADY, DONE, Bump, Halt
@@ -299,7 +299,7 @@ def _print(found: Bump, fresh: bool) -> None:
 def _print_pin(found: Bump) -> None:
     new = found.new_pin
     assert new is not None
-    commits = f"{new.commits} commits later" if new.commits else "not after it"
+    commits = f"{counted(new.commits, 'commit')} later" if new.commits else "not after it"
     click.echo(f"{found.origin} -> {new.pin.tag} ({new.pin.commit[:12]} of {new.pin.date[:10]}, {commits})")
     _warn_licence(found)
     for source in new.dropped:
@@ -325,7 +325,7 @@ def _print_done(found: Bump) -> None:
         click.echo(f"verify --level static, {name}: {', '.join(passed)} passed")
     for name, outcome in found.failed:
         click.echo(f"{click.style('failed', fg='red')}, {name}: {outcome.check}: {outcome.said}")
-    click.echo(f"{_counts(found)}. {found.files} files written; upstream.lock pins {new.pin.tag}.")
+    click.echo(f"{_counts(found)}. {counted(found.files, 'file')} written; upstream.lock pins {new.pin.tag}.")
     _warn_licence(found)
     tell("Next: porter lint, porter verify, then commit patches/ and upstream.lock")
 

@@ -22,7 +22,7 @@ from porter.diagnosis.interpreter import Interpreter, Plugin
 from porter.diagnosis.known_problems import PROBLEM, Setup, Trouble, judge
 from porter.diagnosis.machine import GIB, Machine
 from porter.diagnosis.requirements import pins
-from porter.output import Progress
+from porter.output import Progress, counted
 from porter.stack import must_be_known
 from porter.target import Target, load_all
 
@@ -67,7 +67,7 @@ class Diagnosis:
     def verdict(self) -> str:
         """The last line."""
         warnings = len(self.troubles) - len(self.problems)
-        count = f"{_count(len(self.problems), 'problem')}, {_count(warnings, 'warning')}"
+        count = f"{counted(len(self.problems), 'problem')}, {counted(warnings, 'warning')}"
         emulated = "EMULATED " if self.plugin and self.plugin.emulated else ""
         mark = "SIMULATOR of the " if self.simulated else emulated
         can = "cannot" if self.problems else "can"
@@ -189,7 +189,7 @@ def _machine(found: Machine) -> list[tuple[str, str]]:
     memory = f"{found.memory / GIB:.1f} GiB, {found.free_memory / GIB:.1f} free" if found.memory else "unknown"
     rows = [
         ("system", found.system + (" (a container)" if found.container else "")),
-        ("processor", f"{found.processor}, {_count(found.cores, 'core')}"),
+        ("processor", f"{found.processor}, {counted(found.cores, 'core')}"),
         ("memory", memory),
         ("disk", f"{found.disk / GIB:.1f} GiB free in {found.folder}"),
     ]
@@ -240,7 +240,3 @@ def _plugin(found: Plugin) -> list[tuple[str, str]]:
         rows.append(("devices", f"it works; it has no {found.lacks} to ask" if found.lacks else name))
     rows.append(("probe", "a linear layer computes as on the host" if found.computes else found.why))
     return rows
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -13,7 +13,7 @@ import click
 from porter.commands.arguments import AnyProject, Names, find, names
 from porter.commands.options import FOLDER, STDOUT, UPSTREAM, colour, terminal, write_out
 from porter.lockfile import Lock
-from porter.output import Progress
+from porter.output import Progress, counted
 from porter.rebase.drift import Drift, Track, follow
 from porter.reports.heatmap import BETWEEN, SAYS, to_html, to_png
 from porter.sources.history import DEFAULT, History
@@ -105,8 +105,8 @@ def command(
 def _print(found: Drift) -> None:
     pin, size, asked = found.pin, len(found.steps), len(found.asked)
     click.secho(
-        f"{pin.name} {pin.tag}..{found.rev} ({found.until[:10]}): {size} commits, "
-        f"{len(found.tracks)} patches of {found.stack}",
+        f"{pin.name} {pin.tag}..{found.rev} ({found.until[:10]}): {counted(size, 'commit')}, "
+        f"{counted(len(found.tracks), 'patch')} of {found.stack}",
         bold=True,
     )
     wide = shutil.get_terminal_size((100, 24)).columns if colour() else 100
@@ -116,9 +116,11 @@ def _print(found: Drift) -> None:
     if asked < size:
         click.echo(f"git was asked at {asked} of the commits. {BETWEEN}")
     worst = [f"{n} {outcome}" for outcome, n in _at_the_end(found).items()]
-    click.echo(f"{found.reach} of {len(found.tracks)} patches reach {found.rev}: {', '.join(worst) or 'no commits'}")
+    click.echo(
+        f"{found.reach} of {counted(len(found.tracks), 'patch')} reach {found.rev}: {', '.join(worst) or 'no commits'}"
+    )
     if found.whole < size:
-        click.echo(f"All of them stand for {found.whole} commits; then comes {_commit(found, found.whole)}")
+        click.echo(f"All of them stand for {counted(found.whole, 'commit')}; then comes {_commit(found, found.whole)}")
 
 
 def _print_track(track: Track, found: Drift, wide: int) -> None:

@@ -19,7 +19,7 @@ from porter.commands.arguments import AnyPath, AnyProject, find
 from porter.commands.options import FOLDER, JSON, UPSTREAM, print_edits, print_json, target_option, tell, terminal
 from porter.errors import CheckFailed, WrongUsage
 from porter.foreign.tree import RECORD, REJECT, Imported, make
-from porter.output import Progress, printable
+from porter.output import Progress, counted, printable
 from porter.rebase.export import export_tree
 
 _LONG = 40  # letters of a name that a folder has from its source
@@ -76,7 +76,7 @@ def import_(
     left = sorted(str(path.relative_to(place)) for path in place.rglob(f"*{REJECT}"))
     if left:
         raise CheckFailed(
-            f"{len(left)} file(s) in {place} hold what did not fit: {left[0]}",
+            f"{counted(len(left), 'file')} in {place} with what did not fit: {left[0]}",
             "\n".join(left[1:]),
             "Work them in or give them up, commit, remove the files, and run this again with --accept.",
         )
@@ -119,7 +119,7 @@ def _print(done: Imported) -> None:
             times = f" ({count} times)" if count > 1 else ""
             click.echo(f"    {click.style('rejected', fg='red')} {printable(path)}: {printable(why)}{times}")
     if done.lacking:
-        click.echo(f"not taken for deleted: {len(done.lacking)} files of upstream that the copy lacks")
+        click.echo(f"not taken for deleted: {counted(len(done.lacking), 'file')} of upstream that the copy lacks")
     for path in done.cut:
         click.echo(
             f"look at {printable(path)}: a hunk has fewer lines than its header says; is the end missing?", err=True

@@ -13,7 +13,7 @@ from porter.commands.arguments import AnyProject, find
 from porter.commands.options import JSON, UPSTREAM, print_json, tell, terminal
 from porter.errors import CheckFailed, PorterError
 from porter.lockfile import Lock
-from porter.output import Progress
+from porter.output import Progress, counted
 from porter.patch import Patch, PatchFailed, file_names
 from porter.project import Project
 from porter.rebase.render import canonical
@@ -113,7 +113,7 @@ def command(upstream: str | None, as_json: bool) -> None:
         for finding in findings:
             click.echo(str(finding))
     if findings:
-        tell(f"{len(findings)} finding(s)", err=True)
+        tell(counted(len(findings), "finding"), err=True)
         raise SystemExit(1)
     if not as_json:
         tell("The stacks are as they should be.")
@@ -242,7 +242,7 @@ def _positions(stack: Stack, build: Build) -> Iterator[Finding]:
             if len(stack.targets) == 1:
                 yield Finding(_place(built.patch.id), line, f"{where}: applies {moved.offset:+d} lines off")
             elif moved.places > 1:
-                yield Finding(_place(built.patch.id), line, f"{where}: would fit at {moved.places} places")
+                yield Finding(_place(built.patch.id), line, f"{where}: would fit at {counted(moved.places, 'place')}")
 
 
 def _canonical(single: Sequence[Stack], builder: Builder, snapshot: Snapshot) -> Iterator[Finding]:

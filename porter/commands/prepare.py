@@ -33,7 +33,7 @@ from porter.downloads import datasets
 from porter.downloads import weights as checkpoints
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.lockfile import Lock
-from porter.output import Progress
+from porter.output import Progress, counted
 from porter.project import Project
 from porter.stack import Stack
 from porter.target import Target, load_known
@@ -209,12 +209,12 @@ def _tree(project: Project, target: str, tree: Path, upstream: str | None, progr
         except WrongUsage:
             found = None  # a clone of the user's: apply says whether it can be used
         if found and found.whole:
-            return Step("tree", ALREADY, f"{tree}: {'+'.join(found.targets)}, {len(found.patches)} patches")
+            return Step("tree", ALREADY, f"{tree}: {'+'.join(found.targets)}, {counted(len(found.patches), 'patch')}")
     lock, stack = Lock.load(project.lock_path), Stack.load(project, [target])
     made = apply_stack(lock, stack, tree.absolute(), upstream, False, progress)
-    lacks = f"; it lacks {len(made.missing)} files that nobody needs to train" if made.missing else ""
+    lacks = f"; it lacks {counted(len(made.missing), 'file')} that nobody needs to train" if made.missing else ""
     state = ALREADY if made.how == "already" else DONE
-    return Step("tree", state, f"{tree}: {made.stack.key}, {len(made.build.commits)} patches{lacks}")
+    return Step("tree", state, f"{tree}: {made.stack.key}, {counted(len(made.build.commits), 'patch')}{lacks}")
 
 
 def _requirements(
@@ -266,14 +266,13 @@ def _install(
         requirements.install(python, torch, ())
         now = interpreter.packages(python)
     if wanted:
-        progress.step(f"pip installs {len(wanted)} packages")
+        progress.step(f"pip installs {counted(len(wanted), 'package')}")
         requirements.install(python, wanted, requirements.constraints(now, target))
     after = interpreter.packages(python)
     requirements.must_be_the_same(now, after)
     if "torch" not in after.packages:
-        said = (
-            f"installed {len(wanted)} packages; torch is the vendor's or yours to choose (--torch takes the pinned one)"
-        )
+        of = counted(len(wanted), "package")
+        said = f"installed {of}; torch is the vendor's or yours to choose (--torch takes the pinned one)"
         return Step("requirements", YOURS, said, tuple(commands[:1]))
     return Step("requirements", DONE, f"pip installed {', '.join(wanted) or 'torch'}; torch and NumPy are as they were")
 

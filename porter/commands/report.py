@@ -11,6 +11,7 @@ import click
 from porter.commands.arguments import AnyPath, AnyProject, Names, find, names
 from porter.commands.options import FOLDER, JSON, print_json, target_option, tell, write_out
 from porter.errors import WrongUsage
+from porter.output import counted
 from porter.reports import page
 from porter.reports.records import Recorded, load, of_result
 
@@ -51,4 +52,4 @@ def command(output: Path, targets: tuple[str, ...], as_json: bool, records: tupl
     if as_json:
         print_json("report", {"path": str(output), "records": len(records), "bytes": len(data)})
         return
-    tell(f"{output}: {len(records)} {'record' if len(records) == 1 else 'records'}, {len(data) / 1e3:.0f} kB")
+    tell(f"{output}: {counted(len(records), 'record')}, {len(data) / 1e3:.0f} kB")

@@ -8,6 +8,7 @@ import click
 
 from porter.commands.arguments import AnyPath, AnyProject, find
 from porter.commands.options import FOLDER, JSON, print_json
+from porter.output import counted
 from porter.tree import clone
 from porter.tree.clone import Status
 
@@ -37,7 +38,7 @@ def _print(found: Status) -> None:
     pin, head = found.pin, found.branch or f"detached at {found.head[:12]}"
     click.echo(f"{found.path}: {pin['name']} {pin['tag']} ({pin['commit'][:12]}), {head}")
     if found.targets:
-        click.echo(f"stack: {'+'.join(found.targets)}, {len(found.patches)} patches")
+        click.echo(f"stack: {'+'.join(found.targets)}, {counted(len(found.patches), 'patch')}")
     elif not found.commits:
         click.echo("stack: none, this is upstream")
     colours = {"applied": "green", "changed": "yellow", "missing": "red"}
@@ -53,7 +54,7 @@ def _print(found: Status) -> None:
         for change in found.changes:
             click.echo(f"  {change.code} {change.path}")
     if found.missing:
-        click.echo(f"missing: {len(found.missing)} files of upstream that its source had not:")
+        click.echo(f"missing: {counted(len(found.missing), 'file')} of upstream that its source had not:")
         click.echo("  " + ", ".join(found.missing))
     if found.unfinished:
         click.echo(f"unfinished: {found.unfinished}")

@@ -11,7 +11,7 @@ import click
 from porter.commands.arguments import AnyProject, find
 from porter.commands.options import JSON, UPSTREAM, print_json, tell, terminal
 from porter.lockfile import Lock, Pin
-from porter.output import Progress
+from porter.output import Progress, counted
 from porter.sources import obtain
 from porter.sources.cache import Cache, Damaged
 
@@ -172,12 +172,12 @@ def show_command(as_json: bool) -> None:
         print_json("upstream", found.record())
         return
     pin, cache = found.pin, found.cache
-    click.echo(f"{click.style(f'{pin.name} {pin.tag}', bold=True)}  {pin.date[:10]}, {len(pin.files)} files")
+    click.echo(f"{click.style(f'{pin.name} {pin.tag}', bold=True)}  {pin.date[:10]}, {counted(len(pin.files), 'file')}")
     click.echo(f"  commit:  {pin.commit}\n  tree:    {pin.tree}\n  licence: {pin.license}")
     click.echo("  sources: " + "\n           ".join(found.sources))
     says = {
         "whole": "all files",
-        "partial": f"{cache.files} files; missing: {', '.join(cache.missing)}",
+        "partial": f"{counted(cache.files, 'file')}; missing: {', '.join(cache.missing)}",
         "nothing": "nothing yet; `porter upstream fetch` fills it",
         "damaged": f"damaged ({cache.why}); `porter upstream fetch` makes it anew",
     }
@@ -203,4 +203,5 @@ def verify_command(as_json: bool) -> None:
         tell(f"{count} objects are wrong; `porter upstream fetch` replaces them.", err=True)
         raise SystemExit(1)
     if not as_json:
-        tell(f"{found.pin.name} {found.pin.tag}: {found.right} objects, each with the id that upstream.lock says")
+        right = counted(found.right, "object")
+        tell(f"{found.pin.name} {found.pin.tag}: {right}, each with the id that upstream.lock says")

@@ -29,7 +29,7 @@ from porter.commands.options import (
 from porter.commands.options import device as device_options
 from porter.errors import WrongUsage
 from porter.lockfile import Lock
-from porter.output import Progress, Terminal, to_json
+from porter.output import Progress, Terminal, counted, to_json
 from porter.patch import Patch
 from porter.project import Project
 from porter.sources.obtain import obtain
@@ -109,12 +109,14 @@ def verify(
         place = given or _made(found, target, root / "tree", progress)
         runs = any(check.level != "static" for check in chosen)
         nothing = Device("cpu", "cpu", "no device: nothing is run")
-        on = choose(device, family, python, profile=profile) if runs else nothing
+        if runs:
+            begun(f"{target}: looking for a device with {python}")
+        on = choose(device, family, python, profile=profile, begun=begun) if runs else nothing
         begun(f"{target}: {given or 'a tree made aside'}, on {on.says}")
         children = Children(root, python, jobs, timeout, kept=family.inherited, hardware=on.kind == "hardware")
         session = Session(
             found, place.absolute(), family, on, children, root, data, progress,
-            model=model.absolute() if model else None, full_size=full_size,
+            model=model.absolute() if model else None, full_size=full_size, begun=begun,
         )  # fmt: skip
         pictures = NOTHING_RUN
         if runs:
@@ -174,7 +176,7 @@ def necessity(
         progress=progress,
     ) as trees:  # fmt: skip
         says = trees.whole.device.says
-        begun(f"{target}: the stack without each of {len(chosen)} patches, on {says}")
+        begun(f"{target}: the stack without each of {counted(len(chosen), 'patch')}, on {says}")
         options = _options(device, profile, python)
         trial = Trial(trees, lambda patch: _repeat_patch(target, patch, options))
         verdicts = {}
@@ -373,6 +375,8 @@ def _print_outcome(found: Outcome, progress: Terminal) -> None:
     if found.state == "failed":
         for line in found.log.splitlines():
             progress.say(f"    | {line}")
+        if found.command:
+            progress.say(f"    command: {found.command}")
         progress.say(f"    repeat: {found.repeat}")
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from porter.downloads.digests import sha256_of
 from porter.downloads.partial import amount
 from porter.errors import CheckFailed, SurroundingsFailed
-from porter.output import Progress
+from porter.output import Progress, counted
 
 _MEMBERS = 1_000_000
 _RATIO = 200  # pictures pack hardly at all, label files 4:1, JSON 10:1; a bomb has 1000:1
@@ -141,7 +141,7 @@ def _judge(opened: zipfile.ZipFile, archive: Path, below: str) -> dict[str, zipf
     """The files to unpack, by the name that each gets.  If one may not be unpacked, the whole archive is refused."""
     infos = [info for info in opened.infolist() if not info.filename.startswith(_SKIPPED)]
     if len(infos) > _MEMBERS:
-        raise _refuse(archive, f"it holds {len(infos)} files, more than {_MEMBERS}")
+        raise _refuse(archive, f"it holds {counted(len(infos), 'file')}, more than {_MEMBERS}")
     total, packed = sum(info.file_size for info in infos), os.stat(archive).st_size
     if total > _SMALL and total > packed * _RATIO:
         raise _refuse(archive, f"{amount(packed)} would become {amount(total)}: a bomb")

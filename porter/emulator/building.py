@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from porter import files, process
@@ -22,10 +23,17 @@ def cache_folder() -> Path:
     return files.cache_folder().absolute() / "emulator"
 
 
-def build(python: Path, cache: Path) -> Path:
+USUAL = 21  # seconds on two quiet cores: what verify took with the build, less without (benchmarks/README.md)
+_BEGUN = b"building"  # what the program says when a build begins
+
+
+def build(python: Path, cache: Path, begun: Callable[[], None] = lambda: None) -> Path:
     """The folder of the device built for this interpreter, its torch and the C++ compiler; built if it is not there.
 
     Builds that need the same wait for one another; one that fails or is killed leaves nothing that would be used.
+
+    Args:
+        begun: called when it has to be built, or somebody else builds it; that takes :data:`USUAL` seconds.
 
     Raises:
         SurroundingsFailed: there is no compiler, torch is missing or too old, the compiler fails (``why`` ends with its
@@ -34,18 +42,28 @@ def build(python: Path, cache: Path) -> Path:
     env = {key: value for key, value in os.environ.items() if not key.startswith("PORTER_EMULATED_")}
     # torch would import the plugins that are installed, which this does not need
     env.update(PYTHONPATH=str(SITE), PORTER_EMULATED_CACHE=str(cache), TORCH_DEVICE_BACKEND_AUTOLOAD="0")
+    how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    said: list[bytes] = []
     try:
         # torch's headers take a compiler a minute: neither it nor its half-made files outlive a porter that is ended
-        done = process.run([python, "-c", _PROGRAM], env=env, supervisor=["--grace", "3"])
+        with process.started([python, "-c", _PROGRAM], env=env, supervisor=["--grace", "3"], **how) as child:
+            assert child.stdout is not None
+            for line in child.stdout:
+                if line.rstrip(b"\n") == _BEGUN:
+                    begun()
+                else:
+                    said.append(line.rstrip(b"\n"))
+            status = child.wait()
     except OSError as error:
         raise SurroundingsFailed(f"no emulated device: cannot run {python}", error.strerror or str(error)) from error
-    if done.returncode:
-        raise _failure(python, done)
-    return Path(os.fsdecode(done.stdout.splitlines()[-1]))
+    places = [place for place in map(os.fsdecode, said) if os.path.isabs(place) and os.path.isdir(place)]
+    if status or not places:
+        raise _failure(python, status, said)
+    return Path(places[-1])
 
 
-def _failure(python: Path, done: subprocess.CompletedProcess[bytes]) -> SurroundingsFailed:
-    lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"it left with status {done.returncode}"]
+def _failure(python: Path, status: int, said: list[bytes]) -> SurroundingsFailed:
+    lines = b"\n".join(said).decode(errors="replace").strip().splitlines() or [f"it left with status {status}"]
     for number, line in enumerate(lines):
         if line.startswith("no emulated device"):
             return SurroundingsFailed(line, "\n".join(lines[number + 1 :]))

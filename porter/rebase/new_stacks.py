@@ -10,7 +10,7 @@ from porter.auditing import allowed
 from porter.build import Build, Built, commit_of
 from porter.errors import CheckFailed
 from porter.objects import Object
-from porter.output import Progress
+from porter.output import Progress, counted
 from porter.project import Project
 from porter.rebase import write_stacks
 from porter.rebase.commits import parse
@@ -103,7 +103,7 @@ def verify(planned: Rewrite, new: NewPin, targets: Sequence[str], progress: Prog
         if wrong:
             what = f"the new tree of {target} does not verify; nothing was written"
             raise CheckFailed(what, "\n".join(wrong), _REDO)
-        locked = Outcome("tree", static.TREE, PASSED, f"{len(build.commits)} patches as they are locked", 0.0)
+        locked = Outcome("tree", static.TREE, PASSED, f"{counted(len(build.commits), 'patch')} as they are locked", 0.0)
         found[target] = [locked, _audited(target, files, entries, targets)]
     return found
 

@@ -28,6 +28,7 @@ from porter.errors import SurroundingsFailed, WrongUsage
 from porter.files import move
 from porter.git import GitFailed, Repository
 from porter.objects import Entry, Object, Sides, sides
+from porter.output import counted
 from porter.rebase.state import Resolution
 
 _BRANCH = "bump"
@@ -394,4 +395,4 @@ class Worktree:
 
 
 def _count(paths: list[str]) -> str:
-    return "1 file is" if len(paths) == 1 else f"{len(paths)} files are"
+    return f"{counted(len(paths), 'file')} {'is' if len(paths) == 1 else 'are'}"

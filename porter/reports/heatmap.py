@@ -7,6 +7,7 @@ import io
 import json
 
 from porter.errors import SurroundingsFailed
+from porter.output import counted
 from porter.rebase.drift import Drift, Track
 from porter.rebase.trial import LETTERS
 
@@ -90,13 +91,14 @@ def _quarters(drift: Drift) -> dict[int, str]:
 
 
 def _title(drift: Drift) -> str:
-    return f"{drift.stack}: {len(drift.tracks)} patches on {drift.pin.name} {drift.pin.tag}..{drift.rev}"
+    return f"{drift.stack}: {counted(len(drift.tracks), 'patch')} on {drift.pin.name} {drift.pin.tag}..{drift.rev}"
 
 
 def _verdict(drift: Drift) -> str:
     return (
-        f"{len(drift.steps)} commits; {drift.reach} of {len(drift.tracks)} patches reach {drift.rev}; "
-        f"all of them stand for {drift.whole} commits. At the right: commits at which a patch stands. "
+        f"{counted(len(drift.steps), 'commit')}; "
+        f"{drift.reach} of {counted(len(drift.tracks), 'patch')} reach {drift.rev}; "
+        f"all of them stand for {counted(drift.whole, 'commit')}. At the right: commits at which a patch stands. "
         "Below a row: those at which git was asked."
     )
 
@@ -155,10 +157,12 @@ def sentence(drift: Drift) -> str:
         "at each commit" if asked == size else f"at {asked} of the commits: at tags, and around each change. {BETWEEN}"
     )
     return (
-        f"{len(drift.tracks)} patches at {size} commits of {drift.pin.name}. The series is applied by git am -3, and a "
+        f"{counted(len(drift.tracks), 'patch')} at {counted(size, 'commit')} of {drift.pin.name}. "
+        "The series is applied by git am -3, and a "
         f"patch that conflicts is left out. git was asked {how.rstrip('.')}. "
-        f"{drift.reach} patches stand at {drift.rev} ({drift.until[:10]}); "
-        f"all of them stand for the first {drift.whole} commits."
+        f"{counted(drift.reach, 'patch')} {'stands' if drift.reach == 1 else 'stand'} "
+        f"at {drift.rev} ({drift.until[:10]}); "
+        f"all of them stand for the first {counted(drift.whole, 'commit')}."
     )
 
 
@@ -214,7 +218,7 @@ def _range(first: int, last: int, drift: Drift) -> str:
     one, two = drift.steps[first - 1], drift.steps[last - 1]
     if first == last:
         return f"{one.id[:10]} ({one.date})"
-    return f"{one.id[:10]} ({one.date}) to {two.id[:10]} ({two.date}), {last - first + 1} commits"
+    return f"{one.id[:10]} ({one.date}) to {two.id[:10]} ({two.date}), {counted(last - first + 1, 'commit')}"
 
 
 def table(drift: Drift) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from porter.output import counted
 from porter.reports import chart
 from porter.reports.chart import Limit, Line
 from porter.reports.markup import Html, code, details, element, figure, join, number, paragraph, table
@@ -75,7 +76,7 @@ def transfers(field: Field | None) -> Html:
         for each in field["lines"].entries()
     ]
     listed = details(
-        f"the {len(lines)} places of one step",
+        f"the {counted(len(lines), 'place')} of one step",
         table(("what", "operator", "line", "times", "bytes"), lines, right=(3, 4), class_="plain"),
     )
     return join(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from porter.output import counted
 from porter.patch import Patch
 from porter.project import Project
 from porter.reports import drift, patches, proof, speed
@@ -84,7 +85,7 @@ def _head(proofs: list[Proof]) -> list[Html]:
     if not proofs:
         return [paragraph("No verification is among the records.", class_="note")]
     failed = sum(check.state == "failed" for each in proofs for check in each.checks)
-    said = f"{failed} checks failed." if failed else "No check failed."
+    said = f"{counted(failed, 'check')} failed." if failed else "No check failed."
     for mark, what in ("EMULATED", "EMULATED"), ("SIMULATOR", "the vendor's SIMULATOR"):
         count = sum(each.mark == mark for each in proofs)
         if count:
@@ -106,4 +107,5 @@ def _footer(records: Sequence[Record]) -> Html:
     versions = sorted({str(version.text()) for record in records if (version := record.field.get("porter"))})
     counts = Counter(record.kind for record in records)
     made = ", ".join(f"{count} of {kind}" for kind, count in counts.items())
-    return join([f"Made by porter report of {len(records)} records ({made}), written by porter {', '.join(versions)}."])
+    of = counted(len(records), "record")
+    return join([f"Made by porter report of {of} ({made}), written by porter {', '.join(versions)}."])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from porter.output import counted
 from porter.patch import Patch
 from porter.reports.markup import Html, code, element, join, paragraph
 from porter.reports.records import Field, Record
@@ -44,13 +46,11 @@ def section(patches: Sequence[Patch], judged: Sequence[Verdicts]) -> Html:
         patches: those of the stacks as they are now.
         judged: what necessity records say.
     """
-    reasons: dict[str, int] = {}
-    for patch in patches:
-        reasons[patch.trailer("Reason") or "none given"] = reasons.get(patch.trailer("Reason") or "none given", 0) + 1
-    counted = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items(), key=lambda each: -each[1]))
+    counts = Counter(patch.trailer("Reason") or "none given" for patch in patches)
+    reasons = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
     parts = [
         element("h2", "Patches"),
-        paragraph(f"{len(patches)} patches as the stacks are now; their reasons: {counted}."),
+        paragraph(f"{counted(len(patches), 'patch')} as the stacks are now; their reasons: {reasons}."),
         *(paragraph(_said(verdicts)) for verdicts in judged),
         element("ul", *(_row(patch, judged) for patch in patches), class_="patches"),
     ]

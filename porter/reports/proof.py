@@ -28,6 +28,7 @@ class Check:
     said: str
     seconds: float
     log: str
+    command: str
     repeat: str
     figures: Field
 
@@ -118,6 +119,7 @@ def _check(field: Field) -> Check:
         said=field["said"].text(),
         seconds=field["seconds"].number(),
         log=field["log"].text(),
+        command=field["command"].text(),
         repeat=field["repeat"].text(),
         figures=field["figures"],
     )
@@ -182,6 +184,7 @@ def _failure(check: Check) -> Html:
         [
             element("h3", "Failed: ", code(check.name)),
             paragraph(check.said),
+            paragraph("What was run: ", code(check.command)) if check.command else "",
             paragraph("Again: ", code(check.repeat)),
             details("what it printed last", element("pre", check.log), open_=True) if check.log else "",
         ]

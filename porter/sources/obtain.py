@@ -16,7 +16,7 @@ from pathlib import Path
 from porter.errors import CheckFailed, PorterError, SurroundingsFailed, Unreachable, WrongUsage
 from porter.lockfile import GitSource, IndexSource, Lock
 from porter.objects import Object
-from porter.output import Progress, discreet
+from porter.output import Progress, counted, discreet
 from porter.sources.cache import Cache, Damaged
 from porter.sources.snapshot import Extent, Snapshot, extents, of_index
 
@@ -177,7 +177,7 @@ class _Search:
             self.progress.note(line)
         if extent.missing:
             self.progress.note(
-                f"{len(extent.missing)} of {len(self.lock.pin.files)} files are not in the package index: "
+                f"{len(extent.missing)} of {counted(len(self.lock.pin.files), 'file')} are not in the package index: "
                 + ", ".join(extent.missing)
             )
 

@@ -12,7 +12,7 @@ from porter.errors import SurroundingsFailed, WrongUsage
 from porter.files import Taken, staged
 from porter.git import GitFailed
 from porter.lockfile import Lock
-from porter.output import Progress
+from porter.output import Progress, counted
 from porter.sources.obtain import obtain
 from porter.sources.snapshot import Snapshot
 from porter.stack import Stack, check_against_lock
@@ -187,7 +187,7 @@ def _examine(tree: Tree, lock: Lock, stack: Stack) -> tuple[Applied, Move]:
         more = len(above) - len(build.commits)
         if more:
             raise WrongUsage(
-                f"{tree.path} holds {stack.key} already, and {more} commit(s) of yours on it",
+                f"{tree.path} holds {stack.key} already, and {counted(more, 'commit')} of yours on it",
                 hint=f"There is nothing to do; `porter status {tree.path}` shows them.",
             )
         _refuse_changes(tree, f"{tree.path} holds {stack.key} already, with changes of yours")
@@ -249,6 +249,6 @@ def _other(tree: Tree, lock: Lock, stack: Stack, above: list[str]) -> WrongUsage
         )
     return WrongUsage(
         f"{tree.path} is not at {lock.pin.tag}",
-        f"{short(tree.branch) or 'HEAD'} is {len(above)} commit(s) after it, at {tree.head}",
+        f"{short(tree.branch) or 'HEAD'} is {counted(len(above), 'commit')} after it, at {tree.head}",
         f"git -C {tree.path} switch --detach {lock.pin.rev}, or name a new folder.",
     )

@@ -31,6 +31,9 @@ def attempt(session: Session, check: Check, repeat: str) -> Outcome:
     except NotShown as error:
         outcome = replace(outcome, state=report.NOT_SHOWN, said=str(error), figures=error.figures)
     except Failed as error:
+        last = session.children.last
+        if last and not error.command:  # it ended well, and what it made is wrong
+            error.log, error.command = error.log or last.tail(), last.shown()
         outcome = replace(
             outcome,
             state=report.FAILED,

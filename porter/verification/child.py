@@ -146,6 +146,7 @@ class Children:
         self._lock = threading.Lock()
         self._group = process.Group()
         self._count = 0
+        self._of_thread = threading.local()
         self.runs = self.root / "run"
 
     def part(self, name: str) -> Children:
@@ -210,7 +211,7 @@ class Children:
                 raise SurroundingsFailed(f"cannot run {command[0]}", error.strerror or str(error)) from error
         if self._group.closed:
             raise Stopped
-        return Run(
+        self._of_thread.last = made = Run(
             command,
             child.returncode,
             (log / "out").read_text(errors="replace"),
@@ -219,6 +220,12 @@ class Children:
             tuple(marks.read_text().splitlines()) if marks.exists() else (),
             killed,
         )
+        return made
+
+    @property
+    def last(self) -> Run | None:
+        """The last that this thread has run to its end."""
+        return getattr(self._of_thread, "last", None)
 
     def stop(self) -> None:
         """End every child and start no more."""

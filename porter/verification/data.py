@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,12 +29,20 @@ class Pictures:
     says: str
 
 
-def pictures(kind: str, count: int, folder: Path, tree: Path, progress: Progress) -> Pictures:
+def pictures(
+    kind: str,
+    count: int,
+    folder: Path,
+    tree: Path,
+    progress: Progress,
+    begun: Callable[[str], None] = lambda line: None,
+) -> Pictures:
     """``count`` pictures to train on and a quarter as many for validation, put into ``folder``.
 
     Args:
         kind: ``coco128``, ``scenes``, or ``auto``: coco128 if it is there or can be downloaded, else scenes.
         tree: beside which coco128 may be, where v6.0 keeps it.
+        begun: gets a line before a download.
 
     Raises:
         WrongUsage: ``PORTER_DATA`` names a folder without coco128.
@@ -42,7 +51,10 @@ def pictures(kind: str, count: int, folder: Path, tree: Path, progress: Progress
     why = ""
     if kind != "scenes":
         try:
-            found = coco128.find(tree) or coco128.download(progress)
+            found = coco128.find(tree)
+            if found is None:
+                begun("data: fetching coco128, 7 MB")
+                found = coco128.download(progress)
             return _part(found, count, folder)
         except WrongUsage:
             raise

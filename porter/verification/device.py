@@ -7,13 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from porter import emulator, process
+from porter.emulator import building
 from porter.errors import PorterError, SurroundingsFailed, WrongUsage
 from porter.target import Target
 
@@ -165,8 +166,13 @@ def missing(kind: str, target: Target, why: str = "") -> SurroundingsFailed:
     return SurroundingsFailed(what, why, f"It comes from {target.plugin.source} ({target.plugin.url}).")
 
 
-def choose(kind: str, target: Target, python: str, *, profile: str = "") -> Device:
+def choose(
+    kind: str, target: Target, python: str, *, profile: str = "", begun: Callable[[str], None] = lambda line: None
+) -> Device:
     """The device for a target: of a kind, or the best that is to be had (``auto``).
+
+    Args:
+        begun: gets a line when the emulated device has to be built, which takes a while.
 
     Raises:
         WrongUsage: the interpreter is none; the profile is not this target's.
@@ -196,7 +202,8 @@ def choose(kind: str, target: Target, python: str, *, profile: str = "") -> Devi
         return Device("cpu", "cpu", f"the cpu ({where}); {what}", facts=found)
     cache = emulator.cache_folder()
     try:
-        built = emulator.build(Path(python), cache)
+        usual = f"once for this Python and torch; usually {building.USUAL} s"
+        built = emulator.build(Path(python), cache, lambda: begun(f"building the emulated device, {usual}"))
     except SurroundingsFailed as error:
         if kind == "emulated":
             raise

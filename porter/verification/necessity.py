@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 
 from porter import process
 from porter.errors import WrongUsage
-from porter.output import Progress, heading
+from porter.output import Progress, counted, heading
 from porter.patch import Patch
 from porter.target import Target
 from porter.verification import report
@@ -73,7 +73,9 @@ class Necessity:
         """The last line."""
         counts = {s: sum(v.state == s for v in self.verdicts) for s in (NOTICED, BUILT_ON, UNNOTICED, NOT_SHOWN)}
         parts = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-        return f"{self.target}: of {len(self.verdicts)} patches {parts} in {self.seconds:.0f} s on {self.device}"
+        return (
+            f"{self.target}: of {counted(len(self.verdicts), 'patch')} {parts} in {self.seconds:.0f} s on {self.device}"
+        )
 
     def record(self) -> dict[str, Any]:
         """The same as plain data, for JSON."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,6 +37,9 @@ COUNTS = "counts.json"
 # In 12 epochs 0.123, in 10 0.079.
 LEARN: dict[str, Any] = {"images": 256, "size": (96, 96), "classes": 4}
 LEARN_EPOCHS = 15
+# seconds that a training of NANO takes, its beginning and end, and an epoch more; those of LEARN.  Estimated from what
+# all of verify takes on two quiet cores (benchmarks/README.md: smoke 46 s, full 193 s) and how many programs it runs
+START, EPOCH, LEARN_TAKES = 9.0, 1.5, 60
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class Session:
         progress: hears of a download.
         model: a checkpoint that sees something, if the person named one.
         full_size: hold the tree to published figures at the published size, although it takes long here.
+        begun: gets a line for each step that takes a while, when it begins.
         whole: the session of the tree that this one is a variant of, if it is one: what checks begin with is its.
     """
 
@@ -92,11 +96,12 @@ class Session:
         whole: Session | None = None,
         model: Path | None = None,
         full_size: bool = False,
+        begun: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.project, self.tree, self.target, self.device = project, tree, target, device
         self.children, self.root, self._data = children, root, data
         self.progress, self.whole, self.model = progress or Progress(), whole or self, model
-        self.full_size = full_size
+        self.full_size, self.begun = full_size, begun
         self._lock = Lock()
         self._done: dict[str, Future[Any]] = {}
 
@@ -123,7 +128,7 @@ class Session:
             return self.whole.pictures
         from porter.verification.data import pictures  # brings all that downloads; nothing static needs it
 
-        return pictures(self._data, IMAGES, self.root / "pictures", self.tree, self.progress)
+        return pictures(self._data, IMAGES, self.root / "pictures", self.tree, self.progress, self.begun)
 
     @property
     def data(self) -> Path:
@@ -190,6 +195,7 @@ class Session:
         kill_at: int | None = None,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        takes: int = 0,
         script: str = "",
     ) -> Record:
         """A recorded training from nothing (see drivers/record.py) on a device, made anew each time."""
@@ -201,6 +207,7 @@ class Session:
         words = (
             (*words, "--device", device) if "--resume" in words else (*words, "--project", "runs", "--device", device)
         )
+        self.begun(f"training {name} on {device}: usually {takes or usual(words)} s")
         run = self.run(*driver, *words, cwd=cwd, device=device, env=env)
         if kill_at is None:
             well(run)
@@ -250,7 +257,7 @@ class Session:
             cwd = self.children.folder("learns")
             made = generate.make(cwd / "scenes", **LEARN)
             words = ("--epochs", LEARN_EPOCHS, "--batch-size", 16, "--optimizer", "Adam", "--data", made.yaml)
-            return self.record("learns", *words, cwd=cwd, device=device)
+            return self.record("learns", *words, cwd=cwd, device=device, takes=LEARN_TAKES)
 
         found: Record = self.once(f"learned {device or self.device.name}", make)
         return found
@@ -263,11 +270,18 @@ class Session:
             env = {"BENCHMARK_LOG": str(cwd / "benchmark.log"), "AVG_LOG": str(cwd / "accuracy.log")}
             (cwd / ".git").mkdir()  # v6.0 asks for updates where it believes to be in a clone
             words = (*NANO, "--epochs", 1, "--data", self.copy_data(cwd), "--project", "runs", "--optimizer", "SGD")
+            self.begun(f"training plain on {self.device.name}: usually {usual(words)} s")
             run = self.script("train.py", *words, cwd=cwd, env=env)
             return Record(run, newest(cwd / "runs"), {})
 
         found: Record = self.once("plain", make)
         return found
+
+
+def usual(words: Sequence[object]) -> int:
+    """Seconds that a training of the smoke data with these options for train.py usually takes."""
+    epochs = int(str(words[words.index("--epochs") + 1])) if "--epochs" in words else 1
+    return round(START + EPOCH * epochs)
 
 
 def well(run: Run) -> Run:

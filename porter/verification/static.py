@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from porter.auditing.place import ALLOWED, ROUTED
 from porter.auditing.report import Audit
 from porter.errors import CheckFailed
+from porter.output import counted
 from porter.sources.memo import Memo
 from porter.verification.finding import Failed, Finding
 
@@ -57,4 +58,6 @@ def audited(look: Callable[[], Audit]) -> Finding:
         more = f"; and {len(lines) - 5} more, see porter audit" if len(lines) > 5 else ""
         raise Failed("; ".join(lines[:5]) + more)
     counts = {state: sum(place.state == state for place in found.places) for state in (ROUTED, ALLOWED)}
-    return Finding(f"{counts[ROUTED]} places through the accelerator, {counts[ALLOWED]} allowed", figures=counts)
+    return Finding(
+        f"{counted(counts[ROUTED], 'place')} through the accelerator, {counts[ALLOWED]} allowed", figures=counts
+    )

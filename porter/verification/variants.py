@@ -102,7 +102,7 @@ def variants(
         SurroundingsFailed: the device is not to be had, or the disk is full.
     """
     target = Target.load(project.patches / stack.key)
-    found = choose(device, target, python, profile=profile)
+    found = choose(device, target, python, profile=profile, begun=progress.note)
     build = stack.build(snapshot)
     with omission.repository(snapshot, build) as repository, workplace(keep, progress) as root:
         children = Children(root, python, jobs, timeout, kept=target.inherited, hardware=found.kind == "hardware")

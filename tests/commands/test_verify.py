@@ -38,7 +38,7 @@ def test_a_whole_tree(tree: Path, temporary: Path) -> None:
     done = verify("--target", "mlu", "--level", "static", tree)
     assert done.returncode == 0, done.stderr
     first, *checks, last = done.stdout.splitlines()
-    assert first == f"mlu: {tree}, on no device: nothing is run"
+    assert first == f"mlu: {tree}, on no device: nothing is run", "nothing is looked for where nothing is run"
     assert sorted(line.split()[:2] for line in checks) == [["passed", "audit"], ["passed", "tree"]]
     assert last.startswith("mlu: 2 passed in ")
     assert list(temporary.iterdir()) == []

@@ -53,7 +53,7 @@ def test_a_program_is_refused_in_one_line_too(tmp_path: Path) -> None:
 
 @pytest.mark.device
 def test_the_built_device_is_found_again(built: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
-    assert build(PYTHON, cache) == built
+    assert build(PYTHON, cache, lambda: pytest.fail("nothing has to be built")) == built
     assert built.parent == cache
     assert run("mlu370", "-c", "import torch_mlu").status == 0
 
@@ -72,8 +72,10 @@ def test_a_build_that_fails_shows_the_end_of_its_log_and_does_not_stay(
 ) -> None:
     monkeypatch.setenv("CXX", compiler(tmp_path, "for i in $(seq 99); do echo error $i; done; exit 1"))
     cache = tmp_path / "cache"
+    begun: list[bool] = []
     with pytest.raises(SurroundingsFailed) as caught:
-        build(PYTHON, cache)
+        build(PYTHON, cache, lambda: begun.append((tmp_path / "asked").exists()))
+    assert begun == [False], "it is said once, before the compiler is asked"
     assert caught.value.what.endswith("failed with status 1")
     assert caught.value.why.splitlines()[-1] == "error 99"
     assert [path.name for path in cache.iterdir()] == ["lock"]

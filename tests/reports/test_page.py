@@ -137,11 +137,17 @@ def test_operators_and_transfers(everything: Page) -> None:
 def test_a_failure_shows_its_log_and_how_to_repeat_it() -> None:
     value = made.verify()
     failed = made.check(
-        "train", "failed", "it died of SIGSEGV", log="line 1\nlast words", repeat="porter verify --keep"
+        "train",
+        "failed",
+        "it died of SIGSEGV",
+        log="line 1\nlast words",
+        command="python train.py",
+        repeat="porter verify --keep",
     )
     value["checks"].append(failed)
     text = Page(shown(value)).text
-    assert "1 checks failed." in text and "last words" in text and "porter verify --keep" in text
+    assert "1 check failed." in text and "last words" in text and "porter verify --keep" in text
+    assert "What was run: python train.py" in text
     assert "✗ failed" in text
 
 

@@ -18,7 +18,7 @@ from porter.verification.device import Device
 from porter.verification.finding import Failed, Finding, NotShown, showing
 from porter.verification.plan import Check
 from porter.verification.report import FAILED, NOT_SHOWN, PASSED
-from porter.verification.session import Session
+from porter.verification.session import Session, usual
 
 
 @pytest.fixture
@@ -80,3 +80,38 @@ def test_folders_of_a_part_are_its_own(tmp_path: Path) -> None:
     part.stop()
     with pytest.raises(Stopped):
         children.run("-c", "", cwd=tmp_path)
+
+
+def test_a_failure_comes_with_what_was_run(session: Session) -> None:
+    """Also where the program ended well, and what it printed or made is wrong."""
+
+    def make(session: Session) -> Finding:
+        session.children.run("-c", "print('3 boxes')", cwd=session.root)
+        raise Failed("3 boxes, not 4")
+
+    outcome = attempt(session, Check("x", "full", "that x", make), "again")
+    assert (outcome.log, outcome.command) == ("3 boxes", f"{sys.executable} -c 'print('\"'\"'3 boxes'\"'\"')'")
+    told = attempt(session, Check("x", "full", "that x", failing), "")
+    assert (told.log, told.command) == ("its log", "its command")
+
+
+def failing(session: Session) -> Finding:
+    raise Failed("a tensor is lost", "its log", "its command")
+
+
+def test_a_training_is_said_when_it_begins(tmp_path: Path) -> None:
+    """With how long it usually takes: more epochs take longer."""
+    said: list[str] = []
+    project = Project(CHECKOUT)
+    place = Device("cpu", "cpu", "")
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "train.py").write_text("raise SystemExit('no')\n")
+    session = Session(
+        project, tree, Target.load(project.patches / "mlu"), place, Children(tmp_path, sys.executable, 1, 60), tmp_path,
+        begun=said.append,
+    )  # fmt: skip
+    with pytest.raises(Failed):
+        session.trained()
+    assert [line.partition(": usually")[0] for line in said] == ["training recorded-cpu on cpu"]
+    assert said[0].endswith(" s") and usual(["--epochs", 2]) < usual(["--epochs", 4])

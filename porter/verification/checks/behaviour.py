@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from porter.output import counted
 from porter.verification.finding import Failed, Finding
 from porter.verification.plan import check
 from porter.verification.session import DRIVERS, IMAGES, NANO, PER_EPOCH, Session, newest, well
@@ -97,11 +98,11 @@ def boxes(session: Session) -> Finding:
     found = session.driver("boxes.py", session.device.name, cwd=session.children.folder("boxes"))
     for number, (mine, theirs) in enumerate(zip(found["found"], found["defined"])):
         if len(mine) != len(theirs):
-            raise Failed(f"picture {number}: {len(mine)} boxes, by definition {len(theirs)}")
+            raise Failed(f"picture {number}: {counted(len(mine), 'box')}, by definition {len(theirs)}")
         for place, (a, b) in enumerate(zip(mine, theirs)):
             if a[5] != b[5] or any(abs(x - y) > 1e-3 for x, y in zip(a[:5], b[:5])):
                 raise Failed(f"picture {number}: box {place} is {a}, by definition {b}")
-    return Finding(f"{sum(map(len, found['found']))} boxes of 600, in their order")
+    return Finding(f"{counted(sum(map(len, found['found'])), 'box')} of 600, in their order")
 
 
 @check("full", "by a clock that runs 100 times too fast training, val.py, detect.py and the hub's model give the same")
@@ -120,7 +121,8 @@ def clock(session: Session) -> Finding:
         if files.get(name) != fast[1].get(name):
             how = "is another" if name in fast[1] and name in files else "is there by one clock alone"
             raise Failed(f"{name} {how} where the clock is fast and drawing late")
-    said = f"{predicted} predictions, {sum(map(len, found['hub']))} boxes of the hub's model, {len(files)} files"
+    said = f"{counted(predicted, 'prediction')}, {counted(sum(map(len, found['hub'])), 'box')} of the hub's model"
+    said += f", {counted(len(files), 'file')}"
     return Finding(f"{said}: the same by a right clock and by a fast one")
 
 

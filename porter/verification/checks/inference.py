@@ -8,6 +8,7 @@ from pathlib import Path
 
 from porter.checkpoints.inspection import inspect
 from porter.datasets import generate
+from porter.output import counted
 from porter.verification.detections import SURE, detections
 from porter.verification.finding import Failed, Finding, showing
 from porter.verification.outputs import results, table
@@ -79,7 +80,7 @@ def _validated(
     count = sum(map(len, expected.values()))
     if not count:
         raise Failed("val.py predicted nothing at all: there is nothing to compare")
-    said = f"P {cpu[0]:.4g}, R {cpu[1]:.4g}, mAP@.5 {cpu[2]:.4g}, {count} predictions"
+    said = f"P {cpu[0]:.4g}, R {cpu[1]:.4g}, mAP@.5 {cpu[2]:.4g}, {counted(count, 'prediction')}"
     if session.device.kind == "cpu":
         only = Finding(f"{said}; there is only the cpu to compare", {"metrics": cpu, "cpu": None})
         return only, expected, None
@@ -112,12 +113,12 @@ def detect(session: Session) -> Finding:
     count = sum(map(len, cpu.values()))
     if not count:
         raise Failed("detect.py found nothing at all: there is nothing to compare")
-    said = f"{count} boxes in {len(cpu)} pictures{_WHOSE[ours is None]}"
+    said = f"{counted(count, 'box')} in {counted(len(cpu), 'picture')}{_WHOSE[ours is None]}"
     pairs = {} if ours is None else {name: (ours.get(name, []), boxes) for name, boxes in cpu.items()}
     for name, (mine, boxes) in pairs.items():
         if session.device.kind == "emulated":
             if mine != boxes:
-                raise Failed(f"{name}: {len(mine)} boxes here, {len(boxes)} on the cpu, or others")
+                raise Failed(f"{name}: {counted(len(mine), 'box')} here, {len(boxes)} on the cpu, or others")
         elif len(mine) != len(boxes) or not all(_near(a, b) for a, b in zip(mine, boxes)):
             raise Failed(f"{name}: the boxes are not the cpu's")
     return Finding(said) if session.model is None else _look(session, session.model, said)
@@ -139,13 +140,15 @@ def _look(session: Session, model: Path, before: str) -> Finding:
     mine = theirs if ours is None else ours.get(source.stem, [])
     with showing({"seen": shown}):
         if session.device.kind == "emulated" and mine != theirs:
-            raise Failed(f"{model.name} finds {len(mine)} boxes in {source.name} here, {len(theirs)} on the cpu")
+            raise Failed(
+                f"{model.name} finds {counted(len(mine), 'box')} in {source.name} here, {len(theirs)} on the cpu"
+            )
         # a box at the threshold may be there on one side alone
         for ones, others in (mine, theirs), (theirs, mine):
             lost = [one for one in ones if one[5] >= SURE + _EDGE and not any(_near(one, other) for other in others)]
             if lost:
                 raise Failed(f"{model.name} finds a box in {source.name} here or on the cpu alone: {lost[0]}")
-    said = f"{before}; {model.name} finds {len(mine)} boxes in {source.name}{_WHOSE[ours is None]}"
+    said = f"{before}; {model.name} finds {counted(len(mine), 'box')} in {source.name}{_WHOSE[ours is None]}"
     return Finding(said, {"seen": shown})
 
 

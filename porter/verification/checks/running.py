@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from porter.output import counted
 from porter.verification.device import card_of
 from porter.verification.finding import Failed, Finding, NotShown
 from porter.verification.outputs import results
@@ -240,4 +241,4 @@ def pictures(session: Session) -> Finding:
         path = folder / name
         if not path.is_file() or not path.read_bytes().startswith(magic):
             raise Failed(f"{name} was not drawn")
-    return Finding(f"{len(_PICTURES)} pictures")
+    return Finding(f"{counted(len(_PICTURES), 'picture')}")

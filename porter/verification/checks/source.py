@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from porter import auditing
+from porter.output import counted
 from porter.tree.clone import APPLIED, status
 from porter.verification import static
 from porter.verification.finding import Failed, Finding
@@ -24,15 +25,15 @@ def tree(session: Session) -> Finding:
     found = status(session.project, session.tree)
     changed = [patch for patch in found.patches if patch.state != APPLIED]
     wrong = [f"{patch.stack}/{patch.number} is {patch.state}" for patch in changed]
-    wrong += [f"{len(found.commits)} commits are no patch's"] if found.commits else []
+    wrong += [f"{counted(len(found.commits), 'commit')} of no patch"] if found.commits else []
     wrong += [f"{change.path} is changed" for change in found.changes]
     wrong += [f"it holds no stack for {session.target.name}"] if session.target.name not in found.targets else []
     sources = session.tree.rglob("*.py")
     wrong += static.complaints({path.relative_to(session.tree).as_posix(): path.read_bytes() for path in sources})
     if wrong:
         raise Failed("; ".join(wrong))
-    lacks = f", without {len(found.missing)} files that its source had not" if found.missing else ""
-    return Finding(f"{len(found.patches)} patches as they are locked{lacks}", figures={"head": found.head})
+    lacks = f", without {counted(len(found.missing), 'file')} that its source had not" if found.missing else ""
+    return Finding(f"{counted(len(found.patches), 'patch')} as they are locked{lacks}", figures={"head": found.head})
 
 
 @check("static", static.AUDIT)
@@ -60,7 +61,7 @@ def imports(session: Session) -> Finding:
     left = list(cwd.iterdir())
     if left:
         raise Failed(f"importing it left {left[0].name} in the current folder")
-    return Finding(f"{len(names)} modules")
+    return Finding(f"{counted(len(names), 'module')}")
 
 
 def modules(tree: Path) -> list[Path]:

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -31,6 +31,7 @@ LIBRARY = "_device.so"
 SUPERVISOR = Path(__file__).resolve().parents[3] / "supervisor.py"
 OLDEST = (2, 1)
 LOG_LINES = 15
+BEGUN = "building"  # the line of main() that says so; porter.emulator.building reads it
 
 
 class BuildFailed(ImportError):
@@ -133,8 +134,11 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def build() -> Path:
+def build(begun: Callable[[], None] = lambda: None) -> Path:
     """The folder of the finished build, made if it is not there.
+
+    Args:
+        begun: called where it is not, before it is made or another's is waited for.
 
     Raises:
         BuildFailed: torch is too old, there is no compiler, it fails, or the cache cannot be written to.
@@ -145,6 +149,7 @@ def build() -> Path:
     made = cache / key(command(program, version, Path(LIBRARY)), compiler_version)
     if (made / LIBRARY).is_file():
         return made
+    begun()
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with locked(cache):
@@ -211,7 +216,7 @@ def load() -> ModuleType:
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # nothing half-made is left
     try:
-        print(build())
+        print(build(lambda: print(BEGUN, flush=True)))
     except BuildFailed as error:
         print(error, *([error.why] if error.why else []), sep="\n", file=sys.stderr)
         return 3
