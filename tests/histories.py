@@ -100,7 +100,7 @@ def _rename(old: str, new: str) -> Callable[[Path], None]:
 # after the pin; a subject, what it does, a tag
 COMMITS: tuple[tuple[str, Callable[[Path], None], str], ...] = (
     ("Write more in the README", write("README.md", "# A detector\n\nMore.\n"), ""),
-    ("Import more", replace("train.py", "train line 2\n", "train line 2\nimport a\nimport b\n"), ""),
+    ("Import more", replace("train.py", "train line 2\n", "train line 2\nimport glob\nimport math\n"), ""),
     ("Change a line beside the patch's", replace("train.py", "train line 43\n", "train line 43, changed\n"), ""),
     (
         "Rename datasets to dataloaders",

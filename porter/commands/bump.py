@@ -327,6 +327,8 @@ def _print_done(found: Bump) -> None:
         click.echo(f"{click.style('failed', fg='red')}, {name}: {outcome.check}: {outcome.said}")
     click.echo(f"{_counts(found)}. {counted(found.files, 'file')} written; upstream.lock pins {new.pin.tag}.")
     _warn_licence(found)
+    for line in found.suspects:
+        click.echo(f"look at {line}", err=True)
     tell("Next: porter lint, porter verify, then commit patches/ and upstream.lock")
 
 

@@ -22,7 +22,7 @@ from porter.rebase.write_stacks import Rewrite
 from porter.sources.cache import Cache
 from porter.sources.snapshot import Extent
 from porter.stack import COMMON, Stack, check_against_lock
-from porter.verification import static
+from porter.verification import importable, static
 from porter.verification.finding import Failed
 from porter.verification.report import FAILED, PASSED, Outcome
 
@@ -104,8 +104,16 @@ def verify(planned: Rewrite, new: NewPin, targets: Sequence[str], progress: Prog
             what = f"the new tree of {target} does not verify; nothing was written"
             raise CheckFailed(what, "\n".join(wrong), _REDO)
         locked = Outcome("tree", static.TREE, PASSED, f"{counted(len(build.commits), 'patch')} as they are locked", 0.0)
-        found[target] = [locked, _audited(target, files, entries, targets)]
+        found[target] = [locked, _audited(target, files, entries, targets), _imported(target, files)]
     return found
+
+
+def _imported(target: str, files: Mapping[str, bytes]) -> Outcome:
+    """What the check ``import`` would find, as far as reading tells it.  Told only: upstream may need a new package."""
+    wrong = importable.complaints(files)
+    said = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+    repeat = f"porter verify --target {target} --check import"
+    return Outcome("import", importable.IMPORT, FAILED if wrong else PASSED, said, 0.0, repeat=repeat)
 
 
 def _audited(target: str, files: Mapping[str, bytes], entries: list[allowed.Entry], targets: Sequence[str]) -> Outcome:

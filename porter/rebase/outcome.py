@@ -74,6 +74,7 @@ class Bump:
         waiting: targets that are still to be rebased.
         checks: target -> outcomes of `verify --level static`.
         files: how many files of the project changed.
+        suspects: what of the new patches a person should look at again, a line each.
     """
 
     state: str
@@ -85,6 +86,7 @@ class Bump:
     waiting: tuple[str, ...] = ()
     checks: dict[str, list[Outcome]] = field(default_factory=dict)
     files: int = 0
+    suspects: tuple[str, ...] = ()
 
     @property
     def conflicts(self) -> bool:
@@ -115,4 +117,5 @@ class Bump:
             "waiting": list(self.waiting),
             "verify": {name: [vars(outcome) for outcome in found] for name, found in self.checks.items()},
             "files": self.files,
+            "suspects": list(self.suspects),
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ from porter import process
 from porter.build import Builder, Contents
 from porter.errors import WrongUsage
 from porter.lockfile import Lock
-from porter.objects import Object
+from porter.objects import Entry, Object
 from porter.output import Progress
 from porter.patch import Patch
 from porter.rebase import conflicts, new_pin, new_stacks, picks, write_stacks
@@ -21,7 +21,9 @@ from porter.rebase.new_pin import NewPin
 from porter.rebase.outcome import CONFLICT, DONE, DRY, HALTED, OFFSET, PAUSED, RESOLVED, SKIPPED, TAKEN, Bump, Halt, Row
 from porter.rebase.picks import Fate, Pick
 from porter.rebase.state import Halted, Journal, Resolution, Store
+from porter.rebase.suspects import suspects
 from porter.rebase.worktree import Stop, Worktree
+from porter.rebase.write_stacks import Rewrite
 from porter.sources.history import History
 from porter.stack import COMMON, Stack, available, load_parts, must_be_known
 from porter.temporary import work_folder
@@ -396,6 +398,22 @@ class Session:
 
     # -- the end -----------------------------------------------------------------------------------------------
 
+    def _suspects(self, planned: Rewrite) -> tuple[str, ...]:
+        """What of the new patches a person should look at again."""
+        old = {patch.id: patch for part in self._parts.values() for patch in part}
+        new = [patch for part in planned.parts.values() for patch in part]
+
+        def at(files: Mapping[str, Entry]) -> Callable[[str], bytes]:
+            def read(path: str) -> bytes:
+                if path not in files:
+                    return b""
+                blob = files[path].id
+                return self._contents[blob] if blob in self._contents else self.tree.repository.find([blob])[blob].data
+
+            return read
+
+        return tuple(suspects(old, new, at(self.new.before.files), at(self.new.snapshot.files)))
+
     def _finish(self, since: int) -> Bump:
         """Write the new stacks, once they are verified: all of them or none."""
         done = self._picks(Stop("", True))
@@ -404,7 +422,7 @@ class Session:
         planned = new_stacks.plan(self.project, done, self.tree, self.new, self._targets)
         new_stacks.fill_cache(self.new, self.progress)
         checks = new_stacks.verify(planned, self.new, self._targets, self.progress)
-        found = self._bump(DONE, told, since, checks=checks, files=len(planned.edits))
+        found = self._bump(DONE, told, since, checks=checks, files=len(planned.edits), suspects=self._suspects(planned))
         with process.held():
             self.store.backup(planned.edits)
             self.update(written=self.store.inputs_after(planned.edits))

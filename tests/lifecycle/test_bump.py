@@ -639,12 +639,14 @@ def test_what_does_not_verify_is_not_written(project: Project) -> None:
 
 
 def test_what_is_not_ported_yet_is_shown_and_does_not_stop_it(project: Project) -> None:
-    """A resolution that names a device directly: `porter audit` finds it, and the bump ends."""
+    """A resolution that names a device directly, needs a package that is not there, and drops upstream's side whole."""
     assert porter("bump", CONFLICTING, cwd=project.root).returncode == 1
-    resolve(project, line="import torch\n\ntorch.cuda.synchronize()\n")
+    resolve(project, line="import torch\nimport pkg_resources\ntorch.cuda.synchronize()\n")
     done = porter("bump", "--continue", cwd=project.root)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "failed, mlu: audit: val.py:17" in done.stdout
+    assert "failed, mlu: import: val.py:16: imports pkg_resources" in done.stdout
+    assert "takes away 1 line that upstream added to val.py: # val line 15, otherwise" in done.stderr
     assert "upstream.lock pins v6.1-1-g" in done.stdout
     assert not (project.state / "bump").exists()
 

@@ -10,14 +10,10 @@ from pathlib import Path
 from porter import auditing
 from porter.output import counted
 from porter.tree.clone import APPLIED, status
-from porter.verification import static
+from porter.verification import importable, static
 from porter.verification.finding import Failed, Finding
 from porter.verification.plan import check
 from porter.verification.session import DRIVERS, Session
-
-# what a training, a validation or a detection does not import unless it is asked for by name, and which needs
-# TensorFlow, Flask or Weights & Biases
-_OTHER = ("models/tf.py", "utils/flask_rest_api/", "utils/aws/", "utils/loggers/wandb/log", "utils/loggers/wandb/sweep")
 
 
 @check("static", static.TREE)
@@ -68,7 +64,7 @@ def modules(tree: Path) -> list[Path]:
     """The tree's modules that a training, a validation or a detection may import, relative to it."""
     found = [*tree.glob("*.py"), *tree.glob("models/*.py"), *tree.glob("utils/**/*.py")]
     relative = sorted(path.relative_to(tree) for path in found)
-    return [path for path in relative if not path.as_posix().startswith(_OTHER)]
+    return [path for path in relative if not path.as_posix().startswith(importable.OTHER)]
 
 
 def module(path: Path) -> str:
