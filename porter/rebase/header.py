@@ -41,6 +41,8 @@ def completed(subject: str, body: str, stack: str) -> str:
     """The message of a patch that others wrote, with the trailers that it lacks."""
     body = quoted(tidy(body))
     found = trailers(body)
+    if "\n\n" not in body and not any(key in KEYS or "-" in key for key, _ in found):
+        found = ()  # "Why: it fails without." is all that they say
     if found:
         body = body.rpartition("\n\n")[0]
     keys = {key for key, _ in found}

@@ -17,6 +17,7 @@ from porter.foreign.names import rebound
 from porter.foreign.reader import is_series, read
 from porter.foreign.unified import parse
 from porter.objects import Entry, blob
+from porter.rebase.header import completed
 
 KNOWN = {"train.py", "utils/general.py"}
 HUNK = b"@@ -1,3 +1,3 @@\n one\n-two\n+zwei\n three\n"
@@ -173,6 +174,14 @@ def test_what_git_show_and_git_log_print(tmp_path: Path) -> None:
     assert one(tmp_path / "stat", stat + CHANGE).subject == ""
 
 
+def test_what_they_say_stays_the_message() -> None:
+    rows = "Reason: TODO\nUpstream: no\nCheck: TODO\nStack: mlu\n"
+    assert completed("Raise it", "Why: fewer boxes.", "mlu") == f"Raise it\n\nWhy: fewer boxes.\n\n{rows}"
+    signed = completed(": [x] Re: it", "Signed-off-by: A <a@example.org>", "mlu")
+    assert signed.startswith("it\n\nTODO: what goes wrong without it?\n\nSigned-off-by: A <a@example.org>\nReason: ")
+    assert completed("[x", "", "mlu").startswith("Import what others changed\n")
+
+
 @pytest.mark.parametrize("how", ["colour", "bom", "utf-16"])
 def test_diffs_that_a_terminal_or_windows_changed(tmp_path: Path, how: str) -> None:
     coloured = b"".join(b"\x1b[1m%s\x1b[m\n" % row for row in CHANGE.split(b"\n")[:-1])
@@ -322,6 +331,9 @@ def test_how_deep_upstream_lies_in_their_repository() -> None:
     assert [change.new for change in found[:3]] == ["train.py", "utils/general.py", "t/t.py"]
     assert found[3].unusable == "it is not in x/yolo/, where this diff has upstream's files"
     assert single(deep % ((b"train.py",) * 4)).new == "x/yolo/train.py"
+    names = b"utils/general.py", b"utils/g.py"
+    longer = b"diff --git old/x/%s new/x/%s\nrename from %s\nrename to %s\n" % (names * 2)
+    assert (single(longer).old, single(longer).new) == ("utils/general.py", "utils/g.py")
     new = b"diff --git utils/mlu.py utils/mlu.py\nnew file mode 100644\n--- /dev/null\n+++ utils/mlu.py\n"
     assert single(new).new == "utils/mlu.py"
 
@@ -339,6 +351,8 @@ def test_what_gnu_diff_subversion_and_mercurial_print(tmp_path: Path) -> None:
     ]
     svn = b"Index: n.py\n====\n--- n.py\t(%s)\n+++ n.py\t(working copy)\n@@ -0,0 +1 @@\n+x\n"
     assert [single(svn % said).kind for said in (b"nonexistent", b"revision 0")] == ["add", "add"]
+    gone = b"Index: train.py\n====\n--- train.py\t(revision 1)\n+++ train.py\t(nonexistent)\n@@ -1 +0,0 @@\n-x\n"
+    assert single(gone).kind == "delete"
     binary = b"Index: bus.jpg\n====\nCannot display: file marked as a binary type.\nsvn:mime-type = image/jpeg\n"
     found = parse(svn % b"nonexistent" + binary, KNOWN)
     assert [(change.new, change.unusable[:19]) for change in found] == [
@@ -356,7 +370,9 @@ def test_hunks_that_are_not_what_they_look_like() -> None:
     head = b"diff --git a/train.py b/train.py\n--- a/train.py\n+++ b/train.py\n"
     words = head + b"@@ -1,3 +1,3 @@\none\n[-two-]{+zwei+}\nthree\n"
     assert "--word-diff" in single(words).unusable
-    assert "begins as a hunk and is none" in single(head + b"@@ -%s +1 @@\n-a\n" % (b"9" * 5000)).unusable
+    for numbers in (b"-%s +1", b"-1 +%s", b"-1,%s +1", b"-1 +1,%s"):
+        long = head + b"@@ " + numbers % (b"9" * 5000) + b" @@\n-a\n"
+        assert "begins as a hunk and is none" in single(long).unusable
     merge = b"diff --cc train.py\nindex 1,2..3\n--- a/train.py\n+++ b/train.py\n@@@ -1,1 -1,1 +1,1 @@@\n- a\n -b\n++c\n"
     assert (single(merge).new, single(merge).unusable[:24]) == ("train.py", "it is a combined diff, o")
     cut = single(head + HUNK.replace(b"-1,3 +1,3", b"-1,9 +1,9"))
