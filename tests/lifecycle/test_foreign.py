@@ -508,11 +508,16 @@ def test_names_that_are_bound_again(after: str, said: str) -> None:
     )
 
 
+def test_branches_bind_a_name_once() -> None:
+    (found,) = rebound("x.py", b"log = 1\n", b"log = 1\nif log:\n    from x import log\nelse:\n    log = 2\n")
+    assert (found.lines, found.added) == ((1, 2), (2,))
+
+
 def test_methods_that_are_bound_again() -> None:
-    ours = b"class A:\n    def f(self): 1\n    @property\n    def g(self): 1\n    @g.setter\n    def g(self, x): 1\n"
-    assert rebound("x.py", ours, ours + b"    x = 1\n") == []
+    ours = b"class A:\n    def f(self): 1\n    @property\n    def g(self): 1\n"
+    assert rebound("x.py", ours, ours + b"    @g.setter\n    def g(self, x): 1\n") == []
     (found,) = rebound("x.py", ours, ours + b"    f = None\n")
-    assert (found.name, found.lines, found.added) == ("A.f", (2, 7), (7,))
+    assert (found.name, found.lines, found.added) == ("A.f", (2, 5), (5,))
 
 
 def test_the_commit_that_fits_best() -> None:
