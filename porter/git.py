@@ -71,11 +71,17 @@ class GitFailed(SurroundingsFailed):
         super().__init__(f"git {' '.join(self.command)} ended with status {status}", self.stderr)
 
 
-def environment(extra: Mapping[str, str] | None = None, *, user_config: bool = False) -> dict[str, str]:
+def environment(
+    extra: Mapping[str, str] | None = None, *, user_config: bool = False, remote: bool = False
+) -> dict[str, str]:
     """The environment for one git call: the caller's, less everything that would change a result.
 
-    ``user_config`` leaves the user's and the system's configuration readable; only talking to a remote
-    needs that.
+    Args:
+        user_config: leave the user's and the system's configuration readable, which only talking to a remote and
+            ``safe.directory`` need.
+        remote: it is to talk to a remote.  Any other call must not, whatever the configuration of the repository that
+            it reads says: a partial clone would fetch what it lacks, by a command that its owner chose
+            (``core.sshCommand``, the transport ``ext``).
     """
     env = {
         key: value
@@ -83,6 +89,9 @@ def environment(extra: Mapping[str, str] | None = None, *, user_config: bool = F
         if not key.startswith("GIT_") or _KEPT.fullmatch(key) or (user_config and _KEPT_CONFIG.fullmatch(key))
     }
     env.update(LC_ALL="C", LANGUAGE="C", GIT_TERMINAL_PROMPT="0", GIT_OPTIONAL_LOCKS="0", GIT_NO_REPLACE_OBJECTS="1")
+    env["GIT_NO_LAZY_FETCH"] = "1"  # from git 2.39.4 on; without it, a fetch from a partial clone here asks for more
+    if not remote:
+        env["GIT_ALLOW_PROTOCOL"] = "none"  # stronger than protocol.*.allow of any configuration
     if not user_config:
         env.update(GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_GLOBAL=os.devnull, GIT_ATTR_NOSYSTEM="1")
     env.update(extra or {})
@@ -183,6 +192,7 @@ def follow(
     silence: float,
     env: Mapping[str, str] | None = None,
     user_config: bool = False,
+    remote: bool = False,
 ) -> None:
     """Run ``git ARGS``, hand each line of its standard error to ``line`` as it comes, and drop its output.
 
@@ -192,6 +202,7 @@ def follow(
 
     Args:
         silence: seconds without a word after which git is taken for dead and ended.
+        user_config, remote: see :func:`environment`.
 
     Raises:
         GitFailed: the exit status is not 0.
@@ -205,7 +216,7 @@ def follow(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=environment(env, user_config=user_config),
+            env=environment(env, user_config=user_config, remote=remote),
             start_new_session=True,
         ) as child:
             assert child.stderr is not None

@@ -4,6 +4,7 @@ import os
 import time
 import zlib
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from porter.lockfile import Pin
 from porter.objects import Object, blob, parse_tree
 from porter.output import Progress
 from porter.sources.cache import Cache
+from porter.sources.history import History
 from porter.sources.obtain import cached, obtain
 
 pytestmark = pytest.mark.usefixtures("own_home")
@@ -156,6 +158,47 @@ def test_a_transport_that_runs_commands_is_refused(small: Upstream, tmp_path: Pa
 
 
 # -- servers ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("remote", ["ext", "ssh", "http", "file"])
+def test_the_configuration_of_a_repository_runs_nothing_and_asks_nothing(
+    small: Upstream, tmp_path: Path, remote: str
+) -> None:
+    """A partial clone that lacks a file of the pin: git would fetch it, as the configuration says, when it is read."""
+    small.object_file("train.py").unlink()
+    mark, asked = tmp_path / "ran", []
+
+    class Counts(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+    whole = tmp_path / "whole"
+    (whole / "objects").mkdir(parents=True)
+    with serving(Counts) as url:
+        urls = {"ext": f"ext::touch {mark}", "ssh": "ssh://example.invalid/x", "http": url, "file": f"file://{whole}"}
+        for name, value in {
+            "core.repositoryFormatVersion": "1",
+            "extensions.partialClone": "origin",
+            "remote.origin.promisor": "true",
+            "remote.origin.partialCloneFilter": "blob:none",
+            "remote.origin.url": urls[remote],
+            "protocol.allow": "always",
+            "protocol.ext.allow": "always",
+            **dict.fromkeys(("core.sshCommand", "core.fsmonitor", "core.pager", "diff.external"), f"touch {mark} #"),
+            **dict.fromkeys(("filter.x.smudge", "filter.x.clean", "core.gitProxy"), f"touch {mark} #"),
+            **dict.fromkeys(("uploadpack.packObjectsHook", "core.alternateRefsCommand"), f"touch {mark} #"),
+            "credential.helper": f"!touch {mark} #",
+        }.items():
+            git("config", name, value, cwd=small.path)
+        (small.path / ".git/info/attributes").write_text("* filter=x\n")
+        small.path.joinpath(".git/objects/info/alternates").write_text(f"{whole / 'objects'}\n")
+        with pytest.raises(SurroundingsFailed, match=r"has the commit of .*, but not train\.py"):
+            obtain(small.lock, str(small.path), tmp_path / "cache")
+        history = History(small.lock, str(small.path), tmp_path / "cache")
+        with pytest.raises(SurroundingsFailed):
+            history.resolve("v6.0")
+    assert not mark.exists() and asked == []
 
 
 def test_only_the_pin_is_fetched(small: Upstream, tmp_path: Path) -> None:

@@ -183,10 +183,13 @@ def fetch(url: str, refs: Sequence[str], inbox: Repository, progress: Progress, 
     git.follow(
         # so few objects are unpacked otherwise, and then git reports no progress
         *(f"--git-dir={inbox.path}", "-c", "fetch.unpackLimit=1"),
+        *("-c", "http.lowSpeedLimit=1000", "-c", f"http.lowSpeedTime={max(1, int(timeout()))}"),
         *("fetch", *options, "--progress", "--no-recurse-submodules", url, *refs),
         line=Follower().new_message_handler(),
         silence=timeout(),
         user_config=True,
+        remote=True,
+        env={"GIT_ALLOW_PROTOCOL": "file"} if Path(url).exists() else None,
     )
 
 
