@@ -6,31 +6,28 @@ A verb's module is imported when the verb is named.  Nothing heavier than click 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
 from porter.commands.options import CONTEXT, colour, give_common_options
-from porter.errors import PorterError
+from porter.errors import PorterError, SurroundingsFailed, discreet
 from porter.version import __version__
 
+# what no program can do without: open files, memory, room on the disk
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EAGAIN)
+_LIMITS = "`ulimit -a` shows what is limited: `ulimit -n 1024` allows 1024 open files; `df -h` shows the disks."
 _UNFORESEEN = 70  # EX_SOFTWARE of sysexits.h: none of the four that porter's users can act on
 
 
-class _ReaderLeft(Exception):
-    """Whoever read our output has enough, as in `porter show 3 | head`: nothing to complain about."""
-
-
 class _Group(click.Group):
-    """A group that lists its commands by what they are for, and imports one when it is asked for.
-
-    It also keeps click from making a closed pipe exit code 1, which is a failed check here.
-    """
+    """A group that lists its commands by what they are for, and imports one when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_SAYS)
@@ -60,12 +57,6 @@ class _Group(click.Group):
         for heading, commands in _COMMANDS.items():
             with formatter.section(heading):
                 formatter.write_dl(list(commands.items()))
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError as error:
-            raise _ReaderLeft from error
 
 
 @click.group(cls=_Group, context_settings=CONTEXT)
@@ -137,39 +128,54 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     import gc
 
-    from porter import output, process
+    from porter import output
 
     # syntax trees and patches are many small objects that live to the end; looking for cycles among them costs a fifth
     gc.set_threshold(100_000, 20, 20)
     output.clean()
     words = list(sys.argv[1:] if arguments is None else arguments)
+    code = _run(words)
+    try:
+        sys.stdout.flush()
+    except PorterError as error:
+        _complain(error)
+        code = error.exit_code
+    sys.exit(code)
+
+
+def _run(words: Sequence[str]) -> int:
+    """Run the command line and say what went wrong; its exit code."""
+    from porter import process
+
     try:
         process.handle_signals()
-        result = cli.main(arguments, prog_name="porter", standalone_mode=False, color=None if colour() else False)
-        sys.stdout.flush()
-        sys.exit(result if isinstance(result, int) else 0)
+        result = cli.main(words, prog_name="porter", standalone_mode=False, color=None if colour() else False)
+        return result if isinstance(result, int) else 0
     except PorterError as error:
         _complain(error)
         _complain_to_program(words, error.what, error.why, error.hint, error.exit_code)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except click.ClickException as error:
+        setattr(error, "message", discreet(error.message))  # noqa: B010  # final in click's own types alone
         error.show()
         context = getattr(error, "ctx", None)
         hint = f"{context.command_path} --help" if context else ""
         _complain_to_program(words, error.format_message(), "", hint, error.exit_code)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
+        return 130
     except process.Terminated as error:
-        sys.exit(128 + error.number)
-    except (BrokenPipeError, _ReaderLeft):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        return 128 + error.number
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+            lacks = SurroundingsFailed("the system gives porter no more of what it needs", str(error), _LIMITS)
+            _complain(lacks)
+            _complain_to_program(words, lacks.what, lacks.why, lacks.hint, lacks.exit_code)
+            return lacks.exit_code
         kept = _unforeseen(error)
-        what = f"this should not have happened: {type(error).__name__}: {error}"
+        what = discreet(f"this should not have happened: {type(error).__name__}: {error}")
         _complain_to_program(words, what, "", f"Please report it with {kept}." if kept else "", _UNFORESEEN)
-        sys.exit(_UNFORESEEN)
+        return _UNFORESEEN
 
 
 def _complain(error: PorterError) -> None:
@@ -192,7 +198,7 @@ def _complain_to_program(words: Sequence[str], what: str, why: str, hint: str, e
     try:
         click.echo(to_json(labelled("error", record)), nl=False)
         sys.stdout.flush()
-    except (OSError, ValueError):  # nobody can read it; it stands on standard error
+    except (PorterError, OSError, ValueError):  # nobody can read it; it stands on standard error
         pass
 
 
@@ -229,15 +235,16 @@ def _unforeseen(error: Exception) -> Path | None:
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     head = f"porter {__version__}, Python {platform.python_version()}, {platform.platform()}\n{sys.argv}\n\n"
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    said = discreet(f"{type(error).__name__}: {error}")
     for folder in folders:
         try:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(head + text, encoding="utf-8", errors="backslashreplace")
+            path.write_text(discreet(head + text), encoding="utf-8", errors="backslashreplace")
         except OSError:
             continue
-        click.echo(f"porter: error: this should not have happened: {type(error).__name__}: {error}", err=True)
+        click.echo(f"porter: error: this should not have happened: {said}", err=True)
         click.echo(f"The details are in {path}. Please report it with that file.", err=True)
         return path
-    click.echo(text, err=True)
+    click.echo(discreet(text), err=True)
     return None

@@ -9,9 +9,20 @@ disk, permissions, a missing plugin or compiler).
 
 from __future__ import annotations
 
+import re
+
+# what stands before a URL's host, and what behind its path: either may be a password
+_BEFORE_HOST = re.compile(r"(?<=://)[^/\s]*@")
+_QUERY = re.compile(r"(?<=://)([^\s?'\"]*)\?[^\s'\"]*")
+
+
+def discreet(text: object) -> str:
+    """A text without what a URL in it holds before its host and in its query: that may be a password."""
+    return _QUERY.sub(r"\1?...", _BEFORE_HOST.sub("", str(text)))
+
 
 class PorterError(Exception):
-    """Base of every error that porter raises on purpose.
+    """Base of every error that porter raises on purpose.  None of its texts holds a password of a URL.
 
     Args:
         what: one sentence, what went wrong, naming the file or argument.
@@ -22,10 +33,8 @@ class PorterError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, why: str = "", hint: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.why = why
-        self.hint = hint
+        self.what, self.why, self.hint = map(discreet, (what, why, hint))
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         return "\n".join(part for part in (self.what, self.why, self.hint) if part)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import io
+import os
 import re
+import select
 import shlex
 import sys
 import time
@@ -12,6 +15,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from porter.errors import SurroundingsFailed, discreet
 from porter.version import __version__
 
 if TYPE_CHECKING:
@@ -41,24 +45,74 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{ending}"
 
 
+class _Sink(io.FileIO):
+    """A standard stream of this process, by its descriptor: what cannot be written ends nothing that porter is doing.
+
+    A reader that left (``| head -1``) wanted no more: the rest goes nowhere.  So does all of it where standard error
+    cannot be written.  Standard output that cannot, on a full disk for example, is an error, raised once.
+    """
+
+    def write(self, data: Any, /) -> int:
+        try:
+            while (wrote := super().write(data)) is None:  # whoever made the pipe has set it not to block
+                select.select((), (self,), ())
+            return wrote
+        except OSError as error:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            if self.fileno() == 1 and not isinstance(error, BrokenPipeError):
+                hint = "Make room, or send it elsewhere."
+                why = error.strerror or str(error)
+                raise SurroundingsFailed("cannot write to standard output", why, hint) from error
+            return len(data)
+
+
 class _Text(io.TextIOWrapper):
     """A stream that shows control characters instead of sending them."""
 
     def write(self, text: str, /) -> int:
-        super().write(shown(text))
+        super().write(shown(_in_their_encoding(text, self.encoding)))
         return len(text)
 
 
 def clean() -> None:
     """From now on print by the rule, and a character that the encoding has not with its backslash.
 
+    A standard stream that is closed becomes the null device: the next file that is opened would take its place.
     The streams that Python made stay in ``sys.__stdout__`` and ``sys.__stderr__``, for progress bars.
     """
-    for name in ("stdout", "stderr"):
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free: this one
+    for number, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
-        if type(stream) is io.TextIOWrapper:
-            lines = stream.line_buffering
-            setattr(sys, name, _Text(stream.buffer, stream.encoding, "backslashreplace", line_buffering=lines))
+        if stream is None or type(stream) is io.TextIOWrapper:
+            lines = stream is None or stream.line_buffering
+            encoding = sys._xoptions.get(ENCODING) or (stream.encoding if stream else "utf-8")
+            if codecs.lookup(str(encoding)).name == "ascii":  # the locale C, which knows of no encoding
+                encoding = "utf-8"
+            sink = io.BufferedWriter(_Sink(number, "wb", closefd=False))
+            setattr(sys, name, _Text(sink, str(encoding), "backslashreplace", line_buffering=lines))
+
+
+# with -X: what the standard streams' encoding was where Python was started again for its UTF-8 mode
+ENCODING = "porter-encoding"
+_THEIR_BYTES = re.compile("[\udc80-\udcff][\x40-\x7e\udc80-\udcff]?")
+
+
+def _in_their_encoding(text: str, encoding: str) -> str:
+    """A text with a path's bytes that are no UTF-8 read as the terminal would: in GBK a folder may have a GBK name."""
+
+    def read(match: re.Match[str]) -> str:
+        try:
+            return match[0].encode("utf-8", "surrogateescape").decode(encoding)
+        except UnicodeDecodeError:
+            return match[0]
+
+    return text if text.isascii() or encoding == "utf-8" else _THEIR_BYTES.sub(read, text)
 
 
 def _spelled(match: re.Match[str]) -> str:
@@ -78,11 +132,17 @@ def labelled(kind: str, value: Mapping[str, Any]) -> dict[str, Any]:
     return {**heading(kind), **value}
 
 
-def to_json(value: Any) -> str:
-    """A record as text, ended by a newline; what is no text of Unicode, as a path may be, is escaped."""
+def to_json(value: Any, *, for_stdout: bool = False) -> str:
+    """A record as text, ended by a newline; what is no text of Unicode, as a path may be, is escaped.
+
+    Args:
+        for_stdout: escape all but ASCII where standard output is not in UTF-8, which is JSON's encoding.
+    """
     import json
 
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    ascii_only = for_stdout and codecs.lookup(sys.stdout.encoding).name != "utf-8"
+    text = json.dumps(value, indent=2, ensure_ascii=ascii_only) + "\n"
+    text = re.sub(rf"(?!\n){_CONTROL}", lambda match: f"\\u{ord(match[0]):04x}", text)
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -135,12 +195,11 @@ class Terminal(Progress):
             self.answer(line)
 
     def answer(self, line: str) -> None:
-        """Print ``line`` in the same place, also where all else is to be quiet."""
+        """Print ``line`` in the same place, also where all else is to be quiet; without passwords of URLs."""
+        line = discreet(line)
         if self._bars is not None:
             self._bars.console.print(shown(line), markup=False, highlight=False, soft_wrap=True)
             return
-        import sys
-
         print(line, file=sys.stderr)
 
     def say(self, line: str) -> None:
@@ -159,8 +218,6 @@ class Terminal(Progress):
         self._move(what, done, total, "bytes")
 
     def _move(self, what: str, done: int, total: int | None, unit: str) -> None:
-        import sys
-
         if self._quiet or not sys.stderr.isatty():
             return
         from rich.markup import escape
@@ -175,13 +232,11 @@ class Terminal(Progress):
             self._bars.remove_task(self._task)
             self._task = None
         if self._task is None:
-            self._task, self._what = self._bars.add_task(escape(printable(what)), total=total), what
+            self._task, self._what = self._bars.add_task(escape(printable(discreet(what))), total=total), what
         self._bars.update(self._task, completed=done, total=total)
 
 
 def _bars(unit: str) -> Bars:
-    import sys
-
     from rich import progress
     from rich.console import Console
 
@@ -190,14 +245,6 @@ def _bars(unit: str) -> Bars:
         columns = (*columns, progress.DownloadColumn(), progress.TransferSpeedColumn())
     # the bars move the cursor, which porter's own streams do not pass on
     return progress.Progress(*columns, console=Console(file=sys.__stderr__), transient=True)
-
-
-_SECRET = re.compile(r"(?<=://)[^/@\s]+@")
-
-
-def discreet(text: object) -> str:
-    """A text without what a URL in it holds before its host: that may be a password."""
-    return _SECRET.sub("", str(text))
 
 
 _LISTENER = "porter"
@@ -220,9 +267,7 @@ class Timed:
 
         if self._log.isEnabledFor(logging.DEBUG):
             took = time.monotonic() - self._started
-            self._log.debug(
-                "%s  (%s, %.3f s)", discreet(shlex.join(map(str, self._words))), how if how != 0 else "done", took
-            )
+            self._log.debug("%s  (%s, %.3f s)", shlex.join(map(str, self._words)), how if how != 0 else "done", took)
 
 
 def listen() -> Callable[[], None]:
@@ -238,7 +283,7 @@ def listen() -> Callable[[], None]:
             """Print a record, with the seconds since porter began to listen."""
             name = (record.name.split(".") * 2)[1]  # the module, or the package that it is in; porter itself
             with suppress(OSError, ValueError):  # standard error is closed: nobody reads it
-                print(f"{time.monotonic() - started:8.3f} {name}: {record.getMessage()}", file=sys.stderr)
+                print(f"{time.monotonic() - started:8.3f} {name}: {discreet(record.getMessage())}", file=sys.stderr)
 
     if not any(handler.name == _LISTENER for handler in log.handlers):
         log.addHandler(Lines())

@@ -22,7 +22,8 @@ from torchfiles import checkpoint
 
 import porter as package
 from porter.cli import cli, main
-from porter.output import counted, discreet, shown
+from porter.errors import discreet
+from porter.output import counted, shown
 from porter.project import Project
 
 

@@ -252,7 +252,7 @@ def print_json(kind: str, value: Mapping[str, Any]) -> None:
     """Print a record as one JSON document.  One that says its kind and schema itself is printed as it is."""
     from porter.output import labelled, to_json
 
-    click.echo(to_json(labelled(kind, value)), nl=False)
+    click.echo(to_json(labelled(kind, value), for_stdout=True), nl=False)
 
 
 def print_bytes(data: bytes) -> None:

@@ -24,7 +24,7 @@ def command(as_json: bool) -> None:
     """List the device families that there are stacks for."""
     found = targets()
     if as_json:
-        click.echo(to_json([labelled("target", target.record()) for target in found]), nl=False)
+        click.echo(to_json([labelled("target", target.record()) for target in found], for_stdout=True), nl=False)
         return
     for target in found:
         click.echo(f"{click.style(target.name, bold=True)}  {target.title['en']}")

@@ -16,7 +16,7 @@ from pathlib import Path
 from porter.errors import CheckFailed, PorterError, SurroundingsFailed, Unreachable, WrongUsage
 from porter.lockfile import GitSource, IndexSource, Lock
 from porter.objects import Object
-from porter.output import Progress, counted, discreet
+from porter.output import Progress, counted
 from porter.sources.cache import Cache, Damaged
 from porter.sources.snapshot import Extent, Snapshot, extents, of_index
 
@@ -129,7 +129,7 @@ class _Search:
         from porter.sources import remote
 
         assert self.upstream is not None
-        _log.info("asking %s, which was named", discreet(self.upstream))
+        _log.info("asking %s, which was named", self.upstream)
         return self.whole, remote.read(self.upstream, self.whole, self.cache, self.progress)
 
     def _ask_in_turn(self, had: Snapshot | None) -> tuple[Extent, dict[str, Object] | None]:
@@ -138,7 +138,7 @@ class _Search:
 
         failed = []
         for source in self.lock.sources:
-            _log.info("asking %s", discreet(source))
+            _log.info("asking %s", source)
             try:
                 if isinstance(source, GitSource):
                     answer = self.whole, remote.read(source.url, self.whole, self.cache, self.progress)

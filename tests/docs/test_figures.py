@@ -53,7 +53,7 @@ def test_exit_codes() -> None:
     table = dict(
         re.findall(r"^\| (\d+) \| ([a-z]+)", (DOCS / "exit-codes.md").read_text(encoding="utf-8"), re.MULTILINE)
     )
-    assert set(table) == {"0", "1", "2", "3", "70", "130", "141"}
+    assert set(table) == {"0", "1", "2", "3", "70", "130"}
     assert table[str(CheckFailed.exit_code)] == "a"  # a check or a patch failed
     assert table[str(WrongUsage.exit_code)] == "wrong"
     assert table[str(SurroundingsFailed.exit_code)] == "the"
