@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from porter.downloads.digests import Digest, Digests, sha256_of
 from porter.downloads.http import Refused, shown
-from porter.downloads.partial import Partial, amount, claim
+from porter.downloads.partial import NoRoom, Partial, amount, claim
 from porter.downloads.ranges import Transfer
 from porter.downloads.retry import RetryPolicy
 from porter.errors import CheckFailed, PorterError, SurroundingsFailed, WrongUsage
@@ -139,6 +139,7 @@ class _Fetch:
         """Download from the first source that has the right file."""
         failures: list[tuple[str, str]] = []
         wrong: PorterError | None = None
+        no_room: list[NoRoom] = []
         for source in sources:
             _log.info("%s: trying %s", self.wanted.name, shown(source))
             try:
@@ -148,10 +149,15 @@ class _Fetch:
             except CheckFailed as error:
                 wrong = wrong or error
                 failures.append((shown(source), error.what))
+            except NoRoom as error:  # or a source that claims too much
+                no_room.append(error)
+                failures.append((shown(source), error.why))
             if source != sources[-1]:
                 self.progress.note(f"{failures[-1][0]}: {failures[-1][1]}; trying the next source")
         if wrong is not None and len(sources) == 1:
             raise wrong
+        if len(no_room) == len(sources):
+            raise no_room[0]
         why = "\n".join(f"{source}: {reason}" for source, reason in failures)
         what = f"cannot download {self.wanted.name}"
         if wrong is not None:
@@ -161,7 +167,7 @@ class _Fetch:
     def _from(self, source: str) -> Downloaded:
         self.progress.transfer(f"downloading {self.wanted.name}", 0, None)
         started, had = time.monotonic(), self.partial.length
-        resumed = had > 0 and self.partial.source == source
+        resumed = had > 0 and self.partial.source == shown(source)
         if _is_url(source):
             Transfer(source, self.partial, self.policy, self._report).run()
         else:

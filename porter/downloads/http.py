@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import email.utils
 import http.client
+import io
+import os
 import re
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from porter.downloads.retry import RetryPolicy
+from porter.errors import discreet
+from porter.output import printable
 from porter.version import __version__
 
 if TYPE_CHECKING:
     import requests
 
-_SLOWEST, _FASTEST = 16 << 10, 512 << 10  # bytes read from the network at a time; what is larger leaves the
+_SMALLEST, _LARGEST = 16 << 10, 512 << 10  # bytes read from the network at a time; what is larger leaves the
 # processor's cache before it is written and hashed
 _REDIRECTS = 10
+_NUMBER = "[0-9]{1,20}"  # of bytes; more digits are no size
 # Worth another try: the server is busy or confused. Everything else from 400 up is its answer.
 _TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 
@@ -47,6 +52,83 @@ class NoSuchRange(Exception):
     """The file has no such bytes (416)."""
 
 
+class _TooSlow(TimeoutError):
+    """The server sends, but so little that the file would never come.
+
+    Attributes:
+        hopeless: it was never faster.
+    """
+
+    def __init__(self, words: str, hopeless: bool) -> None:
+        super().__init__(words)
+        self.hopeless = hopeless
+
+
+class _Metered(io.RawIOBase):
+    """What a server sends, headers and all, as long as it comes fast enough; only time spent waiting for it counts.
+
+    A socket's own timeout begins anew with each byte.
+    """
+
+    def __init__(self, raw: Any, slowest: float, window: float) -> None:
+        self._raw, self._slowest, self._window = raw, slowest, window
+        self._waited, self._came, self._was_faster = 0.0, 0, False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        started = time.monotonic()
+        count: int | None = self._raw.readinto(buffer)
+        self._waited += time.monotonic() - started
+        self._came += count or 0
+        enough = self._came >= self._slowest * self._window
+        if enough or not count:
+            self._was_faster |= enough
+            self._waited, self._came = 0.0, 0
+        elif self._waited > self._window:
+            words = f"it sent {self._came} bytes in {self._waited:.3g} s, less than {self._slowest:g} a second"
+            raise _TooSlow(words, not self._was_faster)
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Reader(io.BufferedReader):
+    """What http.client reads from: the size of a chunk may be a lie, and a negative one would mean all there is."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            raise http.client.HTTPException("the size of a chunk is negative")
+        return super().read(size)
+
+
+def _meter(manager: Any, slowest: float, window: float) -> None:
+    """Have the connections of one of urllib3's pool managers read at a minimum speed."""
+    from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+
+    class Response(http.client.HTTPResponse):
+        def __init__(self, sock: Any, *rest: Any, **more: Any) -> None:
+            super().__init__(sock, *rest, **more)
+            self.fp = _Reader(_Metered(self.fp.detach(), slowest, window))
+            self._begun = 0
+
+        def _read_status(self) -> Any:
+            self._begun += 1
+            if self._begun > _REDIRECTS:
+                raise http.client.HTTPException("it says 100 Continue without end")
+            return super()._read_status()  # type: ignore[misc]
+
+    def metered(pool: Any) -> Any:
+        connection = type("Connection", (pool.ConnectionCls,), {"response_class": Response})
+        return type("Pool", (pool,), {"ConnectionCls": connection})
+
+    pools = ("http", HTTPConnectionPool), ("https", HTTPSConnectionPool)
+    manager.pool_classes_by_scheme = {scheme: metered(pool) for scheme, pool in pools}
+
+
 class Answer:
     """A server's answer with the file, or a range of it, for a body.
 
@@ -69,8 +151,8 @@ class Answer:
         self.version = version if self.partial or headers.get("Accept-Ranges", "").lower() == "bytes" else ""
         length = headers.get("Content-Length", "")
         chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
-        self.length = int(length) if length.isdecimal() and not chunked else None
-        found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", headers.get("Content-Range", ""))
+        self.length = int(length) if re.fullmatch(_NUMBER, length) and not chunked else None
+        found = re.fullmatch(rf"bytes ({_NUMBER})-({_NUMBER})/({_NUMBER})", headers.get("Content-Range", ""))
         self.range = (int(found[1]), int(found[2]), int(found[3])) if found and self.partial else None
 
     def __enter__(self) -> Answer:
@@ -90,21 +172,21 @@ class Answer:
         """
         import urllib3
 
-        want = 4 * _SLOWEST
+        want = 4 * _SMALLEST
         while True:
             started = time.monotonic()
             try:
                 chunk = self._response.raw.read(want, decode_content=False)
-            except (urllib3.exceptions.HTTPError, OSError) as error:
+            except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
                 raise _failure(error, self._response.url, self._client.policy.timeout) from error
             if not chunk:
                 return
             yield chunk
             took = time.monotonic() - started
             if took < 0.05:
-                want = min(want * 2, _FASTEST)
+                want = min(want * 2, _LARGEST)
             elif took > 0.5:
-                want = max(want // 2, _SLOWEST)
+                want = max(want // 2, _SMALLEST)
             self._client.check_time()
 
 
@@ -113,10 +195,26 @@ class Client:
 
     def __init__(self, policy: RetryPolicy, deadline: float) -> None:
         import requests
+        from requests.adapters import HTTPAdapter
+
+        class Adapter(HTTPAdapter):
+            def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+                super().init_poolmanager(*args, **kwargs)
+                _meter(self.poolmanager, policy.slowest, policy.timeout)
+
+            def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+                manager = super().proxy_manager_for(*args, **kwargs)
+                if "socks" not in str(args[:1]):  # whose connections are of another kind
+                    _meter(manager, policy.slowest, policy.timeout)
+                return manager
 
         self.policy = policy
         self._deadline = deadline
         self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, Adapter())
+        # what OpenSSL itself looks at; requests has its own variables, which are stronger, and else its own file
+        self._session.verify = next((os.environ[name] for name in _OPENSSL if os.environ.get(name)), True)
 
     def __enter__(self) -> Client:
         return self
@@ -149,7 +247,7 @@ class Client:
                 response = self._session.get(
                     visited[-1], headers=headers, stream=True, timeout=timeout, allow_redirects=False
                 )
-            except (requests.RequestException, ValueError) as error:
+            except (requests.RequestException, OSError, ValueError) as error:
                 raise _failure(error, visited[-1], timeout) from error
             target = self._session.get_redirect_target(response)
             if target is None:
@@ -170,6 +268,9 @@ class Client:
             raise NoSuchRange(f"{where} has no such range")
         if status == 200 or (status == 206 and asked_for_range):
             coding = response.headers.get("Content-Encoding", "identity")
+            length = response.headers.get("Content-Length", "0")
+            if not re.fullmatch(_NUMBER, length):
+                raise Refused(f"it says that the file is {length[:20]!r} bytes long")
             if coding != "identity":
                 raise Refused(f"it sends the file encoded ({coding}), which it was asked not to do")
             if response.headers.get("Content-Type", "").startswith("text/html"):
@@ -224,8 +325,18 @@ def _failure(error: Exception, url: str, timeout: float) -> Cut | Refused:
         if isinstance(one, BaseException) and one not in causes:
             causes.append(one)
             todo += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+    slow = next((e for e in causes if isinstance(e, _TooSlow)), None)
+    if slow is not None:
+        return Refused(str(slow)) if slow.hopeless else Cut(str(slow))
+    untrusted = _certificates(url)
+    if untrusted:
+        return Refused(untrusted)
     if any(isinstance(e, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)) for e in causes):
-        return Refused(f"its certificate cannot be trusted: {_innermost(causes)}")
+        names = " or ".join((*_REQUESTS[:1], *_OPENSSL[:1]))
+        return Refused(
+            f"its certificate cannot be trusted: {_innermost(causes)}"
+            f"; if your network has an authority of its own, name its file of certificates in {names}"
+        )
     timeouts = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
     # urllib3 counts a refused connection as one that timed out
     if any(isinstance(e, timeouts) and not isinstance(e, urllib3.exceptions.NewConnectionError) for e in causes):
@@ -233,10 +344,50 @@ def _failure(error: Exception, url: str, timeout: float) -> Cut | Refused:
     if any(isinstance(e, http.client.IncompleteRead) for e in causes):
         return Cut("the connection ended early")
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, UnicodeError)):
-        return Refused(f"{shown(url)} is no URL that can be asked: {error}")
+        return Refused(_bad_proxy(error, url) or f"{shown(url)} is no URL that can be asked: {discreet(error)}")
+    if any(isinstance(e, http.client.HTTPException) and not isinstance(e, OSError) for e in causes):
+        return Cut(f"its answer makes no sense: {_innermost(causes)}")
     proxied = any(isinstance(e, urllib3.exceptions.ProxyError) for e in causes)
-    where = f"{urlsplit(url).hostname}{' through the proxy' if proxied else ''}"
+    where = f"{urlsplit(url).hostname}{f' through the proxy {_proxy(url)}' if proxied else ''}"
     return Cut(f"cannot reach {where}: {_innermost(causes)}")
+
+
+# variables that name a file or folder of certificates
+_REQUESTS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_OPENSSL = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+def _certificates(url: str) -> str:
+    """What is wrong with the variable that names the certificates to trust; empty if it names some, or is not set."""
+    name = next((name for name in (*_REQUESTS, *_OPENSSL) if os.environ.get(name)), "")
+    path = os.environ.get(name, "")
+    if not name or urlsplit(url).scheme != "https" or os.path.exists(path):
+        return ""
+    return f"{name} names {path}, which is not there: name a file of certificates, or unset it"
+
+
+def _bad_proxy(error: Exception, url: str) -> str:
+    """What is wrong with the proxy for a URL that cannot be asked; empty if it is not the proxy."""
+    import requests
+
+    proxy = _proxy(url)
+    if not proxy:
+        return ""
+    if "SOCKS" in str(error):
+        return f"{proxy} is a SOCKS proxy, for which the package PySocks is missing: pip install PySocks"
+    if isinstance(error, requests.exceptions.InvalidProxyURL) or str(urlsplit(url).hostname) not in str(error):
+        return f"{proxy} is no proxy's URL, such as http://host:3128: set it right, or unset it"
+    return ""
+
+
+def _proxy(url: str) -> str:
+    """The variable that names the proxy for a URL, and its value without a password; empty if there is none."""
+    from requests.utils import get_environ_proxies, select_proxy
+
+    proxy = select_proxy(url, get_environ_proxies(url)) or ""
+    names = [name for name in os.environ if name.lower().endswith("_proxy") and os.environ[name] == proxy]
+    value = proxy.rpartition("@")[2] if "://" not in proxy else discreet(proxy)
+    return f"{names[0]} {value}" if names else value
 
 
 def _innermost(causes: list[BaseException]) -> str:
@@ -245,4 +396,4 @@ def _innermost(causes: list[BaseException]) -> str:
         if isinstance(error, OSError) and error.strerror and error.errno:
             return str(error.strerror)
     words = str(causes[-1])
-    return re.sub(r"<[^>]*>:? ?", "", words) or type(causes[-1]).__name__
+    return printable(discreet(re.sub(r"<[^>]*>:? ?", "", words)).strip()) or type(causes[-1]).__name__

@@ -25,7 +25,12 @@ from porter.output import Progress
 
 _FORMAT = 2
 _SPARE = 16 << 20  # bytes of the disk that a download leaves free
+_TRIES = 100
 _PIECE = 1 << 18  # bytes of what was there before, read at a time to hash them
+
+
+class NoRoom(SurroundingsFailed):
+    """The disk is too small for what a source says it has."""
 
 
 class Partial:
@@ -77,15 +82,15 @@ class Partial:
                 write_file(self._state, json.dumps(state).encode())
 
     def ask_for_room(self) -> None:
-        """Raise now, not after an hour, if the disk is too small for what is missing."""
-        if self.size is None:
-            return
-        missing = self.size - self.length
+        """Raise NoRoom now, not after an hour, if the disk is too small for what is known to be missing."""
+        missing = 0 if self.size is None else self.size - self.length
         free = shutil.disk_usage(self.path.parent).free
         if missing + _SPARE > free:
-            raise SurroundingsFailed(
+            raise NoRoom(
                 f"the disk of {self.destination.parent} has no room for {self.destination.name}",
-                f"{amount(missing)} to download, {amount(free)} free",
+                f"{amount(missing)} to download, {amount(free)} free"
+                if self.size
+                else f"{amount(free)} free, and more to come",
                 "Make room, or name a folder on another disk.",
             )
 
@@ -94,8 +99,13 @@ class Partial:
 
         Raises:
             SurroundingsFailed: the disk is full, or cannot be written to.
+            ValueError: the file would be longer than its size.
         """
         self._catch_up()
+        if self.size is not None and self.length + len(data) > self.size:
+            raise ValueError(f"more than the {self.size} bytes of {self.destination}")
+        if self.size is None and self.length // _SPARE != (self.length + len(data)) // _SPARE:
+            self.ask_for_room()  # a source without an end would fill the disk
         view = memoryview(data)
         with _writing(self.destination):
             while view:
@@ -198,12 +208,16 @@ def _take(destination: Path, progress: Progress) -> int | None:
     """The locked descriptor of ``NAME.part``, which is made where it is missing; ``None`` if the file is there."""
     part = _beside(destination)
     waited = False
+    missing = 0
     with _writing(destination):
         while not destination.exists():
             destination.parent.mkdir(parents=True, exist_ok=True)
             try:
                 descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
             except FileNotFoundError:  # another porter, which failed, just removed the folder that it had made
+                missing += 1
+                if missing > _TRIES:  # or a file system that says so of every new file
+                    raise
                 continue
             try:
                 if not waited and not try_lock(descriptor):

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from porter.downloads.http import Answer, Client, Cut, NoSuchRange, Refused
+from porter.downloads.http import Answer, Client, Cut, NoSuchRange, Refused, shown
 from porter.downloads.partial import Partial, amount
 from porter.downloads.retry import RetryPolicy, pause
 
@@ -36,7 +36,7 @@ class Transfer:
     """
 
     def __init__(self, url: str, partial: Partial, policy: RetryPolicy, report: Report) -> None:
-        self.url = url
+        self.url, self._name = url, shown(url)  # a password of it is not written down
         self.partial = partial
         self.policy = policy
         self.deadline = time.monotonic() + policy.total
@@ -77,7 +77,7 @@ class Transfer:
             _Changed: it is an answer to something else.
         """
         partial = self.partial
-        if not (partial.lasting and partial.source == self.url):
+        if not (partial.lasting and partial.source == self._name):
             partial.discard()
         elif partial.whole:
             return
@@ -87,7 +87,7 @@ class Transfer:
             if answer.partial:
                 self._hold_to_what_was_asked(answer)
             else:
-                partial.begin(self.url, answer.version, answer.length)
+                partial.begin(self._name, answer.version, answer.length)
             for chunk in answer.chunks():
                 partial.append(chunk if partial.size is None else chunk[: partial.size - partial.length])
                 self._tell()

@@ -36,12 +36,14 @@ class RetryPolicy:
 
     Attributes:
         timeout: seconds without a byte after which a connection counts as dead.
+        slowest: bytes a second, over ``timeout`` seconds of waiting, below which a connection counts as dead too.
         tries: how often a server may fail in a row, with nothing received in between, before it is given up.
         longest_wait: the longest that a server may ask us to wait before the next try, in seconds.
         total: seconds that everything together may take.
     """
 
     timeout: float = field(default_factory=timeout)
+    slowest: float = 1000.0
     tries: int = 4
     longest_wait: float = 120.0
     total: float = float("inf")
