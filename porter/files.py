@@ -284,6 +284,7 @@ def cache_folder() -> Path:
 
 LOCK = ".git/porter/lock"  # it moves with the folder and is the tree's own lock from then on
 _DEAD = ".dead"
+_TRIES = 20  # other porters may sweep away a folder before its lock is there, but not so often
 
 
 class Taken(Exception):
@@ -339,9 +340,13 @@ def staged(destination: Path, lock_name: str = LOCK) -> Iterator[Staging]:
         try:
             destination.parent.mkdir(parents=True, exist_ok=True)
             sweep(destination, lock_name)
-            while lock < 0:
+            for _ in range(_TRIES):
                 made = destination.with_name(f"{_prefix(destination)}{secrets.token_hex(4)}")
                 lock = _claim(made, lock_name)
+                if lock >= 0:
+                    break
+            else:  # a file system such as /proc, which says so of every new folder
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         except OSError as error:
             raise SurroundingsFailed(f"cannot make {destination}", error.strerror or str(error)) from error
         assert made is not None

@@ -177,7 +177,7 @@ class Target:
             documentation=tuple(_link(link) for link in fields["documentation"].sequence("a list of links")),
             emulated=_emulated(fields["emulated"], plugin),
             budget={
-                name: int(value.text(r"\d+", "a number of calls"))
+                name: int(value.text(r"[0-9]{1,9}", "a number of calls"))
                 for name, value in fields["budget"].fields(BUDGET).items()
             },
             features=_optional(fields, "features", "|".join(FEATURES), f"one of {', '.join(FEATURES)}"),

@@ -81,9 +81,9 @@ def _print(done: Applied, tree: Path) -> None:
     click.echo(f"{tree}: {what}, {counted(count, 'patch')}, commit {done.build.tip[:12]}")
     if done.missing:
         lacks = f"It lacks {counted(len(done.missing), 'file')} of upstream that the package index has not"
-        click.echo(f"{lacks}; `porter status {tree}` names them.")
+        click.echo(f"{lacks}; `porter status {quote(str(tree))}` names them.")
     if done.before:
-        click.echo(f"Your {short(done.before)} is as it was; `porter revert {tree}` goes back to it.")
+        click.echo(f"Your {short(done.before)} is as it was; `porter revert {quote(str(tree))}` goes back to it.")
     device = done.stack.targets[0]
     train = f"python train.py --data coco128.yaml --weights '' --cfg yolov5s.yaml --device {device}"
     click.echo(f"Next: cd {quote(str(tree))} && {train}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -196,7 +197,10 @@ def make_command(
         return
     parts = (f"{made.images[split]} pictures with {made.objects[split]} objects in {split}" for split in made.images)
     tell(f"{dest}: {', '.join(parts)}")
-    tell(f"Next, in a tree: python train.py --data {made.yaml} --img {max(size)} --weights '' --cfg yolov5n.yaml")
+    tell(
+        f"Next, in a tree: python train.py --data {quote(str(made.yaml))} --img {max(size)} --weights ''"
+        " --cfg yolov5n.yaml"
+    )
 
 
 @command.command(name="fetch")
@@ -237,9 +241,11 @@ def _print_fetched(made: FetchedSet, name: str) -> None:
     if made.place != made.path:
         click.echo(f"{made.place} leads there")
     if made.data:
-        click.echo(f"Next, in a tree: python train.py --data {made.data} --weights yolov5s.pt")
+        click.echo(f"Next, in a tree: python train.py --data {quote(made.data)} --weights yolov5s.pt")
     else:
-        click.echo(f"Next: porter data fetch {name} --dest '{made.path.parent}' --link, so that v6.0 finds it")
+        click.echo(
+            f"Next: porter data fetch {name} --dest {quote(str(made.path.parent))} --link, so that v6.0 finds it"
+        )
 
 
 @command.command(name="check")

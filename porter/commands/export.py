@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -117,7 +118,10 @@ def _print(done: Exported, check: bool, tree: Path) -> None:
         tell(f"The stacks are what {tree} gives for {name}. No file was touched.")
     elif check:
         print_edits(done.rewrite)
-        tell(f"The stacks are not what {tree} gives for {name}; `porter export {tree}` writes them.", err=True)
+        tell(
+            f"The stacks are not what {tree} gives for {name}; `porter export {quote(str(tree))}` writes them.",
+            err=True,
+        )
     else:
         print_edits(done.rewrite)
         tell("Next: porter lint")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -99,7 +100,8 @@ def _notes(tree: Tree, project: Project, lock: Lock) -> Notes:
                 before = "refs/heads/master" if tree.resolve("refs/heads/master") == part.base else part.base
                 return Notes(stack.targets, part.base, build.tip, before)
     raise WrongUsage(
-        f"{tree.path} holds no stack that this porter knows", hint=f"`porter status {tree.path}` says what it holds."
+        f"{tree.path} holds no stack that this porter knows",
+        hint=f"`porter status {quote(str(tree.path))}` says what it holds.",
     )
 
 

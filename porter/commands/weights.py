@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -86,7 +87,7 @@ def fetch_command(
         print_json("weights", found)
         return
     tell(f"{made.path}: {found['how']}\n  {made.trust}")
-    tell(f"Next, in a tree: python train.py --weights {made.path} --data coco128.yaml")
+    tell(f"Next, in a tree: python train.py --weights {quote(str(made.path))} --data coco128.yaml")
 
 
 @command.command(name="inspect")

@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 
 from porter.downloads.digests import sha256_of
 from porter.downloads.partial import amount
@@ -121,7 +122,7 @@ def _reading(archive: Path) -> Iterator[None]:
     try:
         yield
     except UNREADABLE as error:
-        hint = f"Remove it and download it again: rm '{archive}'"
+        hint = f"Remove it and download it again: rm {quote(str(archive))}"
         raise CheckFailed(f"{archive} is damaged, or no zip archive", str(error), hint) from error
     except OSError as error:
         raise SurroundingsFailed(f"cannot unpack {archive}", error.strerror or str(error)) from error

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from porter import objects, process
@@ -251,7 +252,7 @@ class _Export:
         if not fitting:
             raise WrongUsage(
                 f"{self.tree.path} has no commit of {patch.id}",
-                hint=f"Its commits are for {key(targets)}; `porter status {self.tree.path}` lists them.",
+                hint=f"Its commits are for {key(targets)}; `porter status {quote(str(self.tree.path))}` lists them.",
             )
         return fitting[0]
 

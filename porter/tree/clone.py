@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from porter.build import Build
@@ -427,7 +428,7 @@ def _folder(path: Path) -> Path:
     if path.is_symlink() and not path.exists():
         raise WrongUsage(f"{path} is a link to nothing", hint="Remove it, or name another folder.")
     if not path.exists():
-        raise WrongUsage(f"there is no {path}", hint=f"`porter apply --target TARGET {path}` makes it.")
+        raise WrongUsage(f"there is no {path}", hint=f"`porter apply --target TARGET {quote(str(path))}` makes it.")
     if not path.is_dir():
         raise WrongUsage(f"{path} is a file", hint="Name a folder.")
     path = path.resolve()

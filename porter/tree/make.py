@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from porter import objects, process
@@ -188,7 +189,7 @@ def _examine(tree: Tree, lock: Lock, stack: Stack) -> tuple[Applied, Move]:
         if more:
             raise WrongUsage(
                 f"{tree.path} holds {stack.key} already, and {counted(more, 'commit')} of yours on it",
-                hint=f"There is nothing to do; `porter status {tree.path}` shows them.",
+                hint=f"There is nothing to do; `porter status {quote(str(tree.path))}` shows them.",
             )
         _refuse_changes(tree, f"{tree.path} holds {stack.key} already, with changes of yours")
         return Applied("already", tree.path, stack, build, part.missing), move
@@ -245,7 +246,8 @@ def _other(tree: Tree, lock: Lock, stack: Stack, above: list[str]) -> WrongUsage
         held = f"another version of the stack {stack.key}" if mine else f"the stack of {'+'.join(notes.targets)}"
         return WrongUsage(
             f"{tree.path} holds {held}",
-            hint=f"`porter revert {tree.path}` first; for several devices in one tree name --target several times.",
+            hint=f"`porter revert {quote(str(tree.path))}` first; for several devices in one tree"
+            " name --target several times.",
         )
     return WrongUsage(
         f"{tree.path} is not at {lock.pin.tag}",

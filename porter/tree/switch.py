@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from porter import files, git, objects, process
 from porter.build import Build
@@ -89,6 +90,9 @@ def switch(tree: Tree, move: Move, pack: bytes, hold: int) -> None:
                 hint = f"{disk_full_hint(tree.path)} {hint}".strip()
                 raise SurroundingsFailed(f"cannot write {tree.path}, nor undo what was written", why, hint) from second
             what = f"cannot write {tree.path}; it is as it was before"
+            if "'refs/heads/porter' exists" in why:  # git keeps a branch porter/mlu in a folder of that name
+                hint = f"Give your branch porter another name: git -C {quote(str(tree.path))} branch -m porter NEW"
+                raise WrongUsage(what, why, hint) from error
             raise SurroundingsFailed(what, why, disk_full_hint(tree.path)) from error
         _conclude(tree, move, hold)
 
