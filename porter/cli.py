@@ -20,8 +20,11 @@ from porter.commands.options import CONTEXT, colour, give_common_options
 from porter.errors import PorterError, SurroundingsFailed, discreet
 from porter.version import __version__
 
-# what no program can do without: open files, memory, room on the disk
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EAGAIN)
+# open files, memory and room that are not there; a path that the system cannot have; a disk that fails
+_OF_THE_SYSTEM = {
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.EROFS, errno.ESTALE),
+}
 _LIMITS = "`ulimit -a` shows what is limited: `ulimit -n 1024` allows 1024 open files; `df -h` shows the disks."
 _UNFORESEEN = 70  # EX_SOFTWARE of sysexits.h: none of the four that porter's users can act on
 
@@ -167,8 +170,8 @@ def _run(words: Sequence[str]) -> int:
     except process.Terminated as error:
         return 128 + error.number
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _EXHAUSTED:
-            lacks = SurroundingsFailed("the system gives porter no more of what it needs", str(error), _LIMITS)
+        if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
+            lacks = SurroundingsFailed("the system refuses what porter needs", str(error), _LIMITS)
             _complain(lacks)
             _complain_to_program(words, lacks.what, lacks.why, lacks.hint, lacks.exit_code)
             return lacks.exit_code

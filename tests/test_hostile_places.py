@@ -69,3 +69,9 @@ def test_a_command_that_is_printed_can_be_pasted(warm: None, project: Project, t
     words = shlex.split(done.stdout.partition("Next, in a tree: ")[2])
     assert done.returncode == 0, done.stderr
     assert Path(words[words.index("--data") + 1]) == project.root / name / "data.yaml"
+
+
+def test_a_name_that_no_folder_can_have(warm: None, project: Project, tmp_path: Path) -> None:
+    for words in (["apply", "--target", "mlu", tmp_path / ("a" * 255)], ["status", tmp_path / ("a" * 300)]):
+        done = porter(*words, cwd=project.root)
+        assert (done.returncode, "File name too long" in done.stderr) == (3, True), done.stderr
