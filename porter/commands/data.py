@@ -128,9 +128,7 @@ def check(
         drawn = root / f"sheet{picture.suffix}" if picture else None
         progress.step(f"reading {data}")
         review = loader.review(data, found, python, root, folders, drawn)
-        if picture and drawn:
-            if not review.sheet:
-                raise WrongUsage("there is no picture for a sheet")
+        if picture and drawn and review.sheet:  # with no picture to draw there are problems, which are said
             write_file(picture, drawn.read_bytes())
     return review
 
@@ -265,7 +263,7 @@ def check_command(as_json: bool, sheet: Path | None, tree: Path | None, python: 
     with terminal() as progress:
         found = check(file, tree=tree, python=python, sheet=sheet, progress=progress)
     if sheet:
-        tell(f"{sheet}: {found.sheet} pictures", err=as_json)
+        tell(f"{sheet}: {found.sheet} pictures" if found.sheet else f"{sheet}: not made, no picture", err=as_json)
     if as_json:
         print_json("data-check", found.as_json())
     else:

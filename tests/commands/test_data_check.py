@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -25,7 +26,7 @@ from porter.verification import loader
 from porter.verification.loader import Review
 
 GOOD = "1 0.5 0.5 0.2 0.2"
-OUTLINE = "0 0.1 0.1 0.5 0.1 0.5 0.5 0.1 0.5"
+POLYGON = "0 0.1 0.1 0.5 0.1 0.5 0.5 0.1 0.5"
 
 
 @pytest.fixture(scope="module")
@@ -113,21 +114,21 @@ def test_a_wrong_line_is_named_by_file_and_line(data: Path, tree: Path) -> None:
     files = [data / f"labels/train/{n:012d}.txt" for n in range(1, 21)]
     for file, line in zip(files, LINES):
         file.write_text(f"{GOOD}\n\n{line}\n2 0.3 0.3 0.1 0.1\n")
-    outlines = files[len(LINES) :]
-    outlines[0].write_text(f"{OUTLINE}\n0 0.1 0.1 0.2 0.2 0.3 0.1\n")
-    outlines[1].write_text(f"{OUTLINE}\n{GOOD}\n")  # learned as another box, silently
-    outlines[2].write_text(f"{OUTLINE}\n0 0.1 0.1 0.2\n0 0.1 0.1 0.2 0.2 0.3 0.1\n")
-    outlines[3].write_text("1 0.95 0.5 0.2 0.2\n")
-    outlines[4].write_text(f"{GOOD}\r\n2 0.3 0.3 0.1 0.1\r\n\r\n")
+    polygons = files[len(LINES) :]
+    polygons[0].write_text(f"{POLYGON}\n0 0.1 0.1 0.2 0.2 0.3 0.1\n")
+    polygons[1].write_text(f"{POLYGON}\n{GOOD}\n")  # learned as another box, silently
+    polygons[2].write_text(f"{POLYGON}\n0 0.1 0.1 0.2\n0 0.1 0.1 0.2 0.2 0.3 0.1\n")
+    polygons[3].write_text("1 0.95 0.5 0.2 0.2\n")
+    polygons[4].write_text(f"{GOOD}\r\n2 0.3 0.3 0.1 0.1\r\n\r\n")
     seen = look(data, tree)
     said = {(f.file, f.line): (f.kind, f.detail) for f in seen.problems}
-    assert said.pop((str(outlines[1]), 2))[0] == "box among outlines"
-    assert said.pop((str(outlines[2]), 2))[0] == "wrong label"
+    assert said.pop((str(polygons[1]), 2))[0] == "box among polygons"
+    assert said.pop((str(polygons[2]), 2))[0] == "wrong label"
     assert set(said) == {(str(file), 3) for file in files[: len(LINES)]}
     for file, (kind, words) in zip(files, LINES.values()):
         assert said[str(file), 3][0] == kind and words in said[str(file), 3][1], said[str(file), 3]
     assert f"{files[0]}:3: wrong label: labels require 5 columns each: 1 0.5 0.5 0.2" in map(str, seen.problems)
-    assert [(f.file, f.line, f.kind) for f in seen.warnings] == [(str(outlines[3]), 1, "box leaves the picture")]
+    assert [(f.file, f.line, f.kind) for f in seen.warnings] == [(str(polygons[3]), 1, "box leaves the picture")]
 
 
 def test_files_that_are_wrong_and_stay_as_they_are(data: Path, tree: Path) -> None:
@@ -164,6 +165,77 @@ def test_files_that_are_wrong_and_stay_as_they_are(data: Path, tree: Path) -> No
     assert seen.splits["train"].unlabelled == 2  # twin.png and open.jpg
 
 
+def test_what_the_loader_says_nothing_of(data: Path, tree: Path) -> None:
+    """It waits for a pipe for ever, stops at a name that is no text, and passes over files without a word."""
+    images = data / "images/train"
+    os.mkfifo(images / "pipe.jpg")
+    (images / "folder.jpg").mkdir()
+    Image.new("RGB", (40, 40), "red").save(os.fsencode(images) + b"/\xff.png")
+    for n, name in enumerate((".hidden.png", "film.gif")):
+        Image.new("RGB", (40, 40 + n), "red").save(images / name)
+    Image.new("RGB", (10, 1000)).save(images / "narrow.png")
+    Image.new("RGB", (10, 6500)).save(images / "narrower.png")
+    Image.effect_noise((80, 80), 90).save(images / "half.jpg")
+    (images / "half.jpg").write_bytes((images / "half.jpg").read_bytes()[:1500] + b"\xff\xd9")
+    Image.fromarray(np.zeros((40, 40), np.float32)).save(images / "float.tif")
+    long = data / "labels/train/000000000001.txt"
+    lines = [f"{n % 80} 0.5 0.5 0.{n + 1:04d} 0.2" for n in range(1500)]
+    lines[1399], lines[1449] = "1 0.5 0.5 0.2", lines[1000]
+    long.write_text("\r".join(lines))
+    (data / "labels/train/000000000002.txt").rename(images / "000000000002.txt")
+    seen = look(data, tree)
+    assert {(Path(f.file).name, f.line, f.kind) for f in seen.problems} == {
+        ("000000000001.txt", 1400, "wrong label"),
+        ("000000000001.txt", 1450, "wrong label"),
+        ("000000000002.txt", 0, "label in another folder"),
+        (".hidden.png", 0, "left out"),
+        ("film.gif", 0, "left out"),
+        ("float.tif", 0, "corrupt picture"),
+        ("folder.jpg", 0, "unusable picture"),
+        ("half.jpg", 0, "corrupt picture"),
+        ("narrower.png", 0, "narrow picture"),
+        ("pipe.jpg", 0, "unusable picture"),
+        ("\udcff.png", 0, "unusable picture"),
+    }
+    assert [(Path(f.file).name, f.kind) for f in seen.warnings] == [("narrow.png", "narrow picture")]
+
+
+def test_an_old_label_cache_that_a_training_would_take(data: Path, tree: Path) -> None:
+    """v6.0 knows one by the paths and the sum of the sizes: another class changes neither."""
+    spec = spec_from_file_location("label_cache", tree / "utils" / "label_cache.py")
+    assert spec and spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for split in "train", "val":
+        images = sorted(map(str, (data / "images" / split).iterdir()))
+        labels = [file.replace("/images/", "/labels/").replace(".png", ".txt") for file in images]
+        size = sum(os.path.getsize(file) for file in labels + images if os.path.exists(file))
+        digest = hashlib.md5(f"{size}{''.join(labels + images)}".encode()).hexdigest()
+        rows = [np.loadtxt(file, np.float32, ndmin=2).reshape(-1, 5) for file in labels]
+        scan = {file: [row, (64, 48), []] for file, row in zip(images, rows)}
+        count = len(images)
+        scan |= {"hash": digest, "results": (count, 0, 0, 0, count), "msgs": [], "version": 0.5}
+        module.save_label_cache(data / "labels" / f"{split}.cache", scan)
+    assert found(data, tree) == []
+    file = next(file for file in sorted((data / "labels/train").iterdir()) if file.read_text()[:1].isdigit())
+    text = file.read_text()
+    file.write_text(("1" if text[0] != "1" else "2") + text[1:])
+    assert found(data, tree) == [("train.cache", 0, "old label cache")]
+
+
+def test_paths_that_do_not_lead_where_they_seem_to(data: Path, tree: Path, tmp_path: Path) -> None:
+    """One with brackets is a pattern to v6.0, and one from the current folder leads nowhere from the tree."""
+    (data / "images/val").rename(data / "images/val[1]")
+    text = (data / "data.yaml").read_text().replace(f'"{data}"', "data").replace("images/val", "images/val[1]")
+    (data / "data.yaml").write_text(f"nc: 3\n{text}")
+    seen = look(data, tree)
+    lines = {row.partition(":")[0]: n for n, row in enumerate(text.splitlines(), 2)}
+    kinds = {(f.line, f.kind) for f in seen.problems if f.file == str(data / "data.yaml")}
+    assert kinds == {(lines["val"], "path is a pattern"), (lines["val"], "no pictures")}
+    assert [(f.line, f.kind) for f in seen.warnings] == [(lines["nc"], "same key"), (lines["path"], "relative path")]
+    assert str(tmp_path) in seen.warnings[1].detail
+
+
 @pytest.mark.long
 def test_a_list_of_pictures(data: Path, tree: Path) -> None:
     """As COCO has it: lines from ./, one that is not there, one twice; and val of the same pictures."""
@@ -181,6 +253,10 @@ def test_a_list_of_pictures(data: Path, tree: Path) -> None:
     assert said == [(line[0], "same pictures", "3 of 20 pictures of val are in train too")]
 
 
+# each level has ten times the values of the one before, which PyYAML copies
+BOMB = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 10))
+
+
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
@@ -190,7 +266,10 @@ def test_a_list_of_pictures(data: Path, tree: Path) -> None:
         ("nc: 80", "nc: [80", "line [0-9]+: not YAML"),
         ("train: ", "train:\t", "line [0-9]+: not YAML"),
         ("nc: 80", "nc: !!python/object/apply:os.mkdir ['ran']", "not YAML"),
-        ("names: [", "names: 80 #", "is no yaml of a data set"),
+        ("names: [", "names: 80 #", "line [0-9]+: names should be a list"),
+        ("nc: 80", "nc: 1000000000", "line [0-9]+: nc is 1000000000"),
+        ("train: images/train", "train: [5]", "line [0-9]+: train should be a list of paths, found 5"),
+        ("nc: 80", f"{BOMB}nc: 80", "line [0-9]+: not YAML"),
     ],
 )
 def test_a_yaml_that_v6_would_not_take(data: Path, tree: Path, before: str, after: str, said: str) -> None:

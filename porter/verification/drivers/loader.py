@@ -8,7 +8,7 @@ Nothing outside of the folder that RESULT.json is in is written to.  v6.0 writes
 JPEG that does not end as one it writes anew: both are turned off, and an audit hook refuses every other write.
 """
 
-import hashlib
+import glob
 import io
 import json
 import os
@@ -18,22 +18,18 @@ from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 
+import datayaml
+import labels
+import picturefiles
 import sheet
 from entry import enter
 
 FILE, RESULT, SHEET, *FOLDERS = enter()
 WORK = os.path.dirname(os.path.realpath(RESULT))
-SPLITS = "train", "val", "test"
 LEFT_OUT = "WARNING: Ignoring corrupted image and/or label "  # how verify_image_label() begins
 WRITTEN_ANEW = "WARNING: corrupt JPEG restored and saved "
 SLACK = 1e-3  # of the picture: what rounding may put a box outside of it
-OUTLINE = b"0 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2"  # with more than eight columns: its file holds outlines
-MOST_LINES = 1000  # of a label file that is searched for the line that is wrong
-HEAD = 65536  # bytes of pictures of one size that are compared first
-
-
-class Unreadable(Exception):
-    """The yaml is none of a data set: what, and why."""
+TREE = 1  # the place in FOLDERS of the tree
 
 
 def leave(**found):
@@ -42,51 +38,28 @@ def leave(**found):
     sys.exit()
 
 
-def read(text):
-    """The yaml as v6.0 reads it, and the line of each key and of each item of a list."""
-    import yaml
-
-    try:
-        data, root = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = ", line %d" % (mark.line + 1) if mark else ""
-        raise Unreadable("%s%s: not YAML" % (FILE, where), getattr(error, "problem", None) or str(error)) from error
-    for name in ("train", "val", "nc"):
-        if not isinstance(data, dict) or name not in data:
-            raise Unreadable("%s is no yaml of a data set: it has no %s" % (FILE, name), "")
-    lines = {}
-    for key, value in root.value:
-        lines[key.value] = key.start_mark.line + 1
-        for n, item in enumerate(value.value if isinstance(value, yaml.SequenceNode) else ()):
-            lines[key.value, n] = item.start_mark.line + 1
-    if not isinstance(data["nc"], int) or data["nc"] < 1:
-        raise Unreadable("%s, line %d: nc should be a number of classes" % (FILE, lines["nc"]), "found %r" % data["nc"])
-    count = len(data.get("names") or ()) if "names" in data else data["nc"]
-    if count != data["nc"]:  # train.py's own demand
-        raise Unreadable("%s, line %d: %d names for %d classes (nc)" % (FILE, lines["names"], count, data["nc"]), "")
-    return data, lines
-
-
 # a yaml that cannot be read is said before torch is imported, which takes seconds
 if find_spec("torch") is None:
     leave(torch=None, why="No module named 'torch'")
 try:
     with open(FILE, errors="ignore") as f:  # as v6.0 does
-        DATA, LINES = read(f.read())
-except Unreadable as error:
+        YAML = datayaml.read(f.read(), FILE)
+except datayaml.Unreadable as error:
     what, why = error.args
     leave(torch=True, what=what, why=why)
-except Exception as error:  # lists where there should be text, and their like
+except Exception as error:  # nested too deep, numbers of thousands of digits
     leave(torch=True, what="%s is no yaml of a data set" % FILE, why=str(error))
 try:
     import torch
 except Exception as error:  # a library of its own is not there
     leave(torch=None, why=str(error))
 
+import numpy as np
 from PIL import Image
 from utils import datasets  # the tree's
-from utils.general import check_dataset
+from utils.general import check_dataset, segments2boxes
+
+READ_CACHE = datasets.load_label_cache
 
 
 def refuse_writing():
@@ -113,29 +86,55 @@ def refuse_writing():
 
 
 class Loader(datasets.LoadImagesAndLabels):
-    """The tree's loader, its scan kept: a data set that it refuses has one too."""
+    """The tree's loader, its scan kept: a data set that it refuses has one too.
 
-    scan, every = None, ()
+    Attributes:
+        scan: what the scan found.
+        every: the pictures that it looked at.
+        unusable: the others, each with why.
+        cache: the file where a training keeps the scan, and what it would take from there instead of a scan.
+    """
 
-    def cache_labels(self, *args, **named):
-        found = super().cache_labels(*args, **named)
+    scan, every, unusable, cache = None, (), (), ("", None)
+
+    def cache_labels(self, path, prefix=""):
+        reasons = ((picture, picturefiles.unusable(picture)) for picture in self.img_files)
+        self.unusable = [each for each in reasons if each[1]]
+        if not self.unusable:
+            self.cache = path, self.cached(path)
+        else:
+            without = dict(self.unusable)
+            self.img_files = [picture for picture in self.img_files if picture not in without]
+            self.label_files = datasets.img2label_paths(self.img_files)
+        found = super().cache_labels(path, prefix)
         self.scan, self.every = dict(found), list(self.img_files)
         return found
+
+    def cached(self, path):
+        try:
+            found = READ_CACHE(path, self.img_files)
+        except Exception:  # there is none, or it is none of the tree's
+            return None
+        key = self.cache_version, datasets.get_hash(self.label_files + self.img_files)
+        return found if (found["version"], found["hash"]) == key else None
 
 
 class Review:
     """What is found, split by split."""
 
-    def __init__(self, data, lines):
-        self.data, self.lines = data, lines
+    def __init__(self, yaml):
+        self.data, self.lines = yaml.data, yaml.lines
         self.problems, self.warnings, self.splits = [], [], {}
         self.pictures = {}  # split -> usable picture -> rows of class and box
         self.looked = set()  # pictures that were, in a split before
         self.lists = set()  # of pictures
+        self.folders = set()  # of labels
         self.labels = defaultdict(list)  # label file -> pictures that have it
         self.blank = os.path.join(WORK, "blank.png")
         Image.new("RGB", (32, 32)).save(self.blank)
         self.trial = os.path.join(WORK, "trial.txt")
+        for key, line in yaml.twice.items():
+            self.warning(FILE, line, "same key", "%s is there before; this one counts" % key)
 
     def problem(self, file, line, kind, detail):
         self.problems.append({"file": str(file), "line": line, "kind": kind, "detail": detail})
@@ -151,38 +150,67 @@ class Review:
         self.splits[name] = dict.fromkeys(("pictures", "labelled", "unlabelled", "empty", "objects"), 0)
         self.pictures[name] = {}
         given = self.data.get(name)
-        paths = given if isinstance(given, list) else [given] if given else []
+        paths = datayaml.paths(given)
         absent = [(n, path) for n, path in enumerate(paths) if not os.path.exists(path)]
         for n, path in absent:
-            self.problem(FILE, self.lines.get((name, n), line), "missing", "there is no %s" % path)
-        if absent:
+            say = self.warning if name == "test" else self.problem  # which a training does not read
+            say(FILE, self.lines.get((name, n), line), "missing", "there is no %s" % path)
+        if not paths:
+            self.problem(FILE, line, "no pictures", "%s names none: a training ends with an error" % name)
+        if absent or not paths:
             return
+        named = self.named(paths)
+        self.places(name, paths)
         loader = Loader.__new__(Loader)
         refused = ""
         try:
             loader.__init__(given, augment=name == "train")
         except Exception as error:
             refused = str(error).splitlines()[0] if str(error) else type(error).__name__
+        for picture, why in loader.unusable:
+            self.problem(*(named.get(picture) or [(picture, 0)])[0], "unusable picture", "%s: %s" % (why, picture))
         if loader.scan is None:
             self.problem(FILE, line, "no pictures", refused)
             return
-        self.scanned(name, loader, self.named(paths))
-        if name == "train" and not self.splits[name]["objects"]:
-            self.problem(FILE, line, "no labels", "no picture of train has any object: training ends with an error")
+        self.scanned(name, loader, named)
+        if name != "test" and self.pictures[name] and not self.splits[name]["objects"]:
+            ends = "training ends with an error" if name == "train" else "every mAP will be 0"
+            self.problem(FILE, line, "no labels", "no picture of %s has any object: %s" % (name, ends))
         elif refused:
             self.problem(FILE, line, "no pictures", "the loader can use none of them: %s" % refused)
+
+    def places(self, name, paths):
+        """What the loader passes over in folders, and where their labels are."""
+        for n, path in enumerate(paths):
+            if not os.path.isdir(path):
+                continue
+            if glob.has_magic(path):
+                line = self.lines.get((name, n), self.lines.get(name, 0))
+                what = "the loader takes *, ? and [ in %s for a pattern, not for a name" % path
+                self.problem(FILE, line, "path is a pattern", what)
+            for file, why in picturefiles.passed_over(path, datasets.IMG_FORMATS):
+                self.problem(file, 0, "left out", why)
+            folder = os.path.dirname(label_file(os.path.join(path, "x.x")))
+            if folder != os.path.normpath(path):
+                self.folders.update(place for place, _, _ in os.walk(folder))
 
     def named(self, paths):
         """Picture -> the lists and lines that name it, as the loader reads a list."""
         found = defaultdict(list)
-        for path in paths:
-            if os.path.isfile(path):
-                self.lists.add(path)
+        for path in filter(os.path.isfile, paths):
+            self.lists.add(path)
+            try:
                 with open(path) as f:
-                    rows = f.read().splitlines()
-                parent = str(Path(path).parent) + os.sep
-                for n, row in enumerate(rows, 1):
-                    found[row.replace("./", parent) if row.startswith("./") else row].append((path, n))
+                    rows = list(labels.numbered(f.read()))
+            except UnicodeDecodeError as error:
+                self.problem(path, error.object.count(b"\n", 0, error.start) + 1, "no text", str(error))
+                continue
+            parent = str(Path(path).parent) + os.sep
+            for line, row in rows:
+                picture = row.replace("./", parent) if row.startswith("./") else row
+                found[picture].append((path, line))
+                if row.strip() and picture.split(".")[-1].lower() not in datasets.IMG_FORMATS:
+                    self.problem(path, line, "left out", "the loader takes it for no picture: %r" % row[:80])
         return found
 
     def scanned(self, name, loader, named):
@@ -190,7 +218,7 @@ class Review:
         scan, every = loader.scan, loader.every
         nf, nm, ne, _, n = scan["results"]
         rows = {picture: scan[picture] for picture in every if picture in scan}
-        objects = sum(len(labels) for labels, _, _ in rows.values())
+        objects = sum(len(found) for found, _, _ in rows.values())
         self.splits[name] = {"pictures": n, "labelled": nf, "unlabelled": nm, "empty": ne, "objects": objects}
         for message in scan["msgs"]:
             if message.startswith(WRITTEN_ANEW) and message[len(WRITTEN_ANEW) :] not in self.looked:
@@ -202,20 +230,37 @@ class Review:
         for picture, message in reasons.items():
             if picture not in self.looked:
                 self.left_out(picture, message[len(LEFT_OUT) + len(picture) + 2 :], named)
-        for picture, (labels, _, segments) in rows.items():
+        self.decoded([picture for picture in rows if picture not in self.looked], rows)
+        for picture, (found, _, segments) in rows.items():
             if picture not in self.looked:
-                self.rows(picture, labels, segments)
-            self.pictures[name][picture] = labels.tolist()
+                self.rows(picture, found, segments) if len(found) else self.unlabelled(picture)
+            self.pictures[name][picture] = found.tolist()
         for picture in dict.fromkeys(every):
             for file, line in named.get(picture, [])[1:]:
                 self.problem(file, line, "duplicate picture", "%s is named before" % picture)
             if picture not in self.looked:
                 self.labels[label_file(picture)].append(picture)
         self.looked.update(every)
+        self.cached(*loader.cache, rows)
         both = len(set(rows) & set(self.pictures["train"])) if name == "val" else 0
         if both:
             what = "%d of %d pictures of val are in train too" % (both, len(rows))
             self.warning(FILE, self.lines.get(name, 0), "same pictures", what)
+
+    def cached(self, path, kept, rows):
+        """An old label cache that a training would take although the files say something else now.
+
+        It does so where no path and no sum of sizes has changed: a class may have.
+        """
+        if kept is None:
+            return
+        kept = {
+            picture: found for picture, found in kept.items() if picture not in ("hash", "results", "msgs", "version")
+        }
+        other = sorted(p for p in {**kept, **rows} if not same(kept.get(p), rows.get(p)))
+        if other:
+            what = "a training takes it, and it has something else than the files of %d pictures, such as %s: remove it"
+            self.problem(path, 0, "old label cache", what % (len(other), other[0]))
 
     # -- what the loader leaves out -----------------------------------------------------------------------------
 
@@ -229,9 +274,9 @@ class Review:
         else:
             self.lines_to_blame(label_file(picture), reason)
 
-    def refused(self, picture, labels):
-        """What the loader says against a picture with these labels; empty if it takes it."""
-        taken, *_, message = datasets.verify_image_label((picture, labels, ""))
+    def refused(self, picture, label):
+        """What the loader says against a picture with this label file; empty if it takes it."""
+        taken, *_, message = datasets.verify_image_label((picture, label, ""))
         return "" if taken else message[len(LEFT_OUT) + len(picture) + 2 :]
 
     def tried(self, lines):
@@ -242,43 +287,63 @@ class Review:
 
     def lines_to_blame(self, file, reason):
         """The lines of a label file for which the loader leaves its picture out, found by trying them."""
-        with open(file, "rb") as f:
-            lines = f.read().rstrip().split(b"\n")
-        outline = [OUTLINE] if any(len(line.split()) > 8 for line in lines) else []
-        good, blamed = [], False
-        for n, line in enumerate(lines[:MOST_LINES], 1):
-            if not line.strip():
-                said = "a line of nothing but blanks" if good and line.strip(b"\r") else ""
-            else:
-                said = self.tried([line, *outline]) or self.tried([*good, line, *outline])
-                good += [] if said else [line]
-            if said:
-                blamed = True
-                what = line.strip().decode(errors="replace")[:80]
-                self.problem(file, n, "wrong label", "%s: %s" % (said, what) if what else said)
-        if not blamed:
-            self.problem(file, 0, "wrong label", reason)
+        try:
+            with open(file, "rb") as f:
+                found = labels.wrong_lines(f.read(), self.tried, segments2boxes)
+        except (OSError, ValueError):
+            found = [(0, reason)]
+        for line, said in found:
+            self.problem(file, line, "wrong label", said)
 
     # -- what the loader takes without a word ---------------------------------------------------------------------
 
-    def rows(self, picture, labels, segments):
+    def decoded(self, pictures, rows):
+        """What shows where a training reads the pictures, which the scan only opens."""
+        for picture in pictures:
+            width, height = rows[picture][1]
+            least = picturefiles.narrow((width, height))
+            if least > picturefiles.FEWEST:
+                what = "%d x %d pixels: with --img below %d nothing is left of one side, and a training ends"
+                say = self.problem if least > picturefiles.USUAL else self.warning
+                say(picture, 0, "narrow picture", what % (width, height, least))
+        pictures = [picture for picture in pictures if picturefiles.narrow(rows[picture][1]) <= picturefiles.USUAL]
+        decode = picturefiles.Decoder(datasets.load_image, WORK)
+        with datasets.Pool(min(datasets.NUM_THREADS, len(pictures) or 1)) as pool:
+            for picture, stop, damage, changed in pool.imap(decode, pictures):
+                if stop:
+                    what = "OpenCV cannot read it, and a training ends there: %s" % stop
+                    self.problem(picture, 0, "corrupt picture", what)
+                elif damage:
+                    (self.problem if changed else self.warning)(picture, 0, "corrupt picture", damage)
+
+    def unlabelled(self, picture):
+        """A picture that is learned as one without objects, although there is something in its label's place."""
+        file, beside = label_file(picture), os.path.splitext(picture)[0] + ".txt"
+        if os.path.isfile(file):
+            return
+        if os.path.lexists(file):
+            self.problem(file, 0, "no label file", "it is no file, or a link to none")
+        elif os.path.isfile(beside) and beside not in self.lists:
+            self.problem(beside, 0, "label in another folder", "the loader looks for %s" % file)
+
+    def rows(self, picture, found, segments):
         """Rows that a training learns wrongly, or stops at."""
         said = []
-        classes = len(self.data["names"])
-        for n, (label, x, y, w, h) in enumerate(labels.tolist()):
-            if label != int(label) or label >= classes:
-                said.append((n, "wrong class", "%g; there are 0 to %d" % (label, classes - 1)))
+        classes = int(self.data["nc"])
+        for n, (label, x, y, w, h) in enumerate(found.tolist()):
+            if not label.is_integer() or label >= classes:
+                said.append((n, "wrong class", "%.12g; there are 0 to %d" % (label, classes - 1)))
             elif w <= 0 or h <= 0:
                 said.append((n, "empty box", "its width is %g and its height %g" % (w, h)))
             elif len(segments) and len(segments[n]) == 2:
-                what = "its file holds outlines, so that its four numbers are read as two corners"
-                said.append((n, "box among outlines", what))
+                what = "its file holds polygons, so that its four numbers are read as two corners"
+                said.append((n, "box among polygons", what))
             elif max(abs(x - 0.5) + w / 2, abs(y - 0.5) + h / 2) > 0.5 + SLACK:
                 said.append((n, "box leaves the picture", "%g %g %g %g" % (x, y, w, h)))
         if said:
             file = label_file(picture)
             with open(file) as f:
-                lines = [n for n, line in enumerate(f.read().splitlines(), 1) if line.strip()]
+                lines = [line for line, row in labels.numbered(f.read()) if row.strip()]
             for n, kind, detail in said:
                 (self.warning if kind == "box leaves the picture" else self.problem)(file, lines[n], kind, detail)
 
@@ -287,64 +352,64 @@ class Review:
         for file, pictures in self.labels.items():
             for other in pictures[1:]:
                 self.problem(other, 0, "shared label file", "%s has %s too" % (pictures[0], file))
-        for folder in sorted({os.path.dirname(file) for file in self.labels}):
+        self.folders.update(os.path.dirname(file) for file in self.labels)
+        for folder in sorted(self.folders):
             for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
                 file = os.path.join(folder, name)
-                mine = name.endswith(".txt") and name != "classes.txt" and file not in self.labels
+                mine = name.lower().endswith(".txt") and name != "classes.txt" and file not in self.labels
                 if mine and os.path.basename(folder) != "images" and file not in self.lists:
                     self.problem(file, 0, "label without a picture", "")
-        every = {picture: os.path.getsize(picture) for pictures in self.pictures.values() for picture in pictures}
-        for same in grouped(every, every.get):
-            for alike in grouped(same, lambda picture: digest(picture, HEAD)):
-                for first, *twins in grouped(alike, lambda picture: digest(picture, -1)):
-                    for twin in twins:
-                        self.problem(twin, 0, "duplicate picture", "the same bytes as %s" % first)
+        every = dict.fromkeys(picture for pictures in self.pictures.values() for picture in pictures)
+        for twin, first in picturefiles.twins(every):
+            self.problem(twin, 0, "duplicate picture", "the same bytes as %s" % first)
 
 
 def label_file(picture):
     return datasets.img2label_paths([picture])[0]
 
 
-def grouped(items, key):
-    """Those with an equal key, in groups of two or more."""
-    groups = defaultdict(list)
-    for item in items:
-        groups[key(item)].append(item)
-    return [group for group in groups.values() if len(group) > 1]
-
-
-def digest(path, length):
-    with open(path, "rb") as f:
-        return hashlib.sha256(f.read(length)).digest()
+def same(one, other):
+    """Are two pictures' labels, shape and polygons the same?"""
+    if one is None or other is None:
+        return False
+    (labels1, shape1, segments1), (labels2, shape2, segments2) = one, other
+    if tuple(shape1) != tuple(shape2) or len(segments1) != len(segments2):
+        return False
+    return np.array_equal(labels1, labels2) and all(map(np.array_equal, segments1, segments2))
 
 
 def enter_folder(data):
-    """Go where a relative path of the yaml leads to something."""
-    root = data.get("path") or ""
-    given = [data[name] for name in ("train", "val") if data[name]]
-    paths = [str(path) for each in given for path in (each if isinstance(each, list) else [each])]
+    """Go where a relative path of the yaml leads to something; returns whether a training finds it from the tree."""
+    given = [path for name in ("train", "val") for path in datayaml.paths(data[name])]
+    given = [os.path.join(data.get("path") or "", path) for path in given]
     for folder in FOLDERS:
-        if any(os.path.exists(os.path.join(folder, str(root), path)) for path in paths):
+        if any(os.path.exists(os.path.join(folder, path)) for path in given):
             os.chdir(folder)
-            return
+            relative = any(not os.path.isabs(path) for path in given)
+            return not relative or os.path.realpath(folder) == os.path.realpath(FOLDERS[TREE])
     os.chdir(FOLDERS[0])
+    return True
 
 
-def main(data, lines):
-    enter_folder(data)
+def main(yaml):
+    data = yaml.data
+    found = enter_folder(data)
     refused = ""
-    data.setdefault("names", ["class%d" % i for i in range(data["nc"])])
+    data.setdefault("names", ["class%d" % i for i in range(int(data["nc"]))])
     try:
         check_dataset(data, autodownload=False)
     except Exception as error:
         refused = str(error)
-    review = Review(data, lines)
+    review = Review(yaml)
     datasets.save_label_cache = lambda path, x: None
     datasets.load_label_cache = None  # so that everything is looked at, whatever was found before
     datasets.Pool = get_context("fork").Pool  # with what was turned off here
     save, Image.Image.save = Image.Image.save, lambda self, f, *a, **k: save(self, io.BytesIO(), *a, **k)
+    if not found:
+        what = "its paths are taken from %s; train.py takes them from the folder that it is started in" % os.getcwd()
+        review.warning(FILE, yaml.lines.get("path", yaml.lines["train"]), "relative path", what)
     refuse_writing()
-    for name in SPLITS:
+    for name in datayaml.SPLITS:
         if name != "test" or data.get(name):
             review.split(name)
     if refused and not review.problems:
@@ -352,9 +417,9 @@ def main(data, lines):
     review.whole()
     Image.Image.save = save
     names = data["names"]
-    names = [str(names[i]) for i in range(len(names))]
+    names = [str(name) for name in (names.values() if isinstance(names, dict) else names)]
     usable = {picture: rows for pictures in review.pictures.values() for picture, rows in pictures.items()}
-    classes = Counter(int(row[0]) for rows in usable.values() for row in rows if 0 <= int(row[0]) < len(names))
+    classes = Counter(int(row[0]) for rows in usable.values() for row in rows if 0 <= row[0] < len(names))
     leave(
         torch=torch.__version__,
         names=names,
@@ -366,4 +431,4 @@ def main(data, lines):
     )
 
 
-main(DATA, LINES)
+main(YAML)

@@ -55,9 +55,10 @@ def _tile(path, boxes, names):
     for label, x, y, w, h in boxes:
         x0, y0 = left + (x - w / 2) * width, top + (y - h / 2) * height
         x1, y1 = left + (x + w / 2) * width, top + (y + h / 2) * height
-        colour = _COLOURS[int(label) % len(_COLOURS)]
+        known = label < len(names)  # a class may be infinite
+        colour = _COLOURS[int(label) % len(_COLOURS) if known else -1]
         draw.rectangle((x0, y0, max(x1, x0), max(y1, y0)), outline=colour, width=2)
-        name = _ascii(names[int(label)] if label < len(names) else str(label))
+        name = _ascii(names[int(label)] if known else str(label))
         at = (min(max(x0 + 3, 0), _SIDE - 6 * len(name)), max(y0 + 1, 0))
         draw.rectangle(draw.textbbox(at, name), fill=colour)
         draw.text(at, name, fill="#000000" if _bright(colour) else "#ffffff")

@@ -1,0 +1,108 @@
+"""What a tree's loader does not say of pictures: files it passes over, and what shows where one is decoded.
+
+Used by loader.py.
+"""
+
+import hashlib
+import os
+import stat
+from collections import defaultdict
+
+FEWEST = 64  # pixels of a side that --img can ask for
+USUAL = 640  # train.py's --img
+HEAD = 65536  # bytes of pictures of one size that are compared first
+# pictures of other formats, by their suffix
+OTHERS = frozenset(
+    "apng avif dib eps exr gif hdr heic heif ico j2k jfif jp2 jpe jpf jpx jxl pbm pcx pgm pnm ppm psd svg tga".split()
+)
+DAMAGED = "Corrupt JPEG data", "Premature end of JPEG"  # how libjpeg's complaints begin
+
+
+def unusable(picture):
+    """Why the loader cannot even be shown a path that it found: it would stop, or wait for ever.  Empty if it can."""
+    try:
+        picture.encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8: the loader stops at it"
+    try:
+        mode = os.stat(picture).st_mode
+    except OSError:
+        return ""  # the loader says so
+    if stat.S_ISDIR(mode):
+        return "it is a folder"
+    return "" if stat.S_ISREG(mode) else "it is no file: the loader would wait for it"
+
+
+def passed_over(folder, formats):
+    """Pairs of file and reason: pictures in a folder that the loader does not find."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            suffix = name.rpartition(".")[2].lower()
+            if suffix in OTHERS:
+                yield os.path.join(place, name), "the loader takes no .%s" % suffix
+            elif suffix in formats and name.startswith(".") and not name.startswith("._"):
+                yield os.path.join(place, name), "the loader does not find what begins with a dot"
+
+
+class Decoder:
+    """Decodes pictures as a training does.
+
+    Attributes:
+        load: the tree's ``load_image``.
+    """
+
+    def __init__(self, load, work):
+        self.load, self.work, self.place = load, work, None
+
+    def __call__(self, picture):
+        """A picture, what ends a training there, what is damaged in it, and whether that changes the picture."""
+        if self.place is None:  # in each process: what OpenCV's decoders print is the only trace of some damage
+            self.place = os.path.join(self.work, "decoders-%d" % os.getpid())
+            os.dup2(os.open(self.place, os.O_RDWR | os.O_CREAT | os.O_TRUNC), 2)
+        os.ftruncate(2, 0)
+        os.lseek(2, 0, os.SEEK_SET)
+        stop = ""
+        try:
+            self.load(_One(picture), 0)
+        except Exception as error:
+            stop = str(error).splitlines()[0] if str(error) else type(error).__name__
+        printed = os.pread(2, 4096, 0).decode(errors="replace").splitlines()
+        damage = next((line for line in printed if line.startswith(DAMAGED)), "")
+        return picture, stop, damage, "premature" in damage.lower()
+
+
+class _One:
+    """What ``load_image`` wants of a data set, with one picture in it."""
+
+    def __init__(self, picture):
+        self.img_files, self.img_size, self.augment = [picture], USUAL, True
+        self.imgs = self.img_npy = [None]
+
+
+def narrow(shape):
+    """For the width and height of a picture: the --img from which on v6.0 can make it smaller."""
+    return -(-max(shape) // min(shape))
+
+
+def twins(pictures):
+    """Pairs of a picture and another one of the same bytes."""
+    sizes = {picture: os.path.getsize(picture) for picture in pictures}
+    for same in _grouped(sizes, sizes.get):
+        for alike in _grouped(same, lambda picture: _digest(picture, HEAD)):
+            for first, *others in _grouped(alike, lambda picture: _digest(picture, -1)):
+                for other in others:
+                    yield other, first
+
+
+def _grouped(items, key):
+    """Those with an equal key, in groups of two or more."""
+    groups = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _digest(path, length):
+    with open(path, "rb") as f:
+        return hashlib.sha256(f.read(length)).digest()
