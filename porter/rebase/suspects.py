@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 
-from porter.diff import lines
 from porter.output import counted, printable
 from porter.patch import Patch
+from porter.patch.diff import lines
 
 # a patch is pointed at that changes more than this many times as many lines as before, and at least so many more
 TIMES, MORE = 3, 100
