@@ -26,8 +26,8 @@ import series
 from measure import Cost
 
 from porter.commands.bump import bump
+from porter.git.objects import Entry
 from porter.lockfile import GitSource, Lock, Pin
-from porter.objects import Entry
 from porter.project import Project
 from porter.rebase.outcome import CONFLICT
 from porter.sources.history import History

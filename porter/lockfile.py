@@ -18,8 +18,8 @@ from typing import Any, Union
 from porter import yamlfile
 from porter.errors import CheckFailed, WrongUsage
 from porter.files import read_file, write_file
-from porter.objects import Entry, Object, trees
-from porter.paths import path_problem
+from porter.git.objects import Entry, Object, trees
+from porter.patch.paths import path_problem
 from porter.yamlfile import Value
 
 _HEAD = """\

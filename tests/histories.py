@@ -17,8 +17,8 @@ from sources import git
 from stacks import CHECKOUT, commit, export, message, replace, write
 
 from porter.commands.lock import lock as write_lock
+from porter.git.objects import Entry
 from porter.lockfile import GitSource, Lock, Pin
-from porter.objects import Entry
 from porter.project import Project
 
 REACH_SECONDS = 120  # for a clone of 20 MB; without a network git says so at once

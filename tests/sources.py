@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from porter.git.objects import Entry
 from porter.lockfile import GitSource, IndexSource, Lock, Part, Pin, Source, Wheel, WheelEdit
-from porter.objects import Entry
 
 # Path -> content; the names cover what v6.0 has: folders in folders, an empty file, a binary one, a script.
 FILES = {

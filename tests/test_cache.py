@@ -13,7 +13,7 @@ from sources import FILES, Upstream, git
 
 import porter
 from porter.errors import SurroundingsFailed
-from porter.objects import blob
+from porter.git.objects import blob
 from porter.output import Progress
 from porter.sources.cache import Cache, Damaged
 from porter.sources.obtain import cached, fetch, obtain, verify

@@ -11,7 +11,7 @@ from sources import git as plain
 from porter import git
 from porter.errors import CheckFailed, SurroundingsFailed
 from porter.git import GitFailed, Repository
-from porter.objects import blob, pack
+from porter.git.objects import blob, pack
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from histories import COMMITS, Line
 from sources import git, git_server, mute_server, serving
 
 from porter.errors import SurroundingsFailed, WrongUsage
+from porter.git.objects import Object
 from porter.lockfile import GitSource
-from porter.objects import Object
 from porter.output import Progress
 from porter.sources.cache import Cache, Damaged
 from porter.sources.history import History

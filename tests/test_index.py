@@ -21,8 +21,8 @@ from sources import (
 )
 
 from porter.errors import CheckFailed, SurroundingsFailed
+from porter.git.objects import blob
 from porter.lockfile import IndexSource, Part, Wheel, WheelEdit
-from porter.objects import blob
 from porter.output import Progress
 from porter.sources import index
 from porter.sources.obtain import fetch as fetch_upstream

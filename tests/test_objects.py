@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sources import git
 
-from porter import objects
 from porter.errors import CheckFailed
-from porter.git import Repository
-from porter.objects import Entry, Files, Object, blob, commit, pack, parse_tree, trees
+from porter.git import Repository, objects
+from porter.git.objects import Entry, Files, Object, blob, commit, pack, parse_tree, trees
 
 DATA = blob(b"x\n")
 NAME = st.sampled_from(["a", "b", "a.b", "a-b", "ab", "寒", "z z"])

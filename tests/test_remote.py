@@ -11,8 +11,8 @@ import pytest
 from sources import FILES, GitServer, Upstream, closed_port, git, git_server, mute_port, serving
 
 from porter.errors import CheckFailed, PorterError, SurroundingsFailed, WrongUsage
+from porter.git.objects import Object, blob, parse_tree
 from porter.lockfile import Pin
-from porter.objects import Object, blob, parse_tree
 from porter.output import Progress
 from porter.sources.cache import Cache
 from porter.sources.history import History

@@ -6,7 +6,6 @@ import pytest
 from sources import git
 from stacks import AUTHOR, commit, message
 
-from porter.build import Builder
 from porter.commands.export import export
 from porter.errors import WrongUsage
 from porter.git import Repository, scratch
@@ -16,6 +15,7 @@ from porter.rebase import commits
 from porter.rebase.render import canonical, mails
 from porter.sources.obtain import obtain
 from porter.stack import Stack, load_part, load_parts
+from porter.stack.build import Builder
 
 pytestmark = pytest.mark.usefixtures("warm")
 

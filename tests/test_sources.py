@@ -10,8 +10,8 @@ import pytest
 from sources import FILES, Upstream, closed_port, git, make_index, make_wheel, package_index, sha256
 
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.git.objects import Entry
 from porter.lockfile import IndexSource, Part, Wheel
-from porter.objects import Entry
 from porter.output import Progress
 from porter.sources.cache import Cache
 from porter.sources.obtain import cached, fetch, obtain, verify

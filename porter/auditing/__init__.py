@@ -14,14 +14,14 @@ from porter.auditing import allowed
 from porter.auditing.report import Audit, compare
 from porter.auditing.rules import ACCELERATOR_FOLDER
 from porter.auditing.scan import remembered, scan
-from porter.build import Build
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.git import Repository
+from porter.git.objects import Entry, Object
 from porter.lockfile import IndexSource, Lock
-from porter.objects import Entry, Object
 from porter.project import Project
 from porter.sources.snapshot import Snapshot
 from porter.stack import available
+from porter.stack.build import Build
 
 
 def of_upstream(snapshot: Snapshot) -> Audit:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import click
 
-from porter.build import Build, Builder
 from porter.commands.arguments import AnyProject, find
 from porter.commands.options import JSON, UPSTREAM, print_json, tell, terminal
 from porter.errors import CheckFailed, PorterError
@@ -30,6 +29,7 @@ from porter.stack import (
     single_stacks,
     tried_together,
 )
+from porter.stack.build import Build, Builder
 from porter.target import FILE, NOWHERE, Target
 from porter.verification.plan import NAMES
 

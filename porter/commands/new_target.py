@@ -16,15 +16,15 @@ from typing import Any
 import click
 from packaging.version import InvalidVersion, Version
 
-from porter import git, objects, process
+from porter import git, process
 from porter.commands.arguments import AnyProject, find
 from porter.commands.options import JSON, UPSTREAM, complete_card, complete_target, is_quiet, print_json, terminal
 from porter.emulator import BARE, GENERIC, load_profile
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.files import Taken, staged
-from porter.git import GitFailed, scratch
+from porter.git import GitFailed, objects, scratch
+from porter.git.objects import Entry
 from porter.lockfile import Lock
-from porter.objects import Entry
 from porter.output import Progress
 from porter.patch import FORMAT, Patch, file_names
 from porter.project import Project

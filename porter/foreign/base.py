@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from porter.errors import CheckFailed, PorterError
 from porter.foreign.hunks import FileChange, Incoming
-from porter.objects import Entry, Object, step
+from porter.git.objects import Entry, Object, step
 from porter.output import Progress
 from porter.sources.history import DEFAULT, History
 

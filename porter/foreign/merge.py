@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from porter import git, objects
+from porter import git
 from porter.foreign.base import Base
 from porter.foreign.hunks import FileChange, Hunk, Incoming
 from porter.foreign.unified import hunks_in, parse
-from porter.git import GitFailed, Repository, with_worktree
+from porter.git import GitFailed, Repository, objects, with_worktree
 
 APPLIED = "applied"  # where its old lines are
 MERGED = "merged"  # three-way, by what it was made for

@@ -20,10 +20,10 @@ from porter.foreign.merge import Merger, Outcome, Reject
 from porter.foreign.names import Rebound, rebound
 from porter.foreign.reader import is_series, read
 from porter.git import GitFailed, Repository, scratch
+from porter.git.objects import Entry
 from porter.lockfile import Lock
-from porter.objects import Entry
 from porter.output import Progress
-from porter.paths import path_problem
+from porter.patch.paths import path_problem
 from porter.project import Project
 from porter.rebase import header
 from porter.rebase.export import Exported, person

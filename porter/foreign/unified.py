@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from porter.errors import CheckFailed
 from porter.foreign.hunks import FileChange, Hunk
 from porter.patch.diff import Malformed, unquoted
-from porter.paths import path_problem
+from porter.patch.paths import path_problem
 
 HUNK = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")
 BINARY = "it is a binary file; a patch holds text alone: leave it out, and ship it beside the port"

@@ -10,10 +10,9 @@ import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from porter import objects
 from porter.errors import WrongUsage
-from porter.git import Repository
-from porter.objects import Object
+from porter.git import Repository, objects
+from porter.git.objects import Object
 from porter.patch import tidy, trailers
 
 

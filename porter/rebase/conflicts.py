@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from porter import git
-from porter.build import Contents
 from porter.git import GitFailed
-from porter.objects import Entry
+from porter.git.objects import Entry
 from porter.patch import Patch
 from porter.patch.diff import lines
 from porter.sources.history import History, UpstreamCommit
 from porter.sources.snapshot import Snapshot
+from porter.stack.build import Contents
 
 _MOST = 12  # regions whose commits are looked for: each costs a walk through upstream's history
 _FEW = 3  # lines of a region that are looked for by their text

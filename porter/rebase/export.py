@@ -10,13 +10,12 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from porter import objects, process
-from porter.build import Build, Builder
+from porter import process
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.files import write_file
-from porter.git import GitFailed, Repository, scratch
+from porter.git import GitFailed, Repository, objects, scratch
+from porter.git.objects import Object
 from porter.lockfile import Lock
-from porter.objects import Object
 from porter.output import Progress
 from porter.patch import Patch, PatchFailed
 from porter.project import Project
@@ -37,6 +36,7 @@ from porter.stack import (
     must_be_known,
     series,
 )
+from porter.stack.build import Build, Builder
 from porter.temporary import temporary_folder
 from porter.tree.clone import Notes, Tree, dump
 from porter.tree.switch import locked

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from porter import objects
 from porter.errors import WrongUsage
-from porter.git import GitFailed
+from porter.git import GitFailed, objects
 from porter.lockfile import GitSource, Lock, Pin
 from porter.rebase import license
 from porter.sources.history import History, UpstreamCommit

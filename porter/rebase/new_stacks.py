@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from porter import auditing
 from porter.auditing import allowed
-from porter.build import Build, Built, commit_of
 from porter.errors import CheckFailed
-from porter.objects import Object
+from porter.git.objects import Object
 from porter.output import Progress, counted
 from porter.project import Project
 from porter.rebase import write_stacks
@@ -22,6 +21,7 @@ from porter.rebase.write_stacks import Rewrite
 from porter.sources.cache import Cache
 from porter.sources.snapshot import Extent
 from porter.stack import COMMON, Stack, check_against_lock
+from porter.stack.build import Build, Built, commit_of
 from porter.verification import importable, static
 from porter.verification.finding import Failed
 from porter.verification.report import FAILED, PASSED, Outcome
@@ -54,7 +54,7 @@ def plan(project: Project, done: Sequence[Pick], tree: Worktree, new: NewPin, ta
 
 
 def _builds(picks: Sequence[Pick], tree: Worktree, base: str, targets: Sequence[str]) -> dict[str, Build]:
-    """The new stacks' commits as :class:`porter.build.Builder` makes them: ``common`` and each target's whole stack.
+    """The new stacks' commits as :class:`porter.stack.build.Builder` makes them: ``common``, each target's whole stack.
 
     git's own have a committer and a date of this machine, and a message that a person may have edited.
     """

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from porter.build import Contents, effect
-from porter.objects import Entry, Sides, step
+from porter.git.objects import Entry, Sides, step
 from porter.patch import Patch, PatchFailed
 from porter.rebase.outcome import APPLIES, CONFLICT, MERGED, OFFSET, RESOLVED, SKIPPED, TAKEN
 from porter.rebase.worktree import Worktree
 from porter.sources.snapshot import Snapshot
 from porter.stack import COMMON
+from porter.stack.build import Contents, effect
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from porter import objects
-from porter.build import Build
 from porter.errors import CheckFailed, WrongUsage
-from porter.git import Repository, scratch
+from porter.git import Repository, objects, scratch
 from porter.patch import FORMAT, Patch, file_names
 from porter.sources.snapshot import Snapshot
+from porter.stack.build import Build
 
 # without it each mail begins with its commit's id, which tells where one ends; a file has zeros there
 _FORM = tuple(option for option in FORMAT if option != "--zero-commit")

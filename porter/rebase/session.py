@@ -10,10 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from porter import process
-from porter.build import Builder, Contents
 from porter.errors import WrongUsage
+from porter.git.objects import Entry, Object
 from porter.lockfile import Lock
-from porter.objects import Entry, Object
 from porter.output import Progress
 from porter.patch import Patch
 from porter.rebase import conflicts, new_pin, new_stacks, picks, write_stacks
@@ -26,6 +25,7 @@ from porter.rebase.worktree import Stop, Worktree
 from porter.rebase.write_stacks import Rewrite
 from porter.sources.history import History
 from porter.stack import COMMON, Stack, available, load_parts, must_be_known
+from porter.stack.build import Builder, Contents
 from porter.temporary import work_folder
 
 

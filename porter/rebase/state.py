@@ -29,8 +29,8 @@ from typing import Any
 from porter import process
 from porter.errors import SurroundingsFailed
 from porter.files import locked, move, not_ours, read_json, write_file
+from porter.git.objects import Entry
 from porter.lockfile import Lock
-from porter.objects import Entry
 from porter.project import Project
 from porter.rebase import write_stacks
 from porter.rebase.write_stacks import Edit

@@ -23,11 +23,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from porter import git, objects, process
+from porter import git, process
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.files import move
-from porter.git import GitFailed, Repository
-from porter.objects import Entry, Object, Sides, sides
+from porter.git import GitFailed, Repository, objects
+from porter.git.objects import Entry, Object, Sides, sides
 from porter.output import counted
 from porter.rebase.state import Resolution
 

@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from porter import process
-from porter.build import Build, Builder
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.files import locked, move, write_file
 from porter.lockfile import Lock
@@ -31,6 +30,7 @@ from porter.rebase import series
 from porter.rebase.render import numbered
 from porter.sources.snapshot import Snapshot
 from porter.stack import SERIES, LockCalculator, Stack, load_parts, single_stacks, tried_together
+from porter.stack.build import Build, Builder
 
 _JOURNAL = "journal.json"
 UNWRITTEN = "Nothing was written. Bring the patches in step in one tree: porter apply with every --target."

@@ -18,7 +18,7 @@ from porter.errors import CheckFailed, SurroundingsFailed
 from porter.files import CACHE_VARIABLE, cache_folder, move
 from porter.git import GitFailed, Repository
 from porter.git import run as run_git
-from porter.objects import Object, pack
+from porter.git.objects import Object, pack
 from porter.output import Progress
 from porter.temporary import temporary_folder
 

@@ -27,8 +27,8 @@ from porter.errors import CheckFailed, PorterError, SurroundingsFailed, Unreacha
 from porter.files import move
 from porter.git import GitFailed, Repository, lend
 from porter.git import run as run_git
+from porter.git.objects import Entry, Object
 from porter.lockfile import GitSource, Lock
-from porter.objects import Entry, Object
 from porter.output import Progress
 from porter.sources.cache import Cache, Damaged
 from porter.sources.obtain import VARIABLE

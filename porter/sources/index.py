@@ -21,8 +21,8 @@ from pathlib import Path
 from porter import process
 from porter.downloads.archive import UNREADABLE
 from porter.errors import CheckFailed, SurroundingsFailed
+from porter.git.objects import Object, blob
 from porter.lockfile import IndexSource, Pin, Wheel, WheelEdit
-from porter.objects import Object, blob
 from porter.output import Progress
 
 # The largest file of v6.0 has half a megabyte.  A wheel that unpacks to more is none of ours.

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from porter.errors import CheckFailed, PorterError, SurroundingsFailed, Unreachable, WrongUsage
+from porter.git.objects import Object
 from porter.lockfile import GitSource, IndexSource, Lock
-from porter.objects import Object
 from porter.output import Progress, counted
 from porter.sources.cache import Cache, Damaged
 from porter.sources.snapshot import Extent, Snapshot, extents, of_index

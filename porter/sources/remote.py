@@ -12,7 +12,7 @@ from porter import git
 from porter.downloads.retry import timeout
 from porter.errors import CheckFailed, SurroundingsFailed, Unreachable, WrongUsage
 from porter.git import GitFailed, Repository
-from porter.objects import Object, parse_tree
+from porter.git.objects import Object, parse_tree
 from porter.output import Progress
 from porter.sources.cache import Cache
 from porter.sources.snapshot import Extent

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from porter.git.objects import Entry, Object, commit, parse_tree, trees
 from porter.lockfile import IndexSource, Lock, Pin
-from porter.objects import Entry, Object, commit, parse_tree, trees
 
 _IDENTITY = "porter <porter@example.invalid>"
 

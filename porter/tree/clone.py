@@ -17,7 +17,6 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from porter.build import Build
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.files import LOCK, not_ours, read_json
 from porter.git import GitFailed, Repository
@@ -26,6 +25,7 @@ from porter.patch import FORMAT
 from porter.project import Project
 from porter.sources.snapshot import Extent, Snapshot, extents
 from porter.stack import Stack, available, combined
+from porter.stack.build import Build
 
 # files in .git that say that the user is in the middle of something
 _UNFINISHED = {

@@ -7,16 +7,16 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from porter import objects, process
-from porter.build import Build
+from porter import process
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.files import Taken, staged
-from porter.git import GitFailed
+from porter.git import GitFailed, objects
 from porter.lockfile import Lock
 from porter.output import Progress, counted
 from porter.sources.obtain import obtain
 from porter.sources.snapshot import Snapshot
 from porter.stack import Stack, check_against_lock
+from porter.stack.build import Build
 from porter.tree.clone import Move, Notes, Tree, branch_of, short, stack_in
 from porter.tree.switch import disk_full_hint, fill, locked, recover, switch
 

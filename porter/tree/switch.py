@@ -18,15 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from porter import files, git, objects, process
-from porter.build import Build
+from porter import files, git, process
 from porter.errors import SurroundingsFailed, WrongUsage
 from porter.files import Staging, write_file
-from porter.git import GitFailed, Repository
+from porter.git import GitFailed, Repository, objects
+from porter.git.objects import Entry
 from porter.lockfile import GitSource, Lock
-from porter.objects import Entry
 from porter.sources.snapshot import Snapshot
 from porter.stack import Stack
+from porter.stack.build import Build
 from porter.tree.clone import Move, Notes, Tree, branch_of, dump, short
 
 _WAIT = 60.0  # seconds to wait for another porter

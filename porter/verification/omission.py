@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from porter import git, objects
-from porter.build import Build
+from porter import git
 from porter.errors import SurroundingsFailed
-from porter.git import GitFailed, Repository
+from porter.git import GitFailed, Repository, objects
 from porter.patch import Patch
 from porter.sources.snapshot import Snapshot
+from porter.stack.build import Build
 from porter.verification.imports import resolve
 
 _SETTINGS = {

@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from porter import process
-from porter.build import Build
 from porter.git import Repository
 from porter.output import Progress
 from porter.patch import Patch
 from porter.project import Project
 from porter.sources.snapshot import Snapshot
 from porter.stack import Stack
+from porter.stack.build import Build
 from porter.target import Target
 from porter.verification import omission
 from porter.verification.child import Children, workplace

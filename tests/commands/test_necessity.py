@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from stacks import porter
 
-from porter import objects
 from porter.commands.lock import lock as write_lock
+from porter.git import objects
 from porter.patch import Patch
 from porter.project import Project
 from porter.stack import find_patch, load_parts

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from porter import objects
-from porter.git import Repository
+from porter.git import Repository, objects
 from porter.git import run as git
 from porter.lockfile import GitSource, Lock
 from porter.sources.obtain import obtain

@@ -16,7 +16,7 @@ from porter.foreign.hunks import FileChange, Incoming
 from porter.foreign.names import rebound
 from porter.foreign.reader import is_series, read
 from porter.foreign.unified import parse
-from porter.objects import Entry, blob
+from porter.git.objects import Entry, blob
 from porter.rebase.header import completed
 
 KNOWN = {"train.py", "utils/general.py"}

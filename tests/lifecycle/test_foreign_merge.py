@@ -13,7 +13,7 @@ from porter.foreign.hunks import Incoming
 from porter.foreign.merge import Merger, Outcome
 from porter.foreign.unified import parse
 from porter.git import Repository, scratch
-from porter.objects import Entry, blob
+from porter.git.objects import Entry, blob
 
 Files = dict[str, bytes]
 LONG = b"".join(b"line %d\n" % n for n in range(1, 41))

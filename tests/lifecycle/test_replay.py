@@ -11,8 +11,8 @@ from stacks import commit, export, message
 from porter.commands.bump import bump, bump_continue
 from porter.commands.lock import lock as write_lock
 from porter.git import Repository
+from porter.git.objects import Entry
 from porter.lockfile import GitSource, Lock, Pin
-from porter.objects import Entry
 from porter.project import Project
 from porter.rebase.outcome import APPLIES, CONFLICT, MERGED, OFFSET, Bump
 from porter.rebase.session import Session

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from porter.errors import SurroundingsFailed
+from porter.git.objects import Entry, blob
 from porter.lockfile import Lock
-from porter.objects import Entry, blob
 from porter.patch import Patch
 from porter.project import Project
 from porter.sources.obtain import obtain

@@ -1,7 +1,7 @@
 """A stack: the ordered patches of one or more targets, ``common`` first, and the commits they become.
 
 A folder ``patches/NAME/`` holds one part: a file ``series`` with one patch's name a line (``#`` begins a
-comment), and the patches.  What commits they become is decided in :mod:`porter.build`.
+comment), and the patches.  What commits they become is decided in :mod:`porter.stack.build`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
-from porter.build import Build, Builder, paths
 from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
 from porter.lockfile import Lock, StackLock, Tip
 from porter.output import Progress, counted
 from porter.patch import Patch, PatchFailed
 from porter.project import Project
 from porter.sources.snapshot import Snapshot, extents
+from porter.stack.build import Build, Builder, paths
 
 COMMON = "common"
 SERIES = "series"

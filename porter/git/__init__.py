@@ -22,7 +22,7 @@ from typing import IO
 
 from porter import process
 from porter.errors import CheckFailed, SurroundingsFailed
-from porter.objects import Entry, Object
+from porter.git.objects import Entry, Object
 from porter.output import Timed
 from porter.temporary import temporary_folder
 

@@ -11,8 +11,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from porter import objects
-from porter.objects import Entry, Files, Object
+from porter.git import objects
+from porter.git.objects import Entry, Files, Object
 from porter.patch import Patch, PatchFailed, diff
 from porter.sources.snapshot import Snapshot
 
