@@ -52,15 +52,15 @@ if TYPE_CHECKING:
     from porter.commands.verify import necessity as necessity
     from porter.commands.verify import verify as verify
     from porter.errors import CheckFailed as CheckFailed
+    from porter.errors import EnvironmentFailed as EnvironmentFailed
     from porter.errors import PorterError as PorterError
-    from porter.errors import SurroundingsFailed as SurroundingsFailed
     from porter.errors import WrongUsage as WrongUsage
     from porter.output import Progress as Progress
     from porter.project import Project as Project
 
 # name -> the module that it is in; a group of commands is a module itself
 _PLACES = {
-    **dict.fromkeys(("CheckFailed", "PorterError", "SurroundingsFailed", "WrongUsage"), "porter.errors"),
+    **dict.fromkeys(("CheckFailed", "PorterError", "EnvironmentFailed", "WrongUsage"), "porter.errors"),
     "Progress": "porter.output",
     "Project": "porter.project",
     **dict.fromkeys(

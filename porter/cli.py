@@ -17,7 +17,7 @@ from typing import NoReturn
 import click
 
 from porter.commands.options import CONTEXT, colour, give_common_options
-from porter.errors import PorterError, SurroundingsFailed, discreet
+from porter.errors import EnvironmentFailed, PorterError, redacted
 from porter.version import __version__
 
 # open files, memory and room that are not there; a path that the system cannot have; a disk that fails
@@ -72,7 +72,7 @@ def cli() -> None:
     porter verify --target mlu            prove that it trains, card or none
     porter prepare --target mlu ./yolov5  tree, packages, weights, data
 
-    Exit codes: 0 done, 1 a check or a patch failed, 2 wrong usage, 3 the surroundings failed (network,
+    Exit codes: 0 done, 1 a check or a patch failed, 2 wrong usage, 3 the environment failed (network,
     disk, permissions, a missing program), 70 a bug in porter.
     """
 
@@ -159,7 +159,7 @@ def _run(words: Sequence[str]) -> int:
         _complain_to_program(words, error.what, error.why, error.hint, error.exit_code)
         return error.exit_code
     except click.ClickException as error:
-        setattr(error, "message", discreet(error.message))  # noqa: B010  # final in click's own types alone
+        setattr(error, "message", redacted(error.message))  # noqa: B010  # final in click's own types alone
         error.show()
         context = getattr(error, "ctx", None)
         hint = f"{context.command_path} --help" if context else ""
@@ -171,12 +171,12 @@ def _run(words: Sequence[str]) -> int:
         return 128 + error.number
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
-            lacks = SurroundingsFailed("the system refuses what porter needs", str(error), _LIMITS)
+            lacks = EnvironmentFailed("the system refuses what porter needs", str(error), _LIMITS)
             _complain(lacks)
             _complain_to_program(words, lacks.what, lacks.why, lacks.hint, lacks.exit_code)
             return lacks.exit_code
         kept = _unforeseen(error)
-        what = discreet(f"this should not have happened: {type(error).__name__}: {error}")
+        what = redacted(f"this should not have happened: {type(error).__name__}: {error}")
         _complain_to_program(words, what, "", f"Please report it with {kept}." if kept else "", _UNFORESEEN)
         return _UNFORESEEN
 
@@ -238,16 +238,16 @@ def _unforeseen(error: Exception) -> Path | None:
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     head = f"porter {__version__}, Python {platform.python_version()}, {platform.platform()}\n{sys.argv}\n\n"
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-    said = discreet(f"{type(error).__name__}: {error}")
+    said = redacted(f"{type(error).__name__}: {error}")
     for folder in folders:
         try:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(discreet(head + text), encoding="utf-8", errors="backslashreplace")
+            path.write_text(redacted(head + text), encoding="utf-8", errors="backslashreplace")
         except OSError:
             continue
         click.echo(f"porter: error: this should not have happened: {said}", err=True)
         click.echo(f"The details are in {path}. Please report it with that file.", err=True)
         return path
-    click.echo(discreet(text), err=True)
+    click.echo(redacted(text), err=True)
     return None

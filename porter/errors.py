@@ -3,7 +3,7 @@
 Every error carries three things: what happened, why (optional), and what to do next.  The command
 line prints them and leaves with the error's exit code; nothing else in porter calls ``sys.exit``.
 
-Exit codes: 0 done, 1 a check or a patch failed, 2 wrong usage, 3 the surroundings failed (network,
+Exit codes: 0 done, 1 a check or a patch failed, 2 wrong usage, 3 the environment failed (network,
 disk, permissions, a missing plugin or compiler).
 """
 
@@ -16,7 +16,7 @@ _BEFORE_HOST = re.compile(r"(?<=://)[^/\s]*@")
 _QUERY = re.compile(r"(?<=://)([^\s?'\"]*)\?[^\s'\"]*")
 
 
-def discreet(text: object) -> str:
+def redacted(text: object) -> str:
     """A text without what a URL in it holds before its host and in its query: that may be a password."""
     return _QUERY.sub(r"\1?...", _BEFORE_HOST.sub("", str(text)))
 
@@ -33,7 +33,7 @@ class PorterError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, why: str = "", hint: str = "") -> None:
-        self.what, self.why, self.hint = map(discreet, (what, why, hint))
+        self.what, self.why, self.hint = map(redacted, (what, why, hint))
         super().__init__(self.what)
 
     def __str__(self) -> str:
@@ -50,11 +50,11 @@ class WrongUsage(PorterError):
     exit_code = 2
 
 
-class SurroundingsFailed(PorterError):
+class EnvironmentFailed(PorterError):
     """Network, disk, permission or a missing program stood in the way (exit code 3)."""
 
     exit_code = 3
 
 
-class Unreachable(SurroundingsFailed):
+class Unreachable(EnvironmentFailed):
     """A remote could not be asked; ``why`` says it all to whoever knows which remote it was."""

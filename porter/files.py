@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage
 from porter.process import held
 
 _log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def read_file(path: Path) -> bytes:
 
     Raises:
         WrongUsage: there is no such file, or it is a folder.
-        SurroundingsFailed: it cannot be read.
+        EnvironmentFailed: it cannot be read.
     """
     try:
         return path.read_bytes()
@@ -39,7 +39,7 @@ def read_file(path: Path) -> bytes:
     except IsADirectoryError as error:
         raise WrongUsage(f"{path} is a folder", hint="Name a file.") from error
     except OSError as error:
-        raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot read {path}", error.strerror or str(error)) from error
 
 
 def read_given(path: Path, most: int) -> bytes:
@@ -50,7 +50,7 @@ def read_given(path: Path, most: int) -> bytes:
 
     Raises:
         WrongUsage: there is no such file, it is too large, or it is a device, a named pipe or a folder.
-        SurroundingsFailed: it cannot be read.
+        EnvironmentFailed: it cannot be read.
     """
     try:
         mode = os.stat(path).st_mode
@@ -68,7 +68,7 @@ def read_given(path: Path, most: int) -> bytes:
     except IsADirectoryError as error:
         raise WrongUsage(f"{path} is a folder", hint="Name a file.") from error
     except OSError as error:
-        raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot read {path}", error.strerror or str(error)) from error
     if len(data) > most:
         raise WrongUsage(f"{path} has more than {most >> 20} MB", hint="Is it the right file? Give a part of it.")
     return data
@@ -83,7 +83,7 @@ def write_file(path: Path, data: bytes, *, durable: bool = True) -> None:
         durable: wait until the disk has it; without that a power cut may leave anything.
 
     Raises:
-        SurroundingsFailed: the folder cannot be written to, or the disk is full; the file is as it was.
+        EnvironmentFailed: the folder cannot be written to, or the disk is full; the file is as it was.
     """
     path = path.resolve()  # a link stays a link
     try:
@@ -104,7 +104,7 @@ def write_file(path: Path, data: bytes, *, durable: bool = True) -> None:
                 os.unlink(temporary)
             raise
     except OSError as error:
-        raise SurroundingsFailed(f"cannot write {path}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot write {path}", error.strerror or str(error)) from error
 
 
 def _make_temporary(path: Path) -> tuple[int, str]:
@@ -142,7 +142,7 @@ def append_line(path: Path, line: bytes) -> None:
     """Add a line to a file, in one write: two porters may add to one file.
 
     Raises:
-        SurroundingsFailed: it cannot be written.
+        EnvironmentFailed: it cannot be written.
     """
     data = line + b"\n"
     try:
@@ -152,7 +152,7 @@ def append_line(path: Path, line: bytes) -> None:
                 data = data if file.read(1) == b"\n" else b"\n" + data  # a line was cut off: leave it to itself
             file.write(data)
     except OSError as error:
-        raise SurroundingsFailed(f"cannot write {path}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot write {path}", error.strerror or str(error)) from error
 
 
 def move(old: Path, new: Path) -> None:
@@ -179,14 +179,14 @@ def read_json(path: Path, hint: str = "") -> dict[str, Any] | None:
 
     Raises:
         WrongUsage: it is none.
-        SurroundingsFailed: it cannot be read.
+        EnvironmentFailed: it cannot be read.
     """
     try:
         read = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot read {path}", error.strerror or str(error)) from error
     except ValueError as error:
         raise not_ours(path, hint) from error
     if not isinstance(read, dict):
@@ -225,18 +225,18 @@ def locked(path: Path, seconds: float, busy: str, hint: str = "") -> Iterator[in
         hint: what to do then.
 
     Raises:
-        SurroundingsFailed: the file cannot be made, or another porter holds it.
+        EnvironmentFailed: the file cannot be made, or another porter holds it.
     """
     try:
         path.parent.mkdir(exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise SurroundingsFailed(f"cannot write {path.parent}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot write {path.parent}", error.strerror or str(error)) from error
     deadline = time.monotonic() + seconds
     try:
         while not try_lock(descriptor):
             if time.monotonic() > deadline:
-                raise SurroundingsFailed(busy, hint=hint)
+                raise EnvironmentFailed(busy, hint=hint)
             time.sleep(0.02)
         yield descriptor
     finally:
@@ -250,7 +250,7 @@ def user_folder(kind: Literal["cache", "state"], hint: str) -> Path:
         hint: what the person can do where there is no telling.
 
     Raises:
-        SurroundingsFailed: there is no home folder, or what names it is no absolute path, which would be another
+        EnvironmentFailed: there is no home folder, or what names it is no absolute path, which would be another
             place in each current folder.
     """
     import platformdirs
@@ -260,9 +260,9 @@ def user_folder(kind: Literal["cache", "state"], hint: str) -> Path:
     try:
         path = Path(named("porter", appauthor=False))
     except RuntimeError as error:  # there is no home folder
-        raise SurroundingsFailed(what, str(error), hint) from error
+        raise EnvironmentFailed(what, str(error), hint) from error
     if not path.is_absolute():
-        raise SurroundingsFailed(what, f"HOME or XDG_{kind.upper()}_HOME gives {path}, which is no absolute path", hint)
+        raise EnvironmentFailed(what, f"HOME or XDG_{kind.upper()}_HOME gives {path}, which is no absolute path", hint)
     return path
 
 
@@ -270,7 +270,7 @@ def cache_folder() -> Path:
     """``PORTER_CACHE``, else porter's folder in the user's cache folder.
 
     Raises:
-        SurroundingsFailed: there is no home folder to put it in.
+        EnvironmentFailed: there is no home folder to put it in.
     """
     hint = f"Name a folder in {CACHE_VARIABLE}."
     named = os.environ.get(CACHE_VARIABLE)
@@ -279,7 +279,7 @@ def cache_folder() -> Path:
     try:
         return Path(named).expanduser()
     except RuntimeError as error:  # pathlib's word for a home folder that cannot be found
-        raise SurroundingsFailed(f"{CACHE_VARIABLE} is {named}, and there is no such home", str(error), hint) from error
+        raise EnvironmentFailed(f"{CACHE_VARIABLE} is {named}, and there is no such home", str(error), hint) from error
 
 
 LOCK = ".git/porter/lock"  # it moves with the folder and is the tree's own lock from then on
@@ -308,7 +308,7 @@ class Staging:
 
         Raises:
             Taken: there is something else.
-            SurroundingsFailed: it cannot be renamed.
+            EnvironmentFailed: it cannot be renamed.
         """
         try:
             os.rename(self.path, self.destination)
@@ -318,8 +318,8 @@ class Staging:
                 raise Taken from error
             if error.errno == errno.EBUSY:
                 hint = f"{self.destination} is a mount point; name a folder inside it."
-                raise SurroundingsFailed(f"cannot put a folder at {self.destination}", "it is in use", hint) from error
-            raise SurroundingsFailed(f"cannot make {self.destination}", error.strerror or str(error)) from error
+                raise EnvironmentFailed(f"cannot put a folder at {self.destination}", "it is in use", hint) from error
+            raise EnvironmentFailed(f"cannot make {self.destination}", error.strerror or str(error)) from error
 
 
 @contextmanager
@@ -330,7 +330,7 @@ def staged(destination: Path, lock_name: str = LOCK) -> Iterator[Staging]:
     is the file in the folder whose lock says that its maker lives; it stays in the finished folder.
 
     Raises:
-        SurroundingsFailed: it cannot be made.
+        EnvironmentFailed: it cannot be made.
     """
     parents = [folder for folder in (destination.parent, *destination.parent.parents) if not folder.exists()]
     made: Path | None = None
@@ -348,7 +348,7 @@ def staged(destination: Path, lock_name: str = LOCK) -> Iterator[Staging]:
             else:  # a file system such as /proc, which says so of every new folder
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         except OSError as error:
-            raise SurroundingsFailed(f"cannot make {destination}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot make {destination}", error.strerror or str(error)) from error
         assert made is not None
         yield Staging(made, destination)
         done = not made.exists()

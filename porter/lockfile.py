@@ -198,7 +198,7 @@ class Lock:
         Raises:
             WrongUsage: no such file, or something in it is not what it should be (file, line, field).
             CheckFailed: the pin's files do not make its tree.
-            SurroundingsFailed: it cannot be read.
+            EnvironmentFailed: it cannot be read.
         """
         return _parsed(read_file(path), path)
 
@@ -236,7 +236,7 @@ class Lock:
 
         Raises:
             WrongUsage: as :meth:`encoded`.
-            SurroundingsFailed: the file cannot be written.
+            EnvironmentFailed: the file cannot be written.
         """
         write_file(path, self.encoded(path))
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from porter.errors import SurroundingsFailed, discreet
+from porter.errors import EnvironmentFailed, redacted
 from porter.version import __version__
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class _Sink(io.FileIO):
             if self.fileno() == 1 and not isinstance(error, BrokenPipeError):
                 hint = "Make room, or send it elsewhere."
                 why = error.strerror or str(error)
-                raise SurroundingsFailed("cannot write to standard output", why, hint) from error
+                raise EnvironmentFailed("cannot write to standard output", why, hint) from error
             return len(data)
 
 
@@ -196,7 +196,7 @@ class Terminal(Progress):
 
     def answer(self, line: str) -> None:
         """Print ``line`` in the same place, also where all else is to be quiet; without passwords of URLs."""
-        line = discreet(line)
+        line = redacted(line)
         if self._bars is not None:
             self._bars.console.print(shown(line), markup=False, highlight=False, soft_wrap=True)
             return
@@ -232,7 +232,7 @@ class Terminal(Progress):
             self._bars.remove_task(self._task)
             self._task = None
         if self._task is None:
-            self._task, self._what = self._bars.add_task(escape(printable(discreet(what))), total=total), what
+            self._task, self._what = self._bars.add_task(escape(printable(redacted(what))), total=total), what
         self._bars.update(self._task, completed=done, total=total)
 
 
@@ -283,7 +283,7 @@ def listen() -> Callable[[], None]:
             """Print a record, with the seconds since porter began to listen."""
             name = (record.name.split(".") * 2)[1]  # the module, or the package that it is in; porter itself
             with suppress(OSError, ValueError):  # standard error is closed: nobody reads it
-                print(f"{time.monotonic() - started:8.3f} {name}: {discreet(record.getMessage())}", file=sys.stderr)
+                print(f"{time.monotonic() - started:8.3f} {name}: {redacted(record.getMessage())}", file=sys.stderr)
 
     if not any(handler.name == _LISTENER for handler in log.handlers):
         log.addHandler(Lines())

@@ -141,7 +141,7 @@ class Target:
 
         Raises:
             WrongUsage: the file is missing or malformed (file, line, field).
-            SurroundingsFailed: it cannot be read.
+            EnvironmentFailed: it cannot be read.
         """
         value = yamlfile.read(folder / FILE)
         fields = value.fields(

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.files import lock_new, remove_folder, try_lock
 from porter.process import held
 
@@ -27,7 +27,7 @@ def temporary_root() -> str:
     """The system's folder for temporary files.
 
     Raises:
-        SurroundingsFailed: there is none that can be written to.
+        EnvironmentFailed: there is none that can be written to.
     """
 
     try:
@@ -35,7 +35,7 @@ def temporary_root() -> str:
             return tempfile.gettempdir()
     except FileNotFoundError as error:
         what = "there is no folder for temporary files that can be written to"
-        raise SurroundingsFailed(what, error.strerror or str(error), "Name one in TMPDIR.") from error
+        raise EnvironmentFailed(what, error.strerror or str(error), "Name one in TMPDIR.") from error
 
 
 def quick_root() -> str:
@@ -44,7 +44,7 @@ def quick_root() -> str:
     On a disk that others use, thousands of them take several times as long as what is done with them.
 
     Raises:
-        SurroundingsFailed: there is neither.
+        EnvironmentFailed: there is neither.
     """
     named = "TMPDIR" in os.environ
     if named or not _MEMORY.is_dir() or not os.access(_MEMORY, os.W_OK) or shutil.disk_usage(_MEMORY).free < _ROOM:
@@ -63,7 +63,7 @@ def temporary_folder(prefix: str, where: str = "", *, quick: bool = False, keep:
         keep: leave it, in :func:`temporary_root` itself, where no run removes it.
 
     Raises:
-        SurroundingsFailed: there is no folder for temporary files, or what has the name of porter's own is not safe.
+        EnvironmentFailed: there is no folder for temporary files, or what has the name of porter's own is not safe.
         OSError: it cannot be made.
     """
     folder: Path | None = None
@@ -96,7 +96,7 @@ def work_folder(prefix: str, keep: bool = False) -> Iterator[Path]:
         keep: leave it.
 
     Raises:
-        SurroundingsFailed: it cannot be made, or the block raised OSError: the disk is full, for example.
+        EnvironmentFailed: it cannot be made, or the block raised OSError: the disk is full, for example.
     """
     place = temporary_root()
     try:
@@ -104,7 +104,7 @@ def work_folder(prefix: str, keep: bool = False) -> Iterator[Path]:
             place = str(folder)
             yield folder
     except OSError as error:
-        raise SurroundingsFailed(f"cannot work in {place}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot work in {place}", error.strerror or str(error)) from error
 
 
 def own_folder(root: str, *, make: bool = True) -> Path:
@@ -114,7 +114,7 @@ def own_folder(root: str, *, make: bool = True) -> Path:
         make: make it if it is missing.
 
     Raises:
-        SurroundingsFailed: what has its name is somebody else's, a link, or open to others.
+        EnvironmentFailed: what has its name is somebody else's, a link, or open to others.
         OSError: it cannot be made, or is not to be made and is missing.
     """
     path = _own(root)
@@ -125,7 +125,7 @@ def own_folder(root: str, *, make: bool = True) -> Path:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         what = f"{path} is not a folder that is yours alone"
         hint = f"Look at it (ls -ld {path}) and remove it, or name another folder in TMPDIR."
-        raise SurroundingsFailed(what, "somebody else made it, or others may open it", hint)
+        raise EnvironmentFailed(what, "somebody else made it, or others may open it", hint)
     return path
 
 
@@ -136,7 +136,7 @@ def _own(root: str) -> Path:
 def _make_in_own(prefix: str, root: str) -> tuple[Path, int]:
     """A new folder in the user's own and its lock; what killed runs left here, and in memory, is removed."""
     for place in {root} if "TMPDIR" in os.environ else {root, temporary_root(), str(_MEMORY)}:
-        with suppress(OSError, SurroundingsFailed):  # nothing is there, or it is not ours
+        with suppress(OSError, EnvironmentFailed):  # nothing is there, or it is not ours
             _sweep(own_folder(place, make=False))
             _remove_empty(_own(place))
     while True:

@@ -90,7 +90,7 @@ def read(path: Path) -> Value:
 
     Raises:
         WrongUsage: there is no such file, or it is not YAML.
-        SurroundingsFailed: it cannot be read.
+        EnvironmentFailed: it cannot be read.
     """
     return parse(read_file(path), path)
 

@@ -130,7 +130,7 @@ def ready(tree: Path) -> bool:
     try:
         made = porter.apply(["mlu", "tpu"], tree, progress=Listener())
         found: Status = porter.status(made.path, project=Path("checkout"))
-    except porter.SurroundingsFailed as error:
+    except porter.EnvironmentFailed as error:
         raise SystemExit(error.exit_code)
     return found.whole and not porter.verify("mlu", tree, ended=lambda outcome: print(outcome.check)).failed
 
@@ -193,7 +193,7 @@ def test_the_documentation_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "PorterError",
         "CheckFailed",
         "WrongUsage",
-        "SurroundingsFailed",
+        "EnvironmentFailed",
     }:
         value = getattr(porter, name)
         parts = {f"{name}.{part}" for part in ("fetch", "show", "scan", "verify", "make", "check", "inspect")

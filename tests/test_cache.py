@@ -12,7 +12,7 @@ import pytest
 from sources import FILES, Upstream, git
 
 import porter
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.git.objects import blob
 from porter.output import Progress
 from porter.sources.cache import Cache, Damaged
@@ -137,7 +137,7 @@ def test_a_damaged_cache_is_not_used_when_nobody_can_be_asked(small: Upstream) -
     obtain(small.lock)
     only_pack(Cache()).unlink()
     for ask in (obtain, fetch):
-        with pytest.raises(SurroundingsFailed, match="no source has"):
+        with pytest.raises(EnvironmentFailed, match="no source has"):
             ask(small.locked("/nowhere/at/all"))
 
 
@@ -239,7 +239,7 @@ def test_a_killed_porter_leaves_nothing_half_written(small: Upstream, tmp_path: 
 
 def test_a_folder_that_cannot_be_made(small: Upstream, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SurroundingsFailed, match=r"cannot (write to|read) the cache") as caught:
+    with pytest.raises(EnvironmentFailed, match=r"cannot (write to|read) the cache") as caught:
         obtain(small.lock, cache=tmp_path / "file/cache")
     assert "PORTER_CACHE" in caught.value.hint
 
@@ -257,7 +257,7 @@ def test_no_permission(small: Upstream, tmp_path: Path) -> None:
         from porter import git
         from porter.sources import remote
         from porter.sources.obtain import obtain
-        from porter.errors import SurroundingsFailed
+        from porter.errors import EnvironmentFailed
         from porter.lockfile import Lock
         lock = Lock.load(Path({str(tmp_path / "upstream.lock")!r}))
         if os.geteuid() == 0:
@@ -266,7 +266,7 @@ def test_no_permission(small: Upstream, tmp_path: Path) -> None:
             os.seteuid(65534)
         try:
             obtain(lock, cache=Path({str(locked)!r}) / "cache")
-        except SurroundingsFailed as error:
+        except EnvironmentFailed as error:
             print(error)
     """
     done = child(code)
@@ -282,13 +282,13 @@ def test_a_disk_that_is_full(small: Upstream, tmp_path: Path) -> None:
         import resource
         from pathlib import Path
         from porter.sources.obtain import obtain
-        from porter.errors import SurroundingsFailed
+        from porter.errors import EnvironmentFailed
         from porter.lockfile import Lock
         lock = Lock.load(Path({str(tmp_path / "upstream.lock")!r}))
         resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
         try:
             obtain(lock)
-        except SurroundingsFailed as error:
+        except EnvironmentFailed as error:
             print(error)
     """
     done = child(code)
@@ -302,6 +302,6 @@ def test_a_broken_repository_loses_nothing_when_the_new_one_cannot_be_stored(sma
     right = obtain(small.lock)
     cache = Cache()
     ref = extents(small.lock)[0].ref
-    with pytest.raises(SurroundingsFailed, match="cannot write to the cache"), cache.locked(Progress()):
+    with pytest.raises(EnvironmentFailed, match="cannot write to the cache"), cache.locked(Progress()):
         cache.keep(ref, "0" * 39 + "1", [blob(b"not the commit")], shallow=False)
     assert cached(small.lock, cache) == right

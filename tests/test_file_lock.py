@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.files import locked
 
 
@@ -16,7 +16,7 @@ def test_a_lock_that_is_kept_is_given_up(tmp_path: Path) -> None:
     started = time.monotonic()
     with (
         locked(path, 0.0, "busy"),
-        pytest.raises(SurroundingsFailed, match="somebody is at work") as caught,
+        pytest.raises(EnvironmentFailed, match="somebody is at work") as caught,
         locked(path, 0.2, "somebody is at work", "Wait."),
     ):
         pass
@@ -27,5 +27,5 @@ def test_a_lock_that_is_kept_is_given_up(tmp_path: Path) -> None:
 
 def test_a_lock_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SurroundingsFailed, match="cannot write"), locked(tmp_path / "file/lock", 0.0, "busy"):
+    with pytest.raises(EnvironmentFailed, match="cannot write"), locked(tmp_path / "file/lock", 0.0, "busy"):
         pass

@@ -9,7 +9,7 @@ import pytest
 from sources import git as plain
 
 from porter import git
-from porter.errors import CheckFailed, SurroundingsFailed
+from porter.errors import CheckFailed, EnvironmentFailed
 from porter.git import GitFailed, Repository
 from porter.git.objects import blob, pack
 
@@ -32,9 +32,9 @@ def test_output_and_failure(repository: Repository) -> None:
 
 def test_git_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SurroundingsFailed, match="git is not installed"):
+    with pytest.raises(EnvironmentFailed, match="git is not installed"):
         git.run("version")
-    with pytest.raises(SurroundingsFailed, match="git is not installed"):
+    with pytest.raises(EnvironmentFailed, match="git is not installed"):
         git.follow("version", line=print, silence=1)
 
 
@@ -112,7 +112,7 @@ def test_follow_hands_on_lines_and_gives_up_on_silence(repository: Repository) -
     git.follow(*[word.format(0) for word in talk], line=said.append, silence=20)
     assert said == ["one", "two", "three"]
     begun = time.monotonic()
-    with pytest.raises(SurroundingsFailed, match="said nothing"):
+    with pytest.raises(EnvironmentFailed, match="said nothing"):
         git.follow(*[word.format(300) for word in talk], line=said.append, silence=0.5)
     assert time.monotonic() - begun < 100
 

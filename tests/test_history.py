@@ -13,7 +13,7 @@ import pytest
 from histories import COMMITS, Line
 from sources import git, git_server, mute_server, serving
 
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage
 from porter.git.objects import Object
 from porter.lockfile import GitSource
 from porter.output import Progress
@@ -72,14 +72,14 @@ def test_with_the_objects_there_no_source_is_asked(line: Line, history: History)
     offline = elsewhere(line)
     assert offline.resolve("v7.0") == history.resolve("v7.0")
     assert len(offline.first_parents(line.lock.pin.commit, offline.resolve("HEAD"))) == len(COMMITS) + 1
-    with pytest.raises(SurroundingsFailed, match=r"commit v9 of .* is not in the cache") as error:
+    with pytest.raises(EnvironmentFailed, match=r"commit v9 of .* is not in the cache") as error:
         offline.resolve("v9")
     assert "/nowhere/at/all" in error.value.why
     assert "--upstream PATH|URL" in error.value.hint
 
 
 def test_with_nothing_there_and_nowhere_to_ask_it_says_so(line: Line, own_home: Path) -> None:
-    with pytest.raises(SurroundingsFailed, match="no source has the history") as error:
+    with pytest.raises(EnvironmentFailed, match="no source has the history") as error:
         elsewhere(line).resolve("v7.0")
     assert "--upstream" in error.value.hint
     assert not (own_home / "cache/history.git").exists()
@@ -104,7 +104,7 @@ def test_another_repository_is_not_taken(line: Line, tmp_path: Path, own_home: P
     git("init", "-q", tmp_path / "other", cwd=tmp_path)
     git("commit", "-q", "--allow-empty", "-m", "x", cwd=tmp_path / "other")
     git("tag", "v7.0", cwd=tmp_path / "other")
-    with pytest.raises(SurroundingsFailed, match="no source has the history") as error:
+    with pytest.raises(EnvironmentFailed, match="no source has the history") as error:
         elsewhere(line, str(tmp_path / "other")).resolve("v7.0")
     assert line.lock.pin.commit in error.value.why
     assert os.listdir(own_home / "cache") == ["lock"]
@@ -222,7 +222,7 @@ def test_a_shallow_clone_has_what_it_has(line: Line, tmp_path: Path) -> None:
 
 def test_a_shallow_clone_without_the_pin_says_so(line: Line, tmp_path: Path) -> None:
     clone = shallow(line, tmp_path / "clone", "--depth=1", "--branch", "v7.0")
-    with pytest.raises(SurroundingsFailed) as error:
+    with pytest.raises(EnvironmentFailed) as error:
         elsewhere(line, str(clone)).resolve("v7.0")
     assert "a shallow clone, commit" in error.value.why
     assert f"git -C {clone} fetch --unshallow" in error.value.hint
@@ -241,7 +241,7 @@ def test_a_whole_history_is_not_cut_by_a_shallow_clone(line: Line, history: Hist
     unconnected = shallow(moved, tmp_path / "two", "--depth=1", "--no-single-branch", "--branch", line.lock.pin.tag)
     git("fetch", "-q", "--depth=1", "origin", "tag", "v8.0", cwd=unconnected)
     other = elsewhere(line, str(unconnected))
-    with pytest.raises(SurroundingsFailed, match=r"commit v8\.0 of .* is not in the cache") as error:
+    with pytest.raises(EnvironmentFailed, match=r"commit v8\.0 of .* is not in the cache") as error:
         other.resolve("v8.0")
     assert "a shallow clone that begins with" in error.value.why and "--unshallow" in error.value.hint
     assert not other.cut and other.repository.text("rev-list", "--all") == commits
@@ -269,7 +269,7 @@ def test_over_http(line: Line, tmp_path: Path) -> None:
 
 def test_a_connection_that_breaks_leaves_nothing(line: Line, tmp_path: Path, own_home: Path) -> None:
     git("clone", "-q", "--bare", line.upstream, tmp_path / "up.git", cwd=tmp_path)
-    with serving(git_server(tmp_path, cut_after=900)) as url, pytest.raises(SurroundingsFailed) as error:
+    with serving(git_server(tmp_path, cut_after=900)) as url, pytest.raises(EnvironmentFailed) as error:
         elsewhere(line, f"{url}/up.git").resolve("v7.0")
     assert url in error.value.why
     assert os.listdir(own_home / "cache") == ["lock"]
@@ -310,7 +310,7 @@ def test_altered_bytes_are_noticed(line: Line, history: History) -> None:
         pack.write_bytes(data[:at] + bytes([data[at] ^ 0x41]) + data[at + 1 :])
         try:
             assert history.snapshots(until) == right
-        except (Damaged, SurroundingsFailed):
+        except (Damaged, EnvironmentFailed):
             noticed += 1
     assert noticed > 2
 

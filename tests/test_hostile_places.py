@@ -13,7 +13,7 @@ import pytest
 from sources import git
 from stacks import CHECKOUT, porter
 
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage
 from porter.files import staged
 from porter.project import Project
 from porter.target import Target
@@ -22,7 +22,7 @@ from porter.target import Target
 @pytest.mark.parametrize("place", ["/proc/x", "/proc/x/y", "/dev/null/x"])
 def test_a_place_where_no_folder_can_be_made(place: str) -> None:
     """/proc says of each new folder that there is none above it."""
-    with pytest.raises(SurroundingsFailed, match=f"cannot make {place}"), staged(Path(place)):
+    with pytest.raises(EnvironmentFailed, match=f"cannot make {place}"), staged(Path(place)):
         pass
 
 

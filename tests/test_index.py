@@ -20,7 +20,7 @@ from sources import (
     sha256,
 )
 
-from porter.errors import CheckFailed, SurroundingsFailed
+from porter.errors import CheckFailed, EnvironmentFailed
 from porter.git.objects import blob
 from porter.lockfile import IndexSource, Part, Wheel, WheelEdit
 from porter.output import Progress
@@ -104,7 +104,7 @@ def test_an_index_without_the_wheels(small: Upstream, tmp_path: Path, monkeypatc
     (tmp_path / "empty").mkdir()
     with package_index(tmp_path / "empty", tmp_path / "index") as url:
         monkeypatch.setenv("PIP_INDEX_URL", url)
-        with pytest.raises(SurroundingsFailed) as caught:
+        with pytest.raises(EnvironmentFailed) as caught:
             fetch(small, source, tmp_path)
     assert caught.value.what == "pip cannot download small-wheel==6.0.0, other-wheel==1.0"
     assert "No matching distribution found" in caught.value.why
@@ -114,7 +114,7 @@ def test_an_index_without_the_wheels(small: Upstream, tmp_path: Path, monkeypatc
 def test_no_network(small: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{closed_port()}/simple/")
     monkeypatch.setenv("PIP_RETRIES", "1")
-    with pytest.raises(SurroundingsFailed) as caught:
+    with pytest.raises(EnvironmentFailed) as caught:
         fetch(small, make_index(tmp_path / "wheels"), tmp_path)
     assert caught.value.why.startswith("No matching distribution found for small-wheel==6.0.0 (")
     assert "Connection refused" in caught.value.why
@@ -127,12 +127,12 @@ def test_an_index_that_never_answers(small: Upstream, tmp_path: Path, monkeypatc
         monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{port}/simple/")
         monkeypatch.setenv("PIP_RETRIES", "0")
         monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "0.5")
-        with pytest.raises(SurroundingsFailed, match="pip cannot download"):
+        with pytest.raises(EnvironmentFailed, match="pip cannot download"):
             fetch(small, make_index(tmp_path / "wheels"), tmp_path)
         monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "60")
         monkeypatch.setattr(index, "_TIMEOUT", 1.5)
         with pytest.raises(
-            SurroundingsFailed, match=r"more than 1\.5 s for small-wheel==6\.0\.0, other-wheel==1\.0, given up"
+            EnvironmentFailed, match=r"more than 1\.5 s for small-wheel==6\.0\.0, other-wheel==1\.0, given up"
         ):
             index.download(make_index(tmp_path / "wheels").wheels, tmp_path)
 
@@ -142,7 +142,7 @@ def test_a_python_without_pip(small: Upstream, tmp_path: Path, monkeypatch: pyte
 
     venv.create(tmp_path / "bare", with_pip=False)
     monkeypatch.setattr(index.sys, "executable", str(tmp_path / "bare/bin/python"))
-    with pytest.raises(SurroundingsFailed, match="has no pip to download small-wheel==6") as caught:
+    with pytest.raises(EnvironmentFailed, match="has no pip to download small-wheel==6") as caught:
         fetch(small, make_index(tmp_path / "wheels"), tmp_path)
     assert "ensurepip" in caught.value.hint
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from sources import git
 
-from porter.errors import CheckFailed, SurroundingsFailed
+from porter.errors import CheckFailed, EnvironmentFailed
 from porter.patch import FORMAT, Patch, file_names, slug, tidy, trailers
 
 MAIL = b"""From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001
@@ -112,7 +112,7 @@ def test_line_ends_of_another_system_are_named() -> None:
 def test_a_file_that_is_not_there_or_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(CheckFailed, match="there is no"):
         Patch.read(tmp_path / "0001-x.patch", "common")
-    with pytest.raises(SurroundingsFailed, match="cannot read"):
+    with pytest.raises(EnvironmentFailed, match="cannot read"):
         Patch.read(tmp_path, "common")
 
 

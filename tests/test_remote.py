@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sources import FILES, GitServer, Upstream, closed_port, git, git_server, mute_port, serving
 
-from porter.errors import CheckFailed, PorterError, SurroundingsFailed, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, PorterError, WrongUsage
 from porter.git.objects import Object, blob, parse_tree
 from porter.lockfile import Pin
 from porter.output import Progress
@@ -132,7 +132,7 @@ def test_a_lost_object(small: Upstream) -> None:
 def test_a_repository_without_the_pin(small: Upstream, tmp_path: Path) -> None:
     git("init", "-q", tmp_path / "other", cwd=tmp_path)
     error = failed(small, tmp_path / "other")
-    assert isinstance(error, SurroundingsFailed)
+    assert isinstance(error, EnvironmentFailed)
     assert "does not have example/small v6.0" in error.what
 
 
@@ -193,10 +193,10 @@ def test_the_configuration_of_a_repository_runs_nothing_and_asks_nothing(
             git("config", name, value, cwd=small.path)
         (small.path / ".git/info/attributes").write_text("* filter=x\n")
         small.path.joinpath(".git/objects/info/alternates").write_text(f"{whole / 'objects'}\n")
-        with pytest.raises(SurroundingsFailed, match=r"has the commit of .*, but not train\.py"):
+        with pytest.raises(EnvironmentFailed, match=r"has the commit of .*, but not train\.py"):
             obtain(small.lock, str(small.path), tmp_path / "cache")
         history = History(small.lock, str(small.path), tmp_path / "cache")
-        with pytest.raises(SurroundingsFailed):
+        with pytest.raises(EnvironmentFailed):
             history.resolve("v6.0")
     assert not mark.exists() and asked == []
 
@@ -250,7 +250,7 @@ def test_a_server_that_has_neither(small: Upstream, tmp_path: Path) -> None:
     git("init", "-q", "--bare", tmp_path / "empty.git", cwd=tmp_path)
     with serving(git_server(tmp_path)) as url:
         error = failed(small, f"{url}/empty.git")
-    assert isinstance(error, SurroundingsFailed)
+    assert isinstance(error, EnvironmentFailed)
     assert "neither commit" in error.why
 
 
@@ -322,7 +322,7 @@ def test_a_server_that_dies_midway(small: Upstream, tmp_path: Path) -> None:
     for cut in (0, 4, 40, 300):
         with serving(git_server(tmp_path, cut_after=cut)) as url:
             error = failed(small, f"{url}/small/.git")
-        assert isinstance(error, SurroundingsFailed)
+        assert isinstance(error, EnvironmentFailed)
         assert "cannot fetch from" in error.what
 
 
@@ -333,7 +333,7 @@ def test_a_server_that_never_answers(small: Upstream, monkeypatch: pytest.Monkey
         error = failed(small, f"http://127.0.0.1:{port}/small.git")
         assert time.monotonic() - started < 50  # it would wait 60 s
         assert "said nothing for 1 s" in str(error)
-        assert isinstance(error, SurroundingsFailed)
+        assert isinstance(error, EnvironmentFailed)
         assert not _processes_that_mention(f"127.0.0.1:{port}")
 
 
@@ -351,7 +351,7 @@ def _processes_that_mention(text: str) -> list[str]:
 
 def test_nobody_there(small: Upstream) -> None:
     error = failed(small, f"http://127.0.0.1:{closed_port()}/small.git")
-    assert isinstance(error, SurroundingsFailed)
+    assert isinstance(error, EnvironmentFailed)
     assert "127.0.0.1" in str(error)
     error = failed(small, "https://no-such-host.invalid/small.git")
     assert "no-such-host.invalid" in str(error)
@@ -385,7 +385,7 @@ def test_a_global_configuration_elsewhere_counts_instead(
     (own_home / ".gitconfig").write_text(f'[url "{small.path}"]\n\tinsteadOf = https://no-such-host.invalid/small\n')
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     error = failed(small, "https://no-such-host.invalid/small")
-    assert isinstance(error, SurroundingsFailed)
+    assert isinstance(error, EnvironmentFailed)
 
 
 def test_a_proxy_is_used(small: Upstream, own_home: Path) -> None:

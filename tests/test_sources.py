@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sources import FILES, Upstream, closed_port, git, make_index, make_wheel, package_index, sha256
 
-from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
 from porter.git.objects import Entry
 from porter.lockfile import IndexSource, Part, Wheel
 from porter.output import Progress
@@ -65,7 +65,7 @@ def test_if_all_fail_all_are_named(small: Upstream, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("PIP_INDEX_URL", f"{NOBODY}/simple/")
     monkeypatch.setenv("PIP_RETRIES", "0")
     lock = small.locked(f"{NOBODY}/a.git", make_index(tmp_path / "wheels"))
-    with pytest.raises(SurroundingsFailed) as caught:
+    with pytest.raises(EnvironmentFailed) as caught:
         obtain(lock)
     assert caught.value.what == "no source has example/small v6.0"
     first, second = caught.value.why.splitlines()
@@ -86,10 +86,10 @@ def test_wrong_bytes_stop_although_another_source_is_left(small: Upstream, tmp_p
 
 
 def test_a_named_source_is_the_only_one(small: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SurroundingsFailed, match="cannot fetch from"):
+    with pytest.raises(EnvironmentFailed, match="cannot fetch from"):
         obtain(small.lock, f"{NOBODY}/a.git")
     monkeypatch.setenv("PORTER_UPSTREAM", f"{NOBODY}/b.git")
-    with pytest.raises(SurroundingsFailed, match=r"b\.git"):
+    with pytest.raises(EnvironmentFailed, match=r"b\.git"):
         obtain(small.lock)
     assert obtain(small.lock, str(small.path)).base == small.pin.commit
 
@@ -108,7 +108,7 @@ def test_a_warm_cache_costs_one_git_and_asks_nobody(small: Upstream, git_calls: 
 
 def test_fetch_asks_a_named_source_even_with_a_warm_cache(small: Upstream) -> None:
     first = obtain(small.lock)
-    with pytest.raises(SurroundingsFailed):
+    with pytest.raises(EnvironmentFailed):
         fetch(small.lock, f"{NOBODY}/named")
     assert fetch(small.lock, str(small.path)) == first
 

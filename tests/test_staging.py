@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.files import LOCK, Taken, staged, sweep
 
 
@@ -119,5 +119,5 @@ def test_names_that_look_like_patterns(tmp_path: Path) -> None:
 
 def test_a_place_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SurroundingsFailed, match="cannot make"), staged(tmp_path / "file/tree"):
+    with pytest.raises(EnvironmentFailed, match="cannot make"), staged(tmp_path / "file/tree"):
         pytest.fail("not reached")

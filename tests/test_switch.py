@@ -19,7 +19,7 @@ from stacks import CHECKOUT, inventory, porter
 
 from porter.commands.apply import apply
 from porter.commands.revert import revert
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage
 from porter.lockfile import Lock
 from porter.project import Project
 from porter.tree.clone import Tree
@@ -193,7 +193,7 @@ def test_a_lock_that_somebody_keeps_is_not_waited_for_forever(
     project: Project, clone: Path, lock: Lock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("porter.tree.switch._WAIT", 0.1)
-    with locked(Tree.open(clone)), pytest.raises(SurroundingsFailed, match="another porter"):
+    with locked(Tree.open(clone)), pytest.raises(EnvironmentFailed, match="another porter"):
         apply(["mlu"], clone, project=project)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from stacks import CHECKOUT
 
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.files import write_file
 from porter.temporary import own_folder, temporary_folder
 
@@ -98,7 +98,7 @@ def test_a_folder_that_is_not_the_users_alone_is_refused(root: Path, tmp_path: P
             os.chown(own, 65534, 65534)
         elif kind == "somebody else's":
             own.chmod(0o750)  # who is not root cannot give a folder away
-    with pytest.raises(SurroundingsFailed, match="yours alone") as error, temporary_folder("porter-a-"):
+    with pytest.raises(EnvironmentFailed, match="yours alone") as error, temporary_folder("porter-a-"):
         pass
     assert "TMPDIR" in error.value.hint
     assert (victim / "porter-old").is_dir()

@@ -22,7 +22,7 @@ from torchfiles import checkpoint
 
 import porter as package
 from porter.cli import cli, main
-from porter.errors import discreet
+from porter.errors import redacted
 from porter.output import counted, shown
 from porter.project import Project
 
@@ -127,8 +127,8 @@ def test_verbose_says_which_sources_are_tried(project: Project, tmp_path: Path) 
 
 
 def test_passwords_are_not_told() -> None:
-    assert discreet("fetch https://me:secret@host/x ssh://git@host/y") == "fetch https://host/x ssh://host/y"
-    assert discreet("mail a@b.c") == "mail a@b.c"
+    assert redacted("fetch https://me:secret@host/x ssh://git@host/y") == "fetch https://host/x ssh://host/y"
+    assert redacted("mail a@b.c") == "mail a@b.c"
 
 
 def test_both_at_once() -> None:

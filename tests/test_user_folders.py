@@ -13,7 +13,7 @@ import pytest
 from moment import HIT
 from stacks import CHECKOUT, porter
 
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.files import user_folder
 from porter.project import Project
 
@@ -72,7 +72,7 @@ def test_nothing_is_kept_relative_to_the_current_folder(
     monkeypatch.setenv(name, "folder")
     try:  # late platformdirs pass such a value over, early ones return it
         assert user_folder(kind, "Set HOME.").is_absolute()
-    except SurroundingsFailed as error:
+    except EnvironmentFailed as error:
         assert kind in error.what and name in error.why and error.hint == "Set HOME."
 
 

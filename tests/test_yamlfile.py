@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from porter import yamlfile
-from porter.errors import PorterError, SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, PorterError, WrongUsage
 from porter.files import write_file
 
 HERE = Path("some.yaml")
@@ -49,7 +49,7 @@ def test_read_tells_an_absent_file_from_an_unreadable_one(tmp_path: Path) -> Non
     with pytest.raises(WrongUsage, match="is a folder"):
         yamlfile.read(tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(SurroundingsFailed, match="cannot read"):
+    with pytest.raises(EnvironmentFailed, match="cannot read"):
         yamlfile.read(tmp_path / "file" / "some.yaml")
 
 
@@ -86,5 +86,5 @@ def test_a_write_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.
     assert caught.value.exit_code == 3
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.lock"]
-    with pytest.raises(SurroundingsFailed, match="cannot write"):
+    with pytest.raises(EnvironmentFailed, match="cannot write"):
         write_file(tmp_path / "no-folder" / "a.lock", b"new")

@@ -14,7 +14,7 @@ from porter.auditing import allowed
 from porter.auditing.report import Audit, compare
 from porter.auditing.rules import ACCELERATOR_FOLDER
 from porter.auditing.scan import remembered, scan
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage
 from porter.git import Repository
 from porter.git.objects import Entry, Object
 from porter.lockfile import IndexSource, Lock
@@ -40,7 +40,7 @@ def of_folder(project: Project, tree: Path) -> Audit:
     Raises:
         WrongUsage: there is no such folder, or ``patches/audit.yaml`` is malformed.
         CheckFailed: a file is not Python.
-        SurroundingsFailed: a file cannot be read.
+        EnvironmentFailed: a file cannot be read.
     """
     return of_files(project, read(tree), str(tree), tree)
 
@@ -111,7 +111,7 @@ def read(tree: Path) -> dict[str, bytes]:
 
     Raises:
         WrongUsage: it is no folder, or holds no Python file.
-        SurroundingsFailed: a file cannot be read.
+        EnvironmentFailed: a file cannot be read.
     """
     if not tree.is_dir():
         raise WrongUsage(f"{tree} is a file" if tree.exists() else f"there is no {tree}", hint="Name a folder.")
@@ -121,7 +121,7 @@ def read(tree: Path) -> dict[str, bytes]:
             if path.endswith(".py") and (tree / path).is_file() and not (tree / path).is_symlink():
                 files[path] = (tree / path).read_bytes()
         except OSError as error:
-            raise SurroundingsFailed(f"cannot read {tree / path}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot read {tree / path}", error.strerror or str(error)) from error
     if not files:
         raise WrongUsage(f"there is no Python file in {tree}", hint="Name a tree, or a clone of upstream.")
     return files

@@ -75,7 +75,7 @@ def read(folder: Path) -> list[Entry]:
 
     Raises:
         WrongUsage: it is malformed, or names a place twice (file, line, field).
-        SurroundingsFailed: it cannot be read.
+        EnvironmentFailed: it cannot be read.
     """
     path = folder / FILE
     if not path.exists():

@@ -39,7 +39,7 @@ def apply(
     Raises:
         CheckFailed: a patch does not apply, or the result is not what ``upstream.lock`` says.
         WrongUsage: there is no such target, or ``tree`` holds something that must not be touched.
-        SurroundingsFailed: upstream cannot be had, or ``tree`` cannot be written.
+        EnvironmentFailed: upstream cannot be had, or ``tree`` cannot be written.
     """
     found = find(project)
     lock = Lock.load(found.lock_path)

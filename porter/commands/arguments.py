@@ -22,7 +22,7 @@ def find(project: AnyProject) -> Project:
 
     Raises:
         WrongUsage: there is none, or a file of those stacks was edited since.
-        SurroundingsFailed: those stacks cannot be written.
+        EnvironmentFailed: those stacks cannot be written.
     """
     from porter.commands.options import named_project
     from porter.project import REWRITE_NAME, Project

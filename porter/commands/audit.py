@@ -43,7 +43,7 @@ def audit(
     Raises:
         WrongUsage: there is no such tree or target, or ``patches/audit.yaml`` is malformed.
         CheckFailed: a file is not Python, or a patch does not apply.
-        SurroundingsFailed: upstream cannot be had, or a file cannot be read.
+        EnvironmentFailed: upstream cannot be had, or a file cannot be read.
     """
     found, folder, wanted = find(project), path(tree), names(targets)
     if folder is None and not wanted and not baseline:

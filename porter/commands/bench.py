@@ -84,7 +84,7 @@ def bench(
     Raises:
         WrongUsage: there is no such target, tree or interpreter, or the stack has no such precision.
         CheckFailed: a training fails.
-        SurroundingsFailed: there is no such device, or the disk is full.
+        EnvironmentFailed: there is no such device, or the disk is full.
     """
     found, progress, python = find(project), progress or Progress(), python or sys.executable
     family = load_known(found, target)

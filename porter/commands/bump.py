@@ -64,7 +64,7 @@ def bump(
     Raises:
         WrongUsage: a bump is open, there is no such commit or target, or the stacks came with the installed package.
         CheckFailed: the stacks are not in order, or what came out does not verify.
-        SurroundingsFailed: upstream cannot be had, or a folder cannot be written.
+        EnvironmentFailed: upstream cannot be had, or a folder cannot be written.
     """
     found, chosen = find(project), names(targets)
     if dry_run:
@@ -89,7 +89,7 @@ def bump_status(*, project: AnyProject = None, progress: Progress | None = None)
 
     Raises:
         WrongUsage: no bump is open.
-        CheckFailed, SurroundingsFailed: as :func:`bump`.
+        CheckFailed, EnvironmentFailed: as :func:`bump`.
     """
     return _run(find(project), progress, Session.status)
 
@@ -99,7 +99,7 @@ def bump_continue(*, project: AnyProject = None, progress: Progress | None = Non
 
     Raises:
         WrongUsage: no bump is open, or the patch is not resolved.
-        CheckFailed, SurroundingsFailed: as :func:`bump`.
+        CheckFailed, EnvironmentFailed: as :func:`bump`.
     """
     return _run(find(project), progress, Session.go_on)
 
@@ -109,7 +109,7 @@ def bump_skip(*, project: AnyProject = None, progress: Progress | None = None) -
 
     Raises:
         WrongUsage: no bump is open, or none of its patches waits.
-        CheckFailed, SurroundingsFailed: as :func:`bump`.
+        CheckFailed, EnvironmentFailed: as :func:`bump`.
     """
     return _run(find(project), progress, Session.skip)
 
@@ -119,7 +119,7 @@ def bump_redo(patch: str, *, project: AnyProject = None, progress: Progress | No
 
     Raises:
         WrongUsage: no bump is open, there is no such patch, or another one is half resolved.
-        CheckFailed, SurroundingsFailed: as :func:`bump`.
+        CheckFailed, EnvironmentFailed: as :func:`bump`.
     """
     found = find(project)
     return _run(found, progress, lambda session: session.redo(find_patch(found, patch).id))
@@ -130,7 +130,7 @@ def bump_abort(*, project: AnyProject = None) -> Journal:
 
     Raises:
         WrongUsage: no bump is open, or a file was edited since the new stacks were written.
-        SurroundingsFailed: a folder cannot be written.
+        EnvironmentFailed: a folder cannot be written.
     """
     store = _store(find(project))
     with store.locked():

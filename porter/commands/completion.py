@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 
 
 @click.command(name="completion")
@@ -24,4 +24,4 @@ def command(shell: str) -> None:
     try:
         click.echo(kind(root, {}, "porter", "_PORTER_COMPLETE").source(), nl=False)
     except (OSError, RuntimeError) as error:  # click asks bash for its version
-        raise SurroundingsFailed(f"no completion for {shell}", str(error), f"Install {shell} 4.4 or newer.") from error
+        raise EnvironmentFailed(f"no completion for {shell}", str(error), f"Install {shell} 4.4 or newer.") from error

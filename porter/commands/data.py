@@ -74,7 +74,7 @@ def fetch(
 
     Raises:
         CheckFailed: what came, or what is there, is not the data set, or it has no known digest.
-        SurroundingsFailed: it cannot be downloaded or written.
+        EnvironmentFailed: it cannot be downloaded or written.
         WrongUsage: there is no such data set, or a mirror makes no sense.
     """
     if name not in datasets.SETS:
@@ -113,7 +113,7 @@ def check(
 
     Raises:
         WrongUsage: the yaml cannot be read as one of a data set, or ``tree`` or ``python`` is none.
-        SurroundingsFailed: there is no torch, a folder cannot be read, or upstream cannot be had.
+        EnvironmentFailed: there is no torch, a folder cannot be read, or upstream cannot be had.
     """
     data, picture = Path(file), path(sheet)
     if picture and picture.suffix.lower() not in (".jpg", ".jpeg", ".png"):

@@ -44,7 +44,7 @@ def drift(
     Raises:
         CheckFailed: a patch does not apply to the pin.
         WrongUsage: there is no such target, or no such commit after the pin.
-        SurroundingsFailed: upstream's history cannot be had, or the cache not be used.
+        EnvironmentFailed: upstream's history cannot be had, or the cache not be used.
     """
     found, progress = find(project), progress or Progress()
     lock = Lock.load(found.lock_path)

@@ -42,7 +42,7 @@ def export(
         CheckFailed: commits cannot be put in the stacks' order, a change is nothing for a patch, or another target's
             stack does not fit any more.  Nothing was written.
         WrongUsage: the tree is in no state to be exported, or the stacks came with the installed package.
-        SurroundingsFailed: the tree cannot be read, or the project not be written.
+        EnvironmentFailed: the tree cannot be read, or the project not be written.
     """
     if new and not stack:
         raise WrongUsage("--new does not say which stack the patch is for", hint="Add --stack common, for example.")

@@ -55,7 +55,7 @@ def import_(
     Raises:
         CheckFailed: nothing of it fits; or it is to be accepted, and rejects are left.
         WrongUsage: there is no such source, or the tree's folder is taken.
-        SurroundingsFailed: upstream cannot be had, or the tree cannot be written.
+        EnvironmentFailed: upstream cannot be had, or the tree cannot be written.
     """
     found, progress, source = find(project), progress or Progress(), Path(source)
     stack = stack or target

@@ -69,7 +69,7 @@ def lint(*, upstream: str | None = None, project: AnyProject = None, progress: P
 
     Raises:
         WrongUsage: there is no stack at all, or the lock cannot be read.
-        SurroundingsFailed: upstream cannot be had.
+        EnvironmentFailed: upstream cannot be had.
     """
     project = find(project)
     lock = Lock.load(project.lock_path)

@@ -42,7 +42,7 @@ def lock(
     Raises:
         CheckFailed: a stack is malformed or does not apply, or changes a file that the source of upstream lacks.
         WrongUsage: the lock came with the installed package.
-        SurroundingsFailed: upstream cannot be had, or the lock cannot be written.
+        EnvironmentFailed: upstream cannot be had, or the lock cannot be written.
     """
     found = find(project)
     if not check:

@@ -20,7 +20,7 @@ from porter import git, process
 from porter.commands.arguments import AnyProject, find
 from porter.commands.options import JSON, UPSTREAM, complete_card, complete_target, is_quiet, print_json, terminal
 from porter.emulator import BARE, GENERIC, load_profile
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage
 from porter.files import Taken, staged
 from porter.git import GitFailed, objects, scratch
 from porter.git.objects import Entry
@@ -113,7 +113,7 @@ def new_target(
     Raises:
         WrongUsage: the name is taken, no name for a device, or torch's; the stacks came with the installed package.
         CheckFailed: the other stacks are not in order.
-        SurroundingsFailed: upstream cannot be had, or a file not be written.
+        EnvironmentFailed: upstream cannot be had, or a file not be written.
     """
     found = find(project)
     found.must_be_a_checkout()
@@ -154,7 +154,7 @@ def new_target(
                 (copy.patches / name / file).write_text(text, encoding="utf-8")
             (copy.patches / name / patch.name).write_bytes(patch.data)
         except OSError as error:
-            raise SurroundingsFailed(f"cannot work in {folder}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot work in {folder}", error.strerror or str(error)) from error
         target = _loaded(copy.patches / name)
         before = Lock.load(copy.lock_path)
         parts = load_parts(copy)
@@ -362,7 +362,7 @@ def _put(made: Path, project: Project, lock: Lock) -> None:
         except Taken as error:
             raise WrongUsage(f"there is a {destination} by now", hint="Somebody else made it meanwhile.") from error
         except OSError as error:
-            raise SurroundingsFailed(f"cannot make {destination}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot make {destination}", error.strerror or str(error)) from error
 
 
 # -- the text of its files ----------------------------------------------------------------------------

@@ -271,7 +271,7 @@ def write_out(file: Path, data: bytes) -> None:
     """Write a report into a file, whole or not at all; ``-`` is standard output.
 
     Raises:
-        SurroundingsFailed: it cannot be written.
+        EnvironmentFailed: it cannot be written.
     """
     from porter.files import write_file
 

@@ -31,7 +31,7 @@ from porter.diagnosis.interpreter import Interpreter, find_python
 from porter.diagnosis.requirements import pins
 from porter.downloads import datasets
 from porter.downloads import weights as checkpoints
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage
 from porter.lockfile import Lock
 from porter.output import Progress, counted
 from porter.project import Project
@@ -105,7 +105,7 @@ def prepare(
     Raises:
         CheckFailed: a patch does not apply, a download is not what it should be, or pip replaced torch.
         WrongUsage: there is no such target, interpreter, checkpoint or data set.
-        SurroundingsFailed: network, disk or pip failed.
+        EnvironmentFailed: network, disk or pip failed.
     """
     project, progress = find(project), progress or Progress()
     family = load_known(project, target)
@@ -176,9 +176,9 @@ def command(target: str, as_json: bool, tree: Path, **asked: Any) -> None:
         click.echo(f"Then: porter doctor --target {target}, and train:")
         click.echo(f"  {found.train}")
     if found.unusable and as_json:
-        raise SystemExit(SurroundingsFailed.exit_code)  # the record says it
+        raise SystemExit(EnvironmentFailed.exit_code)  # the record says it
     if found.unusable:
-        raise SurroundingsFailed(found.unusable, hint=f"All the rest is done. Next: porter doctor --target {target}")
+        raise EnvironmentFailed(found.unusable, hint=f"All the rest is done. Next: porter doctor --target {target}")
 
 
 def _print(say: Callable[[str], None]) -> Callable[[Step], None]:
@@ -242,7 +242,7 @@ def _requirements(
     why = "may be given packages by its system alone (PEP 668)" if found.managed else "has no pip"
     if install and first:
         again = shlex.join(["porter", "prepare", "--target", target.name, "--install", "--python", usable, str(tree)])
-        raise SurroundingsFailed(f"{python} {why}", hint=" && ".join([*first, again]))
+        raise EnvironmentFailed(f"{python} {why}", hint=" && ".join([*first, again]))
     if not install:
         names = ", ".join(([] if there else ["torch"]) + wanted)
         how = f"it {why}, so first" if first else "--install has pip install them"

@@ -103,7 +103,7 @@ def scan(
 
     Raises:
         WrongUsage: porter cannot read this target's plugin, or ``checkout`` is none of it.
-        SurroundingsFailed: tree-sitter is not installed.
+        EnvironmentFailed: tree-sitter is not installed.
     """
     found = plugins.scan(Path(checkout), target, card, list(names(defines)), path(also))
     return Scanned(found, summarise(found))

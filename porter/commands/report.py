@@ -26,7 +26,7 @@ def report(records: Sequence[AnyPath | Recorded], targets: Names = (), *, projec
     Raises:
         WrongUsage: a file is no record, or is damaged; there is no such target.
         CheckFailed: a stack is malformed.
-        SurroundingsFailed: a file cannot be read.
+        EnvironmentFailed: a file cannot be read.
     """
     if not records:
         raise WrongUsage("no record named", hint="porter verify --json FILE writes one.")

@@ -40,7 +40,7 @@ def revert(tree: AnyPath, *, project: AnyProject = None) -> Reverted:
 
     Raises:
         WrongUsage: it holds no stack, or commits or changes of yours on it, which would be lost.
-        SurroundingsFailed: it cannot be written.
+        EnvironmentFailed: it cannot be written.
     """
     of, path = find(project), Path(tree)
     lock = Lock.load(of.lock_path)

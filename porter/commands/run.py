@@ -49,7 +49,7 @@ def run(
 
     Raises:
         WrongUsage: there is no such target, tree, program or interpreter; nothing counts on such a device.
-        SurroundingsFailed: there is no such device, or the cache cannot be written to.
+        EnvironmentFailed: there is no such device, or the cache cannot be written to.
     """
     found = load_known(find(project), target)
     folder, interpreter, here = Path(tree), find_python(python or sys.executable), Path.cwd()

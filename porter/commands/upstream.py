@@ -86,7 +86,7 @@ def fetch(upstream: str | None = None, *, project: AnyProject = None, progress: 
 
     Raises:
         CheckFailed: a source gave something else than the pin.
-        SurroundingsFailed: no source could be reached, or the cache cannot be used.
+        EnvironmentFailed: no source could be reached, or the cache cannot be used.
         WrongUsage: ``upstream`` is no source.
     """
     project = find(project)
@@ -99,7 +99,7 @@ def show(*, project: AnyProject = None) -> Upstream:
 
     Raises:
         WrongUsage: the lock cannot be read.
-        SurroundingsFailed: the cache cannot be read.
+        EnvironmentFailed: the cache cannot be read.
     """
     lock = Lock.load(find(project).lock_path)
     store = Cache()
@@ -128,7 +128,7 @@ def verify(*, project: AnyProject = None) -> Checked:
 
     Raises:
         CheckFailed: the cache holds nothing of the pin, or git cannot read it at all.
-        SurroundingsFailed: the cache cannot be read.
+        EnvironmentFailed: the cache cannot be read.
     """
     lock = Lock.load(find(project).lock_path)
     right, wrong = obtain.verify(lock)

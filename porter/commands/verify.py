@@ -94,7 +94,7 @@ def verify(
 
     Raises:
         WrongUsage: there is no such target, check, tree or interpreter.
-        SurroundingsFailed: the device asked for is not to be had, or the disk is full.
+        EnvironmentFailed: the device asked for is not to be had, or the disk is full.
     """
     started = time.monotonic()
     found, progress, python = find(project), progress or Progress(), python or sys.executable
@@ -162,7 +162,7 @@ def necessity(
     Raises:
         WrongUsage: there is no such target, patch or interpreter.
         CheckFailed: a patch does not apply.
-        SurroundingsFailed: upstream or the device is not to be had, or the disk is full.
+        EnvironmentFailed: upstream or the device is not to be had, or the disk is full.
     """
     started = time.monotonic()
     found, progress, python = find(project), progress or Progress(), python or sys.executable

@@ -39,7 +39,7 @@ def fetch(
 
     Raises:
         CheckFailed: what came, or what is there, is not upstream's, or is no checkpoint, or it has no known digest.
-        SurroundingsFailed: it cannot be downloaded or written.
+        EnvironmentFailed: it cannot be downloaded or written.
         WrongUsage: there is no such checkpoint or release, or a mirror makes no sense.
     """
     digests = Digests(strict=require_known)
@@ -51,7 +51,7 @@ def inspect(file: AnyPath) -> Checkpoint:
 
     Raises:
         CheckFailed: it asks to run something, and what; or it is damaged, or no checkpoint of torch's.
-        SurroundingsFailed: it cannot be read.
+        EnvironmentFailed: it cannot be read.
         WrongUsage: it is no file.
     """
     return inspection.inspect(Path(file))

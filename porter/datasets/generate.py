@@ -11,7 +11,7 @@ from typing import Any
 
 from porter import process
 from porter.datasets.scenes import Scene, scene
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage
 from porter.files import Taken, staged
 from porter.output import Progress
 
@@ -91,7 +91,7 @@ def make(
 
     Raises:
         WrongUsage: ``dest`` exists, or a number makes no sense.
-        SurroundingsFailed: it cannot be written.
+        EnvironmentFailed: it cannot be written.
     """
     for what, value, low, high in (
         ("the number of images", images, 1, 1_000_000),
@@ -133,7 +133,7 @@ def make(
     except Taken as error:  # another porter was faster
         raise exists from error
     except OSError as error:
-        raise SurroundingsFailed(f"cannot make {dest}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot make {dest}", error.strerror or str(error)) from error
     return DataSet(dest, counts, objects)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from porter.diagnosis.interpreter import Interpreter
 from porter.diagnosis.program import ask
-from porter.errors import CheckFailed, SurroundingsFailed
+from porter.errors import CheckFailed, EnvironmentFailed
 from porter.target import Target
 from porter.temporary import temporary_folder
 
@@ -66,12 +66,12 @@ def pins(path: Path) -> dict[str, str]:
     """The pinned requirements of a file: name in lower case -> version.
 
     Raises:
-        SurroundingsFailed: it cannot be read.
+        EnvironmentFailed: it cannot be read.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot read {path}", error.strerror or str(error)) from error
     rows = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", text, re.MULTILINE)
     return {name.lower(): version for name, version in rows}
 
@@ -116,7 +116,7 @@ def install(python: str, wanted: Sequence[str], limits: Sequence[str]) -> None:
     """Have pip install requirements.
 
     Raises:
-        SurroundingsFailed: it cannot; its last words are in ``why``.
+        EnvironmentFailed: it cannot; its last words are in ``why``.
     """
     with temporary_folder("porter-pip-") as folder:
         file = folder / "constraints.txt"
@@ -127,7 +127,7 @@ def install(python: str, wanted: Sequence[str], limits: Sequence[str]) -> None:
         lines = [line.strip() for line in (answer.out + answer.err).splitlines()]
         last = [line for line in lines if line and not line.startswith(_TALK)][-12:]
         hint = f"Install them yourself: {python} -m pip install {' '.join(wanted)}"
-        raise SurroundingsFailed(f"pip {answer.why}", "\n".join(last), hint)
+        raise EnvironmentFailed(f"pip {answer.why}", "\n".join(last), hint)
 
 
 def must_be_the_same(before: Interpreter, after: Interpreter) -> None:

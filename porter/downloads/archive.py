@@ -20,7 +20,7 @@ from shlex import quote
 
 from porter.downloads.digests import sha256_of
 from porter.downloads.partial import amount
-from porter.errors import CheckFailed, SurroundingsFailed
+from porter.errors import CheckFailed, EnvironmentFailed
 from porter.output import Progress, counted
 
 _MEMBERS = 1_000_000
@@ -46,7 +46,7 @@ def names(archive: Path, *, below: str = "") -> list[str]:
 
     Raises:
         CheckFailed: as :func:`unpack`.
-        SurroundingsFailed: it cannot be read.
+        EnvironmentFailed: it cannot be read.
     """
     with _reading(archive), zipfile.ZipFile(archive) as opened:
         return list(_judge(opened, archive, below))
@@ -57,7 +57,7 @@ def read(archive: Path, name: str, *, below: str = "") -> bytes:
 
     Raises:
         CheckFailed: as :func:`unpack`.
-        SurroundingsFailed: it cannot be read.
+        EnvironmentFailed: it cannot be read.
     """
     with _reading(archive), zipfile.ZipFile(archive) as opened:
         info = _judge(opened, archive, below).get(name)
@@ -69,7 +69,7 @@ def digests(archive: Path, wanted: Iterable[str], *, below: str = "") -> dict[st
 
     Raises:
         CheckFailed: as :func:`unpack`.
-        SurroundingsFailed: it cannot be read.
+        EnvironmentFailed: it cannot be read.
     """
     with _reading(archive), zipfile.ZipFile(archive) as opened:
         members = _judge(opened, archive, below)
@@ -92,7 +92,7 @@ def unpack(
 
     Raises:
         CheckFailed: the archive is damaged, or holds what no data set holds; nothing was written in the latter case.
-        SurroundingsFailed: the disk is too small, or cannot be written to.
+        EnvironmentFailed: the disk is too small, or cannot be written to.
     """
     with _reading(archive), zipfile.ZipFile(archive) as opened:
         found = _judge(opened, archive, below)
@@ -125,13 +125,13 @@ def _reading(archive: Path) -> Iterator[None]:
         hint = f"Remove it and download it again: rm {quote(str(archive))}"
         raise CheckFailed(f"{archive} is damaged, or no zip archive", str(error), hint) from error
     except OSError as error:
-        raise SurroundingsFailed(f"cannot unpack {archive}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot unpack {archive}", error.strerror or str(error)) from error
 
 
 def _ask_for_room(total: int, archive: Path, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if total + _SPARE > free:
-        raise SurroundingsFailed(
+        raise EnvironmentFailed(
             f"the disk of {folder.parent} has no room for what {archive.name} holds",
             f"{amount(total)} to unpack, {amount(free)} free",
             "Make room, or name a folder on another disk.",

@@ -47,7 +47,7 @@ def find(*folders: Path) -> Found | None:
 
     Raises:
         WrongUsage: ``PORTER_DATA`` names a folder without coco128: who set it wants to know.
-        SurroundingsFailed: a folder cannot be read.
+        EnvironmentFailed: a folder cannot be read.
     """
     named = os.environ.get(VARIABLE)
     if named:
@@ -69,7 +69,7 @@ def download(progress: Progress) -> Found:
     """Download coco128 into porter's cache.  The user did not ask for it, so it is given up after seconds.
 
     Raises:
-        SurroundingsFailed: it is not to be had, or not that quickly.
+        EnvironmentFailed: it is not to be had, or not that quickly.
         CheckFailed: what came is not coco128.
     """
     policy = RetryPolicy(min(timeout(), _TIMEOUT), tries=1, longest_wait=0.0, total=_TOTAL)

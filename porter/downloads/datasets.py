@@ -22,7 +22,7 @@ from porter.downloads import archive
 from porter.downloads.digests import Digests, sha256_of
 from porter.downloads.download import Wanted, fetch
 from porter.downloads.retry import RetryPolicy
-from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
 from porter.files import Staging, Taken, staged
 from porter.output import Progress
 
@@ -158,7 +158,7 @@ def obtain(
 
     Raises:
         CheckFailed: what came, or what is there, is not the data set.
-        SurroundingsFailed: it cannot be downloaded or written.
+        EnvironmentFailed: it cannot be downloaded or written.
         WrongUsage: a mirror makes no sense.
     """
     path = Path(os.path.abspath(folder)) / published.name
@@ -173,7 +173,7 @@ def obtain(
     except Taken:  # another porter was faster
         return _there(published, path)
     except OSError as error:
-        raise SurroundingsFailed(f"cannot make {path}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot make {path}", error.strerror or str(error)) from error
 
 
 def link(path: Path, folder: Path) -> Path:
@@ -181,7 +181,7 @@ def link(path: Path, folder: Path) -> Path:
 
     Raises:
         WrongUsage: something else is there.
-        SurroundingsFailed: it cannot be made.
+        EnvironmentFailed: it cannot be made.
     """
     link_path = Path(os.path.abspath(folder)) / path.name
     if link_path.exists() and link_path.samefile(path):
@@ -194,7 +194,7 @@ def link(path: Path, folder: Path) -> Path:
             f"{link_path} is there already, and is not {path}", hint=f"Move it away: mv '{link_path}' ..."
         ) from error
     except OSError as error:
-        raise SurroundingsFailed(f"cannot make {link_path}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot make {link_path}", error.strerror or str(error)) from error
     return link_path
 
 
@@ -282,12 +282,12 @@ def examine(published: Published, path: Path) -> str:
     """A sentence on what a folder lacks to be the data set; empty if it is whole.
 
     Raises:
-        SurroundingsFailed: it cannot be read.
+        EnvironmentFailed: it cannot be read.
     """
     try:
         return next(filter(None, _lacks(published, path)), "")
     except OSError as error:
-        raise SurroundingsFailed(f"cannot read {error.filename or path}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot read {error.filename or path}", error.strerror or str(error)) from error
 
 
 def _lacks(published: Published, path: Path) -> Iterator[str]:

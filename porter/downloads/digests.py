@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from porter.errors import CheckFailed, SurroundingsFailed
+from porter.errors import CheckFailed, EnvironmentFailed
 from porter.files import user_folder, write_file
 
 # URL -> SHA-256, of files that we had in our hands (yolov5s.pt), or that at least two public projects which know
@@ -83,7 +83,7 @@ class Digests:
 
         Raises:
             CheckFailed: porter knows none, and that has to be.
-            SurroundingsFailed: the file of digests cannot be read, or makes no sense.
+            EnvironmentFailed: the file of digests cannot be read, or makes no sense.
         """
         if url in KNOWN:
             return Digest(KNOWN[url], "the digest that porter knows")
@@ -103,7 +103,7 @@ class Digests:
             source: where it was really had, a mirror maybe.
 
         Raises:
-            SurroundingsFailed: it cannot be written.
+            EnvironmentFailed: it cannot be written.
         """
         from filelock import FileLock
 
@@ -116,7 +116,7 @@ class Digests:
                     text = json.dumps({**self._read(), url: entry}, indent=1, sort_keys=True) + "\n"
                     write_file(self.path, text.encode())
         except OSError as error:
-            raise SurroundingsFailed(f"cannot write {self.path}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot write {self.path}", error.strerror or str(error)) from error
         return found or Digest(sha256, f"sha256 {sha256} is kept in {self.path} for the next time", self.path)
 
     def _read(self) -> dict[str, Any]:
@@ -128,9 +128,9 @@ class Digests:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise SurroundingsFailed(f"cannot read {self.path}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot read {self.path}", error.strerror or str(error)) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise SurroundingsFailed(
+            raise EnvironmentFailed(
                 f"{self.path} holds no digests that can be read",
                 str(error),
                 "Remove it: then the next downloads are the first ones again.",

@@ -21,7 +21,7 @@ from porter.downloads.http import Refused, shown
 from porter.downloads.partial import NoRoom, Partial, amount, claim
 from porter.downloads.ranges import Transfer
 from porter.downloads.retry import RetryPolicy
-from porter.errors import CheckFailed, PorterError, SurroundingsFailed, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, PorterError, WrongUsage
 from porter.output import Progress
 
 VARIABLE = "PORTER_MIRROR"
@@ -104,7 +104,7 @@ def fetch(
 
     Raises:
         CheckFailed: what every source has is not the file it should be, or what is at ``destination`` is not.
-        SurroundingsFailed: no source can be reached, or the disk is full.
+        EnvironmentFailed: no source can be reached, or the disk is full.
         WrongUsage: a mirror is no URL and no folder, or a folder is at ``destination``.
     """
     destination = Path(os.path.abspath(destination))
@@ -162,7 +162,7 @@ class _Fetch:
         what = f"cannot download {self.wanted.name}"
         if wrong is not None:
             raise CheckFailed(what, f"{why}\n{wrong.why}".rstrip(), wrong.hint)
-        raise SurroundingsFailed(what, why, "Check the network, or name another source: --mirror URL|DIR.")
+        raise EnvironmentFailed(what, why, "Check the network, or name another source: --mirror URL|DIR.")
 
     def _from(self, source: str) -> Downloaded:
         self.progress.transfer(f"downloading {self.wanted.name}", 0, None)
@@ -224,7 +224,7 @@ def _there(wanted: Wanted, destination: Path, known: Digest | None) -> Downloade
     try:
         found = sha256_of(destination)
     except OSError as error:
-        raise SurroundingsFailed(f"cannot read {destination}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot read {destination}", error.strerror or str(error)) from error
     if known is None:
         wanted.check(destination)
         return Downloaded(destination, found, "", wanted.vouched or "there already, only its structure checked")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from porter.downloads.retry import RetryPolicy
-from porter.errors import discreet
+from porter.errors import redacted
 from porter.output import printable
 from porter.version import __version__
 
@@ -344,7 +344,7 @@ def _failure(error: Exception, url: str, timeout: float) -> Cut | Refused:
     if any(isinstance(e, http.client.IncompleteRead) for e in causes):
         return Cut("the connection ended early")
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, UnicodeError)):
-        return Refused(_bad_proxy(error, url) or f"{shown(url)} is no URL that can be asked: {discreet(error)}")
+        return Refused(_bad_proxy(error, url) or f"{shown(url)} is no URL that can be asked: {redacted(error)}")
     if any(isinstance(e, http.client.HTTPException) and not isinstance(e, OSError) for e in causes):
         return Cut(f"its answer makes no sense: {_innermost(causes)}")
     proxied = any(isinstance(e, urllib3.exceptions.ProxyError) for e in causes)
@@ -386,7 +386,7 @@ def _proxy(url: str) -> str:
 
     proxy = select_proxy(url, get_environ_proxies(url)) or ""
     names = [name for name in os.environ if name.lower().endswith("_proxy") and os.environ[name] == proxy]
-    value = proxy.rpartition("@")[2] if "://" not in proxy else discreet(proxy)
+    value = proxy.rpartition("@")[2] if "://" not in proxy else redacted(proxy)
     return f"{names[0]} {value}" if names else value
 
 
@@ -396,4 +396,4 @@ def _innermost(causes: list[BaseException]) -> str:
         if isinstance(error, OSError) and error.strerror and error.errno:
             return str(error.strerror)
     words = str(causes[-1])
-    return printable(discreet(re.sub(r"<[^>]*>:? ?", "", words)).strip()) or type(causes[-1]).__name__
+    return printable(redacted(re.sub(r"<[^>]*>:? ?", "", words)).strip()) or type(causes[-1]).__name__

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from porter import process
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.files import move, try_lock, write_file
 from porter.output import Progress
 
@@ -29,7 +29,7 @@ _TRIES = 100
 _PIECE = 1 << 18  # bytes of what was there before, read at a time to hash them
 
 
-class NoRoom(SurroundingsFailed):
+class NoRoom(EnvironmentFailed):
     """The disk is too small for what a source says it has."""
 
 
@@ -71,7 +71,7 @@ class Partial:
         """Start anew, with nothing there.
 
         Raises:
-            SurroundingsFailed: the disk has no room for ``size`` bytes, or cannot be written to.
+            EnvironmentFailed: the disk has no room for ``size`` bytes, or cannot be written to.
         """
         self.discard()
         self.source, self.version, self.size = source, version, size
@@ -98,7 +98,7 @@ class Partial:
         """Put bytes at the end.
 
         Raises:
-            SurroundingsFailed: the disk is full, or cannot be written to.
+            EnvironmentFailed: the disk is full, or cannot be written to.
             ValueError: the file would be longer than its size.
         """
         self._catch_up()
@@ -128,7 +128,7 @@ class Partial:
         """Give the file its name; it is on the disk then, not only in memory.
 
         Raises:
-            SurroundingsFailed: the disk failed; the part is still there.
+            EnvironmentFailed: the disk failed; the part is still there.
         """
         with _writing(self.destination):
             os.fsync(self._file)
@@ -185,7 +185,7 @@ def claim(destination: Path, progress: Progress) -> Iterator[Partial | None]:
     While another process has it this one waits, and then mostly finds the file itself.
 
     Raises:
-        SurroundingsFailed: the folder cannot be written to.
+        EnvironmentFailed: the folder cannot be written to.
     """
     parents = [folder for folder in destination.parents if not folder.exists()]
     try:
@@ -263,4 +263,4 @@ def _writing(destination: Path) -> Iterator[None]:
         hint = "Name a folder that can be written to."
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             hint = "Make room and run the same command again: it goes on where it stopped."
-        raise SurroundingsFailed(f"cannot write {destination}", error.strerror or str(error), hint) from error
+        raise EnvironmentFailed(f"cannot write {destination}", error.strerror or str(error), hint) from error

@@ -48,7 +48,7 @@ class Transfer:
 
         Raises:
             Refused: the server will not give it, or failed too often.
-            SurroundingsFailed: the disk is full.
+            EnvironmentFailed: the disk is full.
         """
         failures = changes = best = 0
         with Client(self.policy, self.deadline) as client:

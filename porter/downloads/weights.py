@@ -34,7 +34,7 @@ def obtain(
 
     Raises:
         CheckFailed: what came, or what is there, is not upstream's, or is no checkpoint.
-        SurroundingsFailed: it cannot be downloaded or written.
+        EnvironmentFailed: it cannot be downloaded or written.
         WrongUsage: there is no such checkpoint or release, or a mirror makes no sense.
     """
     name = known(name, release)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from porter import files, process
 from porter.emulator.profiles import SITE
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 
 _PROGRAM = "import sys; from porter_emulated.build import main; sys.exit(main())"
 
@@ -18,7 +18,7 @@ def cache_folder() -> Path:
     """Where builds are kept: in porter's cache.
 
     Raises:
-        SurroundingsFailed: there is no home folder to put it in.
+        EnvironmentFailed: there is no home folder to put it in.
     """
     return files.cache_folder().absolute() / "emulator"
 
@@ -36,7 +36,7 @@ def build(python: Path, cache: Path, begun: Callable[[], None] = lambda: None) -
         begun: called when it has to be built, or somebody else builds it; that takes :data:`USUAL` seconds.
 
     Raises:
-        SurroundingsFailed: there is no compiler, torch is missing or too old, the compiler fails (``why`` ends with its
+        EnvironmentFailed: there is no compiler, torch is missing or too old, the compiler fails (``why`` ends with its
             log), or the cache cannot be written to.
     """
     env = {key: value for key, value in os.environ.items() if not key.startswith("PORTER_EMULATED_")}
@@ -55,16 +55,16 @@ def build(python: Path, cache: Path, begun: Callable[[], None] = lambda: None) -
                     said.append(line.rstrip(b"\n"))
             status = child.wait()
     except OSError as error:
-        raise SurroundingsFailed(f"no emulated device: cannot run {python}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"no emulated device: cannot run {python}", error.strerror or str(error)) from error
     places = [place for place in map(os.fsdecode, said) if os.path.isabs(place) and os.path.isdir(place)]
     if status or not places:
         raise _failure(python, status, said)
     return Path(places[-1])
 
 
-def _failure(python: Path, status: int, said: list[bytes]) -> SurroundingsFailed:
+def _failure(python: Path, status: int, said: list[bytes]) -> EnvironmentFailed:
     lines = b"\n".join(said).decode(errors="replace").strip().splitlines() or [f"it left with status {status}"]
     for number, line in enumerate(lines):
         if line.startswith("no emulated device"):
-            return SurroundingsFailed(line, "\n".join(lines[number + 1 :]))
-    return SurroundingsFailed(f"no emulated device: {python} failed", "\n".join(lines[-15:]))
+            return EnvironmentFailed(line, "\n".join(lines[number + 1 :]))
+    return EnvironmentFailed(f"no emulated device: {python} failed", "\n".join(lines[-15:]))

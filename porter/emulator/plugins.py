@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from porter.emulator.profiles import Profile
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.files import move
 from porter.temporary import temporary_folder
 
@@ -31,7 +31,7 @@ def write_plugin(profile: Profile, cache: Path) -> tuple[Path, str]:
     The same card gives the same folder, which is written once and never changed.
 
     Raises:
-        SurroundingsFailed: the cache cannot be written to.
+        EnvironmentFailed: the cache cannot be written to.
     """
     folder = profile.data.get("real", {}).get("folder", "")
     files = {f"{profile.plugin}/__init__.py": _SHIM.format(plugin=profile.plugin, device=profile.device, folder=folder)}
@@ -49,9 +49,7 @@ def write_plugin(profile: Profile, cache: Path) -> tuple[Path, str]:
         if not made.is_dir():
             _write(made, files)
     except OSError as error:
-        raise SurroundingsFailed(
-            f"no emulated device: cannot write to {cache}", error.strerror or str(error)
-        ) from error
+        raise EnvironmentFailed(f"no emulated device: cannot write to {cache}", error.strerror or str(error)) from error
     return made, str(made / f"{profile.name}.json") if profile.path is None else profile.name
 
 

@@ -44,7 +44,7 @@ def environment(
         base: the environment that this is added to, by default this process's: its PYTHONPATH is kept.
 
     Raises:
-        SurroundingsFailed: the cache cannot be written to.
+        EnvironmentFailed: the cache cannot be written to.
     """
     plugin, name = write_plugin(profile, cache)
     path = (os.environ if base is None else base).get("PYTHONPATH")

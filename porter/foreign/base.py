@@ -125,7 +125,7 @@ def named(name: str, history: History, words: str = "as you said", rev: str = ""
 
     Raises:
         WrongUsage: upstream has none of that name.
-        SurroundingsFailed: it is not in the cache and no source can be reached.
+        EnvironmentFailed: it is not in the cache and no source can be reached.
     """
     commit = history.resolve(rev or name)
     (snapshot,) = history.snapshots(commit)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage
 from porter.foreign.base import Base, Judge, Score
 from porter.foreign.hunks import FileChange, Incoming
 from porter.foreign.unified import BINARY
@@ -27,7 +27,7 @@ class Fork(Judge):
 
     Raises:
         WrongUsage: it is no copy of upstream.
-        SurroundingsFailed: it cannot be read.
+        EnvironmentFailed: it cannot be read.
     """
 
     def __init__(self, folder: Path, pin: Iterable[str]) -> None:
@@ -47,7 +47,7 @@ class Fork(Judge):
                 self.blobs[path] = blob(place.read_bytes())
                 self.modes[path] = "100755" if place.stat().st_mode & 0o100 else "100644"
             except OSError as error:
-                raise SurroundingsFailed(f"cannot read {place}", error.strerror or str(error)) from error
+                raise EnvironmentFailed(f"cannot read {place}", error.strerror or str(error)) from error
         if len(pin & self.blobs.keys()) < _FEW:
             raise WrongUsage(
                 f"{folder} holds neither patches nor a copy of upstream",

@@ -57,7 +57,7 @@ def read(source: Path, known: Iterable[str]) -> list[Incoming]:
     Raises:
         WrongUsage: there is nothing of the kind, or a series has an option that is not known.
         CheckFailed: there is no change in one of them, or it is in a form that is not read.
-        SurroundingsFailed: a file cannot be read.
+        EnvironmentFailed: a file cannot be read.
     """
     paths = set(known)
     if not source.is_dir():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from porter import process
-from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
 from porter.files import Taken, staged
 from porter.foreign import base
 from porter.foreign.base import Base, Judge
@@ -111,7 +111,7 @@ def make(
     Raises:
         CheckFailed: nothing of it fits.
         WrongUsage: there is no such source or target, or somebody made the folder meanwhile.
-        SurroundingsFailed: upstream cannot be had, or the tree cannot be written.
+        EnvironmentFailed: upstream cannot be had, or the tree cannot be written.
     """
     lock, ours = Lock.load(project.lock_path), Stack.load(project, [target])
     if stack not in (COMMON, target):
@@ -143,9 +143,9 @@ def make(
         if "fsck" in error.stderr:
             hint = "Take what it names out of the patch."
             raise CheckFailed(f"git refuses what {source} would make", error.stderr, hint) from error
-        raise SurroundingsFailed(f"cannot make {place}", error.stderr, disk_full_hint(place.parent)) from error
+        raise EnvironmentFailed(f"cannot make {place}", error.stderr, disk_full_hint(place.parent)) from error
     except OSError as error:
-        raise SurroundingsFailed(f"cannot make {place}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot make {place}", error.strerror or str(error)) from error
     except Taken as error:
         raise WrongUsage(f"{place} is there by now", hint="Name another: --tree DIR.") from error
     words = f"{found.name} ({found.commit[:12]}): {found.words}"

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from porter import process
-from porter.errors import CheckFailed, SurroundingsFailed
+from porter.errors import CheckFailed, EnvironmentFailed
 from porter.git.objects import Entry, Object
 from porter.output import Timed
 from porter.temporary import temporary_folder
@@ -60,7 +60,7 @@ _KEPT = re.compile("GIT_(EXEC_PATH|SSH|SSH_.*|SSL_.*|HTTP_.*|ASKPASS|PROXY_.*|AL
 _KEPT_CONFIG = re.compile("GIT_CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|KEY_[0-9]+|VALUE_[0-9]+)")
 
 
-class GitFailed(SurroundingsFailed):
+class GitFailed(EnvironmentFailed):
     """A git command ended with a status other than 0."""
 
     def __init__(self, command: Iterable[str], status: int, stderr: str, stdout: bytes = b"") -> None:
@@ -121,7 +121,7 @@ def run(
 
     Raises:
         GitFailed: the exit status is not one of ``status``.
-        SurroundingsFailed: git is not installed.
+        EnvironmentFailed: git is not installed.
     """
     command = ["git", *_settings(), *args]
     told = Timed(_log, ("git", *args))
@@ -136,8 +136,8 @@ def run(
         )
     except FileNotFoundError as error:
         if cwd is not None and not Path(cwd).is_dir():
-            raise SurroundingsFailed(f"{cwd} is not a folder") from error
-        raise SurroundingsFailed("git is not installed", hint="Install git 2.25 or newer.") from error
+            raise EnvironmentFailed(f"{cwd} is not a folder") from error
+        raise EnvironmentFailed("git is not installed", hint="Install git 2.25 or newer.") from error
     told.ended(done.returncode)
     if done.returncode not in status:
         raise GitFailed(args, done.returncode, done.stderr.decode(errors="replace"), done.stdout)
@@ -206,7 +206,7 @@ def follow(
 
     Raises:
         GitFailed: the exit status is not 0.
-        SurroundingsFailed: git is not installed, or said nothing for ``silence`` seconds.
+        EnvironmentFailed: git is not installed, or said nothing for ``silence`` seconds.
     """
     told = Timed(_log, ("git", *args))
     said: list[str] = []
@@ -224,7 +224,7 @@ def follow(
                 said.append(text)
                 line(text)
     except FileNotFoundError as error:
-        raise SurroundingsFailed("git is not installed", hint="Install git 2.25 or newer.") from error
+        raise EnvironmentFailed("git is not installed", hint="Install git 2.25 or newer.") from error
     told.ended(child.returncode)
     if child.returncode:
         raise GitFailed(args, child.returncode, "\n".join(said))
@@ -234,7 +234,7 @@ def _lines(pipe: IO[bytes], silence: float) -> Iterable[str]:
     """The lines that come out of a pipe, until it is closed.
 
     Raises:
-        SurroundingsFailed: nothing came for ``silence`` seconds.
+        EnvironmentFailed: nothing came for ``silence`` seconds.
     """
     rest = b""
     with selectors.DefaultSelector() as selector:
@@ -242,7 +242,7 @@ def _lines(pipe: IO[bytes], silence: float) -> Iterable[str]:
         heard = time.monotonic()
         while True:
             if not selector.select(max(0.0, heard + silence - time.monotonic())):
-                raise SurroundingsFailed(f"git said nothing for {silence:g} s, given up")
+                raise EnvironmentFailed(f"git said nothing for {silence:g} s, given up")
             data = os.read(pipe.fileno(), 65536)
             heard = time.monotonic()
             *whole, rest = re.split(rb"[\r\n]+", rest + data)
@@ -418,7 +418,7 @@ def scratch(borrow: Repository | None = None, shallow: Iterable[str] = ()) -> It
         shallow: commits whose parents are not there.
 
     Raises:
-        SurroundingsFailed: it cannot be made.
+        EnvironmentFailed: it cannot be made.
     """
     with temporary_folder("porter-git-", quick=True) as folder:
         inside = folder / ".git"
@@ -438,7 +438,7 @@ def scratch(borrow: Repository | None = None, shallow: Iterable[str] = ()) -> It
             if grafts:
                 (inside / "shallow").write_text("".join(f"{commit}\n" for commit in grafts))
         except OSError as error:
-            raise SurroundingsFailed(f"cannot write {folder}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot write {folder}", error.strerror or str(error)) from error
         yield Repository(inside, exact=True)
 
 

@@ -25,7 +25,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from porter.errors import CheckFailed, SurroundingsFailed
+from porter.errors import CheckFailed, EnvironmentFailed
 from porter.patch import diff
 
 # `git format-patch` with these writes the canonical form; porter.git settles the rest of the configuration
@@ -165,14 +165,14 @@ class Patch:
 
         Raises:
             CheckFailed: the file is not there or not a patch; the message holds its line.
-            SurroundingsFailed: it cannot be read.
+            EnvironmentFailed: it cannot be read.
         """
         try:
             data = path.read_bytes()
         except FileNotFoundError as error:
             raise CheckFailed(f"there is no {path}", hint="Put it back, or take its name out of series.") from error
         except OSError as error:
-            raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot read {path}", error.strerror or str(error)) from error
         return cls.parse(data, stack, path.name)
 
     @classmethod

@@ -176,7 +176,7 @@ def follow(history: History, stack: Stack, rev: str, progress: Progress) -> Drif
     Raises:
         CheckFailed: a patch does not apply to the pin.
         WrongUsage: there is no such commit after the pin.
-        SurroundingsFailed: upstream's history cannot be had, or there is no room to ask git.
+        EnvironmentFailed: upstream's history cannot be had, or there is no room to ask git.
     """
     pin = history.lock.pin
     until = history.resolve(rev)

@@ -11,7 +11,7 @@ from shlex import quote
 from typing import Any
 
 from porter import process
-from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
 from porter.files import write_file
 from porter.git import GitFailed, Repository, objects, scratch
 from porter.git.objects import Object
@@ -96,7 +96,7 @@ def export_tree(
         CheckFailed: commits cannot be put in the stacks' order, a change is nothing for a patch, or another target's
             stack does not fit any more.  Nothing was written.
         WrongUsage: the tree is in no state to be exported.
-        SurroundingsFailed: the tree cannot be read, or the project not be written.
+        EnvironmentFailed: the tree cannot be read, or the project not be written.
     """
     if not check:
         project.must_be_a_checkout()
@@ -239,7 +239,7 @@ class _Export:
                 stored = self.repository.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=data)
             except (GitFailed, OSError) as error:
                 why = error.stderr if isinstance(error, GitFailed) else error.strerror or str(error)
-                raise SurroundingsFailed(f"cannot read the changes in {self.tree.path}", why) from error
+                raise EnvironmentFailed(f"cannot read the changes in {self.tree.path}", why) from error
         self.work = stored.decode().strip()
         return self.work
 
@@ -267,7 +267,7 @@ class _Export:
                 self.repository.run("update-ref", "-m", "porter export", "HEAD", self.work, self.tree.head, hold=hold)
                 self.repository.run("reset", "--quiet", "--mixed", hold=hold)
             except GitFailed as error:
-                raise SurroundingsFailed(
+                raise EnvironmentFailed(
                     f"the patches are written, but not the commit in {self.tree.path}",
                     error.stderr,
                     f"Do it yourself: git -C {self.tree.path} reset {self.work}",
@@ -286,7 +286,7 @@ class _Export:
             ``tip``; empty if HEAD was there already.
 
         Raises:
-            SurroundingsFailed: the tree cannot be written, or HEAD has moved meanwhile.
+            EnvironmentFailed: the tree cannot be written, or HEAD has moved meanwhile.
         """
         notes = self.tree.notes
         noted = Notes(tuple(targets), self.extent.base, tip, notes.before) if notes else None
@@ -306,7 +306,7 @@ class _Export:
                     write_file(self.tree.notes_file, dump(noted))
             except GitFailed as error:
                 what = f"the patches are written, but the branch of {self.tree.path} could not follow them"
-                raise SurroundingsFailed(what, error.stderr, "The same command again moves it.") from error
+                raise EnvironmentFailed(what, error.stderr, "The same command again moves it.") from error
         return tip if tip != head else ""
 
     def _is_locked(self) -> bool:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from porter import process
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.files import locked, move, not_ours, read_json, write_file
 from porter.git.objects import Entry
 from porter.lockfile import Lock
@@ -114,7 +114,7 @@ class Store:
         """Keep other porters from this project's bump; the value is the descriptor for ``hold`` (porter.git).
 
         Raises:
-            SurroundingsFailed: another one is at work, or the folder cannot be written.
+            EnvironmentFailed: another one is at work, or the folder cannot be written.
         """
         write_stacks.make_state(self.project)
         busy = f"another porter is moving the stacks of {self.project.root}"
@@ -125,7 +125,7 @@ class Store:
 
         Raises:
             WrongUsage: the file is not as porter writes it.
-            SurroundingsFailed: it cannot be read.
+            EnvironmentFailed: it cannot be read.
         """
         read = read_json(self._journal, _HINT)
         if read is None:
@@ -145,19 +145,19 @@ class Store:
         """Put the journal down, whole or not at all.
 
         Raises:
-            SurroundingsFailed: it cannot be written.
+            EnvironmentFailed: it cannot be written.
         """
         try:
             self.bump.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise SurroundingsFailed(f"cannot write {self.bump}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot write {self.bump}", error.strerror or str(error)) from error
         write_file(self._journal, _dump(asdict(journal)))
 
     def close(self) -> None:
         """End the bump: whoever looks sees all of it or nothing.
 
         Raises:
-            SurroundingsFailed: the folder cannot be written.
+            EnvironmentFailed: the folder cannot be written.
         """
         gone = self.folder / "bump.dead"
         try:
@@ -170,7 +170,7 @@ class Store:
                     self.memory.rmdir()
                 write_stacks.sweep(self.project)
         except OSError as error:
-            raise SurroundingsFailed(f"cannot remove {self.bump}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot remove {self.bump}", error.strerror or str(error)) from error
 
     @property
     def remembers(self) -> bool:
@@ -193,27 +193,27 @@ class Store:
         """Remember a resolution.
 
         Raises:
-            SurroundingsFailed: it cannot be written.
+            EnvironmentFailed: it cannot be written.
         """
         rows = {name: (old, (new[0], _text(new[1])) if new else None) for name, (old, new) in made.items()}
         try:
             self._resolutions.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise SurroundingsFailed(f"cannot write {self._resolutions}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot write {self._resolutions}", error.strerror or str(error)) from error
         write_file(self._resolutions / f"{key}.json", _dump(rows))
 
     def inputs(self) -> dict[str, str]:
         """Path -> SHA-256 of every file that a bump replaces or reads: the stacks' and the lock.
 
         Raises:
-            SurroundingsFailed: one cannot be read.
+            EnvironmentFailed: one cannot be read.
         """
         project = self.project
         try:
             paths = [project.lock_path, *(path for path in project.patches.rglob("*") if path.is_file())]
             return {path.relative_to(project.root).as_posix(): _digest(path.read_bytes()) for path in sorted(paths)}
         except OSError as error:
-            raise SurroundingsFailed(f"cannot read {project.patches}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot read {project.patches}", error.strerror or str(error)) from error
 
     def inputs_after(self, edits: Iterable[Edit]) -> dict[str, str]:
         """What :meth:`inputs` is after these edits."""
@@ -228,7 +228,7 @@ class Store:
         """Keep what these edits replace, for :meth:`restore`.
 
         Raises:
-            SurroundingsFailed: there is no room.
+            EnvironmentFailed: there is no room.
         """
         texts = {edit.path: _text(edit.before) if edit.before is not None else None for edit in edits}
         write_file(self._old, _dump(texts))
@@ -238,7 +238,7 @@ class Store:
 
         Raises:
             WrongUsage: a file was edited meanwhile, or the backup is not as porter writes it.
-            SurroundingsFailed: a folder cannot be written.
+            EnvironmentFailed: a folder cannot be written.
         """
         texts, root = read_json(self._old, _HINT), self.project.root
         if texts is None:
@@ -249,7 +249,7 @@ class Store:
                 for path, text in sorted(texts.items())
             ]
         except OSError as error:
-            raise SurroundingsFailed(f"cannot read {root}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot read {root}", error.strerror or str(error)) from error
         write_stacks.write(write_stacks.Rewrite(self.project, Lock.load(self.project.lock_path), {}, {}, tuple(edits)))
 
 

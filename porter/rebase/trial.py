@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from porter import git
-from porter.errors import CheckFailed, SurroundingsFailed
+from porter.errors import CheckFailed, EnvironmentFailed
 from porter.git import GitFailed, Repository
 from porter.rebase.outcome import APPLIES, CONFLICT, MERGED, OFFSET, TAKEN
 from porter.sources.history import History
@@ -79,14 +79,14 @@ class Trial:
 
         Raises:
             CheckFailed: a patch does not apply to the pin.
-            SurroundingsFailed: there is no room for it.
+            EnvironmentFailed: there is no room for it.
         """
         try:
             self._folder.mkdir()
             for patch, file in zip(self._patches, self._files):
                 file.write_bytes(patch.data)
         except OSError as error:
-            raise SurroundingsFailed(f"cannot write {self._folder}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot write {self._folder}", error.strerror or str(error)) from error
         for n, path in sorted(self.ask(pin).files.items()):
             raise CheckFailed(f"{self._patches[n].id} does not apply to {path}", hint="`porter lint` says why.")
 
@@ -94,7 +94,7 @@ class Trial:
         """Apply the series, but for the patches that are left out, to a commit.
 
         Raises:
-            SurroundingsFailed: git failed for another reason than a conflict.
+            EnvironmentFailed: git failed for another reason than a conflict.
         """
         tried = [n for n in range(len(self._files)) if n not in left_out]
         try:
@@ -104,7 +104,7 @@ class Trial:
             moved = self._moved(commit, said)
         except GitFailed as error:
             what = f"git cannot apply the series to {commit} in {self._tree}"
-            raise SurroundingsFailed(what, error.stderr, "TMPDIR names another folder for temporary files.") from error
+            raise EnvironmentFailed(what, error.stderr, "TMPDIR names another folder for temporary files.") from error
         letters = ["o" if n in moved else said[n].letter if n in said else BROKEN for n in range(len(self._files))]
         return Row("".join(letters), {n: one.file for n, one in said.items() if one.file}, left_out)
 
@@ -116,7 +116,7 @@ class Trial:
         while stopped:
             stopped, said = self._run(*words)
             if not said and len(found) < len(tried):
-                raise SurroundingsFailed("git am did not say which patch it applied")
+                raise EnvironmentFailed("git am did not say which patch it applied")
             found += said
             if stopped:
                 found[-1] = self._stopped(tried[len(found) - 1])
@@ -190,7 +190,7 @@ def trial(history: History, stack: Stack) -> Iterator[Trial]:
 
     Raises:
         CheckFailed: a patch does not apply to the pin.
-        SurroundingsFailed: there is no room for it.
+        EnvironmentFailed: there is no room for it.
     """
     with git.scratch(borrow=history.repository) as repository:
         tried = Trial(repository, stack)

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from porter import git, process
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage
 from porter.files import move
 from porter.git import GitFailed, Repository, objects
 from porter.git.objects import Entry, Object, Sides, sides
@@ -93,7 +93,7 @@ class Worktree:
             lender: the repository that has everything else.
 
         Raises:
-            SurroundingsFailed: the folder cannot be written, or git stopped where nobody can go on.
+            EnvironmentFailed: the folder cannot be written, or git stopped where nobody can go on.
         """
         try:
             with process.held():
@@ -106,9 +106,9 @@ class Worktree:
                 commands = self.path / ".git/porter-todo"
                 commands.write_text("".join(f"{line}\n" for line in todo), encoding="utf-8")
         except GitFailed as error:
-            raise SurroundingsFailed(f"cannot write {self.path}", error.stderr) from error
+            raise EnvironmentFailed(f"cannot write {self.path}", error.stderr) from error
         except OSError as error:
-            raise SurroundingsFailed(f"cannot write {self.path}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot write {self.path}", error.strerror or str(error)) from error
         editor = {"GIT_SEQUENCE_EDITOR": f"cp {shlex.quote(str(commands))}"}
         self._rebase("--interactive", "--no-ff", "--onto", new, old, env=editor)
 
@@ -116,7 +116,7 @@ class Worktree:
         """Take what is staged for the patch that waits, if one does, and rebase the rest.
 
         Raises:
-            SurroundingsFailed: as :meth:`begin`.
+            EnvironmentFailed: as :meth:`begin`.
         """
         self._rebase("--continue")
 
@@ -124,7 +124,7 @@ class Worktree:
         """Leave the patch that waits out, and rebase the rest.
 
         Raises:
-            SurroundingsFailed: as :meth:`begin`.
+            EnvironmentFailed: as :meth:`begin`.
         """
         self._rebase("--skip")
 
@@ -171,7 +171,7 @@ class Worktree:
                 self._run("rebase", *args, env={**_WHO, "GIT_EDITOR": ":", **(env or {})})
         except GitFailed as error:
             if error.status != 1 or self.stop() in (None, before):
-                raise SurroundingsFailed(
+                raise EnvironmentFailed(
                     f"git rebase does not go on in {self.path}", error.stderr, "Mend that, then: porter bump --continue"
                 ) from error
 
@@ -202,7 +202,7 @@ class Worktree:
         """See what another repository has, if there is a worktree: it may have been elsewhere before.
 
         Raises:
-            SurroundingsFailed: the folder cannot be written.
+            EnvironmentFailed: the folder cannot be written.
         """
         inside, shallow = self.path / ".git", lender / "shallow"
         try:
@@ -214,7 +214,7 @@ class Worktree:
                     with suppress(FileNotFoundError):
                         (inside / "shallow").unlink()
         except OSError as error:
-            raise SurroundingsFailed(f"cannot write {self.path}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot write {self.path}", error.strerror or str(error)) from error
 
     def _read(self, name: str, folder: Path | None = None) -> str:
         try:
@@ -222,7 +222,7 @@ class Worktree:
         except (FileNotFoundError, NotADirectoryError):
             return ""
         except OSError as error:
-            raise SurroundingsFailed(f"cannot read {self.path}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot read {self.path}", error.strerror or str(error)) from error
 
     def _commands(self, name: str, folder: Path | None = None) -> list[tuple[str, str]]:
         rows = (line.split(" ") for line in self._read(name, folder).splitlines() if line and line[0] != "#")
@@ -292,7 +292,7 @@ class Worktree:
         """Give files of the folder another mode and content, None to remove one, and tell git.
 
         Raises:
-            SurroundingsFailed: the folder cannot be written.
+            EnvironmentFailed: the folder cannot be written.
         """
         try:
             for path, new in files.items():
@@ -304,7 +304,7 @@ class Worktree:
                     file.write_bytes(new[1])
                     file.chmod(0o755 if new[0] == "100755" else 0o644)
         except OSError as error:
-            raise SurroundingsFailed(f"cannot write {self.path}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot write {self.path}", error.strerror or str(error)) from error
         if files:
             self._run("add", "--force", "--all", "--", *files)
 
@@ -387,7 +387,7 @@ class Worktree:
         try:
             out = self._run("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
         except GitFailed as error:
-            raise SurroundingsFailed(f"git cannot read {self.path}", error.stderr) from error
+            raise EnvironmentFailed(f"git cannot read {self.path}", error.stderr) from error
         return [(row[:2], row[3:]) for row in out.decode(errors="surrogateescape").split("\0") if row]
 
     def _run(self, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> bytes:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from porter import process
-from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
 from porter.files import locked, move, write_file
 from porter.lockfile import Lock
 from porter.patch import Patch, PatchFailed
@@ -158,7 +158,7 @@ def _read(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot read {path}", error.strerror or str(error)) from error
 
 
 def write(rewrite: Rewrite) -> None:
@@ -167,7 +167,7 @@ def write(rewrite: Rewrite) -> None:
     Raises:
         WrongUsage: the files came with an installed package, or one was changed since the plan was made; nothing is
             written.
-        SurroundingsFailed: there is no room, or a folder cannot be written; nothing is written.
+        EnvironmentFailed: there is no room, or a folder cannot be written; nothing is written.
     """
     if not rewrite.edits:
         return
@@ -189,7 +189,7 @@ def recover(project: Project) -> None:
 
     Raises:
         WrongUsage: a file was edited since, so that it is not clear whose it is; nothing is changed.
-        SurroundingsFailed: a file cannot be written, or another porter does not end.
+        EnvironmentFailed: a file cannot be written, or another porter does not end.
     """
     with _locked(project), process.held():
         _finish(project)
@@ -199,7 +199,7 @@ def sweep(project: Project) -> None:
     """Remove what a porter left that was killed before its new files counted; the next one to write would, too.
 
     Raises:
-        SurroundingsFailed: another porter does not end.
+        EnvironmentFailed: another porter does not end.
     """
     new = project.state / f"{REWRITE_NAME}.new"
     if new.exists():
@@ -211,13 +211,13 @@ def make_state(project: Project) -> None:
     """Make the folder for what porter is in the middle of, which git does not see.
 
     Raises:
-        SurroundingsFailed: it cannot be made.
+        EnvironmentFailed: it cannot be made.
     """
     ignore = project.state / ".gitignore"
     try:
         project.state.mkdir(exist_ok=True)
     except OSError as error:
-        raise SurroundingsFailed(f"cannot write {project.state}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot write {project.state}", error.strerror or str(error)) from error
     if not ignore.exists():
         write_file(ignore, b"# written by porter: nothing here belongs into a commit\n*\n")
 
@@ -226,14 +226,14 @@ def _check_access(project: Project, edits: Sequence[Edit]) -> None:
     folders = {path.parent for path in _resolved(project.root / edit.path for edit in edits)}
     for folder in sorted(folders | {project.root}):
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise SurroundingsFailed(f"cannot write {folder}", "permission denied, or the disk is read-only")
+            raise EnvironmentFailed(f"cannot write {folder}", "permission denied, or the disk is read-only")
 
 
 def _locked(project: Project) -> AbstractContextManager[int]:
     """Keep other porters from the project's files.
 
     Raises:
-        SurroundingsFailed: the lock cannot be made, or another porter keeps it.
+        EnvironmentFailed: the lock cannot be made, or another porter keeps it.
     """
     make_state(project)
     busy = f"another porter is writing the stacks of {project.root}"
@@ -261,7 +261,7 @@ def _prepare(project: Project, edits: Sequence[Edit]) -> None:
     except OSError as error:
         shutil.rmtree(new, ignore_errors=True)
         why = error.strerror or str(error)
-        raise SurroundingsFailed(f"cannot write {project.state}; the stacks are as they were", why) from error
+        raise EnvironmentFailed(f"cannot write {project.state}; the stacks are as they were", why) from error
 
 
 def _finish(project: Project) -> None:
@@ -275,7 +275,7 @@ def _finish(project: Project) -> None:
             folder.rmdir()  # killed in the last step, with all files in their place
         return
     except OSError as error:
-        raise SurroundingsFailed(f"cannot read {folder}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot read {folder}", error.strerror or str(error)) from error
     except (ValueError, KeyError, TypeError) as error:
         raise WrongUsage(f"{folder / _JOURNAL} is not as porter writes it", hint="Another version wrote it.") from error
     foreign = [path for path, before, after in rows if _digest(_read(path)) not in (before, after)]
@@ -294,7 +294,7 @@ def _finish(project: Project) -> None:
         (folder / _JOURNAL).unlink()
         folder.rmdir()
     except OSError as error:
-        raise SurroundingsFailed(
+        raise EnvironmentFailed(
             f"cannot write {project.patches}",
             error.strerror or str(error),
             "The next porter that runs here goes on with it.",

@@ -6,7 +6,7 @@ import html
 import io
 import json
 
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.output import counted
 from porter.rebase.drift import Drift, Track
 from porter.rebase.trial import LETTERS
@@ -30,7 +30,7 @@ def to_png(drift: Drift) -> bytes:
     """The picture as a PNG, about 2000 pixels wide.
 
     Raises:
-        SurroundingsFailed: Matplotlib is not installed.
+        EnvironmentFailed: Matplotlib is not installed.
     """
     try:
         from matplotlib.colors import ListedColormap
@@ -38,7 +38,7 @@ def to_png(drift: Drift) -> bytes:
         from matplotlib.patches import Rectangle
     except ImportError as error:
         hint = "pip install 'yolov5-porter[train]' brings it; --html needs nothing."
-        raise SurroundingsFailed("a picture of the drift needs Matplotlib", str(error), hint) from error
+        raise EnvironmentFailed("a picture of the drift needs Matplotlib", str(error), hint) from error
     count, rows = max(1, len(drift.steps)), max(1, len(drift.tracks))
     inner = max(1, _WIDE // count) * count, _ROW * rows
     outer = inner[0] + _LEFT + _RIGHT, inner[1] + _ABOVE + _BELOW

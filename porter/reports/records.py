@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage
 from porter.output import SCHEMA
 
 KINDS = ("verify", "necessity", "bench", "drift")
@@ -129,7 +129,7 @@ def load(path: Path) -> Record:
 
     Raises:
         WrongUsage: there is no such file, or it is none of porter's records.
-        SurroundingsFailed: it cannot be read.
+        EnvironmentFailed: it cannot be read.
     """
     try:
         with open(path, "rb") as file:
@@ -138,7 +138,7 @@ def load(path: Path) -> Record:
         what = f"there is no {path}" if isinstance(error, FileNotFoundError) else f"{path} is a folder"
         raise WrongUsage(what, hint=_WRITES) from error
     except OSError as error:
-        raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot read {path}", error.strerror or str(error)) from error
     if len(data) > _MOST:
         raise WrongUsage(f"{path} is no record: it has more than {_MOST >> 20} MB", hint=_WRITES)
     if not data.strip():

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.scan.preprocessor import Unit
 
 Node = Any  # tree_sitter.Node: the package has types, but is not there where porter is checked without it
@@ -93,12 +93,12 @@ class Code:
 
 
 def parser() -> Any:
-    """A tree-sitter parser of C++; raises SurroundingsFailed with the command that installs it."""
+    """A tree-sitter parser of C++; raises EnvironmentFailed with the command that installs it."""
     try:
         import tree_sitter
         import tree_sitter_cpp
     except ImportError as error:
-        raise SurroundingsFailed(
+        raise EnvironmentFailed(
             "reading a plugin's C++ needs tree-sitter and its C++ grammar, which are not installed here",
             why=str(error),
             hint='pip install "tree-sitter>=0.23" "tree-sitter-cpp>=0.23"',

@@ -35,7 +35,7 @@ def scan(checkout: Path, target: str, card: str | None, defines: list[str], also
 
     Raises:
         WrongUsage: no reader for target, no such card, or no checkout of that plugin.
-        SurroundingsFailed: tree-sitter is not installed.
+        EnvironmentFailed: tree-sitter is not installed.
     """
     known = readers()
     if target not in known:

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from porter.errors import CheckFailed, SurroundingsFailed
+from porter.errors import CheckFailed, EnvironmentFailed
 from porter.files import CACHE_VARIABLE, cache_folder, move
 from porter.git import GitFailed, Repository
 from porter.git import run as run_git
@@ -41,7 +41,7 @@ class Cache:
 
         Raises:
             Damaged: one is not what its id says, or the repository cannot be understood.
-            SurroundingsFailed: the cache cannot be read.
+            EnvironmentFailed: the cache cannot be read.
         """
         self._check_access()
         if not self.repository.path.exists():
@@ -64,7 +64,7 @@ class Cache:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise SurroundingsFailed(
+            raise EnvironmentFailed(
                 f"cannot read the cache {self.repository.path}", error.strerror or str(error), _HINT
             ) from error
 
@@ -73,7 +73,7 @@ class Cache:
         """Keep other porters from changing the cache; makes the folder, and clears what a killed one left.
 
         Raises:
-            SurroundingsFailed: the folder cannot be made or written to.
+            EnvironmentFailed: the folder cannot be made or written to.
         """
         from filelock import FileLock, Timeout
 
@@ -109,7 +109,7 @@ class Cache:
             shallow: the commit's parents are not among the objects.
 
         Raises:
-            SurroundingsFailed: the disk is full, or the cache cannot be written to.
+            EnvironmentFailed: the disk is full, or the cache cannot be written to.
         """
         objects = list(objects)
         with self._writing():
@@ -134,7 +134,7 @@ class Cache:
         """Whether there is such a ref, whatever it points at.  Reads git's files: that costs no process.
 
         Raises:
-            SurroundingsFailed: the cache cannot be read.
+            EnvironmentFailed: the cache cannot be read.
         """
         self._check_access()
         if (self.repository.path / ref).is_file():
@@ -151,11 +151,11 @@ class Cache:
         try:
             yield
         except OSError as error:
-            raise SurroundingsFailed(
+            raise EnvironmentFailed(
                 f"cannot write to the cache {self.folder}", error.strerror or str(error), _HINT
             ) from error
         except GitFailed as error:
-            raise SurroundingsFailed(f"cannot write to the cache {self.folder}", error.stderr, _HINT) from error
+            raise EnvironmentFailed(f"cannot write to the cache {self.folder}", error.stderr, _HINT) from error
 
 
 def _store(repository: Repository, ref: str, commit: str, objects: Iterable[Object], *, shallow: bool) -> None:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from porter import process
-from porter.errors import CheckFailed, PorterError, SurroundingsFailed, Unreachable, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, PorterError, Unreachable, WrongUsage
 from porter.files import move
 from porter.git import GitFailed, Repository, lend
 from porter.git import run as run_git
@@ -88,7 +88,7 @@ class History:
 
         Raises:
             WrongUsage: no source that could be reached has such a commit.
-            SurroundingsFailed: it is not here and no source could be reached, or the cache cannot be used.
+            EnvironmentFailed: it is not here and no source could be reached, or the cache cannot be used.
         """
         if not rev or re.search(r"^[-^]|\s|\.\.", rev):
             raise WrongUsage(f"{rev!r} is not the name of a commit", hint="Name a tag, a branch or a commit id.")
@@ -116,7 +116,7 @@ class History:
             what = f"no source has the history of {pin.name}"
         why = "\n".join(failed) or "upstream.lock names no git repository"
         hint = f"Name a clone or a mirror that you can reach: --upstream PATH|URL, or {VARIABLE}."
-        raise SurroundingsFailed(what, why, deepen(self._shallow[0]) if self._shallow else hint)
+        raise EnvironmentFailed(what, why, deepen(self._shallow[0]) if self._shallow else hint)
 
     @property
     def cut(self) -> tuple[str, ...]:
@@ -256,7 +256,7 @@ class History:
                     return out.decode().strip()
             return ""
         except OSError as error:
-            raise SurroundingsFailed(f"cannot read the cache {path}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot read the cache {path}", error.strerror or str(error)) from error
         except GitFailed as error:
             if error.status < 0 or "Permission denied" in error.stderr:
                 raise
@@ -273,7 +273,7 @@ class History:
             for url in self.sources:
                 try:
                     self._fetch_from(url, rev)
-                except (SurroundingsFailed, WrongUsage) as error:
+                except (EnvironmentFailed, WrongUsage) as error:
                     failed.append(f"git {url}: {_line(error)}")
                     continue
                 if self._known(rev):
@@ -304,10 +304,10 @@ class History:
                 self._shallow.append(location)
             if not _has(inbox, pin.commit):
                 kind = "a shallow clone, " if location in self._shallow else ""
-                raise SurroundingsFailed(f"{kind}commit {pin.commit} ({pin.tag}) is not in it")
+                raise EnvironmentFailed(f"{kind}commit {pin.commit} ({pin.tag}) is not in it")
             begins = ", ".join(i[:12] for i in cut[:5])
             if cut and self._is_lent(inbox) and not self.cut:
-                raise SurroundingsFailed(f"a shallow clone that begins with {begins}, after all that is in the cache")
+                raise EnvironmentFailed(f"a shallow clone that begins with {begins}, after all that is in the cache")
             self._publish(inbox, folder)
             if cut:
                 self.progress.note(f"{location} is a shallow clone: no history before {begins}. {deepen(location)}")
@@ -395,7 +395,7 @@ class History:
                 if rows:
                     self.repository.run("update-ref", "--stdin", stdin=f"{rows}\n".encode())
         except OSError as error:
-            raise SurroundingsFailed(f"cannot write to the cache {own}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot write to the cache {own}", error.strerror or str(error)) from error
 
 
 def deepen(source: str) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from porter import process
 from porter.downloads.archive import UNREADABLE
-from porter.errors import CheckFailed, SurroundingsFailed
+from porter.errors import CheckFailed, EnvironmentFailed
 from porter.git.objects import Object, blob
 from porter.lockfile import IndexSource, Pin, Wheel, WheelEdit
 from porter.output import Progress
@@ -36,7 +36,7 @@ def fetch(source: IndexSource, pin: Pin, folder: Path, progress: Progress) -> di
 
     Raises:
         CheckFailed: a wheel, or a file once its edits are made, is not what the lock says.
-        SurroundingsFailed: pip is missing, or cannot reach an index that has the wheels.
+        EnvironmentFailed: pip is missing, or cannot reach an index that has the wheels.
     """
     names = ", ".join(wheel.requirement for wheel in source.wheels)
     progress.step(f"downloading {names}")
@@ -53,7 +53,7 @@ def download(wheels: Sequence[Wheel], folder: Path) -> None:
 
     Raises:
         CheckFailed: the index has a file with another SHA-256.
-        SurroundingsFailed: pip is missing or failed.
+        EnvironmentFailed: pip is missing or failed.
     """
     names = ", ".join(wheel.requirement for wheel in wheels)
     wanted = folder / "requirements.txt"
@@ -66,12 +66,12 @@ def download(wheels: Sequence[Wheel], folder: Path) -> None:
     try:
         done = process.run(command, env=env, timeout=_TIMEOUT)
     except subprocess.TimeoutExpired as error:
-        raise SurroundingsFailed(f"pip needed more than {_TIMEOUT:g} s for {names}, given up") from error
+        raise EnvironmentFailed(f"pip needed more than {_TIMEOUT:g} s for {names}, given up") from error
     if done.returncode == 0:
         return
     said = (done.stderr + done.stdout).decode(errors="replace")
     if re.search(r"No module named '?pip\b", said):
-        raise SurroundingsFailed(
+        raise EnvironmentFailed(
             f"{sys.executable} has no pip to download {names} with",
             hint=f"Install it: {sys.executable} -m ensurepip",
         )
@@ -79,7 +79,7 @@ def download(wheels: Sequence[Wheel], folder: Path) -> None:
         for wheel in wheels:
             if wheel.sha256 == expected:
                 raise _wrong_sum(wheel, got)
-    raise SurroundingsFailed(f"pip cannot download {names}", _reason(said))
+    raise EnvironmentFailed(f"pip cannot download {names}", _reason(said))
 
 
 def _reason(said: str) -> str:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.files import write_file
 from porter.sources.cache import Cache
 from porter.version import __version__
@@ -42,7 +42,7 @@ class Memo:
             whole.update(b"\0%d\0" % len(part) + part)
         try:
             folder = Cache().folder
-        except SurroundingsFailed:  # nobody can tell where it is
+        except EnvironmentFailed:  # nobody can tell where it is
             folder = Path(os.devnull)  # in there nothing can be kept
         self.path = folder / kind / f"{whole.hexdigest()}.json"
         self._most = most
@@ -79,7 +79,7 @@ class Memo:
                 return
             kept = dict(list(self._results.items())[-self._most :])
             body = json.dumps(kept, separators=(",", ":")).encode()
-            with suppress(OSError, SurroundingsFailed):
+            with suppress(OSError, EnvironmentFailed):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 write_file(self.path, hashlib.sha256(body).hexdigest().encode() + b"\n" + body, durable=False)
                 # what a porter that was killed here left is among them

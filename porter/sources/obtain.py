@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from porter.errors import CheckFailed, PorterError, SurroundingsFailed, Unreachable, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, PorterError, Unreachable, WrongUsage
 from porter.git.objects import Object
 from porter.lockfile import GitSource, IndexSource, Lock
 from porter.output import Progress, counted
@@ -39,7 +39,7 @@ def obtain(
 
     Raises:
         CheckFailed: a source gave something else than the pin.
-        SurroundingsFailed: no source could be reached, or the cache cannot be used.
+        EnvironmentFailed: no source could be reached, or the cache cannot be used.
         WrongUsage: ``upstream`` is not a source.
     """
     return _Search(lock, upstream, cache, progress).run()
@@ -60,7 +60,7 @@ def cached(lock: Lock, cache: Cache) -> Snapshot | None:
 
     Raises:
         Damaged: something that it should hold is missing or altered.
-        SurroundingsFailed: it cannot be read.
+        EnvironmentFailed: it cannot be read.
     """
     for extent in extents(lock):
         if not cache.has(extent.ref):
@@ -146,14 +146,14 @@ class _Search:
                     answer = self._ask_index(source)
                 else:
                     continue
-            except (SurroundingsFailed, WrongUsage) as error:
+            except (EnvironmentFailed, WrongUsage) as error:
                 failed.append(f"{source}: {_line(error)}")
                 _log.info("it does not answer with the pin: %s", _line(error))
                 continue
             self._say(failed, answer[0])
             return answer
         if had is None:
-            raise SurroundingsFailed(
+            raise EnvironmentFailed(
                 f"no source has {self.lock.pin.name} {self.lock.pin.tag}",
                 "\n".join(failed),
                 f"Name a clone or a mirror that you can reach: --upstream PATH|URL, or {VARIABLE}.",
@@ -202,7 +202,7 @@ def verify(lock: Lock, cache: Path | None = None) -> tuple[int, list[WrongObject
 
     Raises:
         CheckFailed: the cache holds nothing of the pin, or git cannot read it at all.
-        SurroundingsFailed: the cache cannot be read.
+        EnvironmentFailed: the cache cannot be read.
     """
     store = Cache(cache)
     held = next((extent for extent in extents(lock) if store.has(extent.ref)), None)

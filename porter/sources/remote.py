@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from porter import git
 from porter.downloads.retry import timeout
-from porter.errors import CheckFailed, SurroundingsFailed, Unreachable, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, Unreachable, WrongUsage
 from porter.git import GitFailed, Repository
 from porter.git.objects import Object, parse_tree
 from porter.output import Progress
@@ -33,7 +33,7 @@ def read(url: str, extent: Extent, cache: Cache, progress: Progress) -> dict[str
 
     Raises:
         CheckFailed: something there is not the pin's; names the file and both ids.
-        SurroundingsFailed: it cannot be reached, or does not have the pin's commit.
+        EnvironmentFailed: it cannot be reached, or does not have the pin's commit.
         WrongUsage: ``url`` is no URL, and no repository is at that path.
     """
     where = location(url)
@@ -113,12 +113,12 @@ def _explain(repository: Repository, i: str, extent: Extent, url: str) -> NoRetu
                 f"{url}: {name} is not what it should be", f"expected {i}\nfound    {_unreadable(error)}", _SUSPECT
             ) from error
     if i == pin.commit:
-        raise SurroundingsFailed(
+        raise EnvironmentFailed(
             f"{url} does not have {pin.name} {pin.tag}",
             f"commit {pin.commit} is not in it",
             f"In a clone: git fetch https://github.com/{pin.name} {'tag ' if pin.tagged else ''}{pin.rev}",
         )
-    raise SurroundingsFailed(
+    raise EnvironmentFailed(
         f"{url} has the commit of {pin.name} {pin.tag}, but not {name}",
         f"object {i} is not in it",
         "The repository is incomplete; name another.",
@@ -147,7 +147,7 @@ def _fetch(url: str, extent: Extent, inbox: Repository, progress: Progress) -> N
             elif wanted == pin.commit and pin.tagged and _NO_BARE_ID.search(error.stderr):
                 wanted = f"refs/tags/{pin.tag}"
             elif _NO_BARE_ID.search(error.stderr):
-                raise SurroundingsFailed(
+                raise EnvironmentFailed(
                     f"{url} does not have {pin.name} {pin.tag}", f"neither commit {pin.commit} nor a tag of it"
                 ) from error
             else:
@@ -158,7 +158,7 @@ def _fetch(url: str, extent: Extent, inbox: Repository, progress: Progress) -> N
                 ) from error
     got = inbox.text("rev-parse", "FETCH_HEAD^{commit}")
     if got != pin.commit:
-        raise SurroundingsFailed(
+        raise EnvironmentFailed(
             f"{url} does not have {pin.name} {pin.tag}", f"its tag {pin.tag} is commit {got}, not {pin.commit}"
         )
 
@@ -168,7 +168,7 @@ def fetch(url: str, refs: Sequence[str], inbox: Repository, progress: Progress, 
 
     Raises:
         GitFailed: git could not; see :func:`reason`.
-        SurroundingsFailed: git is not installed, or said nothing for ``PORTER_TIMEOUT`` seconds.
+        EnvironmentFailed: git is not installed, or said nothing for ``PORTER_TIMEOUT`` seconds.
     """
     from git.remote import RemoteProgress
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
-from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
 from porter.lockfile import Lock, StackLock, Tip
 from porter.output import Progress, counted
 from porter.patch import Patch, PatchFailed
@@ -57,7 +57,7 @@ def series(folder: Path) -> list[tuple[int, str]]:
 
     Raises:
         CheckFailed: there is no such file, or a line of it is not a file's name.
-        SurroundingsFailed: it cannot be read.
+        EnvironmentFailed: it cannot be read.
     """
     path = folder / SERIES
     where = f"{folder.name}/{SERIES}"
@@ -68,7 +68,7 @@ def series(folder: Path) -> list[tuple[int, str]]:
     except UnicodeDecodeError as error:
         raise CheckFailed(f"{where} is not UTF-8", str(error)) from error
     except OSError as error:
-        raise SurroundingsFailed(f"cannot read {path}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot read {path}", error.strerror or str(error)) from error
     names = []
     for number, line in enumerate(text.split("\n"), 1):
         name = line.partition("#")[0].strip()
@@ -113,7 +113,7 @@ class Stack:
         Raises:
             WrongUsage: no target, or one that there is no stack for.
             CheckFailed: a series or a patch is malformed.
-            SurroundingsFailed: a file cannot be read.
+            EnvironmentFailed: a file cannot be read.
         """
         names = tuple(sorted(set(targets)))
         known = available(project.patches)

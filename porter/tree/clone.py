@@ -17,7 +17,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage
 from porter.files import LOCK, not_ours, read_json
 from porter.git import GitFailed, Repository
 from porter.lockfile import Lock, Pin
@@ -171,7 +171,7 @@ class Tree:
 
         Raises:
             WrongUsage: there is something else.
-            SurroundingsFailed: it cannot be read.
+            EnvironmentFailed: it cannot be read.
         """
         path = _folder(path)
         probe = Repository(path, user_config=True)
@@ -252,7 +252,7 @@ class Tree:
         found = self.repository.find(ids, ids)
         lacking = [path for i, path in ids.items() if i not in found]
         if lacking:
-            raise SurroundingsFailed(
+            raise EnvironmentFailed(
                 f"{self.path} lacks the content of {lacking[0]}", hint="Run `git fsck` there; a new clone helps."
             )
         return Snapshot(part.base, part.files, found, part.missing)
@@ -439,7 +439,7 @@ def _folder(path: Path) -> Path:
             hint="Clone it by itself (git clone), or let porter make a new folder.",
         )
     if not os.access(path, os.R_OK | os.X_OK):
-        raise SurroundingsFailed(f"cannot read {path}", "permission denied")
+        raise EnvironmentFailed(f"cannot read {path}", "permission denied")
     if not git_dir.is_dir():
         if (path / "HEAD").is_file() and (path / "objects").is_dir():
             raise WrongUsage(f"{path} is a bare repository", hint="Name a clone with a working tree.")
@@ -457,12 +457,12 @@ def _check_layout(path: Path, repository: Repository) -> None:
         answer = repository.text("rev-parse", "--is-bare-repository", "--absolute-git-dir", "--show-toplevel")
     except GitFailed as error:
         if "dubious ownership" in error.stderr:
-            raise SurroundingsFailed(f"{path} belongs to another user", error.stderr) from error
+            raise EnvironmentFailed(f"{path} belongs to another user", error.stderr) from error
         if "must be run in a work tree" in error.stderr:
             raise WrongUsage(bare, hint="Name a clone with a working tree.") from error
         if "not a git repository" in error.stderr:
             raise WrongUsage(f"{path}/.git is no git repository", error.stderr) from error
-        raise SurroundingsFailed(f"git cannot read {path}", error.stderr) from error
+        raise EnvironmentFailed(f"git cannot read {path}", error.stderr) from error
     is_bare, git_dir, top = answer.split("\n", 2)
     if is_bare == "true":
         raise WrongUsage(bare, hint="Name a clone with a working tree.")
@@ -476,7 +476,7 @@ def _line_ends(repository: Repository) -> dict[str, str]:
     """How this user's git writes line ends in this clone, which porter has to follow there.
 
     Raises:
-        SurroundingsFailed: the configuration cannot be read.
+        EnvironmentFailed: the configuration cannot be read.
     """
     answer = repository.text("config", "--get-regexp", r"^core\.(autocrlf|eol)$", status=(0, 1))
     # the last word is what porter itself gives on the command line; the one before is the user's

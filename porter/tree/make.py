@@ -8,7 +8,7 @@ from shlex import quote
 from typing import Any
 
 from porter import process
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage
 from porter.files import Taken, staged
 from porter.git import GitFailed, objects
 from porter.lockfile import Lock
@@ -77,7 +77,7 @@ def apply_stack(
     Raises:
         CheckFailed: a patch does not apply, or the result is not what the lock says.
         WrongUsage: ``destination`` holds something that must not be touched.
-        SurroundingsFailed: upstream cannot be had, or ``destination`` cannot be written.
+        EnvironmentFailed: upstream cannot be had, or ``destination`` cannot be written.
     """
     while True:
         if not _vacant(destination):
@@ -99,7 +99,7 @@ def _vacant(destination: Path) -> bool:
             return True
         return destination.is_dir() and not any(destination.iterdir())
     except OSError as error:
-        raise SurroundingsFailed(f"cannot read {destination}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot read {destination}", error.strerror or str(error)) from error
 
 
 def _make(
@@ -125,15 +125,15 @@ def _make_folder(path: Path, lock: Lock, stack: Stack, snapshot: Snapshot, build
 
     Raises:
         Taken: something is there by now.
-        SurroundingsFailed: there is no room, or the folder cannot be written.
+        EnvironmentFailed: there is no room, or the folder cannot be written.
     """
     with staged(path) as folder:
         try:
             fill(folder, lock, stack, snapshot, build)
         except GitFailed as error:
-            raise SurroundingsFailed(f"cannot make {path}", error.stderr, disk_full_hint(path.parent)) from error
+            raise EnvironmentFailed(f"cannot make {path}", error.stderr, disk_full_hint(path.parent)) from error
         except OSError as error:
-            raise SurroundingsFailed(f"cannot make {path}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(f"cannot make {path}", error.strerror or str(error)) from error
         with process.held():
             folder.finish()
 
@@ -161,7 +161,7 @@ def _examine(tree: Tree, lock: Lock, stack: Stack) -> tuple[Applied, Move]:
     """What the stack would be in a clone, if nothing stands against it.
 
     Raises:
-        WrongUsage, SurroundingsFailed: something does; what, and what to do.
+        WrongUsage, EnvironmentFailed: something does; what, and what to do.
     """
     pin = lock.pin
     grown = tree.base(lock)
@@ -235,7 +235,7 @@ def _refuse_unsafe(tree: Tree, stack: Stack, build: Build) -> None:
         )
     unwritable = tree.unwritable(build.touched)
     if unwritable:
-        raise SurroundingsFailed(f"cannot write {unwritable[0]}", "permission denied, or the disk is read-only")
+        raise EnvironmentFailed(f"cannot write {unwritable[0]}", "permission denied, or the disk is read-only")
 
 
 def _other(tree: Tree, lock: Lock, stack: Stack, above: list[str]) -> WrongUsage:

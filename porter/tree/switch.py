@@ -19,7 +19,7 @@ from pathlib import Path
 from shlex import quote
 
 from porter import files, git, process
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage
 from porter.files import Staging, write_file
 from porter.git import GitFailed, Repository, objects
 from porter.git.objects import Entry
@@ -53,7 +53,7 @@ def locked(tree: Tree) -> AbstractContextManager[int]:
     """Hold the tree's lock; the value is the descriptor for ``hold``.
 
     Raises:
-        SurroundingsFailed: it cannot be made, or another porter keeps it.
+        EnvironmentFailed: it cannot be made, or another porter keeps it.
     """
     return files.locked(tree.lock_file, _WAIT, f"another porter is at work in {tree.path}")
 
@@ -62,13 +62,13 @@ def switch(tree: Tree, move: Move, pack: bytes, hold: int) -> None:
     """Carry out a move; the lock is held.
 
     Raises:
-        SurroundingsFailed: git could not write; the tree is as it was before.
+        EnvironmentFailed: git could not write; the tree is as it was before.
     """
     if pack:
         try:
             tree.repository.write(pack)
         except GitFailed as error:
-            raise SurroundingsFailed(f"cannot write {tree.path}", error.stderr, disk_full_hint(tree.path)) from error
+            raise EnvironmentFailed(f"cannot write {tree.path}", error.stderr, disk_full_hint(tree.path)) from error
     with process.held():
         write_file(tree.journal_file, dump(move))
         try:
@@ -78,22 +78,22 @@ def switch(tree: Tree, move: Move, pack: bytes, hold: int) -> None:
                 # before HEAD moves, so that a tree on the stack's branch always has them
                 write_file(tree.notes_file, dump(move.notes))
             _switch(tree, move.new_head, hold)
-        except (GitFailed, OSError, SurroundingsFailed) as error:
+        except (GitFailed, OSError, EnvironmentFailed) as error:
             why = error.stderr if isinstance(error, GitFailed) else str(error)
             try:
                 # a git that ended by itself took its lock files away; one that is there is somebody else's
                 if isinstance(error, GitFailed) and error.status < 0:
                     _unlock(tree, move)
                 _undo(tree, move, hold)
-            except (GitFailed, OSError, SurroundingsFailed) as second:
+            except (GitFailed, OSError, EnvironmentFailed) as second:
                 hint = f"Then run `porter {move.verb}` again: it begins by putting the files back."
                 hint = f"{disk_full_hint(tree.path)} {hint}".strip()
-                raise SurroundingsFailed(f"cannot write {tree.path}, nor undo what was written", why, hint) from second
+                raise EnvironmentFailed(f"cannot write {tree.path}, nor undo what was written", why, hint) from second
             what = f"cannot write {tree.path}; it is as it was before"
             if "'refs/heads/porter' exists" in why:  # git keeps a branch porter/mlu in a folder of that name
                 hint = f"Give your branch porter another name: git -C {quote(str(tree.path))} branch -m porter NEW"
                 raise WrongUsage(what, why, hint) from error
-            raise SurroundingsFailed(what, why, disk_full_hint(tree.path)) from error
+            raise EnvironmentFailed(what, why, disk_full_hint(tree.path)) from error
         _conclude(tree, move, hold)
 
 
@@ -102,7 +102,7 @@ def recover(tree: Tree, move: Move, hold: int) -> None:
 
     Raises:
         WrongUsage: a file was edited since, so that it is not clear whose it is; nothing is changed.
-        SurroundingsFailed: the tree cannot be written.
+        EnvironmentFailed: the tree cannot be written.
     """
     with process.held():
         head, branch = _head(tree)

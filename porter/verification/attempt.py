@@ -21,7 +21,7 @@ def attempt(session: Session, check: Check, repeat: str) -> Outcome:
     """Make one check; ``repeat`` is the command that makes it again.
 
     Raises:
-        PorterError, OSError: the surroundings failed; every child of the session's is stopped.
+        PorterError, OSError: the environment failed; every child of the session's is stopped.
     """
     started = time.monotonic()
     outcome = Outcome(check.name, check.proves, report.PASSED, "", 0.0, repeat=repeat)

@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from porter import process
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.output import Progress, Timed
 from porter.process import Stopped
 from porter.temporary import temporary_folder, work_folder
@@ -99,7 +99,7 @@ def workplace(keep: bool, progress: Progress) -> Iterator[Path]:
     """An empty folder, removed in the end unless it is to be kept.
 
     Raises:
-        SurroundingsFailed: the block raised OSError: the disk is full, for example.
+        EnvironmentFailed: the block raised OSError: the disk is full, for example.
     """
     with work_folder("porter-verify-", keep) as root:
         try:
@@ -192,7 +192,7 @@ class Children:
 
         Raises:
             Stopped: :meth:`stop` was called, before or meanwhile.
-            SurroundingsFailed: the interpreter cannot be started, or the disk is full.
+            EnvironmentFailed: the interpreter cannot be started, or the disk is full.
         """
         command = (self.python, *map(str, words))
         with self._slots:
@@ -208,7 +208,7 @@ class Children:
                     killed = _wait(child := stack.enter_context(starting), self.limit if limit is None else limit)
                 told.ended(child.returncode)
             except OSError as error:
-                raise SurroundingsFailed(f"cannot run {command[0]}", error.strerror or str(error)) from error
+                raise EnvironmentFailed(f"cannot run {command[0]}", error.strerror or str(error)) from error
         if self._group.closed:
             raise Stopped
         self._of_thread.last = made = Run(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from porter.datasets import generate
 from porter.downloads import coco128
-from porter.errors import PorterError, SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, PorterError, WrongUsage
 from porter.output import Progress
 
 KINDS = ("auto", "coco128", "scenes")
@@ -46,7 +46,7 @@ def pictures(
 
     Raises:
         WrongUsage: ``PORTER_DATA`` names a folder without coco128.
-        SurroundingsFailed: coco128 was asked for and is not to be had, or the disk is full.
+        EnvironmentFailed: coco128 was asked for and is not to be had, or the disk is full.
     """
     why = ""
     if kind != "scenes":
@@ -61,7 +61,7 @@ def pictures(
         except PorterError as error:
             if kind == "coco128":
                 hint = f"`porter data fetch coco128`, or name the folder that holds it in {coco128.VARIABLE}."
-                raise SurroundingsFailed("coco128 is not to be had", str(error), hint) from error
+                raise EnvironmentFailed("coco128 is not to be had", str(error), hint) from error
             said = ": ".join(part for part in (error.what, error.why) if part).replace("\n", " ")
             why = f" (no coco128: {said})"
     made = generate.make(folder, images=count, size=(128, 96))
@@ -74,7 +74,7 @@ def _part(found: coco128.Found, count: int, folder: Path) -> Pictures:
     labelled = [path for path in sorted(images.iterdir()) if (labels / f"{path.stem}.txt").is_file()]
     wanted = count + count // 4
     if len(labelled) < wanted:
-        raise SurroundingsFailed(f"{found.path} has {len(labelled)} labelled pictures, {wanted} are needed")
+        raise EnvironmentFailed(f"{found.path} has {len(labelled)} labelled pictures, {wanted} are needed")
     try:
         for split, chosen in ("train", labelled[:count]), ("val", labelled[count:wanted]):
             for kind in "images", "labels":
@@ -85,5 +85,5 @@ def _part(found: coco128.Found, count: int, folder: Path) -> Pictures:
         text = generate.data_yaml("", folder, {split: f"images/{split}" for split in ("train", "val")})
         (folder / "data.yaml").write_text(text)
     except OSError as error:
-        raise SurroundingsFailed(f"cannot write {folder}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot write {folder}", error.strerror or str(error)) from error
     return Pictures(folder, f"{wanted} pictures of {found.word}")

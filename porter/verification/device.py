@@ -15,7 +15,7 @@ from typing import Any
 
 from porter import emulator, process
 from porter.emulator import building
-from porter.errors import PorterError, SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, PorterError, WrongUsage
 from porter.target import Target
 
 KINDS = ("auto", "hardware", "simulator", "emulated", "cpu")
@@ -62,7 +62,7 @@ def facts(python: str, target: Target) -> dict[str, Any]:
 
     Raises:
         WrongUsage: it cannot be run, or it is another than porter's and has no torch.
-        SurroundingsFailed: porter's own has no torch, or it did not answer.
+        EnvironmentFailed: porter's own has no torch, or it did not answer.
     """
     found = _ask(python, "facts.py", target.name, target.plugin.place, *target.probe)
     if found["foreign"]:
@@ -77,7 +77,7 @@ def no_torch(python: str, why: str) -> PorterError:
     Porter is installed without torch; the extra ``train`` brings one where there is none, and replaces none.
     """
     if why == MISSING and os.path.abspath(shutil.which(python) or python) == sys.executable:
-        return SurroundingsFailed(f"this needs torch, which {python} does not have", hint=f"Install it: {_INSTALL}")
+        return EnvironmentFailed(f"this needs torch, which {python} does not have", hint=f"Install it: {_INSTALL}")
     return WrongUsage(f"{python} has no torch", why, "Install torch there, or name another --python.")
 
 
@@ -85,7 +85,7 @@ def must_have_torch(python: str) -> None:
     """Refuse porter's own interpreter where it has no torch, before anything is started; another one says so itself.
 
     Raises:
-        SurroundingsFailed: it has none.
+        EnvironmentFailed: it has none.
     """
     if python == sys.executable and find_spec("torch") is None:
         raise no_torch(python, MISSING)
@@ -108,7 +108,7 @@ def known_to_torch(python: str, name: str) -> dict[str, Any]:
     """Whether an interpreter's torch has a name for itself: as a device's ``type``, as a ``module`` torch.NAME.
 
     Raises:
-        WrongUsage, SurroundingsFailed: as :func:`facts`.
+        WrongUsage, EnvironmentFailed: as :func:`facts`.
     """
     return _ask(python, "names.py", name)
 
@@ -119,7 +119,7 @@ def _ask(python: str, driver: str, *words: str) -> dict[str, Any]:
     try:
         done = process.run(command, timeout=_TIMEOUT)
     except subprocess.TimeoutExpired as error:
-        raise SurroundingsFailed(f"{python} did not import torch within {_TIMEOUT} s") from error
+        raise EnvironmentFailed(f"{python} did not import torch within {_TIMEOUT} s") from error
     except OSError as error:
         raise WrongUsage(f"cannot run {python}", error.strerror or str(error), "--python takes a Python.") from error
     try:
@@ -152,18 +152,18 @@ def card_of(target: Target, profile: str = "") -> emulator.Profile | None:
     return card
 
 
-def missing(kind: str, target: Target, why: str = "") -> SurroundingsFailed:
+def missing(kind: str, target: Target, why: str = "") -> EnvironmentFailed:
     """That the vendor's card, or the vendor's simulator, is not to be had, and why."""
     what = f"no {target.name} {'device' if kind == 'hardware' else 'simulator'} is to be had"
     if kind == "hardware" and target.simulated:
         why = f"{target.simulated} is set: the device of {target.plugin.module} is the vendor's simulator, no card"
-        return SurroundingsFailed(what, why, f"unset {target.simulated}, or --device simulator.")
+        return EnvironmentFailed(what, why, f"unset {target.simulated}, or --device simulator.")
     if kind == "simulator" and not target.simulated:
         names = " or ".join(target.simulator)
         why = f"{names} is not set" if names else f"porter knows of no simulator of the vendor's for {target.name}"
-        return SurroundingsFailed(what, why, "docs/verify.md says how a vendor's simulator is used." if names else "")
+        return EnvironmentFailed(what, why, "docs/verify.md says how a vendor's simulator is used." if names else "")
     why = why or f"{target.plugin.module} is not installed"
-    return SurroundingsFailed(what, why, f"It comes from {target.plugin.source} ({target.plugin.url}).")
+    return EnvironmentFailed(what, why, f"It comes from {target.plugin.source} ({target.plugin.url}).")
 
 
 def choose(
@@ -176,13 +176,13 @@ def choose(
 
     Raises:
         WrongUsage: the interpreter is none; the profile is not this target's.
-        SurroundingsFailed: a device of just this kind is not to be had here, or the plugin that is installed does not
+        EnvironmentFailed: a device of just this kind is not to be had here, or the plugin that is installed does not
             load, which nobody wants to have passed over in silence.
     """
     found = facts(python, target)
     if kind not in ("cpu", "emulated") and found["plugin"] and not found["loads"]:
         hint = f"porter doctor --target {target.name} looks at everything; --device cpu and emulated do without it."
-        raise SurroundingsFailed(unusable(target, found), hint=hint)
+        raise EnvironmentFailed(unusable(target, found), hint=hint)
     where = f"Python {found['python']}, torch {found['torch']}"
     real = "simulator" if target.simulated else "hardware"
     if kind in ("auto", "hardware", "simulator"):
@@ -204,7 +204,7 @@ def choose(
     try:
         usual = f"once for this Python and torch; usually {building.USUAL} s"
         built = emulator.build(Path(python), cache, lambda: begun(f"building the emulated device, {usual}"))
-    except SurroundingsFailed as error:
+    except EnvironmentFailed as error:
         if kind == "emulated":
             raise
         return Device("cpu", "cpu", f"the cpu ({where}); {error.what}", facts=found)

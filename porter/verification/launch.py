@@ -58,7 +58,7 @@ class Launch:
 
         Raises:
             WrongUsage: it cannot be started.
-            SurroundingsFailed: its interpreter is porter's own, which has no torch.
+            EnvironmentFailed: its interpreter is porter's own, which has no torch.
         """
         must_have_torch(self.words[0])
         try:
@@ -100,7 +100,7 @@ def place(
 
     Raises:
         WrongUsage: the profile is not this target's, nothing can be emulated as it, or nothing counts there.
-        SurroundingsFailed: the vendor's simulator was asked for and is not chosen, or the card and it is; the cache
+        EnvironmentFailed: the vendor's simulator was asked for and is not chosen, or the card and it is; the cache
             cannot be written to.
     """
     if kind == "auto":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage
 from porter.output import printable
 from porter.verification.child import Children
 from porter.verification.device import no_torch
@@ -90,7 +90,7 @@ def review(data: Path, tree: Path, python: str, root: Path, folders: Sequence[Pa
 
     Raises:
         WrongUsage: it is no yaml of a data set, or the interpreter has no torch.
-        SurroundingsFailed: porter's own interpreter has no torch, or the loader did not come to its end.
+        EnvironmentFailed: porter's own interpreter has no torch, or the loader did not come to its end.
     """
     result = root / "result.json"
     children = Children(root, python, 1, _DAY)
@@ -98,7 +98,7 @@ def review(data: Path, tree: Path, python: str, root: Path, folders: Sequence[Pa
     run = children.run(*words, cwd=root)
     if not result.is_file():
         why = f"{python} {run.ending}\n{run.tail(5)}"
-        raise SurroundingsFailed("the tree's loader did not come to its end", why, f"porter doctor --python {python}")
+        raise EnvironmentFailed("the tree's loader did not come to its end", why, f"porter doctor --python {python}")
     found = json.loads(result.read_text(encoding="utf-8"))
     if not found["torch"]:
         raise no_torch(python, found["why"])

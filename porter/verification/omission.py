@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from porter import git
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.git import GitFailed, Repository, objects
 from porter.patch import Patch
 from porter.sources.snapshot import Snapshot
@@ -32,7 +32,7 @@ def repository(snapshot: Snapshot, build: Build) -> Iterator[Repository]:
     """A bare repository that has a stack's commits, gone after the block.
 
     Raises:
-        SurroundingsFailed: it cannot be made.
+        EnvironmentFailed: it cannot be made.
     """
     with git.scratch(shallow=[snapshot.base] if snapshot.shallow else []) as made:
         made.write(objects.pack({**snapshot.objects, **build.objects}.values()))
@@ -49,7 +49,7 @@ def lay(made: Repository, build: Build, left_out: Collection[Patch], folder: Pat
         the patches that had to be left out too, because they change lines that those wrote; in order.
 
     Raises:
-        SurroundingsFailed: the folder cannot be written.
+        EnvironmentFailed: the folder cannot be written.
     """
     ids = {patch.id for patch in left_out}
     first = next((n for n, each in enumerate(build.commits) if each.patch.id in ids), len(build.commits))
@@ -60,7 +60,7 @@ def lay(made: Repository, build: Build, left_out: Collection[Patch], folder: Pat
     try:
         (folder / ".git").unlink()
     except OSError as error:
-        raise SurroundingsFailed(f"cannot write {folder}", error.strerror or str(error)) from error
+        raise EnvironmentFailed(f"cannot write {folder}", error.strerror or str(error)) from error
     return [each.patch for each in later if each.commit in skipped]
 
 

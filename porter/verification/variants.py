@@ -54,7 +54,7 @@ class Variants:
         """Make a tree without some patches: the session that checks it, and the patches that went with those.
 
         Raises:
-            SurroundingsFailed: it cannot be written.
+            EnvironmentFailed: it cannot be written.
         """
         whole = self.whole
         folder = whole.root / "trees" / name
@@ -99,7 +99,7 @@ def variants(
     Raises:
         WrongUsage: no such target or interpreter.
         CheckFailed: a patch does not apply.
-        SurroundingsFailed: the device is not to be had, or the disk is full.
+        EnvironmentFailed: the device is not to be had, or the disk is full.
     """
     target = Target.load(project.patches / stack.key)
     found = choose(device, target, python, profile=profile, begun=progress.note)

@@ -15,7 +15,7 @@ from stacks import CHECKOUT, STEPS, inventory, make_project, porter
 
 from porter.commands.apply import apply
 from porter.commands.lock import lock as write_lock
-from porter.errors import PorterError, SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, PorterError, WrongUsage
 from porter.lockfile import Lock
 from porter.patch import PatchFailed
 from porter.project import Project
@@ -465,7 +465,7 @@ def test_notes_that_porter_did_not_write(project: Project, clone: Path) -> None:
         apply(["tpu"], clone, project=project)
 
 
-# -- the surroundings -------------------------------------------------------------------------------------
+# -- the environment --------------------------------------------------------------------------------------
 
 
 def limited(*args: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -520,7 +520,7 @@ def test_a_clone_that_belongs_to_somebody_else(project: Project, own_home: Path,
 
 @pytest.mark.root
 def test_a_mount_point_cannot_be_replaced(project: Project, small_disk: Path) -> None:
-    with pytest.raises(SurroundingsFailed, match="cannot put a folder at") as error:
+    with pytest.raises(EnvironmentFailed, match="cannot put a folder at") as error:
         apply(["mlu"], small_disk, project=project)
     assert "mount point" in error.value.hint
     assert os.listdir(small_disk) == []
@@ -543,7 +543,7 @@ def test_a_full_disk(project: Project, small_disk: Path, clone: Path) -> None:
         for place in failed:
             try:
                 apply(["mlu"], place, project=project)
-            except SurroundingsFailed as error:
+            except EnvironmentFailed as error:
                 failed[place] += 1
                 assert "No space left" in str(error) or "disk is full" in str(error)
                 assert sorted(path.name for path in small_disk.iterdir() if path != tree) == ["filler", "mine"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from porter.commands.bench import figures, in_turn, percentile, ratios, spread
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.files import append_line
 
 
@@ -76,5 +76,5 @@ def test_after_a_line_that_was_cut_off(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(SurroundingsFailed, match="cannot write"):
+    with pytest.raises(EnvironmentFailed, match="cannot write"):
         append_line(tmp_path, b"{}")

@@ -19,7 +19,7 @@ from PIL import Image
 from stacks import CHECKOUT, porter
 
 from porter.commands.data import check, make
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage
 from porter.project import Project
 from porter.tree.clone import status
 from porter.verification import loader
@@ -361,7 +361,7 @@ def test_pythons_that_cannot_read_it(data: Path, tree: Path, tmp_path: Path) -> 
     (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
     (site / "torch.py").write_text("")
     (site / "yaml.py").write_text("raise SystemExit(9)")
-    with pytest.raises(SurroundingsFailed, match="ended with status 9"):
+    with pytest.raises(EnvironmentFailed, match="ended with status 9"):
         check(data / "data.yaml", tree=tree, python=str(python), project=Project(CHECKOUT))
 
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from porter.datasets.generate import COCO, make
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage
 
 
 def content(root: Path) -> dict[str, bytes]:
@@ -130,9 +130,9 @@ def test_an_interrupted_run_leaves_nothing_that_stays(tmp_path: Path, number: in
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from porter.datasets.generate import make\n"
-        "from porter.errors import SurroundingsFailed\n"
+        "from porter.errors import EnvironmentFailed\n"
         "try: make(Path(sys.argv[1]), images=2)\n"
-        "except SurroundingsFailed as error: print(error)\n"
+        "except EnvironmentFailed as error: print(error)\n"
     )
 
     def limit() -> None:
@@ -153,7 +153,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_parent_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SurroundingsFailed, match="cannot make"):
+    with pytest.raises(EnvironmentFailed, match="cannot make"):
         make(tmp_path / "file" / "data", images=1)
 
 

@@ -15,7 +15,7 @@ from commandline import commands
 
 from porter.cli import cli
 from porter.emulator.profiles import load_profile, profiles
-from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
 from porter.lockfile import Lock
 from porter.project import Project
 from porter.sources.obtain import extents
@@ -56,7 +56,7 @@ def test_exit_codes() -> None:
     assert set(table) == {"0", "1", "2", "3", "70", "130"}
     assert table[str(CheckFailed.exit_code)] == "a"  # a check or a patch failed
     assert table[str(WrongUsage.exit_code)] == "wrong"
-    assert table[str(SurroundingsFailed.exit_code)] == "the"
+    assert table[str(EnvironmentFailed.exit_code)] == "the"
 
 
 def test_how_many_files_each_source_has(lock: Lock) -> None:

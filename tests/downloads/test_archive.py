@@ -15,7 +15,7 @@ from published import archive as zipped
 from sources import small_file_system
 
 from porter.downloads import archive
-from porter.errors import CheckFailed, PorterError, SurroundingsFailed
+from porter.errors import CheckFailed, EnvironmentFailed, PorterError
 from porter.output import Progress
 
 FILES = {"top/a.txt": b"a", "top/images/b.jpg": bytes(100_000), "top/empty": b""}
@@ -186,7 +186,7 @@ def test_the_disk_is_asked_first(small_disk: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as opened:
         opened.writestr("x", bytes(30_000_000))
     (small_disk / "out").mkdir()
-    with pytest.raises(SurroundingsFailed, match="has no room for what") as caught:
+    with pytest.raises(EnvironmentFailed, match="has no room for what") as caught:
         archive.unpack(file, small_disk / "out", Progress())
     assert "30.0 MB to unpack" in caught.value.why
     assert os.listdir(small_disk / "out") == []

@@ -10,7 +10,7 @@ from sources import closed_port, mute_port
 
 from porter.downloads import coco128
 from porter.downloads.archive import unpack
-from porter.errors import PorterError, SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, PorterError, WrongUsage
 from porter.output import Progress
 
 
@@ -101,7 +101,7 @@ def test_a_server_that_says_nothing_costs_seconds(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(coco128, "_TIMEOUT", 0.3)
     with mute_port() as port:
         monkeypatch.setenv("PORTER_MIRROR", f"http://127.0.0.1:{port}")
-        with pytest.raises(SurroundingsFailed) as error:
+        with pytest.raises(EnvironmentFailed) as error:
             coco128.download(Progress())
     assert "said nothing for 0.3 s" in str(error.value)
 

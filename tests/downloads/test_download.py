@@ -25,7 +25,7 @@ from porter.downloads import http, ranges
 from porter.downloads.digests import Digests
 from porter.downloads.download import Downloaded, Wanted, fetch
 from porter.downloads.retry import RetryPolicy, pause
-from porter.errors import CheckFailed, PorterError, SurroundingsFailed, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, PorterError, WrongUsage
 from porter.output import Progress
 
 DATA = random.Random(1).randbytes(2_000_000)
@@ -146,7 +146,7 @@ def test_a_server_without_ranges_that_cuts_begins_again(tmp_path: Path) -> None:
 
 def test_a_server_that_always_cuts_at_the_same_place(tmp_path: Path) -> None:
     with shelf({"/file.bin": DATA}, ranges=False, cut=lambda *_: CUT, reset=False) as server:
-        error = fails(SurroundingsFailed, server, tmp_path)
+        error = fails(EnvironmentFailed, server, tmp_path)
         # once for getting there, then as often as policy says
         assert len(server.log) == 3
     assert "ended" in error.why and "3 times in a row" in error.why
@@ -160,7 +160,7 @@ def broken_off(number: int, _: Asked) -> int:
 def test_what_came_before_a_failure_is_kept_and_gone_on_with(tmp_path: Path) -> None:
     heard = Heard()
     with shelf({"/file.bin": DATA}, cut=broken_off, reset=False) as server:
-        error = fails(SurroundingsFailed, server, tmp_path, left=2, heard=heard)
+        error = fails(EnvironmentFailed, server, tmp_path, left=2, heard=heard)
         assert "cannot download file.bin" in error.what
         assert "the connection ended" in error.why
         assert any("900.0 kB are kept in" in note and "the same command goes on" in note for note in heard.notes)
@@ -177,7 +177,7 @@ def test_what_an_earlier_run_left_is_thrown_away_where_it_is_wrong(tmp_path: Pat
         get(server, tmp_path / "first")  # its digest is known now
         server.cut = lambda number, _: 0 if number > 1 else CUT
         server.reset = False
-        fails(SurroundingsFailed, server, tmp_path / "again", left=2)
+        fails(EnvironmentFailed, server, tmp_path / "again", left=2)
         with open(tmp_path / "again" / "file.bin.part", "r+b") as part:
             part.write(b"rotten")
         server.cut = lambda *_: None
@@ -204,7 +204,7 @@ def test_a_file_that_changes_meanwhile_is_never_mixed(tmp_path: Path, etag: str)
 
 def test_a_file_that_changed_between_two_runs(tmp_path: Path) -> None:
     with shelf({"/file.bin": DATA}, cut=broken_off) as server:
-        fails(SurroundingsFailed, server, tmp_path, left=2)
+        fails(EnvironmentFailed, server, tmp_path, left=2)
         server.cut, server.etag, server.files["/file.bin"] = (lambda *_: None), '"two"', DATA[:1_500_000]
         right(get(server, tmp_path), DATA[:1_500_000])
 
@@ -223,7 +223,7 @@ def test_a_file_that_changed_between_two_runs(tmp_path: Path) -> None:
 )
 def test_a_state_that_makes_no_sense_is_not_believed(tmp_path: Path, spoil: Callable[[object], str]) -> None:
     with shelf({"/file.bin": DATA}, cut=broken_off) as server:
-        fails(SurroundingsFailed, server, tmp_path, left=2)
+        fails(EnvironmentFailed, server, tmp_path, left=2)
         state = tmp_path / "file.bin.part.json"
         state.write_text(spoil(json.loads(state.read_text())))
         server.cut, server.sent = (lambda *_: None), 0
@@ -234,7 +234,7 @@ def test_a_state_that_makes_no_sense_is_not_believed(tmp_path: Path, spoil: Call
 def test_a_server_that_falls_silent(tmp_path: Path) -> None:
     with mute_port() as port:
         started = time.monotonic()
-        error = fails(SurroundingsFailed, f"http://127.0.0.1:{port}/x", tmp_path, policy=RetryPolicy(0.3, tries=2))
+        error = fails(EnvironmentFailed, f"http://127.0.0.1:{port}/x", tmp_path, policy=RetryPolicy(0.3, tries=2))
         assert time.monotonic() - started < 50  # it would wait 60 s each time
     assert "it said nothing for 0.3 s (2 times in a row)" in error.why
 
@@ -242,7 +242,7 @@ def test_a_server_that_falls_silent(tmp_path: Path) -> None:
 def test_a_time_for_everything(tmp_path: Path) -> None:
     with shelf({"/file.bin": DATA}, rate=20_000) as server:  # 100 s
         started = time.monotonic()
-        fails(SurroundingsFailed, server, tmp_path, left=2, policy=RetryPolicy(5, total=0.5))
+        fails(EnvironmentFailed, server, tmp_path, left=2, policy=RetryPolicy(5, total=0.5))
         assert time.monotonic() - started < 50
 
 
@@ -251,7 +251,7 @@ def test_a_time_for_everything(tmp_path: Path) -> None:
 
 def test_a_length_that_is_too_long(tmp_path: Path) -> None:
     with shelf({"/file.bin": DATA}, ranges=False, length=lambda true: true + 5) as server:
-        error = fails(SurroundingsFailed, server, tmp_path)
+        error = fails(EnvironmentFailed, server, tmp_path)
     assert "ended" in error.why
 
 
@@ -291,7 +291,7 @@ def test_a_server_that_lies_each_time(tmp_path: Path) -> None:
 
     # a little more each time: what gets further is borne, whatever came between
     with shelf({"/file.bin": DATA}, alter=lie, cut=lambda number, _: CUT + number, reset=False) as server:
-        error = fails(SurroundingsFailed, server, tmp_path)
+        error = fails(EnvironmentFailed, server, tmp_path)
     assert "another file each time it is asked" in error.why
 
 
@@ -304,7 +304,7 @@ def test_a_server_that_lies_each_time(tmp_path: Path) -> None:
 )
 def test_a_body_that_cannot_be_the_file(tmp_path: Path, headers: dict[str, str], said: str) -> None:
     with shelf({"/file.bin": DATA}, headers=headers) as server:
-        assert said in fails(SurroundingsFailed, server, tmp_path).why
+        assert said in fails(EnvironmentFailed, server, tmp_path).why
 
 
 # -- what a server says -----------------------------------------------------------------------------------------
@@ -313,7 +313,7 @@ def test_a_body_that_cannot_be_the_file(tmp_path: Path, headers: dict[str, str],
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 451, 501])
 def test_a_no_is_a_no(tmp_path: Path, status: int) -> None:
     with shelf({"/file.bin": DATA}, answers=[(status, {})]) as server:
-        error = fails(SurroundingsFailed, server, tmp_path)
+        error = fails(EnvironmentFailed, server, tmp_path)
         assert len(server.log) == 1
     assert f"it answers {status} " in error.why
     assert "--mirror" in error.hint
@@ -324,7 +324,7 @@ def test_a_busy_server_is_asked_again(tmp_path: Path, status: int) -> None:
     with shelf({"/file.bin": DATA}, answers=[(status, {})] * 2) as server:
         right(get(server, tmp_path))
     with shelf({"/file.bin": DATA}, answers=[(status, {})] * 3) as server:
-        error = fails(SurroundingsFailed, server, tmp_path / "other")
+        error = fails(EnvironmentFailed, server, tmp_path / "other")
         assert f"it answers {status} " in error.why and "(3 times in a row)" in error.why
 
 
@@ -337,7 +337,7 @@ def test_a_server_that_says_when_to_come_back(tmp_path: Path, status: int, dated
         right(get(server, tmp_path))
         assert time.monotonic() - started > 0.9
     with shelf({"/file.bin": DATA}, answers=[(status, {"Retry-After": "3600"})]) as server:
-        assert "asks to come back in 3600 s" in fails(SurroundingsFailed, server, tmp_path / "other").why
+        assert "asks to come back in 3600 s" in fails(EnvironmentFailed, server, tmp_path / "other").why
 
 
 def test_the_pause_doubles_and_varies() -> None:
@@ -348,9 +348,9 @@ def test_the_pause_doubles_and_varies() -> None:
 
 
 def test_nobody_there(tmp_path: Path) -> None:
-    error = fails(SurroundingsFailed, f"http://127.0.0.1:{closed_port()}/x", tmp_path)
+    error = fails(EnvironmentFailed, f"http://127.0.0.1:{closed_port()}/x", tmp_path)
     assert "cannot reach 127.0.0.1: Connection refused" in error.why
-    error = fails(SurroundingsFailed, "https://example.com/x", tmp_path)
+    error = fails(EnvironmentFailed, "https://example.com/x", tmp_path)
     assert "cannot reach example.com through the proxy https_proxy http://127.0.0.1:" in error.why
 
 
@@ -374,13 +374,13 @@ def test_redirects_are_followed(tmp_path: Path) -> None:
 )
 def test_redirects_that_lead_nowhere(tmp_path: Path, location: str, said: str) -> None:
     with shelf({}, answers=[(301, {"Location": location})] * 2) as server:
-        error = fails(SurroundingsFailed, server, tmp_path)
+        error = fails(EnvironmentFailed, server, tmp_path)
         assert said.replace("PORT", server.url.rpartition(":")[2]) in error.why
 
 
 def test_redirects_without_end(tmp_path: Path) -> None:
     with shelf({}, answers=[(302, {"Location": f"/{n}?secret={n}"}) for n in range(50)]) as server:
-        error = fails(SurroundingsFailed, server, tmp_path)
+        error = fails(EnvironmentFailed, server, tmp_path)
         assert len(server.log) == 11
     assert "it redirects more than 10 times" in error.why
     assert "secret" not in str(error)
@@ -408,7 +408,7 @@ def tls(tmp_path: Path) -> Iterator[tuple[Shelf, Path]]:
 
 def test_https(tmp_path: Path, tls: tuple[Shelf, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     server, certificate = tls
-    error = fails(SurroundingsFailed, server, tmp_path / "untrusted")
+    error = fails(EnvironmentFailed, server, tmp_path / "untrusted")
     assert "its certificate cannot be trusted" in error.why
     assert "name its file of certificates in REQUESTS_CA_BUNDLE or SSL_CERT_FILE" in error.why
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
@@ -420,7 +420,7 @@ def test_https(tmp_path: Path, tls: tuple[Shelf, Path], monkeypatch: pytest.Monk
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     with shelf({"/file.bin": DATA}) as open_to_all:
         server.answers = [(302, {"Location": f"{open_to_all.url}/file.bin"})]
-        error = fails(SurroundingsFailed, server, tmp_path / "downgraded", digests=Digests(tmp_path / "d.json"))
+        error = fails(EnvironmentFailed, server, tmp_path / "downgraded", digests=Digests(tmp_path / "d.json"))
         assert f"it redirects from https to {open_to_all.url}/file.bin" in error.why
         assert open_to_all.log == []
 
@@ -431,7 +431,7 @@ def test_a_password_is_used_and_not_shown(tmp_path: Path) -> None:
         get(url, tmp_path)
         assert server.log[0].headers["authorization"].startswith("Basic ")
         server.files.clear()
-        error = fails(SurroundingsFailed, url.replace("key", "id"), tmp_path / "other")
+        error = fails(EnvironmentFailed, url.replace("key", "id"), tmp_path / "other")
     assert "secret" not in str(error)
     assert http.shown(url) == f"{server.url}/file.bin"
 
@@ -483,7 +483,7 @@ def test_what_is_no_mirror(tmp_path: Path, mirror: str) -> None:
 def test_when_every_source_fails_each_is_named(tmp_path: Path) -> None:
     with shelf({}) as first, shelf({"/file.bin": b"wrong"}) as second:
         url = f"http://127.0.0.1:{closed_port()}/file.bin"
-        error = fails(SurroundingsFailed, url, tmp_path, mirrors=(first.url,))
+        error = fails(EnvironmentFailed, url, tmp_path, mirrors=(first.url,))
         assert error.why.splitlines()[0] == f"{first.url}/file.bin: it answers 404 Not Found"
         assert error.why.splitlines()[1].startswith(f"{url}: cannot reach 127.0.0.1: Connection refused")
         Digests().keep(url, "0" * 64, "https://example.com")
@@ -514,7 +514,7 @@ def test_a_later_download_is_held_to_the_first(tmp_path: Path, own_home: Path) -
 def test_damaged_digests_are_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "digests.json"
     path.write_text(text)
-    with pytest.raises(SurroundingsFailed, match="holds no digests that can be read"):
+    with pytest.raises(EnvironmentFailed, match="holds no digests that can be read"):
         Digests(path).find("https://example.com/")
 
 
@@ -551,7 +551,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_disk_that_is_too_small_is_asked_first(small_disk: Path) -> None:
     with shelf({"/file.bin": bytes(30_000_000)}) as server:
-        error = fails(SurroundingsFailed, server, small_disk)
+        error = fails(EnvironmentFailed, server, small_disk)
         assert len(server.log) == 1
     assert "has no room for file.bin" in error.what
     assert "30.0 MB to download, " in error.why
@@ -560,7 +560,7 @@ def test_a_disk_that_is_too_small_is_asked_first(small_disk: Path) -> None:
 def test_a_disk_that_fills_up(small_disk: Path) -> None:
     """The server does not say how much will come."""
     with shelf({"/file.bin": bytes(30_000_000)}, ranges=False, length=lambda true: None) as server:
-        error = fails(SurroundingsFailed, server, small_disk)
+        error = fails(EnvironmentFailed, server, small_disk)
     assert error.why in ("No space left on device", f"{error.why[:6]} free, and more to come")
     assert shutil.disk_usage(small_disk).used == 0
 
@@ -576,7 +576,7 @@ def test_a_disk_that_fills_up_meanwhile(small_disk: Path) -> None:
             return None if number else CUT
 
         server.cut = fill
-        with pytest.raises(SurroundingsFailed, match="No space left on device"):
+        with pytest.raises(EnvironmentFailed, match="No space left on device"):
             get(server, small_disk)
         assert not (small_disk / "file.bin").exists()
         filler.unlink()
@@ -587,7 +587,7 @@ def test_a_disk_that_fills_up_meanwhile(small_disk: Path) -> None:
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SurroundingsFailed, match=r"cannot write .*\nNot a directory"):
+    with pytest.raises(EnvironmentFailed, match=r"cannot write .*\nNot a directory"):
         get("https://example.com/file.bin", tmp_path / "file" / "below")
 
 

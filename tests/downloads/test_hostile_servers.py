@@ -18,7 +18,7 @@ from porter.downloads import ranges
 from porter.downloads.download import Wanted, fetch
 from porter.downloads.partial import claim
 from porter.downloads.retry import RetryPolicy
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.output import Progress
 
 GOOD = b"the file\n"
@@ -151,7 +151,7 @@ def test_a_file_without_a_size_does_not_fill_the_disk(small_disk: Path) -> None:
     heard = Heard()
     with raw(OK + b"\r\n", forever=bytes(65536)) as mirror, shelf({"/file.bin": GOOD}) as server:
         wanted = Wanted(f"{server.url}/file.bin", (mirror,))
-        with pytest.raises(SurroundingsFailed, match="no room"):
+        with pytest.raises(EnvironmentFailed, match="no room"):
             fetch(wanted, small_disk / "file.bin", heard)
     assert os.listdir(small_disk) == []
 
@@ -163,7 +163,7 @@ def test_a_password_is_in_no_file_beside_the_download(tmp_path: Path) -> None:
     with shelf({"/file.bin": bytes(500_000)}, cut=lambda number, _: 0 if number else 200_000, reset=False) as server:
         url = server.url.replace("://", "://me:s3cret@") + "/file.bin?token=s3cret"
         policy = RetryPolicy(timeout=5, tries=1)
-        with pytest.raises(SurroundingsFailed) as caught:
+        with pytest.raises(EnvironmentFailed) as caught:
             fetch(Wanted(url), tmp_path / "file.bin", Progress(), policy=policy)
         assert "s3cret" not in str(caught.value)
         left = list(tmp_path.iterdir())
@@ -178,7 +178,7 @@ def test_a_password_is_in_no_file_beside_the_download(tmp_path: Path) -> None:
 
 def why(tmp_path: Path, url: str = "https://127.0.0.1:9/file.bin") -> str:
     """Why a file cannot be had."""
-    with pytest.raises(SurroundingsFailed) as caught:
+    with pytest.raises(EnvironmentFailed) as caught:
         fetch(Wanted(url), tmp_path / "file.bin", Progress(), policy=RetryPolicy(timeout=2, tries=1))
     assert "s3cret" not in str(caught.value)
     return caught.value.why

@@ -15,7 +15,7 @@ from processes import none_left
 from stacks import CHECKOUT
 
 from porter.emulator import build, environment, load_profile
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 
 from .conftest import Run, clean_environment
 
@@ -37,7 +37,7 @@ WRITES = 'while [ "$1" != -o ]; do shift; done; sleep 1; echo built > "$2"'
 
 @pytest.mark.too_old
 def test_an_old_torch_is_refused_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(SurroundingsFailed) as caught:
+    with pytest.raises(EnvironmentFailed) as caught:
         build(PYTHON, tmp_path)
     assert str(caught.value) == f"no emulated device: torch {torch.__version__} is too old, it takes 2.1 or later"
 
@@ -61,7 +61,7 @@ def test_the_built_device_is_found_again(built: Path, cache: Path, monkeypatch: 
 @pytest.mark.device
 def test_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(SurroundingsFailed) as caught:
+    with pytest.raises(EnvironmentFailed) as caught:
         build(PYTHON, tmp_path)
     assert str(caught.value) == "no emulated device: no C++ compiler (no-such-compiler); CXX names one"
 
@@ -73,7 +73,7 @@ def test_a_build_that_fails_shows_the_end_of_its_log_and_does_not_stay(
     monkeypatch.setenv("CXX", compiler(tmp_path, "for i in $(seq 99); do echo error $i; done; exit 1"))
     cache = tmp_path / "cache"
     begun: list[bool] = []
-    with pytest.raises(SurroundingsFailed) as caught:
+    with pytest.raises(EnvironmentFailed) as caught:
         build(PYTHON, cache, lambda: begun.append((tmp_path / "asked").exists()))
     assert begun == [False], "it is said once, before the compiler is asked"
     assert caught.value.what.endswith("failed with status 1")
@@ -112,7 +112,7 @@ def test_another_compiler_builds_another_device(tmp_path: Path, monkeypatch: pyt
 def test_a_cache_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", compiler(tmp_path, WRITES))
     (tmp_path / "file").touch()
-    with pytest.raises(SurroundingsFailed, match="no emulated device: cannot write to"):
+    with pytest.raises(EnvironmentFailed, match="no emulated device: cannot write to"):
         build(PYTHON, tmp_path / "file" / "cache")
 
 
@@ -128,7 +128,7 @@ def test_a_build_that_does_not_load_is_one_line(tmp_path: Path, run: Run) -> Non
 
 
 def test_an_interpreter_that_does_not_run(tmp_path: Path) -> None:
-    with pytest.raises(SurroundingsFailed, match="cannot run"):
+    with pytest.raises(EnvironmentFailed, match="cannot run"):
         build(tmp_path / "python", tmp_path)
 
 
@@ -136,7 +136,7 @@ def test_an_interpreter_that_fails(tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho it broke >&2\nexit 7\n")
     python.chmod(0o755)
-    with pytest.raises(SurroundingsFailed, match="it broke"):
+    with pytest.raises(EnvironmentFailed, match="it broke"):
         build(python, tmp_path)
 
 

@@ -15,7 +15,7 @@ from stacks import inventory, porter
 from porter.commands.apply import apply
 from porter.commands.bump import bump, bump_abort, bump_continue, bump_redo, bump_skip, bump_status
 from porter.commands.lint import lint
-from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
 from porter.lockfile import GitSource, IndexSource, Lock
 from porter.project import Project
 from porter.rebase.outcome import APPLIES, CONFLICT, MERGED, TAKEN, Bump
@@ -534,7 +534,7 @@ def test_a_file_in_the_way_is_named_and_not_overwritten(project: Project, releas
         resolve(project)
     else:
         git("add", "old.py", cwd=worktree_of(project))
-    with pytest.raises(SurroundingsFailed, match="git rebase does not go on") as caught:
+    with pytest.raises(EnvironmentFailed, match="git rebase does not go on") as caught:
         bump_continue(project=project)
     assert "utils/accelerator/__init__.py" in caught.value.why
     assert path.read_text() == "mine\n"
@@ -579,7 +579,7 @@ def test_a_git_that_cannot_go_on_is_heard(project: Project) -> None:
     resolve(project)
     lock = worktree_of(project) / ".git/HEAD.lock"
     lock.write_text("")
-    with pytest.raises(SurroundingsFailed, match="git rebase does not go on") as caught:
+    with pytest.raises(EnvironmentFailed, match="git rebase does not go on") as caught:
         bump_continue(project=project)
     assert "HEAD.lock" in caught.value.why
     lock.unlink()
@@ -730,7 +730,7 @@ def test_a_dry_run_agrees_with_skipping(project: Project) -> None:
         assert {subject: "skipped" if word == CONFLICT else word for subject, word in dry.items()} == really
 
 
-# -- wrong usage and surroundings ------------------------------------------------------------------------
+# -- wrong usage and environment -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -795,7 +795,7 @@ def test_a_folder_that_cannot_be_written(project: Project) -> None:
     else:
         project.root.chmod(0o555)
     try:
-        with pytest.raises(SurroundingsFailed, match="cannot write"):
+        with pytest.raises(EnvironmentFailed, match="cannot write"):
             bump("v6.1", project=project)
     finally:
         project.root.chmod(0o755)

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.lockfile import Pin
 from porter.patch import Patch
 from porter.rebase.drift import Drift, Track
@@ -140,7 +140,7 @@ def test_the_picture_marks_where_git_was_asked(drift: Drift) -> None:
 
 def test_a_picture_needs_matplotlib(drift: Drift, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(SurroundingsFailed, match="needs Matplotlib"):
+    with pytest.raises(EnvironmentFailed, match="needs Matplotlib"):
         heatmap.to_png(drift)
 
 

@@ -18,7 +18,7 @@ from porter.commands.apply import apply
 from porter.commands.arguments import find
 from porter.commands.export import export
 from porter.commands.lint import lint
-from porter.errors import CheckFailed, SurroundingsFailed, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
 from porter.lockfile import GitSource, Lock
 from porter.project import Project
 from porter.rebase import write_stacks
@@ -338,7 +338,7 @@ def test_no_room_and_no_permission(
     with pytest.MonkeyPatch.context() as patched:
         # as root nothing is forbidden, so the answer that anybody else gets is given here
         patched.setattr(os, "access", lambda path, mode: Path(path).name != "tpu")
-        with pytest.raises(SurroundingsFailed, match=r"cannot write .*tpu"):
+        with pytest.raises(EnvironmentFailed, match=r"cannot write .*tpu"):
             write_stacks.write(planned)
     code = (
         "import resource, sys; from pathlib import Path; from porter.project import Project; import pickle\n"
@@ -351,7 +351,7 @@ def test_no_room_and_no_permission(
     env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     command = [sys.executable, "-c", code, str(project.root.parent / "plan")]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert "SurroundingsFailed" in done.stderr
+    assert "EnvironmentFailed" in done.stderr
     assert os.strerror(errno.EFBIG) in done.stderr
     assert state(project) == before
     assert not (project.state / "rewrite.new").exists()

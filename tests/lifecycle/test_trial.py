@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sources import git
 
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.git import Repository, scratch
 from porter.patch import FORMAT, Patch
 from porter.rebase.trial import Row, Trial
@@ -161,5 +161,5 @@ def test_damaged_objects_are_no_conflict(clone: Path, tmp_path: Path, tried: Cal
     file = clone / ".git/objects" / blob[:2] / blob[2:]
     file.chmod(0o644)
     file.write_bytes(b"nothing that git knows")
-    with pytest.raises(SurroundingsFailed, match=f"cannot apply the series to {ours}"):
+    with pytest.raises(EnvironmentFailed, match=f"cannot apply the series to {ours}"):
         trial.ask(ours)

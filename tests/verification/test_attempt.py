@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from stacks import CHECKOUT
 
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.process import Stopped
 from porter.project import Project
 from porter.target import Target
@@ -63,11 +63,11 @@ def test_a_check_that_does_not_pass_has_figures_too(session: Session, error: Exc
     assert attempt(session, Check("x", "full", "that x", make), "").figures == {"losses": [1.0], "more": 2}
 
 
-def test_surroundings_that_fail_end_everything(session: Session, tmp_path: Path) -> None:
+def test_an_environment_that_fails_ends_everything(session: Session, tmp_path: Path) -> None:
     def make(session: Session) -> Finding:
-        raise SurroundingsFailed("the disk is full")
+        raise EnvironmentFailed("the disk is full")
 
-    with pytest.raises(SurroundingsFailed):
+    with pytest.raises(EnvironmentFailed):
         attempt(session, Check("x", "full", "that x", make), "")
     with pytest.raises(Stopped):
         session.children.run("-c", "", cwd=tmp_path)

@@ -15,7 +15,7 @@ import pytest
 from processes import living
 from stacks import CHECKOUT, inventory
 
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.process import Stopped
 from porter.verification.child import GUARD, Children
 
@@ -167,7 +167,7 @@ def test_no_more_than_jobs_at_once(tmp_path: Path) -> None:
 
 def test_an_interpreter_that_is_none(tmp_path: Path) -> None:
     children = Children(tmp_path / "root", str(tmp_path / "python"), jobs=1, limit=60, confine=False)
-    with pytest.raises(SurroundingsFailed, match="cannot run"):
+    with pytest.raises(EnvironmentFailed, match="cannot run"):
         children.run("-c", "", cwd=tmp_path)
 
 

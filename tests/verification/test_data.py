@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from porter.downloads import archive, coco128
-from porter.errors import SurroundingsFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage
 from porter.output import Progress
 from porter.verification.data import pictures
 
@@ -53,7 +53,7 @@ def test_scenes_if_they_are_asked_for(real: Path, tmp_path: Path) -> None:
 
 
 def test_coco128_or_nothing(own_home: Path, tmp_path: Path, unreachable: None) -> None:
-    with pytest.raises(SurroundingsFailed, match="coco128 is not to be had") as caught:
+    with pytest.raises(EnvironmentFailed, match="coco128 is not to be had") as caught:
         pictures("coco128", 4, tmp_path / "p", tmp_path, Progress())
     assert "porter data fetch coco128" in caught.value.hint
     assert not (tmp_path / "p").exists()

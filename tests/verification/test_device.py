@@ -14,7 +14,7 @@ import pytest
 from stacks import CHECKOUT
 
 from porter.diagnosis.interpreter import examine
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.target import Plugin, Target
 from porter.verification.device import choose
 
@@ -43,7 +43,7 @@ def test_a_plugin_without_the_probe_works(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_plugin_without_the_probe_on_which_nothing_can_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(SurroundingsFailed) as raised:
+    with pytest.raises(EnvironmentFailed) as raised:
         choose("hardware", target("bar", tmp_path, RENAMES, monkeypatch), sys.executable)
     assert "torch_bar loads, but has no torch.bar.is_available, and a tensor on bar raises " in raised.value.why
     assert "finds no device" not in raised.value.why and "does not load" not in raised.value.why
@@ -52,21 +52,21 @@ def test_a_plugin_without_the_probe_on_which_nothing_can_be_made(
 def test_a_probe_that_raises_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "import torch\ntorch.is_bar_available = lambda: 1 // 0\n"
     wanted = target("bar", tmp_path, text, monkeypatch, "torch.is_bar_available()")
-    with pytest.raises(SurroundingsFailed) as raised:
+    with pytest.raises(EnvironmentFailed) as raised:
         choose("hardware", wanted, sys.executable)
     assert raised.value.why.startswith("torch.is_bar_available() raises ZeroDivisionError")
 
 
 def test_a_vendors_simulator_is_never_hardware(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = target("meta", tmp_path, "", monkeypatch)
-    with pytest.raises(SurroundingsFailed, match="no meta simulator is to be had"):
+    with pytest.raises(EnvironmentFailed, match="no meta simulator is to be had"):
         choose("simulator", wanted, sys.executable)
     monkeypatch.setenv("FOO_EMULATOR_PATH", "/opt/cmodel.so")
     for kind in "auto", "simulator":
         found = choose(kind, wanted, sys.executable)
         assert (found.kind, found.mark, found.vendors) == ("simulator", "SIMULATOR", True)
         assert found.says.startswith("SIMULATOR ")
-    with pytest.raises(SurroundingsFailed) as raised:
+    with pytest.raises(EnvironmentFailed) as raised:
         choose("hardware", wanted, sys.executable)
     assert "FOO_EMULATOR_PATH is set" in raised.value.why and "unset FOO_EMULATOR_PATH" in raised.value.hint
 

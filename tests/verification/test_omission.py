@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from porter.errors import SurroundingsFailed
+from porter.errors import EnvironmentFailed
 from porter.git.objects import Entry, blob
 from porter.lockfile import Lock
 from porter.patch import Patch
@@ -87,6 +87,6 @@ def test_several_left_out_are_none_of_them_dependants(project: Project, tmp_path
 def test_a_place_that_is_taken(project: Project, tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/mine").write_text("kept")
-    with pytest.raises(SurroundingsFailed):
+    with pytest.raises(EnvironmentFailed):
         without(project, "tpu", [], tmp_path / "tree")
     assert [path.name for path in (tmp_path / "tree").iterdir()] == ["mine"]

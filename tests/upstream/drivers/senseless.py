@@ -244,7 +244,7 @@ WHOLE = {"a list": [1, 2], "nothing": {}, "a number": 3}
 # -- the programs ------------------------------------------------------------------------------------------------
 
 
-def surroundings():
+def environment():
     """Pictures with labels, and the folder of a run that was killed."""
     for folder in "files", "set/images", "set/labels", "run/weights":
         (HERE / folder).mkdir(parents=True)
@@ -333,7 +333,7 @@ def programs(number, path):
     return ["train", PROGRAMS[2 + number % 4] if refused(attempt_load, path) else "resume"]
 
 
-surroundings()
+environment()
 torch.save(honest(), "base.pt")
 found = {}
 for number, name in enumerate(["honest", *CASES, *WHOLE]):
