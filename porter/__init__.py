@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from porter.commands.bump import bump_redo as bump_redo
     from porter.commands.bump import bump_skip as bump_skip
     from porter.commands.bump import bump_status as bump_status
+    from porter.commands.compare import compare as compare
+    from porter.commands.compare import replay as replay
     from porter.commands.doctor import doctor as doctor
     from porter.commands.drift import drift as drift
     from porter.commands.export import export as export
@@ -67,10 +69,11 @@ _PLACES = {
         ("bump", "bump_abort", "bump_continue", "bump_redo", "bump_skip", "bump_status"), "porter.commands.bump"
     ),
     "necessity": "porter.commands.verify",
+    "replay": "porter.commands.compare",
     **{
         name: f"porter.commands.{name}"
         for name in (
-            "apply", "audit", "bench", "data", "doctor", "drift", "export", "import_", "lint", "lock",
+            "apply", "audit", "bench", "compare", "data", "doctor", "drift", "export", "import_", "lint", "lock",
             "new_target", "prepare", "profile", "report", "revert", "run", "show", "status", "targets", "train",
             "upstream", "verify", "weights",
         )

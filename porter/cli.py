@@ -89,6 +89,7 @@ _COMMANDS: dict[str, dict[str, str]] = {
     },
     "Proof": {
         "verify": "Prove that it trains, on a card or an emulated one.",
+        "compare": "Find the first module that a device computes otherwise.",
         "bench": "Measure how fast it trains.",
         "audit": "Find what in it names a device, ported or not.",
         "report": "Make one page of what verify, bench and drift found.",

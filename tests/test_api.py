@@ -64,7 +64,11 @@ def test_a_command_asks_for_what_its_function_takes() -> None:
     callers = {"project", "progress", "begun", "ended", "layout"}  # what only a program gives
     terminals = {"as_json", "json_file", "html_file", "png_file", "sarif_file", "sheet_file", "output", "trend",
                  "every", "rules", "dry_run", "like", "quiet", "verbose", "project"}  # fmt: skip
-    others = {"bump": {"go_on", "skip", "redo", "abort"}, "verify": {"leave_out", "patches"}}  # functions of their own
+    others = {
+        "bump": {"go_on", "skip", "redo", "abort"},
+        "verify": {"leave_out", "patches"},
+        "compare": {"replayed", "write_test"},
+    }  # functions of their own
     for path, command in commands():
         if not isinstance(command, click.Group) and path[0] not in _NO_FUNCTION:
             taken = set(inspect.signature(function(path)).parameters) - callers

@@ -56,9 +56,11 @@ def start(plugin: str) -> Device:
     global _device
     if _device is None:
         made = Device(plugin)
-        from porter_emulated import leaving, operators
+        from porter_emulated import kernels, leaving, operators
 
         operators.register(made)
+        if made.settings.kernels:
+            kernels.load(made)
         leaving.wait_for_autograd()
         _device = made
         print(_banner(made), file=sys.stderr, flush=True)
@@ -69,6 +71,7 @@ def start(plugin: str) -> Device:
 
 def _banner(device: Device) -> str:
     mode = "strict" if device.settings.strict else "lenient"
+    mode += f", with kernels of {device.settings.kernels}" if device.settings.kernels else ""
     return f"{device.profile.plugin}: {device.profile.device}, {device.count} devices, {mode}: no card is used"
 
 

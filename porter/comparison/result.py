@@ -1,0 +1,170 @@
+"""What a comparison found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from porter.output import heading
+
+
+@dataclass(frozen=True)
+class Row:
+    """A tensor of the step on the device, against the reference's.
+
+    Attributes:
+        step: from 0.
+        phase: ``forward``, ``backward`` or ``step`` (the optimizer's).
+        path: the module that made it, ``loss``, ``optimizer``; empty for the model itself.
+        what: which of its tensors: ``output``, ``running_mean``, ``gradient of weight``.
+        node: in the backward phase, the autograd graph's node that made it.
+        shape, dtype: as on the device.
+        absolute: the largest error; ``relative``: the largest of an element that is no thousandth of the usual size;
+            ``ulps``: that in units of the last place; ``cosine``: of the two as vectors.
+        nan, inf: how many the device has where the reference has none.
+        allowed: the largest error that is within the band.
+        outside: whether it left the band.
+    """
+
+    step: int
+    phase: str
+    path: str
+    what: str
+    node: str
+    shape: tuple[int, ...]
+    dtype: str
+    absolute: float
+    relative: float
+    ulps: float
+    cosine: float
+    nan: int
+    inf: int
+    allowed: float
+    outside: bool
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Row:
+        """One that a driver wrote."""
+        values = {name: found[name] for name in cls.__dataclass_fields__ if name != "shape"}
+        return cls(shape=tuple(found["shape"]), **values)
+
+    @property
+    def layer(self) -> str:
+        """The number of the layer of the model's yaml that the module is in; empty where it is in none."""
+        parts = self.path.split(".")
+        return parts[1] if len(parts) > 1 and parts[0] == "model" and parts[1].isdigit() else ""
+
+    @property
+    def part(self) -> float:
+        """The error as a part of the band; infinite where a NaN or Inf is there."""
+        if self.nan or self.inf:
+            return float("inf")
+        return self.absolute / self.allowed if self.allowed else float(bool(self.absolute)) * float("inf") or 0.0
+
+
+@dataclass(frozen=True)
+class Operator:
+    """The operator that computes something else than the cpu from the same arguments.
+
+    Attributes:
+        name: torch's, such as ``aten::silu``; of a torch that shows no operators, the autograd graph's node.
+        path: the module in which it runs; empty where that is not known.
+        file: where its arguments and results are kept; empty if they are not.
+        figures: of its worst result, as a :class:`Row` has them.
+    """
+
+    name: str
+    path: str
+    file: str
+    figures: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison.
+
+    Attributes:
+        target, tree: what was compared.
+        device: on what; ``reference``: against what, in words.
+        emulated: whether the device, or the reference, is an emulated one.
+        steps: how many were made.
+        rows: every tensor, in the order in which the device made them.
+        first: the first that left its band in the first step; None if none did.
+        parted: the first step in which something left its band; None if none did.
+        operator: which operator did it; None where it is not known, or nothing did.
+        yaml: the model's file; ``lines``: layer -> number of its line, and what that says.
+        missing: how many tensors of the reference the device did not make, so that they were not compared.
+        torch: the version that computed.
+        seconds: by part.
+    """
+
+    target: str
+    tree: str
+    device: str
+    reference: str
+    emulated: bool
+    steps: int
+    rows: tuple[Row, ...]
+    first: Row | None
+    parted: int | None
+    operator: Operator | None
+    yaml: str
+    lines: Mapping[str, tuple[int, str]]
+    missing: int
+    torch: str
+    seconds: Mapping[str, float]
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything left its band."""
+        return self.parted is not None
+
+    def line(self, row: Row) -> str:
+        """The line of the model's yaml that a row's module is from; empty where it is from none."""
+        found = self.lines.get(row.layer)
+        return f"{self.yaml}:{found[0]}  {found[1]}" if found else ""
+
+    def record(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        return {
+            **heading("compare"),
+            **{name: getattr(self, name) for name in ("target", "tree", "device", "reference", "emulated", "torch")},
+            "steps": self.steps,
+            "parted": self.parted,
+            "missing": self.missing,
+            "first": {**asdict(self.first), "line": self.line(self.first)} if self.first else None,
+            "operator": asdict(self.operator) if self.operator else None,
+            "yaml": self.yaml,
+            "lines": {layer: list(line) for layer, line in self.lines.items()},
+            "rows": [asdict(row) for row in self.rows],
+            "seconds": dict(self.seconds),
+        }
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A kept call of an operator, made again.
+
+    Attributes:
+        operator: its name; ``arguments``: dtype and shape of each tensor that it took.
+        device: what it was made on again; empty if on the cpu alone.
+        kept: the figures of what the device made of it then, against the cpu now; None where the cpu cannot make it.
+        again: of what the device makes of it now; None without a device.
+    """
+
+    operator: str
+    arguments: tuple[str, ...]
+    device: str
+    kept: Mapping[str, Any] | None
+    again: Mapping[str, Any] | None
+
+    @property
+    def differs(self) -> bool:
+        """Whether what the device makes of it now, or made of it then, is outside the band."""
+        found = self.again if self.device else self.kept
+        return bool(found and found["outside"])
+
+    def record(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        return asdict(self)

@@ -1,0 +1,177 @@
+"""Compare an emulated device that has one wrong kernel with the cpu: ``faults.py TREE CONFIG.json OUT.json NAME...``.
+
+One process makes all of it, from one record: the faults that are named, and then seeds on a device whose kernels sum in
+another order but are right.
+"""
+
+import json
+import os
+import sys
+
+import porter_emulated
+import torch_mlu  # the emulated one
+from porter_emulated.kernels import replace
+
+sys.path.insert(1, os.environ["PORTER_TEST_DRIVERS"])
+from main import against, build, record
+from step import batch
+from tensors import Spool
+
+tree, config_file, out, *names = sys.argv[1:]
+sys.path[0] = tree
+os.chdir(tree)
+import torch
+
+CONV, BACKWARD = "aten::_convolution", "aten::convolution_backward"  # the MLU's
+
+
+def convolve(host, x, weight, bias, *rest):
+    return host("aten::convolution", x, weight, bias, *rest[:6])
+
+
+def half(host, x):
+    return host("aten::silu", x.half()).float()
+
+
+def silu_backward(host, grad, x):
+    return host("aten::mul.Tensor", grad, host("aten::sigmoid", x))
+
+
+def momentum(host, x, weight, bias, mean, var, training, factor, eps):
+    return host("aten::native_batch_norm", x, weight, bias, mean, var, training, 1 - factor, eps)
+
+
+def no_eps(host, grad, x, weight, mean, var, saved, inverse, training, eps, mask):
+    inverse = host("aten::mul.Scalar", inverse, 1.01)
+    return host("aten::native_batch_norm_backward", grad, x, weight, mean, var, saved, inverse, training, eps, mask)
+
+
+def transposed(host, grad, x, weight, *rest):
+    if weight.shape == (16, 16, 1, 1):
+        weight = weight.transpose(0, 1).contiguous()
+    return host("aten::convolution_backward", grad, x, weight, *rest)
+
+
+def half_sums(host, x, weight, bias, *rest):
+    return convolve(host, x.half(), weight.half(), None if bias is None else bias.half(), *rest).float()
+
+
+def no_bias(host, x, weight, bias, *rest):
+    return convolve(host, x, weight, None, *rest)
+
+
+def nan(host, x, weight, *rest):
+    made = convolve(host, x, weight, *rest)
+    if weight.shape == (128, 128, 3, 3):
+        made.view(-1)[-1:].fill_(float("nan"))
+    return made
+
+
+def strided(host, grad, x, weight, sizes, stride, *rest):
+    made = list(host("aten::convolution_backward", grad, x, weight, sizes, stride, *rest))
+    if list(stride) == [2, 2]:
+        made[1] = host("aten::mul.Scalar", made[1], 0.5)
+    return tuple(made)
+
+
+def index(host, x, indices):
+    *others, last = indices
+    return host("aten::index.Tensor", x, [*others, host("aten::clamp", host("aten::sub.Scalar", last, 1), 0)])
+
+
+def shifted(host, x, *rest):
+    return host("aten::roll", host("aten::upsample_nearest2d", x, *rest), [1], [3])
+
+
+def swapped(host, tensors, dim=0):
+    return host("aten::cat", list(tensors)[::-1], dim)
+
+
+def zero_padded(host, x, kernel, stride, padding, *rest):
+    values, places = host("aten::max_pool2d_with_indices", x, kernel, stride, padding, *rest)
+    return host("aten::clamp", values, 0.0), places
+
+
+def sigmoid(host, x):
+    return host("aten::hardsigmoid", x)
+
+
+def decay(host, ones, others, alpha=1):
+    host("aten::_foreach_add_.List", ones, others, alpha=alpha * 1.001)
+
+
+def reordered(host, x, weight, bias, *rest):
+    """The channels summed in another order: right, though no bit is promised."""
+    if rest[5] != 1 or rest[3]:  # groups, or transposed
+        return convolve(host, x, weight, bias, *rest)
+    return convolve(host, host("aten::flip", x, [1]), host("aten::flip", weight, [1]), bias, *rest)
+
+
+FAULTS = {
+    "silu in half precision": {"aten::silu": half},
+    "silu's gradient without its second term": {"aten::silu_backward": silu_backward},
+    "batch norm's momentum the other way round": {"aten::native_batch_norm": momentum},
+    "batch norm's gradient off by a hundredth": {"aten::native_batch_norm_backward": no_eps},
+    "a transposed weight in one convolution's gradient": {BACKWARD: transposed},
+    "half a gradient of strided convolutions' weights": {BACKWARD: strided},
+    "sums in float16": {CONV: half_sums},
+    "a convolution that forgets its bias": {CONV: no_bias},
+    "a NaN from one shape": {CONV: nan},
+    "an index off by one": {"aten::index.Tensor": index},
+    "upsampling off by a pixel": {"aten::upsample_nearest2d": shifted},
+    "concatenated in the other order": {"aten::cat": swapped},
+    "pooling padded with zeros": {"aten::max_pool2d_with_indices": zero_padded},
+    "a straight line for a sigmoid": {"aten::sigmoid": sigmoid},
+    "a step a thousandth too long": {"aten::_foreach_add_.List": decay},
+}
+with open(config_file) as file:
+    config = json.load(file)
+side = dict(config, device="cpu", says="the cpu")
+
+
+def compared(kernels, reader):
+    library = replace(porter_emulated.start(torch_mlu.__name__), kernels)
+    try:
+        found = against(dict(config), reader)
+    finally:
+        library._destroy()
+    first, operator = found["first"] or {}, found["operator"] or {}
+    return {
+        "phase": first.get("phase"),
+        "path": first.get("path"),
+        "what": first.get("what"),
+        "operator": operator.get("name"),
+        "at": operator.get("path"),
+        "differs": differs(),
+        "seconds": found["seconds"],
+    }
+
+
+def differs():
+    """Whether any tensor is another than the cpu's, in its band or not."""
+    with open(os.path.join(config["out"], "rows.jsonl")) as rows:
+        return any(json.loads(row)["absolute"] for row in rows)
+
+
+spool = Spool(os.path.join(config["out"], "spool"))
+found = {}
+if names != ["seeds"]:
+    record(side, spool)
+    for name in names or FAULTS:
+        found[name] = compared(FAULTS[name], spool)
+        print(name, found[name], file=sys.stderr, flush=True)
+if not names or names == ["seeds"]:
+    for seed in range(20):
+        config["seed"] = side["seed"] = seed
+        model = build(side)
+        images, targets, _ = batch(dict(side), int(model.stride.max()))
+        torch.manual_seed(seed)
+        images = torch.randint(0, 256, images.shape, dtype=torch.uint8)
+        model.nc = model.model[-1].nc
+        record(side, spool, (model, images, targets))
+        found[str(seed)] = compared({CONV: reordered}, spool)
+        print(seed, found[str(seed)], file=sys.stderr, flush=True)
+with open(out, "w") as file:
+    json.dump(found, file)
+sys.stderr.flush()
+os._exit(0)
