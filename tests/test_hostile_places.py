@@ -26,7 +26,7 @@ def test_a_place_where_no_folder_can_be_made(place: str) -> None:
         pass
 
 
-@pytest.mark.parametrize("files", [4, 8, 16])
+@pytest.mark.parametrize("files", [8, 16, 32])
 def test_few_open_files(files: int, warm: None, project: Project, clone: Path, tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     for words in (["status", clone], ["apply", "--target", "mlu", tmp_path / "tree"]):

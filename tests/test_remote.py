@@ -147,7 +147,7 @@ def test_what_is_no_repository(small: Upstream, tmp_path: Path) -> None:
         "-x",
     ):
         assert failed(small, where).exit_code == 2, where
-    assert failed(small, tmp_path / "file").exit_code == 3
+    assert failed(small, tmp_path / "file").exit_code == 2
     assert not Path("pwned").exists()
 
 

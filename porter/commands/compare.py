@@ -19,9 +19,10 @@ from porter.comparison.result import Comparison, Replayed, Row
 from porter.comparison.script import script
 from porter.datasets import generate
 from porter.errors import WrongUsage
-from porter.files import move, work_folder
+from porter.files import move
 from porter.output import Progress, printable
 from porter.target import load_known
+from porter.temporary import work_folder
 from porter.tree.clone import must_hold
 from porter.verification.child import Children
 from porter.verification.device import Device, choose

@@ -230,5 +230,6 @@ def test_the_command(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["parameters"] == 100
     HOSTILE["archived"](HOSTILE["checkpoint"](HOSTILE["instructions"](str(tmp_path / "0"))["os.system"][1]), file)
     done = run("--json", file)
-    assert (done.returncode, done.stdout) == (1, "")
+    said = json.loads(done.stdout)
+    assert (done.returncode, said["kind"], said["exit_code"]) == (1, "error", 1)
     assert "it names os.system, which no YOLOv5 checkpoint holds" in done.stderr

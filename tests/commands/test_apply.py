@@ -440,7 +440,7 @@ def older_version(project: Project, clone: Path) -> None:
     [
         (another_stack, "the stack of tpu", "porter revert"),
         (wider_stack, r"the stack of mlu\+tpu", "porter revert"),
-        (commit_on_top, "1 commit.s. of yours", "porter status"),
+        (commit_on_top, "1 commit of yours", "porter status"),
         (change_on_top, "with changes of yours", "stash"),
         (older_version, "another version", "porter revert"),
     ],

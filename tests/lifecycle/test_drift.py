@@ -316,7 +316,7 @@ def test_the_command(line: Line, tmp_path: Path) -> None:
     [
         (["--to", "v99"], 2, "upstream has no commit v99"),
         (["--stack", "npu"], 2, "there is no target 'npu'"),
-        (["--to", "v9", "--upstream", "/nowhere/at/all"], 3, "/nowhere/at/all"),
+        (["--to", "v9", "--upstream", "/nowhere/at/all"], 2, "there is no /nowhere/at/all"),
         (["--png", "/nowhere/at/all.png"], 3, "cannot write /nowhere/at/all.png"),
     ],
 )

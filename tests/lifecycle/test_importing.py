@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from sources import git
+from sources import closed_port, git
 from stacks import commit, inventory, message, porter
 
 from porter.commands.apply import apply
@@ -280,7 +280,7 @@ def test_without_the_history_the_pin_is_taken(
         def note(self, line: str) -> None:
             self.notes.append(line)
 
-    absent = str(tmp_path / "absent")
+    absent = f"http://127.0.0.1:{closed_port()}/yolov5"
     made = import_(source, "mlu", tree=tmp_path / "look", upstream=absent, project=project, progress=Heard())
     assert made.base.startswith("v6.0 (")
     assert [line for line in Heard.notes if "history cannot be had" in line]
