@@ -69,7 +69,7 @@ def _of_git_alone(project: Project) -> frozenset[str]:
 
 
 def look(
-    files: Mapping[str, bytes], name: str, tree: Path | None, entries: Iterable[allowed.Entry], known: Iterable[str]
+    files: Mapping[str, bytes], name: str, tree: Path | None, entries: Iterable[allowed.Allowance], known: Iterable[str]
 ) -> Audit:
     """Look at Python files.
 

@@ -29,7 +29,7 @@ FILE = "audit.yaml"
 
 
 @dataclass(frozen=True)
-class Entry:
+class Allowance:
     """One allowed place: what it is tied to, why it is right, how often it is there, in which trees.
 
     Attributes:
@@ -61,7 +61,7 @@ class Entry:
 class Stale:
     """An entry that matches fewer places than it says."""
 
-    entry: Entry
+    entry: Allowance
     found: int
 
     def __str__(self) -> str:
@@ -70,7 +70,7 @@ class Stale:
         return f"{FILE}:{entry.line}: stale: {entry.path}, {entry.function}: {entry.rule}: {entry.code!r} {there}"
 
 
-def read(folder: Path) -> list[Entry]:
+def read(folder: Path) -> list[Allowance]:
     """The entries of the list in a folder of stacks; none if there is no list.
 
     Raises:
@@ -80,7 +80,7 @@ def read(folder: Path) -> list[Entry]:
     path = folder / FILE
     if not path.exists():
         return []
-    entries: dict[tuple[object, ...], Entry] = {}
+    entries: dict[tuple[object, ...], Allowance] = {}
     for value in yamlfile.read(path).sequence("a list of allowed places"):
         entry = _entry(value)
         if entries.setdefault((entry.key, entry.having, entry.lacking), entry) is not entry:
@@ -88,11 +88,11 @@ def read(folder: Path) -> list[Entry]:
     return list(entries.values())
 
 
-def _entry(value: Value) -> Entry:
+def _entry(value: Value) -> Allowance:
     fields = value.fields(("path", "function", "rule", "code", "reason"), ("times", "with", "without"))
     name = (r"[a-z][a-z0-9]*", "a target's name")
     times = fields["times"].text(r"[1-9]\d*", "a number of places") if "times" in fields else "1"
-    return Entry(
+    return Allowance(
         path=fields["path"].text(r"[^/].*\.py", "a Python file's path in the tree"),
         function=fields["function"].text(r"<module>|[\w.]+", "a function's name, Class.method, or <module>"),
         rule=fields["rule"].text("|".join(RULES), "a rule that `porter audit --rules` lists"),
@@ -105,7 +105,9 @@ def _entry(value: Value) -> Entry:
     )
 
 
-def allow(places: Iterable[Place], entries: Iterable[Entry], targets: Sequence[str]) -> tuple[list[Place], list[Stale]]:
+def allow(
+    places: Iterable[Place], entries: Iterable[Allowance], targets: Sequence[str]
+) -> tuple[list[Place], list[Stale]]:
     """The places, those that an entry names allowed; and the entries that a tree for ``targets`` has no use for."""
     held = [entry for entry in entries if entry.counts(targets)]
     left: Counter[int] = Counter({number: entry.times for number, entry in enumerate(held)})

@@ -22,7 +22,7 @@ from porter.output import Progress, counted
 from porter.project import Project
 from porter.rebase.conflicts import Clash, Region
 from porter.rebase.outcome import ALREADY, DONE, Bump, Halt
-from porter.rebase.session import Session
+from porter.rebase.session import BumpRun
 from porter.rebase.state import Journal, Store
 from porter.sources.history import UpstreamCommit
 from porter.sources.remote import must_be_a_source
@@ -68,7 +68,7 @@ def bump(
     """
     found, chosen = find(project), names(targets)
     if dry_run:
-        session = Session(Store(found), Lock.load(found.lock_path), upstream, progress, None)
+        session = BumpRun(Store(found), Lock.load(found.lock_path), upstream, progress, None)
         return _aim(session, rev, chosen, upstream) or session.preview()
     store = _store(found)
     with store.locked() as hold:
@@ -76,7 +76,7 @@ def bump(
         if journal is not None:
             raise WrongUsage(f"a bump to {journal.rev} is open", hint="porter bump --continue, --skip or --abort")
         store.close()  # what a porter that died while it ended the last bump left
-        session = Session(store, Lock.load(found.lock_path), upstream, progress, hold)
+        session = BumpRun(store, Lock.load(found.lock_path), upstream, progress, hold)
         reached = _aim(session, rev, chosen, upstream)
         if reached is not None:
             return reached
@@ -91,7 +91,7 @@ def bump_status(*, project: AnyProject = None, progress: Progress | None = None)
         WrongUsage: no bump is open.
         CheckFailed, EnvironmentFailed: as :func:`bump`.
     """
-    return _run(find(project), progress, Session.status)
+    return _run(find(project), progress, BumpRun.status)
 
 
 def bump_continue(*, project: AnyProject = None, progress: Progress | None = None) -> Bump:
@@ -101,7 +101,7 @@ def bump_continue(*, project: AnyProject = None, progress: Progress | None = Non
         WrongUsage: no bump is open, or the patch is not resolved.
         CheckFailed, EnvironmentFailed: as :func:`bump`.
     """
-    return _run(find(project), progress, Session.go_on)
+    return _run(find(project), progress, BumpRun.go_on)
 
 
 def bump_skip(*, project: AnyProject = None, progress: Progress | None = None) -> Bump:
@@ -111,7 +111,7 @@ def bump_skip(*, project: AnyProject = None, progress: Progress | None = None) -
         WrongUsage: no bump is open, or none of its patches waits.
         CheckFailed, EnvironmentFailed: as :func:`bump`.
     """
-    return _run(find(project), progress, Session.skip)
+    return _run(find(project), progress, BumpRun.skip)
 
 
 def bump_redo(patch: str, *, project: AnyProject = None, progress: Progress | None = None) -> Bump:
@@ -143,7 +143,7 @@ def bump_abort(*, project: AnyProject = None) -> Journal:
         return journal
 
 
-def _run(project: Project, progress: Progress | None, act: Callable[[Session], Bump]) -> Bump:
+def _run(project: Project, progress: Progress | None, act: Callable[[BumpRun], Bump]) -> Bump:
     """Do something with the open bump.
 
     Raises:
@@ -158,13 +158,13 @@ def _run(project: Project, progress: Progress | None, act: Callable[[Session], B
             store.close()
             return Bump(DONE, journal.old[:12], None)
         _check_inputs(store, journal)
-        session = Session(store, Lock.load(project.lock_path), journal.upstream or None, progress, hold)
+        session = BumpRun(store, Lock.load(project.lock_path), journal.upstream or None, progress, hold)
         session.history.resolve(journal.new)  # fetched again where the cache was emptied meanwhile
         session.open(journal)
         return act(session)
 
 
-def _aim(session: Session, rev: str, targets: Sequence[str], upstream: str | None) -> Bump | None:
+def _aim(session: BumpRun, rev: str, targets: Sequence[str], upstream: str | None) -> Bump | None:
     """Let a session have a new pin; what there is to say if it is reached already."""
     session.check_targets(targets)
     if upstream:

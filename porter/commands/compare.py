@@ -15,7 +15,7 @@ from porter.commands.arguments import AnyPath, AnyProject, find, path
 from porter.commands.options import FOLDER, JSON, STDOUT, colour, print_json, target_option, tell, terminal, write_out
 from porter.commands.options import device as device_options
 from porter.comparison import sides
-from porter.comparison.result import Comparison, Replayed, Row
+from porter.comparison.result import Comparison, Replayed, TensorRow
 from porter.comparison.script import script
 from porter.datasets import generate
 from porter.errors import WrongUsage
@@ -238,7 +238,7 @@ def _replay(target: str, device: str, profile: str, file: Path, test: Path | Non
 
 def _lines(found: Comparison, target: str) -> Iterable[str]:
     """The table, a line a layer, and what was found."""
-    layers: dict[str, dict[str, Row]] = {}
+    layers: dict[str, dict[str, TensorRow]] = {}
     for row in found.rows:
         if row.step == 0:
             worst = layers.setdefault(row.layer or row.path or "model", {})
@@ -274,7 +274,7 @@ def _lines(found: Comparison, target: str) -> Iterable[str]:
         yield f"Next: porter compare --target {target} --replay {here}"
 
 
-def _cell(row: Row | None) -> str:
+def _cell(row: TensorRow | None) -> str:
     if row is None:
         return f"{'':>10}"
     text = "NaN, Inf" if row.nan or row.inf else f"{row.part:.2g}" if math.isfinite(row.part) else "inf"

@@ -53,7 +53,7 @@ _CONFLICT = re.compile(rb"(<{7}|>{7}|\|{7})( .*)?\r?\n?|={7}\r?\n?")
 
 
 @dataclass(frozen=True, order=True)
-class Finding:
+class Problem:
     """One complaint: the file (from the project's folder), the line (0: the file as a whole), and what."""
 
     file: str
@@ -64,7 +64,7 @@ class Finding:
         return f"{self.file}:{self.line}: {self.what}" if self.line else f"{self.file}: {self.what}"
 
 
-def lint(*, upstream: str | None = None, project: AnyProject = None, progress: Progress | None = None) -> list[Finding]:
+def lint(*, upstream: str | None = None, project: AnyProject = None, progress: Progress | None = None) -> list[Problem]:
     """What a careful reader of the patches would complain about, sorted; an empty list: nothing.
 
     Raises:
@@ -74,11 +74,11 @@ def lint(*, upstream: str | None = None, project: AnyProject = None, progress: P
     project = find(project)
     lock = Lock.load(project.lock_path)
     targets = available(project.patches)
-    findings: list[Finding] = []
+    findings: list[Problem] = []
     for name in (COMMON, *targets):
         findings += _folder(project, name)
     if any(finding.line < 0 for finding in findings):  # something cannot even be read
-        return sorted(Finding(f.file, max(f.line, 0), f.what) for f in findings)
+        return sorted(Problem(f.file, max(f.line, 0), f.what) for f in findings)
     snapshot = obtain(lock, upstream, progress=progress)
     calculator, parts = LockCalculator(lock, snapshot), load_parts(project)
     whole = tried_together(parts)
@@ -88,7 +88,7 @@ def lint(*, upstream: str | None = None, project: AnyProject = None, progress: P
         try:
             build = known[stack.key] = calculator.builder.build(stack.patches)
         except PatchFailed as error:
-            findings.append(Finding(_place(error.patch), 0, f"in {stack.key}: {error}"))
+            findings.append(Problem(_place(error.patch), 0, f"in {stack.key}: {error}"))
             continue
         findings += _positions(stack, build)
     single = [stack for stack in whole if len(stack.targets) == 1 and stack.key in known]
@@ -123,45 +123,45 @@ def _place(patch: str) -> str:
     return f"patches/{patch}"
 
 
-def _folder(project: Project, name: str) -> Iterator[Finding]:
+def _folder(project: Project, name: str) -> Iterator[Problem]:
     """What the files of one stack tell by themselves.  A finding with the line -1 stops everything else."""
     folder = project.patches / name
     try:
         listed = series(folder)
     except CheckFailed as error:
-        yield Finding(f"patches/{name}/{SERIES}", -1, str(error))
+        yield Problem(f"patches/{name}/{SERIES}", -1, str(error))
         return
     names = [entry for _, entry in listed]
     for place, (line, entry) in enumerate(listed):
         if entry in names[:place]:
-            yield Finding(f"patches/{name}/{SERIES}", line, f"{entry} is listed twice")
+            yield Problem(f"patches/{name}/{SERIES}", line, f"{entry} is listed twice")
     expected = {SERIES, *names}
     if name != COMMON:
         try:
             target = Target.load(folder)
             expected |= {FILE, target.requirements}
             for field in target.placeholders:
-                yield Finding(f"patches/{name}/{FILE}", 0, f"{field} holds what new-target put there: fill it in")
+                yield Problem(f"patches/{name}/{FILE}", 0, f"{field} holds what new-target put there: fill it in")
         except PorterError as error:
-            yield Finding(f"patches/{name}/{FILE}", 0, str(error))
+            yield Problem(f"patches/{name}/{FILE}", 0, str(error))
             expected |= {FILE, "requirements.txt"}
     for path in sorted(folder.iterdir()):
         if path.name not in expected:
-            yield Finding(f"patches/{name}/{path.name}", 0, f"not in {SERIES}")
+            yield Problem(f"patches/{name}/{path.name}", 0, f"not in {SERIES}")
     patches = []
     for entry in names:
         try:
             patches.append(Patch.read(folder / entry, name))
         except CheckFailed as error:
-            yield Finding(f"patches/{name}/{entry}", -1, str(error))
+            yield Problem(f"patches/{name}/{entry}", -1, str(error))
     for patch, wanted in zip(patches, file_names(patch.subject for patch in patches)):
         yield from _header(patch, wanted)
         yield from _added_lines(patch)
 
 
-def _header(patch: Patch, wanted: str) -> Iterator[Finding]:
-    def finding(what: str) -> Finding:
-        return Finding(_place(patch.id), 0, what)
+def _header(patch: Patch, wanted: str) -> Iterator[Problem]:
+    def finding(what: str) -> Problem:
+        return Problem(_place(patch.id), 0, what)
 
     if patch.name != wanted:
         yield finding(f"should be named {wanted}, after its subject")
@@ -202,7 +202,7 @@ def _message_line(line: str) -> Iterator[str]:
         yield f"a line of the message has {len(line)} characters, more than 80: {line[:40]}…"
 
 
-def _added_lines(patch: Patch) -> Iterator[Finding]:
+def _added_lines(patch: Patch) -> Iterator[Problem]:
     """Whitespace errors and conflict marks in what a patch adds."""
     for change in patch.changes:
         for hunk in change.hunks:
@@ -210,10 +210,10 @@ def _added_lines(patch: Patch) -> Iterator[Finding]:
                 if row[:1] == b"+":
                     line = patch.diff_line - 1 + hunk.line + offset
                     for what in _complaints(row[1:]):
-                        yield Finding(_place(patch.id), line, f"{what} in {change.new}")
+                        yield Problem(_place(patch.id), line, f"{what} in {change.new}")
             if hunk.at_end and hunk.new and not hunk.new[-1].strip() and hunk.body[-1][:1] == b"+":
                 line = patch.diff_line - 1 + hunk.line + len(hunk.body)
-                yield Finding(_place(patch.id), line, f"blank line at the end of {change.new}")
+                yield Problem(_place(patch.id), line, f"blank line at the end of {change.new}")
 
 
 def _complaints(line: bytes) -> Iterator[str]:
@@ -229,7 +229,7 @@ def _complaints(line: bytes) -> Iterator[str]:
         yield "conflict mark"
 
 
-def _positions(stack: Stack, build: Build) -> Iterator[Finding]:
+def _positions(stack: Stack, build: Build) -> Iterator[Problem]:
     """Hunks that are not where their headers say.
 
     On its own a target's stack must fit exactly.  With another target below it lines may have moved; then
@@ -240,17 +240,17 @@ def _positions(stack: Stack, build: Build) -> Iterator[Finding]:
             where = f"in {stack.key}, {path}, {moved.hunk.header}"
             line = built.patch.diff_line - 1 + moved.hunk.line
             if len(stack.targets) == 1:
-                yield Finding(_place(built.patch.id), line, f"{where}: applies {moved.offset:+d} lines off")
+                yield Problem(_place(built.patch.id), line, f"{where}: applies {moved.offset:+d} lines off")
             elif moved.places > 1:
-                yield Finding(_place(built.patch.id), line, f"{where}: would fit at {counted(moved.places, 'place')}")
+                yield Problem(_place(built.patch.id), line, f"{where}: would fit at {counted(moved.places, 'place')}")
 
 
-def _canonical(single: Sequence[Stack], builder: Builder, snapshot: Snapshot) -> Iterator[Finding]:
+def _canonical(single: Sequence[Stack], builder: Builder, snapshot: Snapshot) -> Iterator[Problem]:
     """Patches that git would write otherwise."""
     for stack, rendered in zip(single, canonical(snapshot, [builder.build(stack.patches) for stack in single])):
         for patch, form in zip(stack.patches, rendered):
             if form.data != patch.data:
-                yield Finding(_place(patch.id), _differs(patch.data, form.data), "not in git's canonical form")
+                yield Problem(_place(patch.id), _differs(patch.data, form.data), "not in git's canonical form")
 
 
 def _differs(one: bytes, other: bytes) -> int:
@@ -261,15 +261,15 @@ def _differs(one: bytes, other: bytes) -> int:
 
 def _lock(
     project: Project, lock: Lock, calculator: LockCalculator, parts: Mapping[str, Sequence[Patch]]
-) -> Iterator[Finding]:
+) -> Iterator[Problem]:
     """Parts of the stacks that the lock does not describe as they are; what does not apply was told before."""
     file = project.lock_path.name
     for part in sorted(set(lock.stacks) - set(parts)):
-        yield Finding(file, 0, f"stacks.{part}: there is no such stack; run `porter lock`")
+        yield Problem(file, 0, f"stacks.{part}: there is no such stack; run `porter lock`")
     for part, stack in single_stacks(parts).items():
         try:
             found = calculator.calculate(stack)
         except PatchFailed:
             continue
         if lock.stacks.get(part) != found:
-            yield Finding(file, 0, f"stacks.{part}: not in step with the patches; run `porter lock`")
+            yield Problem(file, 0, f"stacks.{part}: not in step with the patches; run `porter lock`")

@@ -45,7 +45,7 @@ _WIDTH = 120  # of a line of v6.0
 
 
 @dataclass(frozen=True)
-class Made:
+class NewTarget:
     """What was made.
 
     Attributes:
@@ -94,7 +94,7 @@ def new_target(
     upstream: str | None = None,
     project: AnyProject = None,
     progress: Progress | None = None,
-) -> Made:
+) -> NewTarget:
     """Make ``patches/NAME``, a stack for another device family, and bring the lock in step; all of it or nothing.
 
     Args:
@@ -161,7 +161,7 @@ def new_target(
         after = relock(before, parts, obtain(before, upstream, progress=progress), progress or Progress())
         _put(copy.patches / name, found, after)
     stacks = tuple(sorted(set(after.stacks) - set(before.stacks)))
-    return Made(
+    return NewTarget(
         found.patches / name, target, patch, stacks, tuple(field for field, value in given.items() if not value)
     )
 
@@ -228,7 +228,7 @@ def command(name: str, as_json: bool, **options: Any) -> None:
         _print(made)
 
 
-def _print(made: Made) -> None:
+def _print(made: NewTarget) -> None:
     name = made.target.name
     click.echo(f"{made.folder}: target.yaml, requirements.txt, series and {made.patch.name}")
     click.echo(f"upstream.lock: wrote {', '.join(made.stacks)}")

@@ -15,7 +15,7 @@ from porter.errors import WrongUsage
 from porter.lockfile import Lock
 from porter.project import Project
 from porter.stack import Stack, available, combined
-from porter.tree.clone import Move, Notes, Tree, short, stack_in
+from porter.tree.clone import Move, Tree, TreeNotes, short, stack_in
 from porter.tree.switch import locked, recover, switch
 
 
@@ -87,7 +87,7 @@ def _nothing(tree: Tree, lock: Lock) -> bool:
     return grown is not None and not grown[1]
 
 
-def _notes(tree: Tree, project: Project, lock: Lock) -> Notes:
+def _notes(tree: Tree, project: Project, lock: Lock) -> TreeNotes:
     """What was noted when the stack was applied; in a clone of a tree, what the commits tell."""
     if tree.notes:
         return tree.notes
@@ -98,14 +98,14 @@ def _notes(tree: Tree, project: Project, lock: Lock) -> Notes:
             build = stack.build(tree.snapshot(part, stack.paths))
             if build.commits and stack_in(tree, build, above):
                 before = "refs/heads/master" if tree.resolve("refs/heads/master") == part.base else part.base
-                return Notes(stack.targets, part.base, build.tip, before)
+                return TreeNotes(stack.targets, part.base, build.tip, before)
     raise WrongUsage(
         f"{tree.path} holds no stack that this porter knows",
         hint=f"`porter status {quote(str(tree.path))}` says what it holds.",
     )
 
 
-def _refuse(tree: Tree, notes: Notes) -> None:
+def _refuse(tree: Tree, notes: TreeNotes) -> None:
     """Refuse where something of the user's would be lost."""
     if tree.head != notes.tip:
         mine = tree.repository.text("log", "--format=%h %s", f"{notes.tip}..{tree.head}").split("\n")
@@ -126,7 +126,7 @@ def _refuse(tree: Tree, notes: Notes) -> None:
         )
 
 
-def _back(tree: Tree, notes: Notes) -> tuple[str, str]:
+def _back(tree: Tree, notes: TreeNotes) -> tuple[str, str]:
     """Where HEAD goes, a ref or a commit, and the commit that this is."""
     for place in (notes.before, notes.base):
         commit = tree.resolve(place)

@@ -18,7 +18,7 @@ from porter.commands.options import device as device_options
 from porter.diagnosis.interpreter import find_python
 from porter.target import load_known
 from porter.tree.clone import must_hold
-from porter.verification.launch import Launch, launch, place
+from porter.verification.launch import Launch, launch, run_device
 
 
 def run(
@@ -55,7 +55,7 @@ def run(
     folder, interpreter, here = Path(tree), find_python(python or sys.executable), Path.cwd()
     must_hold(find(project), folder, found.name)
     file = None if counts is None else here / counts
-    on = place(device, found, interpreter, profile=profile, tree=folder.absolute(), counts=file)
+    on = run_device(device, found, interpreter, profile=profile, tree=folder.absolute(), counts=file)
     return launch(on, interpreter, folder, program, here)
 
 

@@ -16,7 +16,7 @@ from porter.diagnosis.interpreter import find_python
 from porter.errors import WrongUsage
 from porter.target import Target, in_order, load_known
 from porter.tree.clone import TRAIN, must_hold
-from porter.verification.launch import Launch, Place, launch, names_device
+from porter.verification.launch import Launch, RunDevice, launch, names_device
 
 
 def train(
@@ -57,7 +57,7 @@ def train(
         # torch.distributed.run has no use for plugins, which may not load; train.py imports its own
         if "TORCH_DEVICE_BACKEND_AUTOLOAD" not in os.environ:
             environment["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
-    on = Place(found.name, environment, found.called if found.simulated else "")
+    on = RunDevice(found.name, environment, found.called if found.simulated else "")
     device = [] if names_device(arguments) else ["--device", _device(found, cards)]
     program = [TRAIN, *arguments, *device]
     return launch(on, find_python(python or sys.executable), folder, program, Path.cwd(), launcher)

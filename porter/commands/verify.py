@@ -41,7 +41,7 @@ from porter.verification.attempt import attempt
 from porter.verification.checks import select
 from porter.verification.child import CONFINEMENTS, Children, workplace
 from porter.verification.device import Device, choose
-from porter.verification.necessity import Necessity, Trial, Verdict, checks_of
+from porter.verification.necessity import Judge, Necessity, Verdict, checks_of
 from porter.verification.plan import Check
 from porter.verification.report import Outcome, Report
 from porter.verification.session import Session
@@ -178,7 +178,7 @@ def necessity(
         says = trees.whole.device.says
         begun(f"{target}: the stack without each of {counted(len(chosen), 'patch')}, on {says}")
         options = _options(device, profile, python)
-        trial = Trial(trees, lambda patch: _repeat_patch(target, patch, options))
+        trial = Judge(trees, lambda patch: _repeat_patch(target, patch, options))
         verdicts = {}
         # closed before the folder is removed, however this ends: its threads write there
         with closing(trial.judge_all(chosen, checks, progress)) as judged:

@@ -10,7 +10,7 @@ from porter.output import heading
 
 
 @dataclass(frozen=True)
-class Row:
+class TensorRow:
     """A tensor of the step on the device, against the reference's.
 
     Attributes:
@@ -44,7 +44,7 @@ class Row:
     outside: bool
 
     @classmethod
-    def of(cls, found: Mapping[str, Any]) -> Row:
+    def of(cls, found: Mapping[str, Any]) -> TensorRow:
         """One that a driver wrote."""
         values = {name: found[name] for name in cls.__dataclass_fields__ if name != "shape"}
         return cls(shape=tuple(found["shape"]), **values)
@@ -71,7 +71,7 @@ class Operator:
         name: torch's, such as ``aten::silu``; of a torch that shows no operators, the autograd graph's node.
         path: the module in which it runs; empty where that is not known.
         file: where its arguments and results are kept; empty if they are not.
-        figures: of its worst result, as a :class:`Row` has them.
+        figures: of its worst result, as a :class:`TensorRow` has them.
     """
 
     name: str
@@ -105,8 +105,8 @@ class Comparison:
     reference: str
     emulated: bool
     steps: int
-    rows: tuple[Row, ...]
-    first: Row | None
+    rows: tuple[TensorRow, ...]
+    first: TensorRow | None
     parted: int | None
     operator: Operator | None
     yaml: str
@@ -120,7 +120,7 @@ class Comparison:
         """Whether anything left its band."""
         return self.parted is not None
 
-    def line(self, row: Row) -> str:
+    def line(self, row: TensorRow) -> str:
         """The line of the model's yaml that a row's module is from; empty where it is from none."""
         found = self.lines.get(row.layer)
         return f"{self.yaml}:{found[0]}  {found[1]}" if found else ""

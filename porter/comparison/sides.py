@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from porter.comparison.result import Comparison, Operator, Replayed, Row
+from porter.comparison.result import Comparison, Operator, Replayed, TensorRow
 from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
 from porter.target import Target
 from porter.verification.child import Children, Run
@@ -132,8 +132,8 @@ def comparison(
         reference=str(found["reference"]),
         emulated=emulated or "EMULATED" in str(found["reference"]),
         steps=found["steps"],
-        rows=tuple(Row.of(row) for row in rows),
-        first=Row.of({**first, "step": 0}) if first else None,
+        rows=tuple(TensorRow.of(row) for row in rows),
+        first=TensorRow.of({**first, "step": 0}) if first else None,
         parted=found["parted"],
         operator=_operator(operator) if operator else None,
         yaml=str(model["file"]),

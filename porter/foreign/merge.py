@@ -44,7 +44,7 @@ class Reject:
 
 
 @dataclass
-class Outcome:
+class ImportOutcome:
     """What became of one patch.
 
     Attributes:
@@ -85,7 +85,7 @@ class Merger:
         self._base = base
         self._modes: dict[str, str] = {}  # path -> the mode that a change gives it; the folder need not keep modes
 
-    def commits(self, patches: Sequence[Incoming]) -> list[Outcome]:
+    def commits(self, patches: Sequence[Incoming]) -> list[ImportOutcome]:
         """The patches as commits on the base, each on the one before it; the worktree is the stack's afterwards."""
         files = {path: entry for path, entry in self._base.files.items() if entry.id in self._base.objects}
         root = objects.trees(files)
@@ -98,12 +98,12 @@ class Merger:
             left = [self._put(change)[0] for change in patch.changes if not change.unusable]
             self._add()
             commit = self._written(tip, _WHO, "patch\n")
-            found.append(Outcome(patch, tip, commit, [change for change in left if change]))
+            found.append(ImportOutcome(patch, tip, commit, [change for change in left if change]))
             tip = commit
         self.git.run("checkout", "--quiet", "--force", "--detach", self.tip)
         return found
 
-    def take(self, one: Outcome) -> None:
+    def take(self, one: ImportOutcome) -> None:
         """Put a patch on the stack; what becomes of it waits in the index to be committed."""
         one.rejects += [Reject(change.new, change.unusable) for change in one.patch.changes if change.unusable]
         diff = self.git.run("diff-tree", "-r", "-p", "-M", one.before, one.commit)
@@ -159,7 +159,7 @@ class Merger:
             self._modes[change.new] = change.mode
             return FileChange("modify", change.new, change.new, hunks=hunks), ""
 
-    def _put_alone(self, change: FileChange, one: Outcome) -> None:
+    def _put_alone(self, change: FileChange, one: ImportOutcome) -> None:
         """A change that is not for the base, on the stack's own lines."""
         old, new = self._tree / change.old, self._tree / change.new
         number = max(1, len(change.hunks))
@@ -190,7 +190,7 @@ class Merger:
                 one.hunks[APPLIED] += number - len(hunks)
 
     def _settle(
-        self, sides: Mapping[str, Mapping[int, str]], changes: Sequence[FileChange], one: Outcome
+        self, sides: Mapping[str, Mapping[int, str]], changes: Sequence[FileChange], one: ImportOutcome
     ) -> list[FileChange]:
         """Decide on the files that git could not merge; the changes that they are of."""
         stopped = []
@@ -253,7 +253,7 @@ def _options(changes: Iterable[FileChange]) -> list[str]:
     return ["--recount", "--whitespace=nowarn", *(["--unidiff-zero"] if is_loose else [])]
 
 
-def _one_by_one(path: str, base: bytes, ours: bytes, hunks: Sequence[Hunk], one: Outcome) -> bytes:
+def _one_by_one(path: str, base: bytes, ours: bytes, hunks: Sequence[Hunk], one: ImportOutcome) -> bytes:
     """A file with each hunk in it that git merges without a conflict."""
     rows = io.BytesIO(base).readlines()
     for hunk in hunks:

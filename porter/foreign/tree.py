@@ -16,7 +16,7 @@ from porter.foreign import base
 from porter.foreign.base import Base, Judge
 from porter.foreign.folder import Fork
 from porter.foreign.hunks import Incoming
-from porter.foreign.merge import Merger, Outcome, Reject
+from porter.foreign.merge import ImportOutcome, Merger, Reject
 from porter.foreign.names import Rebound, rebound
 from porter.foreign.reader import is_series, read
 from porter.git import GitFailed, Repository, scratch
@@ -54,7 +54,7 @@ class Imported:
 
     tree: Path
     base: str = ""
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: tuple[ImportOutcome, ...] = ()
     rejects: tuple[str, ...] = ()
     lacking: tuple[str, ...] = ()
     rebound: tuple[Rebound, ...] = ()
@@ -183,7 +183,7 @@ def _one_a_file(patches: Sequence[Incoming]) -> list[Incoming]:
 
 def _taken(
     made: Repository, found: Base, start: str, patches: Sequence[Incoming], stack: str, progress: Progress
-) -> tuple[list[Outcome], str]:
+) -> tuple[list[ImportOutcome], str]:
     """The patches on the stack, a commit for each of which something is left: what became of them, the last commit."""
     author = date = ""
     with scratch(borrow=made) as clean:
@@ -207,7 +207,7 @@ def _taken(
     return outcomes, merge.tip
 
 
-def _must_be_new(source: Path, outcomes: Sequence[Outcome], files: Mapping[str, Entry]) -> None:
+def _must_be_new(source: Path, outcomes: Sequence[ImportOutcome], files: Mapping[str, Entry]) -> None:
     left = [reject for outcome in outcomes for reject in outcome.rejects]
     if not any(outcome.paths for outcome in outcomes) and not any(reject.path in files for reject in left):
         raise CheckFailed(
@@ -217,7 +217,7 @@ def _must_be_new(source: Path, outcomes: Sequence[Outcome], files: Mapping[str, 
         )
 
 
-def _hint(outcomes: Sequence[Outcome], left: Sequence[Reject]) -> str:
+def _hint(outcomes: Sequence[ImportOutcome], left: Sequence[Reject]) -> str:
     """What to do where nothing was taken."""
     if not left:
         return "The stacks have all of it already."
@@ -236,7 +236,7 @@ def _rebound(repository: Repository, before: str, after: str) -> list[Rebound]:
     ]
 
 
-def _rejects(outcomes: Sequence[Outcome], files: Mapping[str, Entry]) -> dict[str, str]:
+def _rejects(outcomes: Sequence[ImportOutcome], files: Mapping[str, Entry]) -> dict[str, str]:
     """File in the tree -> what it says of what did not fit."""
     found: dict[str, str] = {}
     for outcome in outcomes:

@@ -22,7 +22,7 @@ from porter import git
 from porter.lockfile import Pin
 from porter.output import Progress, heading
 from porter.patch import Patch
-from porter.rebase.trial import BROKEN, LETTERS, Row, Trial, trial
+from porter.rebase.trial import BROKEN, LETTERS, StackOutcome, Trial, trial
 from porter.sources.history import History, UpstreamCommit
 from porter.sources.memo import Memo
 from porter.stack import Stack
@@ -184,12 +184,16 @@ def follow(history: History, stack: Stack, rev: str, progress: Progress) -> Drif
     named = history.tags()
     tags = {n: named[step.id] for n, step in enumerate(steps) if step.id in named}
     with _Answers(history, stack, progress) as answers:
-        rows = bisected(len(steps), tags, Row("a" * len(stack.patches), {}), lambda at, out: answers(steps[at].id, out))
+        rows = bisected(
+            len(steps), tags, StackOutcome("a" * len(stack.patches), {}), lambda at, out: answers(steps[at].id, out)
+        )
     tracks = tuple(_track(patch, n, rows, len(steps)) for n, patch in enumerate(stack.patches))
     return Drift(pin, rev, until, stack.key, tuple(steps), tags, tracks, answers.new)
 
 
-def bisected(size: int, tags: Mapping[int, str], pin: Row, ask: Callable[[int, frozenset[int]], Row]) -> dict[int, Row]:
+def bisected(
+    size: int, tags: Mapping[int, str], pin: StackOutcome, ask: Callable[[int, frozenset[int]], StackOutcome]
+) -> dict[int, StackOutcome]:
     """Ask at tags and at the last of some commits, then between them: commit (index) -> row, where git was asked.
 
     Args:
@@ -210,7 +214,7 @@ def bisected(size: int, tags: Mapping[int, str], pin: Row, ask: Callable[[int, f
     return rows
 
 
-def _track(patch: Patch, number: int, rows: Mapping[int, Row], size: int) -> Track:
+def _track(patch: Patch, number: int, rows: Mapping[int, StackOutcome], size: int) -> Track:
     """A patch along a line of so many commits.  Where two asked commits differ, there is none between them."""
     letters, letter = [], "a"
     for at in range(size):
@@ -244,13 +248,13 @@ class _Answers:
     def __exit__(self, *error: object) -> None:
         self._open.close()
 
-    def __call__(self, commit: str, left_out: frozenset[int]) -> Row:
+    def __call__(self, commit: str, left_out: frozenset[int]) -> StackOutcome:
         """The row of a commit, with some patches left out."""
         key = " ".join((commit, *map(str, sorted(left_out))))
         known = self._memory.get(key)
         if known is not None:
             letters, files = known
-            return Row(letters, {int(n): path for n, path in files}, left_out)
+            return StackOutcome(letters, {int(n): path for n, path in files}, left_out)
         self._progress.step("applying the series to upstream's commits", self.new)
         if self._trial is None:
             self._trial = self._open.enter_context(trial(self._history, self._stack))

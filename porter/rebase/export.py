@@ -38,7 +38,7 @@ from porter.stack import (
 )
 from porter.stack.build import Build, Builder
 from porter.temporary import temporary_folder
-from porter.tree.clone import Notes, Tree, dump
+from porter.tree.clone import Tree, TreeNotes, dump
 from porter.tree.switch import locked
 
 _UNMERGED = ("DD", "AU", "UD", "UA", "DU", "AA", "UU")
@@ -289,7 +289,7 @@ class _Export:
             EnvironmentFailed: the tree cannot be written, or HEAD has moved meanwhile.
         """
         notes = self.tree.notes
-        noted = Notes(tuple(targets), self.extent.base, tip, notes.before) if notes else None
+        noted = TreeNotes(tuple(targets), self.extent.base, tip, notes.before) if notes else None
         if tip == head and noted == notes:
             return ""
         if build is None and tip != head:

@@ -116,7 +116,9 @@ def _imported(target: str, files: Mapping[str, bytes]) -> Outcome:
     return Outcome("import", importable.IMPORT, FAILED if wrong else PASSED, said, 0.0, repeat=repeat)
 
 
-def _audited(target: str, files: Mapping[str, bytes], entries: list[allowed.Entry], targets: Sequence[str]) -> Outcome:
+def _audited(
+    target: str, files: Mapping[str, bytes], entries: list[allowed.Allowance], targets: Sequence[str]
+) -> Outcome:
     outcome = Outcome("audit", static.AUDIT, PASSED, "", 0.0, repeat=f"porter verify --target {target} --check audit")
     try:
         finding = static.audited(lambda: auditing.look(files, target, None, entries, targets))

@@ -23,7 +23,7 @@ OUTCOMES = (APPLIES, OFFSET, MERGED, RESOLVED, TAKEN, SKIPPED, CONFLICT)
 
 
 @dataclass(frozen=True)
-class Row:
+class PatchOutcome:
     """What became of one patch, for people and programs.
 
     Attributes:
@@ -80,7 +80,7 @@ class Bump:
     state: str
     origin: str
     new_pin: NewPin | None
-    rows: tuple[Row, ...] = ()
+    rows: tuple[PatchOutcome, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
     halt: Halt | None = None
     waiting: tuple[str, ...] = ()

@@ -17,7 +17,20 @@ from porter.output import Progress
 from porter.patch import Patch
 from porter.rebase import conflicts, new_pin, new_stacks, picks, write_stacks
 from porter.rebase.new_pin import NewPin
-from porter.rebase.outcome import CONFLICT, DONE, DRY, HALTED, OFFSET, PAUSED, RESOLVED, SKIPPED, TAKEN, Bump, Halt, Row
+from porter.rebase.outcome import (
+    CONFLICT,
+    DONE,
+    DRY,
+    HALTED,
+    OFFSET,
+    PAUSED,
+    RESOLVED,
+    SKIPPED,
+    TAKEN,
+    Bump,
+    Halt,
+    PatchOutcome,
+)
 from porter.rebase.picks import Fate, Pick
 from porter.rebase.state import Halted, Journal, Resolution, Store
 from porter.rebase.suspects import suspects
@@ -29,7 +42,7 @@ from porter.stack.build import Builder, Contents
 from porter.temporary import work_folder
 
 
-class Session:
+class BumpRun:
     """A bump that is at work.
 
     Attributes:
@@ -380,7 +393,7 @@ class Session:
         counts = Counter(fate.outcome for fate in told)
         return Bump(state, f"{pin.name} {pin.tag}", self.new, rows, dict(counts), **more)
 
-    def _row(self, fate: Fate) -> Row:
+    def _row(self, fate: Fate) -> PatchOutcome:
         said, patch = "", fate.pick.patch
         if fate.outcome == OFFSET:
             said = f"moved by {', '.join(f'{lines:+d}' for lines in fate.moved)} lines"
@@ -394,7 +407,7 @@ class Session:
         if fate.renamed:
             renamed = ", ".join(f"{old} is {new} by now" for old, new in fate.renamed)
             said = f"{said}; {renamed}" if said else renamed
-        return Row(patch.id, patch.label, patch.subject, fate.outcome, said)
+        return PatchOutcome(patch.id, patch.label, patch.subject, fate.outcome, said)
 
     # -- the end -----------------------------------------------------------------------------------------------
 

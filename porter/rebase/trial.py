@@ -38,7 +38,7 @@ _SILENCE = 600.0  # seconds; git apply speaks at each file
 
 
 @dataclass(frozen=True)
-class Row:
+class StackOutcome:
     """What git makes of a stack at one commit.
 
     Attributes:
@@ -90,7 +90,7 @@ class Trial:
         for n, path in sorted(self.ask(pin).files.items()):
             raise CheckFailed(f"{self._patches[n].id} does not apply to {path}", hint="`porter lint` says why.")
 
-    def ask(self, commit: str, left_out: frozenset[int] = frozenset()) -> Row:
+    def ask(self, commit: str, left_out: frozenset[int] = frozenset()) -> StackOutcome:
         """Apply the series, but for the patches that are left out, to a commit.
 
         Raises:
@@ -106,7 +106,7 @@ class Trial:
             what = f"git cannot apply the series to {commit} in {self._tree}"
             raise EnvironmentFailed(what, error.stderr, "TMPDIR names another folder for temporary files.") from error
         letters = ["o" if n in moved else said[n].letter if n in said else BROKEN for n in range(len(self._files))]
-        return Row("".join(letters), {n: one.file for n, one in said.items() if one.file}, left_out)
+        return StackOutcome("".join(letters), {n: one.file for n, one in said.items() if one.file}, left_out)
 
     def _am(self, tried: Sequence[int]) -> list[_Said]:
         """Apply patches, leaving out each that conflicts; what git says of each in turn."""

@@ -19,7 +19,7 @@ _BANNERS = {
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckRecord:
     """A check of a record: what it is to prove, how it ended, its figures (see porter.verification.checks)."""
 
     name: str
@@ -52,7 +52,7 @@ class Proof:
     machine: str
     date: str
     seconds: float
-    checks: tuple[Check, ...]
+    checks: tuple[CheckRecord, ...]
 
     @classmethod
     def of(cls, record: Record, number: int) -> Proof:
@@ -111,8 +111,8 @@ def badge(mark: str) -> list[Html | str]:
     return [" ", element("span", mark, class_="badge")] if mark else []
 
 
-def _check(field: Field) -> Check:
-    return Check(
+def _check(field: Field) -> CheckRecord:
+    return CheckRecord(
         name=field["check"].text(),
         proves=field["proves"].text(),
         state=field["state"].one_of(STATES),
@@ -179,7 +179,7 @@ def _table(proof: Proof) -> Html:
     return table(("check", "found, and what it proves", "s"), rows, right=(2,), class_="plain checks")
 
 
-def _failure(check: Check) -> Html:
+def _failure(check: CheckRecord) -> Html:
     return join(
         [
             element("h3", "Failed: ", code(check.name)),

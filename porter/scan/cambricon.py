@@ -79,7 +79,7 @@ def scan(root: Path, card: str, defines: list[str], also: Path | None = None) ->
     }
 
 
-def kernel_names(one: listed.Entry, derived: str) -> list[str]:
+def kernel_names(one: listed.ListedOperator, derived: str) -> list[str]:
     plain, out = f"{derived}_{one.base}", f"{derived}_{one.base}_out"
     structured = [f"porter_structured__{one.base}_out_mlu"]
     delegate = one.keys.get("structured_delegate")

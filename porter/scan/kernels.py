@@ -69,7 +69,7 @@ class Copy:
 
 
 @dataclass(frozen=True)
-class Check:
+class KernelCheck:
     """A check that raises: in each of cases (its path, and what is violated) at place."""
 
     place: str
@@ -87,7 +87,7 @@ class Frame:
 
 @dataclass
 class Findings:
-    checks: list[Check] = field(default_factory=list)
+    checks: list[KernelCheck] = field(default_factory=list)
     copies: list[Copy] = field(default_factory=list)
     unread: list[tuple[str, str]] = field(default_factory=list)
     neighbours: list[tuple[str, int, tuple[Conjunction, ...]]] = field(default_factory=list)
@@ -409,7 +409,7 @@ class Statements:
             self.found.unread.append((self.place(node), said or text(node)))
         pairs = tuple((path, way) for path in paths for way in clear)
         if pairs:
-            self.found.checks.append(Check(self.place(node), pairs))
+            self.found.checks.append(KernelCheck(self.place(node), pairs))
 
     # -- copies ----------------------------------------------------------------------------------------------------
     def copied(self, direction: str, tensor: Any, node: Node) -> None:
@@ -463,4 +463,4 @@ class Statements:
         return choice(returns) if returns else Const(None)
 
 
-__all__ = ["Check", "Copy", "Findings", "Frame", "Logic", "Number", "Rules", "Statements", "calls"]
+__all__ = ["Copy", "Findings", "Frame", "KernelCheck", "Logic", "Number", "Rules", "Statements", "calls"]

@@ -19,7 +19,7 @@ OUTS = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListedOperator:
     """One operator of a list: its name without namespace, the list's section, the line, the entry's other keys."""
 
     name: str
@@ -37,10 +37,10 @@ class Entry:
         return overload.endswith("out") or overload in OUTS
 
 
-def read(path: Path) -> list[Entry]:
+def read(path: Path) -> list[ListedOperator]:
     """The entries of every section whose value is a list: plain names, or mappings with `func`."""
     root = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
-    out: list[Entry] = []
+    out: list[ListedOperator] = []
     if not isinstance(root, yaml.MappingNode):
         return out
     for key, value in root.value:
@@ -53,7 +53,7 @@ def read(path: Path) -> list[Entry]:
     return out
 
 
-def entry(item: yaml.Node, section: str) -> Entry | None:
+def entry(item: yaml.Node, section: str) -> ListedOperator | None:
     line = item.start_mark.line + 1
     if isinstance(item, yaml.ScalarNode):
         name, keys = item.value, {}
@@ -63,7 +63,7 @@ def entry(item: yaml.Node, section: str) -> Entry | None:
     else:
         return None
     name = re.split(r"[\s(]", name.strip(), maxsplit=1)[0]
-    return Entry(name, section, line, keys) if name else None
+    return ListedOperator(name, section, line, keys) if name else None
 
 
 def plain(node: yaml.Node) -> Any:
@@ -74,7 +74,7 @@ def plain(node: yaml.Node) -> Any:
     return node.value
 
 
-def kernel(code: Code, one: Entry, names: list[str], paths: str) -> Function | None:
+def kernel(code: Code, one: ListedOperator, names: list[str], paths: str) -> Function | None:
     """The one definition of one of the names in files that match paths; None where there is none, or several."""
     for name in names:
         found = [each for each in code.functions.get(name, []) if re.search(paths, each.path)]
@@ -85,7 +85,7 @@ def kernel(code: Code, one: Entry, names: list[str], paths: str) -> Function | N
     return None
 
 
-def overload(one: Entry, found: list[Function]) -> Function | None:
+def overload(one: ListedOperator, found: list[Function]) -> Function | None:
     """Which of several definitions an entry means, where its overload's name says so."""
     said = one.name.partition(".")[2].replace("_out", "")
     kinds = {"Scalar": "Scalar", "Tensor": "Tensor", "dim": "int64_t", "dim_IntList": "ArrayRef", "IntList": "ArrayRef"}

@@ -45,7 +45,7 @@ _OLDER_NAMES = {"origin": "old", "goal": "new", "goal_head": "new_head"}  # of t
 
 
 @dataclass(frozen=True)
-class Notes:
+class TreeNotes:
     """What porter remembers in a tree with a stack.
 
     Attributes:
@@ -78,7 +78,7 @@ class Move:
     new: str
     new_head: str
     branch: str
-    notes: Notes
+    notes: TreeNotes
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Local:
 
 
 @dataclass(frozen=True)
-class Commit:
+class ExtraCommit:
     """A commit on top of the pin that is no patch's."""
 
     id: str
@@ -132,7 +132,7 @@ class Status:
     branch: str
     head: str
     patches: tuple[PatchStatus, ...]
-    commits: tuple[Commit, ...]
+    commits: tuple[ExtraCommit, ...]
     changes: tuple[Local, ...]
     missing: tuple[str, ...]
     unfinished: str
@@ -202,7 +202,7 @@ class Tree:
         return self.path / _JOURNAL
 
     @cached_property
-    def notes(self) -> Notes | None:
+    def notes(self) -> TreeNotes | None:
         """Porter's notes, or None."""
         read = read_json(self.notes_file)
         return _notes(read, self.notes_file) if read is not None else None
@@ -381,12 +381,12 @@ def _compare(tree: Tree, stack: Stack, extent: Extent, above: list[str]) -> tupl
     return [PatchStatus(p.stack, p.number, p.name, p.subject, state, commit) for p, state, commit in states], rest
 
 
-def _commits(tree: Tree, ids: list[str]) -> tuple[Commit, ...]:
+def _commits(tree: Tree, ids: list[str]) -> tuple[ExtraCommit, ...]:
     if not ids:
         return ()
     rows = tree.repository.run("log", "--no-walk=unsorted", "--format=%H %s", "--stdin", stdin="\n".join(ids).encode())
     pairs = (row.partition(" ") for row in rows.decode(errors="replace").rstrip("\n").split("\n"))
-    return tuple(Commit(i, subject) for i, _, subject in pairs)
+    return tuple(ExtraCommit(i, subject) for i, _, subject in pairs)
 
 
 def _rendered(tree: Tree, base: str) -> dict[str, str]:
@@ -414,7 +414,7 @@ def branch_of(stack: Stack) -> str:
     return f"refs/heads/{stack.branch}"
 
 
-def dump(found: Notes | Move) -> bytes:
+def dump(found: TreeNotes | Move) -> bytes:
     """A record as its file holds it."""
     return (json.dumps(asdict(found), indent=2, sort_keys=True) + "\n").encode()
 
@@ -503,8 +503,8 @@ def _look(repository: Repository) -> tuple[str, str, tuple[Local, ...]]:
     return head, "" if branch == "(detached)" else f"refs/heads/{branch}", tuple(changes)
 
 
-def _notes(read: Mapping[str, Any], path: Path) -> Notes:
+def _notes(read: Mapping[str, Any], path: Path) -> TreeNotes:
     try:
-        return Notes(tuple(map(str, read["targets"])), str(read["base"]), str(read["tip"]), str(read["before"]))
+        return TreeNotes(tuple(map(str, read["targets"])), str(read["base"]), str(read["tip"]), str(read["before"]))
     except (TypeError, KeyError) as error:
         raise not_ours(path) from error

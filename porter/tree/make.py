@@ -17,7 +17,7 @@ from porter.sources.obtain import obtain
 from porter.sources.snapshot import Snapshot
 from porter.stack import Stack, check_against_lock
 from porter.stack.build import Build
-from porter.tree.clone import Move, Notes, Tree, branch_of, short, stack_in
+from porter.tree.clone import Move, Tree, TreeNotes, branch_of, short, stack_in
 from porter.tree.switch import disk_full_hint, fill, locked, recover, switch
 
 
@@ -179,7 +179,7 @@ def _examine(tree: Tree, lock: Lock, stack: Stack) -> tuple[Applied, Move]:
         build.tip,
         branch_of(stack),
         branch_of(stack),
-        Notes(stack.targets, part.base, build.tip, tree.branch or tree.head),
+        TreeNotes(stack.targets, part.base, build.tip, tree.branch or tree.head),
     )
     noted = tree.notes
     if noted and noted.tip in above and set(noted.targets) != set(stack.targets):

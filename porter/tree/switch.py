@@ -27,7 +27,7 @@ from porter.lockfile import GitSource, Lock
 from porter.sources.snapshot import Snapshot
 from porter.stack import Stack
 from porter.stack.build import Build
-from porter.tree.clone import Move, Notes, Tree, branch_of, dump, short
+from porter.tree.clone import Move, Tree, TreeNotes, branch_of, dump, short
 
 _WAIT = 60.0  # seconds to wait for another porter
 _LITTLE = 4 << 20  # bytes; fewer than a tree of upstream needs
@@ -322,7 +322,7 @@ def fill(folder: Staging, lock: Lock, stack: Stack, snapshot: Snapshot, build: B
     url = next((source.url for source in lock.sources if isinstance(source, GitSource)), "")
     with (inside / "config").open("a") as config:
         config.write(_config(url))
-    notes = Notes(stack.targets, snapshot.base, build.tip, "refs/heads/master")
+    notes = TreeNotes(stack.targets, snapshot.base, build.tip, "refs/heads/master")
     (inside / "porter" / "state.json").write_bytes(dump(notes))
     repository.run("reset", "--quiet", "--hard")
 

@@ -70,7 +70,7 @@ class Launch:
 
 
 @dataclass(frozen=True)
-class Place:
+class RunDevice:
     """The device that a program is to find.
 
     Attributes:
@@ -84,9 +84,9 @@ class Place:
     stand_in: str = ""
 
 
-def place(
+def run_device(
     kind: str, target: Target, python: str, *, profile: str = "", tree: Path, counts: Path | None = None
-) -> Place:
+) -> RunDevice:
     """Where a target's device is to be found: on the card, on an emulated one, or, for ``cpu``, nowhere.
 
     ``auto`` is the card where its plugin is installed, else an emulated one.  Whether the plugin finds its card the
@@ -111,11 +111,11 @@ def place(
     if profile and kind != "emulated":
         raise WrongUsage(f"--profile {profile} is a card to emulate", hint="It goes with --device emulated.")
     if kind == "cpu":
-        return Place("cpu", {})
+        return RunDevice("cpu", {})
     if kind in ("hardware", "simulator"):
         if (kind == "simulator") != bool(target.simulated):
             raise missing(kind, target)
-        return Place(target.name, {}, target.called if target.simulated else "")
+        return RunDevice(target.name, {}, target.called if target.simulated else "")
     card = card_of(target, profile)
     if card is None:
         what = f"{target.name} is a device of torch's own, which nothing can be emulated as"
@@ -123,11 +123,11 @@ def place(
     found = emulator.environment(card, cache=emulator.cache_folder(), counts=counts, root=tree, alone=True)
     # an empty one only keeps an outer run's from leaking in
     needed = {name: value for name, value in found.items() if value or name in os.environ}
-    return Place(target.name, needed, card.device)
+    return RunDevice(target.name, needed, card.device)
 
 
 def launch(
-    on: Place, python: str, tree: Path, program: Sequence[str], here: Path, launcher: Sequence[str] = ()
+    on: RunDevice, python: str, tree: Path, program: Sequence[str], here: Path, launcher: Sequence[str] = ()
 ) -> Launch:
     """A program of the tree, a module (``-m NAME``), or a script of one's own, with its arguments.
 
@@ -191,7 +191,7 @@ def names_device(arguments: Sequence[str]) -> bool:
     return any(_DEVICE.fullmatch(word) for word in arguments)
 
 
-def _device(on: Place, script: Path, arguments: Sequence[str]) -> list[str]:
+def _device(on: RunDevice, script: Path, arguments: Sequence[str]) -> list[str]:
     if names_device(arguments) or not script.is_file():
         return []
     takes = _TAKES_DEVICE.search(script.read_text(encoding="utf-8", errors="replace"))

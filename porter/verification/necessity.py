@@ -109,7 +109,7 @@ def unmet(patch: Patch, device: Device) -> list[str]:
     return found
 
 
-class Trial:
+class Judge:
     """Judges patches of one stack.
 
     Args:

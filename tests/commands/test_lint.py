@@ -8,7 +8,7 @@ import pytest
 from sources import git
 from stacks import CHECKOUT, LONG, commit, export, message, porter
 
-from porter.commands.lint import Finding, lint
+from porter.commands.lint import Problem, lint
 from porter.commands.lock import lock as write_lock
 from porter.project import Project
 
@@ -135,8 +135,8 @@ def test_a_place_that_another_target_makes_ambiguous(project: Project, made: Pat
 
 
 def test_a_finding_reads_as_a_compilers() -> None:
-    assert str(Finding("patches/x", 3, "bad")) == "patches/x:3: bad"
-    assert str(Finding("patches/x", 0, "bad")) == "patches/x: bad"
+    assert str(Problem("patches/x", 3, "bad")) == "patches/x:3: bad"
+    assert str(Problem("patches/x", 0, "bad")) == "patches/x: bad"
 
 
 def test_the_shipped_stacks(own_home: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from histories import Line
 
 from porter.rebase.outcome import CONFLICT, TAKEN, Bump
-from porter.rebase.session import Session
+from porter.rebase.session import BumpRun
 from porter.rebase.state import Journal, Store
 from porter.stack import COMMON, available, load_parts
 
@@ -26,7 +26,7 @@ SYNTHETIC = {
 
 def previewed(line: Line, release: str, favouring: bool) -> Bump:
     """What a dry run says; with ``favouring`` each conflict is resolved, without it each is left out."""
-    session = Session(Store(line.project), line.lock, str(line.upstream), None, None)
+    session = BumpRun(Store(line.project), line.lock, str(line.upstream), None, None)
     commit = session.history.resolve(release)
     session.open(Journal(line.lock.pin.commit, commit, release, "", (), {}))
     return session.preview(favouring)

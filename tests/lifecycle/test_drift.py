@@ -22,7 +22,7 @@ from porter.output import Progress
 from porter.project import Project
 from porter.rebase import drift as module
 from porter.rebase.drift import Drift, Range, bisected
-from porter.rebase.trial import Row, trial
+from porter.rebase.trial import StackOutcome, trial
 from porter.sources.history import History
 from porter.stack import Stack
 
@@ -105,13 +105,13 @@ def test_both_sides_of_each_change_are_asked_and_few_others() -> None:
     lines = ["a" * 700 + "c" * 300, "a" * 10 + "o" * 600 + "m" * 100 + "c" * 290, "a" * 1000, "c" * 50 + "t" * 950]
     asked: dict[int, frozenset[int]] = {}
 
-    def ask(at: int, left_out: frozenset[int]) -> Row:
+    def ask(at: int, left_out: frozenset[int]) -> StackOutcome:
         assert at not in asked
         asked[at] = left_out
         assert all(lines[n][at] == "c" for n in left_out)
-        return Row("".join(line[at] for line in lines), {}, left_out)
+        return StackOutcome("".join(line[at] for line in lines), {}, left_out)
 
-    rows = bisected(1000, {300: "one", 800: "two"}, Row("aaaa", {}), ask)
+    rows = bisected(1000, {300: "one", 800: "two"}, StackOutcome("aaaa", {}), ask)
     assert set(rows) == set(asked)
     changes = [at for line in lines for at in range(1, 1000) if line[at] != line[at - 1]]
     assert {side for at in changes for side in (at - 1, at)} <= set(asked)
@@ -121,7 +121,7 @@ def test_both_sides_of_each_change_are_asked_and_few_others() -> None:
 
 
 def test_no_commits_no_questions() -> None:
-    assert bisected(0, {}, Row("a", {}), lambda at, left_out: pytest.fail("asked")) == {}
+    assert bisected(0, {}, StackOutcome("a", {}), lambda at, left_out: pytest.fail("asked")) == {}
 
 
 def test_without_a_target_it_is_every_stack(line: Line) -> None:

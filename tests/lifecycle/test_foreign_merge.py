@@ -10,7 +10,7 @@ from sources import git
 
 from porter.foreign.base import Base
 from porter.foreign.hunks import Incoming
-from porter.foreign.merge import Merger, Outcome
+from porter.foreign.merge import ImportOutcome, Merger
 from porter.foreign.unified import parse
 from porter.git import Repository, scratch
 from porter.git.objects import Entry, blob
@@ -59,7 +59,7 @@ class Lab:
         command = ["git", "-C", str(path), "diff", *options, "HEAD~1", "HEAD"]
         return subprocess.run(command, capture_output=True, check=True).stdout
 
-    def take(self, base: Files, ours: Files, *diffs: bytes) -> tuple[list[Outcome], Files]:
+    def take(self, base: Files, ours: Files, *diffs: bytes) -> tuple[list[ImportOutcome], Files]:
         """What becomes of patches for ``base``, and of ``ours``."""
         stack = self.repository("stack", base, ours)
         blobs = {path: blob(data) for path, data in base.items()}
@@ -80,7 +80,7 @@ def lab(tmp_path: Path, own_home: Path) -> Lab:
     return Lab(tmp_path)
 
 
-def told(outcome: Outcome) -> list[tuple[str, str]]:
+def told(outcome: ImportOutcome) -> list[tuple[str, str]]:
     return [(reject.path, reject.why) for reject in outcome.rejects]
 
 

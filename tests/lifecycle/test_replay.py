@@ -15,7 +15,7 @@ from porter.git.objects import Entry
 from porter.lockfile import GitSource, Lock, Pin
 from porter.project import Project
 from porter.rebase.outcome import APPLIES, CONFLICT, MERGED, OFFSET, Bump
-from porter.rebase.session import Session
+from porter.rebase.session import BumpRun
 from porter.rebase.state import Journal, Store
 from porter.sources.snapshot import Snapshot
 from porter.stack import COMMON, Stack, load_part
@@ -148,7 +148,7 @@ def test_going_on_after_a_conflict(tmp_path: Path, favouring: bool, second: str)
     before = block("only")
     patched = [before.replace("d = 4", f"d = {number}") for number in (5, 7)]
     project = made(tmp_path, before, before.replace("d = 4", "d = 6"), *patched)
-    session = Session(Store(project), Lock.load(project.lock_path), None, None, None)
+    session = BumpRun(Store(project), Lock.load(project.lock_path), None, None, None)
     commit = session.history.resolve("new")
     session.open(Journal(session.lock.pin.commit, commit, "new", "", (), {}))
     assert outcomes(session.preview(favouring)) == [CONFLICT, second]

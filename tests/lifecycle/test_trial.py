@@ -11,7 +11,7 @@ from sources import git
 from porter.errors import EnvironmentFailed
 from porter.git import Repository, scratch
 from porter.patch import FORMAT, Patch
-from porter.rebase.trial import Row, Trial
+from porter.rebase.trial import StackOutcome, Trial
 from porter.stack import Stack
 
 Edit = Callable[[Path], object]
@@ -120,8 +120,10 @@ def test_each_outcome(name: str, clone: Path, tmp_path: Path, tried: Callable[[S
     patch, upstream, letter, file = CASES[name]
     theirs, ours = commit(clone, patch), commit(clone, upstream)
     trial = tried(stack(clone, theirs, tmp_path))
-    assert trial.ask(ours) == Row(letter, {0: file} if file else {})
-    assert trial.ask(git("rev-parse", "base", cwd=clone)) == Row("a", {})  # nothing is left of what was tried before
+    assert trial.ask(ours) == StackOutcome(letter, {0: file} if file else {})
+    assert trial.ask(git("rev-parse", "base", cwd=clone)) == StackOutcome(
+        "a", {}
+    )  # nothing is left of what was tried before
 
 
 def test_what_a_patch_is_called_is_not_what_git_says_of_it(
@@ -132,7 +134,7 @@ def test_what_a_patch_is_called_is_not_what_git_says_of_it(
         tip = commit(clone, write(f"new/{n}", f"{n}\n"), tip, subject)
     ours = commit(clone, write("new/0", "other\n"))
     trial = tried(stack(clone, tip, tmp_path))
-    assert trial.ask(ours) == Row("caa", {0: "new/0"})
+    assert trial.ask(ours) == StackOutcome("caa", {0: "new/0"})
 
 
 def test_a_series_goes_on_after_what_conflicts(clone: Path, tmp_path: Path, tried: Callable[[Stack], Trial]) -> None:
@@ -148,9 +150,9 @@ def test_a_series_goes_on_after_what_conflicts(clone: Path, tmp_path: Path, trie
     theirs = "new\n" + TEXT.replace("line 15\n", "fifteen\n").replace("line 19\n", "nineteen\n")
     trial = tried(stack(clone, tip, tmp_path))
     ours = commit(clone, write("a.py", theirs))
-    assert trial.ask(ours) == Row("omcomo", {2: "a.py"})
-    assert trial.ask(ours, frozenset({1, 2})) == Row("occocm", {4: "a.py"}, frozenset({1, 2}))
-    assert trial.ask(ours, frozenset(range(6))) == Row("cccccc", {}, frozenset(range(6)))
+    assert trial.ask(ours) == StackOutcome("omcomo", {2: "a.py"})
+    assert trial.ask(ours, frozenset({1, 2})) == StackOutcome("occocm", {4: "a.py"}, frozenset({1, 2}))
+    assert trial.ask(ours, frozenset(range(6))) == StackOutcome("cccccc", {}, frozenset(range(6)))
 
 
 def test_damaged_objects_are_no_conflict(clone: Path, tmp_path: Path, tried: Callable[[Stack], Trial]) -> None:
