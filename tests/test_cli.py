@@ -157,6 +157,27 @@ def test_the_story_of_a_tree(warm: None, project: Project, tmp_path: Path) -> No
     assert "on the new branch porter/mlu" in again and "Your master is as it was" in again
 
 
+def required_options() -> list[tuple[tuple[str, ...], str]]:
+    return [
+        (path, option.opts[0])
+        for path, command in commands()
+        for option in command.params
+        if isinstance(option, click.Option) and option.required
+    ]
+
+
+@pytest.mark.parametrize(("path", "name"), required_options(), ids=str)
+def test_an_option_that_has_to_be_there_is_missed(
+    path: tuple[str, ...], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = dict(commands())[path]
+    arguments = [parameter for parameter in command.params if isinstance(parameter, click.Argument)]
+    with pytest.raises(SystemExit) as left:
+        main([*path, *("x" for argument in arguments if argument.required)])
+    errors = capsys.readouterr().err
+    assert left.value.code == 2 and "Missing option" in errors and name in errors, errors
+
+
 def json_commands() -> list[tuple[str, ...]]:
     """Every command that has ``--json``, with what makes it print that on standard output."""
     found = []

@@ -114,15 +114,16 @@ def target_option(
     Args:
         more: what it is for, where that is not plain, to follow ``A device family of `porter targets```.
     """
+    given: dict[str, Any] = {} if default is None else {"default": default}  # None would satisfy `required`
     return click.option(
         "--target",
         "targets" if multiple else "target",
         required=required,
         multiple=multiple,
-        default=default if default is not None or not multiple else (),
         metavar="NAME",
         shell_complete=complete_target,
         help=f"{_FAMILY}{more}{'; may be repeated' if multiple else ''}.",
+        **given,
     )
 
 

@@ -101,7 +101,7 @@ def test_a_stack(stacks: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_one_patch(stacks: Project) -> None:
     done = necessity("--patch", "common/4")
     assert done.returncode == 0 and "noticed   common/" in done.stdout, done.stdout + done.stderr
-    assert "of 1 patches 1 noticed" in done.stdout
+    assert "of 1 patch 1 noticed" in done.stdout
 
 
 def test_a_check_that_fails_anyway_proves_nothing(stacks: Project) -> None:
