@@ -79,10 +79,10 @@ def found(shop: Shop, tree: Tree, folder: Path, plugin: str, cards: list[str]) -
         place = folder / "driver" / str(number)
         place.mkdir(parents=True)
         (place / "information").write_text(f"Device name: {card}\nDevice inode path: /dev/cambricon_dev{number}\n")
-    env = {"PYTHONPATH": str(folder), "BENCHMARK_LOG": str(folder / "log")}
     cwd = shop.lab.folder("mlu-builds")
+    env = {"PYTHONPATH": str(folder), "BENCHMARK_LOG": str(cwd / "log")}
     run = shop.lab.driver(tree, "mlu_builds.py", folder / "driver" / "*" / "information", cwd=cwd, env=env).ok()
-    return json.loads(run.out.splitlines()[-1]), json.loads((folder / "log").read_text())
+    return json.loads(run.out.splitlines()[-1]), json.loads((cwd / "log").read_text())
 
 
 @pytest.mark.trees("mlu")
