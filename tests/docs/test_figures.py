@@ -40,7 +40,7 @@ def first_column(page: Path, heading: str) -> set[str]:
 
 
 def test_every_make_target_is_there() -> None:
-    named = {w for page in PAGES for span in spans(page) for w in re.findall(r"^make ([a-z]+)", span)}
+    named = {w for page in PAGES for span in spans(page) for w in re.findall(r"^make ([a-z-]+)", span)}
     named |= {
         c.split()[1] for page in PAGES for b in blocks(page, "console") for c in b.commands if c.startswith("make ")
     }
