@@ -55,7 +55,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 # what takes longer than a person waits: trainings, builds of the device, a browser, every command of the documents
 LONG = (
     *("browser", "comparison", "docs", "emulator", "mutants", "plugins", "upstream"),
-    *("commands/test_bench.py", "commands/test_necessity.py", "commands/test_train.py", "commands/test_verify.py"),
+    *("commands/test_bench.py", "commands/test_data_check.py", "commands/test_necessity.py"),
+    *("commands/test_train.py", "commands/test_verify.py", "test_streams.py"),
     *("lifecycle/test_bump_killed.py", "lifecycle/test_bump_releases.py", "lifecycle/test_new_target.py"),
     "lifecycle/test_random_kills.py",
     *("test_packaging.py", "test_workflow.py", "verification/test_device.py"),
