@@ -21,9 +21,7 @@ _PLAIN = (bool, int, float, str, type(None))
 def on(device, value):
     """A call's arguments on another device, their layout kept; whatever else they hold stays."""
     if isinstance(value, torch.Tensor):
-        made = torch.empty_strided(value.size(), value.stride(), dtype=value.dtype, device="cpu")
-        made.copy_(value.detach())
-        return made if str(device) == "cpu" else _moved(made, device)
+        return _copied(_copied(value.detach(), "cpu"), device)
     if isinstance(value, (list, tuple)):
         return type(value)(on(device, each) for each in value)
     if isinstance(value, dict):
@@ -31,9 +29,14 @@ def on(device, value):
     return torch.device(device) if isinstance(value, torch.device) else value
 
 
-def _moved(tensor, device):
+def _copied(tensor, device):
+    """A tensor of the same size and strides; one that was expanded is so again, for nothing may be written to it."""
+    size = tensor.size()
+    for dimension, stride in enumerate(tensor.stride()):
+        if stride == 0 and tensor.size(dimension) > 1:
+            tensor = tensor.narrow(dimension, 0, 1)
     made = torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device=device)
-    return made.copy_(tensor)
+    return made.copy_(tensor).expand(size)
 
 
 def widened(value):

@@ -164,7 +164,7 @@ if not names or names == ["seeds"]:
     for seed in range(20):
         config["seed"] = side["seed"] = seed
         model = build(side)
-        images, targets, _ = batch(dict(side), int(model.stride.max()))
+        images, targets = batch(dict(side), int(model.stride.max()))
         torch.manual_seed(seed)
         images = torch.randint(0, 256, images.shape, dtype=torch.uint8)
         model.nc = model.model[-1].nc
