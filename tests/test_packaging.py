@@ -249,7 +249,7 @@ def test_an_installed_porter_refuses_what_changes_a_checkout(installed: Installe
     installed.porter("apply", "--target", "mlu", "changed", PORTER_CACHE=cache)
     for words in (["lock"], ["export", "changed"], ["bump", "v6.1"], ["bump", "--continue"], ["new-target", "xyz"]):
         said = installed.porter(*words, code=2, PORTER_CACHE=cache)
-        assert "came with the installed porter" in said and "run porter inside it" in said, said
+        assert "came with the installed porter" in said and "name it: --project DIR" in said, said
     assert {path: path.read_bytes() for path in before} == before
 
 

@@ -23,7 +23,7 @@ from stacks import CHECKOUT, porter
 from porter.project import Project
 from porter.tree.clone import status
 
-SETS = int(os.environ.get("PORTER_TEST_SETS", "40"))
+SETS = int(os.environ.get("PORTER_TEST_SETS", "20"))
 SEED = int(os.environ.get("PORTER_TEST_SEED", "0"))
 BATCH = 100  # sets that are on the disk at one time
 # what porter says of sets that v6.0 takes as they are

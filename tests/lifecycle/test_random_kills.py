@@ -12,7 +12,7 @@ import kills
 
 
 def test_commands_killed_at_random(tmp_path: Path) -> None:
-    count = int(os.environ.get("PORTER_TEST_KILLS", "30"))
+    count = int(os.environ.get("PORTER_TEST_KILLS", "12"))
     said: list[str] = []
     results = kills.hunt(tmp_path, count, seed=1, say=said.append)
     assert [(each.case, each.signal, each.group, wrong) for each in results for wrong in each.wrong] == []
