@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -21,6 +22,7 @@ from histories import Line, real, synthetic
 from sources import Upstream, can_mount, copy_upstream, git, make_upstream, small_file_system
 from stacks import make_project
 
+from porter.process import SUPERVISOR
 from porter.project import Project
 
 # A shell starts what it puts in the background with Ctrl-C ignored, and every child inherits that: the tests
@@ -35,9 +37,19 @@ TORCH = tuple(map(int, version("torch").split(".")[:2]))
 DATA = Path(os.environ.get("PORTER_DATA") or Path(__file__).parents[2] / "shared" / "data")
 WEIGHTS = Path(os.environ.get("PORTER_TEST_WEIGHTS") or Path(__file__).parents[2] / "shared" / "data" / "yolov5s.pt")
 COCO128 = next((path for path in (DATA / "coco128", DATA) if (path / "images" / "train2017").is_dir()), None)
+
+
+def confines(way: str) -> bool:
+    """Whether this system keeps a process to its own folders in this way: many a container does not."""
+    command = [sys.executable, "-I", "-S", str(SUPERVISOR), "--way", way, "--write", os.getcwd(), "true"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 NEEDS = {
     "root": ("root, who can give files away", os.geteuid() == 0),
     "disk": ("leave to mount a small file system", can_mount()),
+    "namespaces": ("leave to make mount and PID namespaces", confines("namespaces")),
+    "landlock": ("a kernel with Landlock", confines("landlock")),
     "browser": ("Chromium, on PATH or in PORTER_TEST_BROWSER", find_browser() is not None),
     "weights": ("the official yolov5s.pt, in PORTER_TEST_WEIGHTS or beside the checkout", WEIGHTS.is_file()),
     "device": ("a torch that the device can be built for", TORCH >= (2, 1)),

@@ -37,6 +37,7 @@ WAYS = {
     "landlock": ["--no-network", "--way", "landlock"],
     "namespaces": ["--no-network", "--way", "namespaces"],
 }
+MARKED = ["plain", *(pytest.param(way, marks=getattr(pytest.mark, way)) for way in ("landlock", "namespaces"))]
 
 
 @pytest.fixture
@@ -54,14 +55,14 @@ def options(way: str, place: Path) -> list[str]:
     return [*WAYS[way], *(["--write", str(place)] if way != "plain" else [])]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", MARKED)
 def test_a_daemon_ends_with_the_command_that_started_it(place: Path, way: str) -> None:
     done = process.run([*PYTHON, "-c", DAEMON + "print('done')"], cwd=place, supervisor=options(way, place))
     assert (done.returncode, done.stdout) == (0, b"done\n"), done.stderr
     assert (place / "began").exists() and living(place) == []
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", MARKED)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda n: n.name)
 def test_all_ends_with_porter(place: Path, way: str, number: signal.Signals) -> None:
     """SIGKILL too, which lets porter do nothing."""
@@ -81,7 +82,7 @@ def test_all_ends_with_porter(place: Path, way: str, number: signal.Signals) -> 
     assert none_left(place) if number == signal.SIGKILL else living(place) == []
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", MARKED)
 def test_it_ends_as_its_command_does(place: Path, way: str) -> None:
     for number in signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM:
         code = f"import os; os.kill(os.getpid(), {int(number)})"

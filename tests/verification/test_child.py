@@ -212,7 +212,9 @@ print(json.dumps(done))
 """
 
 
-@pytest.mark.parametrize("hardware", [False, True])
+@pytest.mark.parametrize(
+    "hardware", [pytest.param(False, marks=pytest.mark.namespaces), pytest.param(True, marks=pytest.mark.landlock)]
+)
 def test_nothing_outside_is_written_and_the_caller_is_not_seen(tmp_path: Path, hardware: bool) -> None:
     """On a card by Landlock, for want of which nothing would keep the tree from it."""
     outside = tmp_path / "outside"
@@ -253,7 +255,13 @@ print(children.confinement, run.status, run.out.strip())
 """
 
 
-@pytest.mark.parametrize(("refused", "way"), [(["unshare"], "landlock"), (["unshare", "landlock"], "none")])
+@pytest.mark.parametrize(
+    ("refused", "way"),
+    [
+        pytest.param(["unshare"], "landlock", marks=pytest.mark.landlock),
+        (["unshare", "landlock"], "none"),
+    ],
+)
 def test_where_the_system_allows_less_a_tree_runs_all_the_same(tmp_path: Path, refused: list[str], way: str) -> None:
     command = [sys.executable, "-c", REFUSED, tmp_path / "root", *refused]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, capture_output=True, text=True)
