@@ -156,9 +156,7 @@ def _run(words: Sequence[str]) -> int:
         result = cli.main(words, prog_name="porter", standalone_mode=False, color=None if colour() else False)
         return result if isinstance(result, int) else 0
     except PorterError as error:
-        _complain(error)
-        _complain_to_program(words, error.what, error.why, error.hint, error.exit_code)
-        return error.exit_code
+        return _failed(words, error)
     except click.ClickException as error:
         setattr(error, "message", redacted(error.message))  # noqa: B010  # final in click's own types alone
         error.show()
@@ -172,14 +170,18 @@ def _run(words: Sequence[str]) -> int:
         return 128 + error.number
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
-            lacks = EnvironmentFailed("the system refuses what porter needs", str(error), _LIMITS)
-            _complain(lacks)
-            _complain_to_program(words, lacks.what, lacks.why, lacks.hint, lacks.exit_code)
-            return lacks.exit_code
+            return _failed(words, EnvironmentFailed("the system refuses what porter needs", str(error), _LIMITS))
         kept = _unforeseen(error)
         what = redacted(f"this should not have happened: {type(error).__name__}: {error}")
         _complain_to_program(words, what, "", f"Please report it with {kept}." if kept else "", _UNFORESEEN)
         return _UNFORESEEN
+
+
+def _failed(words: Sequence[str], error: PorterError) -> int:
+    """Say what went wrong, to a person and to a program that asked for JSON; the exit code."""
+    _complain(error)
+    _complain_to_program(words, error.what, error.why, error.hint, error.exit_code)
+    return error.exit_code
 
 
 def _complain(error: PorterError) -> None:

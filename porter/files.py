@@ -25,6 +25,19 @@ CACHE_VARIABLE = "PORTER_CACHE"
 _UNFINISHED = ".porter-"  # after a dot and the name of what is being written
 
 
+@contextmanager
+def _read_errors(path: Path) -> Iterator[None]:
+    """What can go wrong as a file is read, said in porter's errors."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise WrongUsage(f"there is no {path}") from error
+    except IsADirectoryError as error:
+        raise WrongUsage(f"{path} is a folder", hint="Name a file.") from error
+    except OSError as error:
+        raise EnvironmentFailed(f"cannot read {path}", error.strerror or str(error)) from error
+
+
 def read_file(path: Path) -> bytes:
     """A file's bytes.
 
@@ -32,14 +45,8 @@ def read_file(path: Path) -> bytes:
         WrongUsage: there is no such file, or it is a folder.
         EnvironmentFailed: it cannot be read.
     """
-    try:
+    with _read_errors(path):
         return path.read_bytes()
-    except FileNotFoundError as error:
-        raise WrongUsage(f"there is no {path}") from error
-    except IsADirectoryError as error:
-        raise WrongUsage(f"{path} is a folder", hint="Name a file.") from error
-    except OSError as error:
-        raise EnvironmentFailed(f"cannot read {path}", error.strerror or str(error)) from error
 
 
 def read_given(path: Path, most: int) -> bytes:
@@ -52,7 +59,7 @@ def read_given(path: Path, most: int) -> bytes:
         WrongUsage: there is no such file, it is too large, or it is a device, a named pipe or a folder.
         EnvironmentFailed: it cannot be read.
     """
-    try:
+    with _read_errors(path):
         mode = os.stat(path).st_mode
         # an open pipe has no name of its own: only /proc leads to it
         if not (
@@ -63,12 +70,6 @@ def read_given(path: Path, most: int) -> bytes:
             raise WrongUsage(f"{path} is no plain file", "It is a device, a socket or a named pipe.", "Name a file.")
         with open(path, "rb") as file:
             data = file.read(most + 1)
-    except FileNotFoundError as error:
-        raise WrongUsage(f"there is no {path}") from error
-    except IsADirectoryError as error:
-        raise WrongUsage(f"{path} is a folder", hint="Name a file.") from error
-    except OSError as error:
-        raise EnvironmentFailed(f"cannot read {path}", error.strerror or str(error)) from error
     if len(data) > most:
         raise WrongUsage(f"{path} has more than {most >> 20} MB", hint="Is it the right file? Give a part of it.")
     return data

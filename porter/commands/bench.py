@@ -28,13 +28,12 @@ from porter.project import Project
 from porter.target import Target, load_known
 from porter.temporary import work_folder
 from porter.tree.clone import must_hold
-from porter.verification.child import Children
+from porter.verification.child import A_DAY, Children
 from porter.verification.device import Device, choose
 from porter.verification.session import DRIVERS
 
 DRAWN = 3  # iterations at first, during which v6.0 draws pictures in threads
 _PRECISIONS: dict[str, tuple[str, ...]] = {"fp32": (), "amp": ("--pyamp",), "fp16": ("--fp16",)}
-_TIMEOUT = 24 * 3600.0  # seconds of a run: nobody knows how fast the device is, and the person can press Ctrl-C
 # what the emulated device counts -> as target.yaml's budget calls it
 _COUNTED = {
     "synchronisations": "synchronisations",
@@ -96,7 +95,7 @@ def bench(
         progress.note(f"v6.0 draws pictures during the first {DRAWN} iterations; --warm-up {DRAWN} leaves them out")
     with work_folder("porter-bench-") as root:
         images = load.data.absolute() if load.data else _scenes(root, load)
-        children = Children(root, python, 1, _TIMEOUT, False, threads or os.cpu_count() or 1, family.inherited)
+        children = Children(root, python, 1, A_DAY, False, threads or os.cpu_count() or 1, family.inherited)
         done = 0
 
         def run(subject: Subject) -> Mapping[str, Any]:

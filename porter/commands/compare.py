@@ -24,10 +24,9 @@ from porter.output import Progress, printable
 from porter.target import load_known
 from porter.temporary import work_folder
 from porter.tree.clone import must_hold
-from porter.verification.child import Children
+from porter.verification.child import A_DAY, Children
 from porter.verification.device import Device, choose
 
-TIMEOUT = 24 * 3600.0  # seconds: nobody knows how fast the device is, and the person can press Ctrl-C
 KEPT = Path("porter-operator.npz")
 
 
@@ -92,7 +91,7 @@ def compare(
         if images is None and not other.is_file():
             images = generate.make(root / "scenes", images=max(8, batch), size=(img, img)).yaml
         load = sides.Workload(cfg, path(weights), images, img, batch, steps, seed)
-        children = Children(root, python, 1, TIMEOUT, False, threads or os.cpu_count() or 1, family.inherited)
+        children = Children(root, python, 1, A_DAY, False, threads or os.cpu_count() or 1, family.inherited)
         reference = root / "record.npz"
         progress.step("comparing")
         if record is not None:
@@ -136,7 +135,7 @@ def replay(
     family, python = load_known(find(project), target), python or sys.executable
     on = choose(device, family, python, profile=profile)
     with work_folder("porter-compare-") as root:
-        children = Children(root, python, 1, TIMEOUT, False, os.cpu_count() or 1, family.inherited)
+        children = Children(root, python, 1, A_DAY, False, os.cpu_count() or 1, family.inherited)
         return sides.replay(children, family, on, Path(file))
 
 

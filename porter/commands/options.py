@@ -228,6 +228,25 @@ def terminal() -> Terminal:
     return Terminal(is_quiet())
 
 
+class ProgramCommand(click.Command):
+    """A command whose words after ``--`` are a program's, and people forget the two dashes.
+
+    Args:
+        after_dashes: what is said before the option that no command of porter's has.
+    """
+
+    def __init__(self, *args: Any, after_dashes: str, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.after_dashes = after_dashes
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            said = f"{error.format_message()} {self.after_dashes} {error.option_name} ..."
+            raise click.UsageError(said, ctx) from error
+
+
 def become(program: Launch, dry_run: bool) -> None:
     """Print a program's command, and become the program: signals and the exit status are its own."""
     if program.stand_in:

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from porter.commands.arguments import AnyPath, AnyProject, find
-from porter.commands.options import FOLDER, become, target_option
+from porter.commands.options import FOLDER, ProgramCommand, become, target_option
 from porter.commands.options import device as device_options
 from porter.diagnosis.interpreter import find_python
 from porter.target import load_known
@@ -59,18 +59,11 @@ def run(
     return launch(on, interpreter, folder, program, here)
 
 
-class _Run(click.Command):
-    """People forget the two dashes."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            said = f"{error.format_message()} A program and its arguments stand after --: porter run --target NAME DIR"
-            raise click.UsageError(f"{said} -- PROGRAM {error.option_name} ...", ctx) from error
-
-
-@click.command(name="run", cls=_Run)
+@click.command(
+    name="run",
+    cls=ProgramCommand,
+    after_dashes="A program and its arguments stand after --: porter run --target NAME DIR -- PROGRAM",
+)
 @target_option(required=True)
 @device_options
 @click.option(

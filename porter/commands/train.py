@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from porter.commands.arguments import AnyPath, AnyProject, find
-from porter.commands.options import FOLDER, become, target_option
+from porter.commands.options import FOLDER, ProgramCommand, become, target_option
 from porter.diagnosis.interpreter import find_python
 from porter.errors import WrongUsage
 from porter.target import Target, in_order, load_known
@@ -63,18 +63,11 @@ def train(
     return launch(on, find_python(python or sys.executable), folder, program, Path.cwd(), launcher)
 
 
-class _Train(click.Command):
-    """People forget the two dashes."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            said = f"{error.format_message()} What is for train.py stands after --: porter train --target NAME DIR -- "
-            raise click.UsageError(f"{said}{error.option_name} ...", ctx) from error
-
-
-@click.command(name="train", cls=_Train)
+@click.command(
+    name="train",
+    cls=ProgramCommand,
+    after_dashes="What is for train.py stands after --: porter train --target NAME DIR --",
+)
 @target_option(required=True)
 @click.option("--cards", type=click.IntRange(1), default=1, show_default=True, help="Cards to use, a process each.")
 @click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines that train together.")

@@ -26,6 +26,7 @@ from porter.process import Stopped
 from porter.temporary import temporary_folder, work_folder
 
 ENDLESS = "was killed after"  # begins the ending of a program that ran out of time
+A_DAY = 24 * 3600.0  # seconds, for what nobody knows the speed of, and a person watches who can press Ctrl-C
 _log = logging.getLogger(__name__)
 GUARD = Path(__file__).resolve().parent / "guard"
 # what keeps a tree from other files and processes: --way of porter/supervisor.py, or nothing does

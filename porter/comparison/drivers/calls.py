@@ -8,7 +8,7 @@ import re
 
 import figures
 import torch
-from tensors import BadFile, Reader, Writer, host
+from tensors import BadFile, Reader, Writer, host, tensors_in
 
 _DTYPES = {
     str(each).partition(".")[2]: each
@@ -53,16 +53,8 @@ def widened(value):
 def results(function, args, kwargs):
     """What a call returns and what it leaves in its arguments, tensors in one list."""
     returned = function(*args, **kwargs)
-    found = _tensors(returned)
-    return found + [each for each in _tensors([list(args), kwargs]) if not any(each is one for one in found)]
-
-
-def _tensors(value):
-    if isinstance(value, torch.Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    return [t for each in value for t in _tensors(each)] if isinstance(value, (list, tuple)) else []
+    found = tensors_in(returned)
+    return found + [each for each in tensors_in([list(args), kwargs]) if not any(each is one for one in found)]
 
 
 def judge(function, args, kwargs, mine):
@@ -196,7 +188,7 @@ def replay(path, device):
     """
     meta, function, args, kwargs, kept = read(path)
     found = {"operator": meta["operator"], "overload": meta["overload"], "path": meta.get("path", "")}
-    found["arguments"] = ["%s %s" % (str(t.dtype).partition(".")[2], list(t.shape)) for t in _tensors([args, kwargs])]
+    found["arguments"] = ["%s %s" % (str(t.dtype).partition(".")[2], list(t.shape)) for t in tensors_in([args, kwargs])]
     found["kept"] = judge(function, args, kwargs, kept)
     if device != "cpu":
         mine = results(function, on(device, args), on(device, kwargs))

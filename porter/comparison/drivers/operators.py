@@ -6,7 +6,7 @@ torch shows its operators to a TorchDispatchMode from 2.0 on.  Before, the name 
 import calls
 import torch
 from sides import run
-from tensors import host
+from tensors import host, tensors_in
 
 try:
     from torch.utils._python_dispatch import TorchDispatchMode
@@ -86,7 +86,7 @@ def _counts(function, args, kwargs, kind):
     base = name.partition(".")[2].partition(".")[0]
     if not name.startswith("aten.") or base.startswith(_UNTOLD) or (base.endswith("_like") and "rand" in base):
         return False
-    given = calls._tensors([list(args), kwargs])
+    given = tensors_in([list(args), kwargs])
     if not any(t.device.type == kind for t in given):
         return False
     returns = function._schema.returns

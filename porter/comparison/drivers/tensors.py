@@ -28,6 +28,15 @@ def host(tensor):
     return tensor.contiguous()
 
 
+def tensors_in(value):
+    """The tensors in what a module or an operator takes or returns."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [t for each in value for t in tensors_in(each)] if isinstance(value, (list, tuple)) else []
+
+
 def as_array(tensor):
     """The same as NumPy has it."""
     tensor = host(tensor)

@@ -7,7 +7,7 @@ version of torch: the module's path, which call of it, and which of its things.
 
 import re
 
-import torch
+from tensors import tensors_in
 
 LOSS = "loss"  # stands for the path of what is computed after the model
 STEP = "optimizer"
@@ -33,15 +33,6 @@ def kind(node):
     """What a node of the graph computes: its name, without what differs between devices and versions of torch."""
     found = re.sub(r"Backward\d*$", "", node).lower()
     return "convolution" if "conv" in found else "norm" if "norm" in found else found
-
-
-def tensors(value):
-    """The tensors in what a module takes or returns."""
-    if isinstance(value, torch.Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    return [t for each in value for t in tensors(each)] if isinstance(value, (list, tuple)) else []
 
 
 class Watch:
@@ -81,9 +72,9 @@ class Watch:
 
     def computed(self, path, value):
         """What was computed after the model, and so belongs to no module."""
-        for number, tensor in enumerate(tensors(value)):
+        for number, tensor in enumerate(tensors_in(value)):
             self.seen(Thing("forward", path, "output %d" % number), tensor)
-        self._own(path, tensors(value))
+        self._own(path, tensors_in(value))
 
     # -- forward -------------------------------------------------------------------------------------
 
@@ -100,11 +91,11 @@ class Watch:
         def hook(module, inputs):
             call = self.calls[path] = self.calls.get(path, -1) + 1
             around = self.stack[-1] if self.stack else ""
-            for number, tensor in enumerate(tensors(inputs)):
+            for number, tensor in enumerate(tensors_in(inputs)):
                 if self._is_new(tensor):  # the module around it made it, or it is the model's own input
                     what = "input %d of %s" % (number, path) if path else "input %d" % number
                     self.seen(Thing("forward", around, what, number=call), tensor)
-            self._own(around, tensors(inputs))
+            self._own(around, tensors_in(inputs))
             self.begin("forward", path)
 
         return hook
@@ -117,7 +108,7 @@ class Watch:
                 tensor = getattr(module, name)
                 if tensor.dtype.is_floating_point:
                     self.seen(Thing("forward", path, name, number=call), tensor)
-            found = tensors(output)
+            found = tensors_in(output)
             for number, tensor in enumerate(found):
                 if self._is_new(tensor):
                     self.seen(Thing("forward", path, "output %d" % number if number else "output", number=call), tensor)
