@@ -37,6 +37,8 @@ def _of_patch(old: Patch, new: Patch, before: Callable[[str], bytes], after: Cal
     gone = _removed(old)
     for path, rows in _removed(new).items():
         extra = rows - gone.get(path, Counter())
+        if not extra:  # as of most patches: the files need not be read
+            continue
         added = Counter(lines(after(path))) - Counter(lines(before(path)))
         lost = [row for row in extra if row.strip() and added[row]]
         if lost:
