@@ -1,5 +1,5 @@
 # Two commands on a fresh machine:
-#   make demo   build ./yolov5 for Cambricon's MLU and train it for a few iterations (on the CPU without a card)
+#   make demo   build ./yolov5 for Cambricon's MLU and train it for a minute or two (on the CPU without a card)
 #   make test   what shows a fault in seconds, about four minutes; make test-all the rest, too
 # Both make .venv first, with nothing needed but Python 3.9 or newer, git and a package index.
 #
@@ -19,12 +19,9 @@ export DEVICE ?=
 PYTEST_ARGS ?=
 
 py := $(VENV)/bin/python
-pip := $(py) -m pip --disable-pip-version-check install
-demo_data := demo-data
+pip := $(py) tools/install.py
 # strictly: a link that leads nowhere is an error
 build_docs := NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
-# the card where its plugin is, else the CPU
-find_device := from importlib.util import find_spec; print("mlu" if find_spec("torch_mlu") else "cpu")
 
 .PHONY: help demo test test-all lint docs matrix release-check clean
 
@@ -40,25 +37,21 @@ $(VENV)/.made:
 # torch on its own, pinned and first. The stamp holds what is there then, a vendor's packages among it, as constraints
 # for pip: nothing that comes later may choose another.
 $(VENV)/.torch: $(VENV)/.made
-	$(if $(strip $(TORCH)),$(pip) $(TORCH))
+	@$(if $(strip $(TORCH)),$(pip) $(TORCH))
 	@$(py) -m pip list --format=freeze | grep -E '^(torch|numpy|opencv|pandas|[Pp]illow|protobuf|scipy)[^=]*==' > $@ || true
 	@grep -q '^torch==' $@ || { echo "make: there is no torch in $(VENV), and TORCH names none" >&2; exit 1; }
 
 $(VENV)/.train: $(VENV)/.torch pyproject.toml
-	$(pip) -c $(VENV)/.torch -e '.[train]'
+	@$(pip) -c $(VENV)/.torch -e '.[train]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml
-	$(pip) -c $(VENV)/.torch -e '.[train,dev]'
+	@$(pip) -c $(VENV)/.torch -e '.[train,dev]'
 	@touch $@ $(VENV)/.train
 
+# DEVICE=emulated trains on an emulated card, DEVICE=0 on CUDA
 demo: $(VENV)/.train
-	$(VENV)/bin/porter apply --target mlu ./yolov5
-	@[ -e $(demo_data) ] || $(VENV)/bin/porter data make --images 256 --size 96x96 --classes 4 $(demo_data)
-	cd yolov5 && "$(abspath $(py))" train.py --img 96 --batch 16 --epochs 15 --optimizer Adam --workers 2 \
-	    --data ../$(demo_data)/data.yaml --weights "" --cfg yolov5n.yaml --name demo \
-	    --device "$${DEVICE:-$$("$(abspath $(py))" -c '$(find_device)')}"
-	@$(py) tools/results.py yolov5/runs/train
+	@$(py) tools/demo.py --target mlu ./yolov5
 
 # a process a core, each with one thread; what a shell has set for git, pip or a trainer stays
 test test-all: export OMP_NUM_THREADS ?= 1
@@ -89,5 +82,5 @@ release-check: $(VENV)/.dev
 
 # ./yolov5 is a repository that may hold somebody's work: it is not make's to remove
 clean:
-	rm -rf $(VENV) $(demo_data) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .ci/log
+	rm -rf $(VENV) demo-data demo.log demo.json demo.yaml build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .ci/log
 	@[ ! -e yolov5 ] || echo "yolov5/ is left as it is: remove it yourself if nothing in it is yours"

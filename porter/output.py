@@ -41,7 +41,8 @@ def shown(text: str) -> str:
 
 def counted(number: int, noun: str) -> str:
     """A number and what it counts: ``1 patch``, ``2 patches``."""
-    ending = "" if number == 1 else "es" if noun.endswith(("ch", "sh", "s", "x")) else "s"
+    hisses = noun.endswith(("ch", "sh", "s", "x")) and not noun.endswith("epoch")
+    ending = "" if number == 1 else "es" if hisses else "s"
     return f"{number} {noun}{ending}"
 
 

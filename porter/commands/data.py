@@ -169,7 +169,7 @@ def _size(context: click.Context, option: click.Parameter, value: str) -> tuple[
 
 @command.command(name="make")
 @click.option(
-    "--like", type=click.Choice(["coco128"]), default="coco128", show_default=True, help="Layout and classes."
+    "--like", type=click.Choice(["coco128"]), default="coco128", show_default=True, help="Layout, and as many classes."
 )
 @click.option("--images", default=128, show_default=True, help="Pictures to train on; a quarter more for validation.")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same bytes on every machine.")

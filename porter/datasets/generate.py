@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from porter import process
-from porter.datasets.scenes import Scene, scene
+from porter.datasets.scenes import Scene, class_name, scene
 from porter.errors import EnvironmentFailed, WrongUsage
 from porter.files import Taken, staged
 from porter.output import Progress
@@ -33,6 +33,7 @@ COCO = (
     "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
 )
 # fmt: on
+SHOWN = tuple(map(class_name, range(len(COCO))))  # the classes of scenes, as many
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def make(
         images: pictures to train on; a quarter more are made for validation.
         seed: the same seed gives the same bytes on every machine; more images with it begin with the same ones.
         size: width and height of each picture, in pixels.
-        classes: how many of the 80 classes occur; all 80 are named, so that COCO's weights can be used.
+        classes: how many of the 80 classes occur; all 80 are named, each for what it shows.  COCO has as many, so that its
+            weights can be used.
         layout: what the folders are called; with one folder only, nothing is made for validation.
 
     Raises:
@@ -112,7 +114,7 @@ def make(
         f"# {images} generated scenes, made by porter data make (scenes edition {EDITION}):\n"
         f"# --images {images} --seed {seed} --size {size[0]}x{size[1]} --classes {classes}\n"
     )
-    text = data_yaml(head, dest, {"train": f"images/{layout.train}", "val": f"images/{layout.val}"})
+    text = data_yaml(head, dest, {"train": f"images/{layout.train}", "val": f"images/{layout.val}"}, SHOWN)
     objects = dict.fromkeys(names, 0)
     try:
         with staged(dest, _LOCK) as folder:
@@ -145,18 +147,18 @@ def _write(made: Scene, number: int, pictures: Path, labels: Path) -> int:
     return len(made.boxes)
 
 
-def data_yaml(head: str, path: Path, splits: Mapping[str, str]) -> str:
-    """The yaml of a data set of COCO's classes as v6.0 reads it, in ASCII.
+def data_yaml(head: str, path: Path, splits: Mapping[str, str], classes: Sequence[str] = COCO) -> str:
+    """The yaml of a data set as v6.0 reads it, in ASCII.
 
     v6.0 takes a relative ``path`` from the current folder, so it is absolute here: the one thing that
     differs between machines.  A JSON string is a YAML string whatever characters it holds.
     """
-    names = ", ".join(f"'{name}'" for name in COCO)
+    names = ", ".join(f"'{name}'" for name in classes)
     return (
         f"{head}"
         f"path: {json.dumps(str(path))}\n"
         f"train: {splits['train']}\n"
         f"val: {splits['val']}\n"
-        f"nc: {len(COCO)}\n"
+        f"nc: {len(classes)}\n"
         f"names: [{names}]\n"
     )

@@ -135,9 +135,12 @@ def _rgb(hue: float, saturation: float, value: float) -> Colour:
     return int(red * 255), int(green * 255), int(blue * 255)
 
 
+def _hue(label: int) -> int:
+    return (label + label // len(SHAPES)) % HUES  # any few classes in a row differ in shape and hue alike
+
+
 def _colour(rng: Random, label: int) -> Colour:
-    hue = (label + label // len(SHAPES)) % HUES  # any few classes in a row differ in shape and hue alike
-    return _rgb((hue + _between(rng, -0.15, 0.15)) / HUES, _between(rng, 0.75, 1.0), _between(rng, 0.7, 1.0))
+    return _rgb((_hue(label) + _between(rng, -0.15, 0.15)) / HUES, _between(rng, 0.75, 1.0), _between(rng, 0.7, 1.0))
 
 
 def _mix(one: Colour, other: Colour, at: int, last: int) -> Colour:
@@ -199,12 +202,12 @@ def _draw(rng: Random, rows: list[bytearray], box: Box, first: int) -> Box:
 # Each shape gives, for a height from -1 (top) to 1, the stretches it fills from -1 (left) to 1.
 
 
-def _disc(v: float) -> list[Span]:
+def _circle(v: float) -> list[Span]:
     half = math.sqrt(1 - v * v)
     return [(-half, half)]
 
 
-def _block(v: float) -> list[Span]:
+def _square(v: float) -> list[Span]:
     return [(-1, 1)]
 
 
@@ -221,7 +224,7 @@ def _cross(v: float) -> list[Span]:
 
 
 def _ring(v: float) -> list[Span]:
-    ((start, end),) = _disc(v)
+    ((start, end),) = _circle(v)
     if abs(v) >= 0.6:
         return [(start, end)]
     hole = math.sqrt(0.36 - v * v)
@@ -237,4 +240,10 @@ def _hourglass(v: float) -> list[Span]:
     return [(-half, half)]
 
 
-SHAPES = (_disc, _block, _triangle, _diamond, _cross, _ring, _frame, _hourglass)
+SHAPES = (_circle, _square, _triangle, _diamond, _cross, _ring, _frame, _hourglass)
+_HUE_NAMES = ("red", "orange", "lime", "green", "mint", "cyan", "blue", "indigo", "purple", "pink")  # each 36 degrees
+
+
+def class_name(label: int) -> str:
+    """What an object of a class shows, such as ``red disc`` for class 0."""
+    return f"{_HUE_NAMES[_hue(label)]} {SHAPES[label % len(SHAPES)].__name__.strip('_')}"

@@ -105,7 +105,7 @@ def run_device(
     """
     if kind == "auto":
         card = card_of(target, profile)
-        kind = "hardware" if card is None or (not profile and _has(python, target)) else "emulated"
+        kind = "hardware" if card is None or (not profile and has_plugin(python, target)) else "emulated"
     if counts is not None and kind != "emulated":
         raise WrongUsage(f"nothing counts operators on the {kind}", hint="--counts goes with --device emulated.")
     if profile and kind != "emulated":
@@ -202,7 +202,7 @@ def _is_module(path: Path) -> bool:
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file() or (path / "__main__.py").is_file()
 
 
-def _has(python: str, target: Target) -> bool:
+def has_plugin(python: str, target: Target) -> bool:
     """Whether an interpreter has a target's plugin; neither it nor torch is imported.
 
     A package of the plugin's name without the plugin's folder is another project's.

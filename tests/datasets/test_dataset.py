@@ -15,7 +15,7 @@ import cv2
 import pytest
 import yaml
 
-from porter.datasets.generate import COCO, make
+from porter.datasets.generate import SHOWN, make
 from porter.errors import EnvironmentFailed, WrongUsage
 
 
@@ -42,7 +42,7 @@ def test_layout(tmp_path: Path) -> None:
     made = make(tmp_path / "data", images=60, size=(64, 48))
     assert made.images == {"train": 60, "val": 15}
     read = yaml.safe_load(made.yaml.read_text())
-    assert (read["path"], read["nc"], read["names"]) == (str(tmp_path / "data"), 80, list(COCO))
+    assert (read["path"], read["nc"], read["names"]) == (str(tmp_path / "data"), 80, list(SHOWN))
     for split, count in made.images.items():
         folder = Path(read["path"]) / read[split]
         pictures = sorted(folder.iterdir())

@@ -65,7 +65,7 @@ def accuracy(session: Session) -> Finding:
     best = sorted(cpu, key=lambda name: (-max((box[5] for box in cpu[name]), default=0.0), name))[:_SHOWN]
     files = [path for name in best for path in (scenes / "images" / "val").glob(f"{name}.*")]
     model = f"yolov5n, trained here from nothing in {len(results(run.folder))} epochs"
-    pictures = detections(session, model, generate.COCO, files, cpu, ours)
+    pictures = detections(session, model, generate.SHOWN, files, cpu, ours)
     return Finding(found.said, {**found.figures, "seen": pictures})
 
 
