@@ -163,8 +163,14 @@ def device(command: _Command) -> _Command:
 # -- what every command takes ---------------------------------------------------------------------------
 
 
-def give_common_options(command: click.Command) -> None:
-    """Give a command, and each in its group, ``--quiet``, ``--verbose`` and ``--project``, before it or after it."""
+def give_common_options(command: click.Command, prefix: str = "PORTER") -> None:
+    """Give a command, and each in its group, ``--project``, ``--quiet``, ``--verbose`` and ``--offline``.
+
+    They stand before its name or after it.  And every option gets its environment variable, which its help names.
+
+    Args:
+        prefix: what the variables of the command's options begin with.
+    """
     if command.name != "train":  # whose --project, a folder for results, people would put before the --
         command.params.append(
             click.Option(
@@ -182,8 +188,21 @@ def give_common_options(command: click.Command) -> None:
     ):
         option = click.Option([short, name], is_flag=True, expose_value=False, callback=_choose, help=help_)
         command.params.append(option)
+    help_ = "Use no network: what is in the cache and on this machine has to do."
+    command.params.append(
+        click.Option(["--offline"], is_flag=True, expose_value=False, callback=_go_offline, help=help_)
+    )
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and not parameter.is_eager:
+            parameter.envvar = f"{prefix}_{_variable(max(parameter.opts, key=len))}"
+            parameter.show_envvar = True
     for inner in command.commands.values() if isinstance(command, click.Group) else ():
-        give_common_options(inner)
+        give_common_options(inner, f"{prefix}_{_variable(inner.name or '')}")
+
+
+def _variable(word: str) -> str:
+    """``--no-verify`` or ``new-target`` as a part of a variable's name: ``NO_VERIFY``, ``NEW_TARGET``."""
+    return word.lstrip("-").replace("-", "_").upper()
 
 
 def _choose_project(context: click.Context, parameter: click.Parameter, folder: Path | None) -> None:
@@ -195,6 +214,13 @@ def named_project(context: click.Context | None = None) -> Path | None:
     """What ``--project`` names, where a command line is at work."""
     context = context or click.get_current_context(silent=True)
     return context.meta.get(_PROJECT) if context else None
+
+
+def _go_offline(context: click.Context, parameter: click.Parameter, is_given: bool) -> None:
+    if is_given:
+        from porter.downloads import offline
+
+        offline.forbid()
 
 
 def _choose(context: click.Context, parameter: click.Parameter, is_given: bool) -> None:

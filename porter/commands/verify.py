@@ -33,15 +33,15 @@ from porter.output import Progress, Terminal, counted, to_json
 from porter.patch import Patch
 from porter.project import Project
 from porter.sources.obtain import obtain
-from porter.stack import Stack, find_patch
+from porter.stack import Stack, find_patch, load_parts
 from porter.target import Target, load_known
 from porter.tree.clone import must_hold
 from porter.tree.make import apply_stack
 from porter.verification.attempt import attempt
-from porter.verification.checks import select
+from porter.verification.checks import known, select
 from porter.verification.child import CONFINEMENTS, Children, workplace
 from porter.verification.device import Device, choose
-from porter.verification.necessity import Judge, Necessity, Verdict, checks_of
+from porter.verification.necessity import Judge, Necessity, Verdict, checks_of, named_checks
 from porter.verification.plan import Check
 from porter.verification.report import Outcome, Report
 from porter.verification.session import Session
@@ -245,7 +245,49 @@ def _repeat_patch(target: str, patch: Patch, options: Sequence[str]) -> str:
     return shlex.join([*words, *options, "--keep"])
 
 
+def _list(context: click.Context, parameter: click.Parameter, is_given: bool) -> None:
+    if is_given:
+        checks = known().values()
+        width = max(len(check.name) for check in checks)
+        for check in checks:
+            click.echo(f"{check.name:{width}}  {check.level:6}  {check.proves}{_only(check)}")
+        context.exit()
+
+
+def _explain(context: click.Context, parameter: click.Parameter, name: str | None) -> None:
+    if name is None:
+        return
+    checks = known()
+    if name not in checks:
+        raise WrongUsage(f"there is no check {name!r}", hint=f"There are: {', '.join(checks)}.")
+    check, parts = checks[name], load_parts(find(None))
+    needed = [
+        patch.id.removesuffix(".patch") for part in parts.values() for patch in part if name in named_checks(patch)
+    ]
+    click.echo(f"{name}: {check.proves}{_only(check)}")
+    click.echo(f"Made from the level {check.level} on, or alone: porter verify --target NAME --check {name}")
+    if needed:
+        click.echo("It fails where one of these is left out:")
+        for patch in needed:
+            click.echo(f"  {patch}")
+    context.exit()
+
+
+def _only(check: Check) -> str:
+    return f" (targets with {check.feature})" if check.feature else ""
+
+
 @click.command(name="verify")
+@click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="List the checks.")
+@click.option(
+    "--explain",
+    metavar="CHECK",
+    is_eager=True,
+    expose_value=False,
+    callback=_explain,
+    shell_complete=complete_check,
+    help="Say what a check proves and which patches it fails without.",
+)
 @target_option(required=True)
 @device_options
 @click.option(

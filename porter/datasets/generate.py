@@ -87,8 +87,8 @@ def make(
         images: pictures to train on; a quarter more are made for validation.
         seed: the same seed gives the same bytes on every machine; more images with it begin with the same ones.
         size: width and height of each picture, in pixels.
-        classes: how many of the 80 classes occur; all 80 are named, each for what it shows.  COCO has as many, so that its
-            weights can be used.
+        classes: how many of the 80 classes occur; all 80 are named, each for what it shows, and COCO has as
+            many, so that its weights can be used.
         layout: what the folders are called; with one folder only, nothing is made for validation.
 
     Raises:

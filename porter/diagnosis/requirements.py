@@ -9,6 +9,7 @@ from pathlib import Path
 
 from porter.diagnosis.interpreter import Interpreter
 from porter.diagnosis.program import ask
+from porter.downloads.offline import WHY, is_offline
 from porter.errors import CheckFailed, EnvironmentFailed
 from porter.target import Target
 from porter.temporary import temporary_folder
@@ -118,6 +119,9 @@ def install(python: str, wanted: Sequence[str], limits: Sequence[str]) -> None:
     Raises:
         EnvironmentFailed: it cannot; its last words are in ``why``.
     """
+    if is_offline():
+        hint = f"Where there is a network: {python} -m pip install {' '.join(wanted)}"
+        raise EnvironmentFailed("pip may not install what is missing", WHY, hint)
     with temporary_folder("porter-pip-") as folder:
         file = folder / "constraints.txt"
         file.write_text("".join(f"{line}\n" for line in limits))

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from porter.downloads.offline import WHY, is_offline
 from porter.downloads.retry import RetryPolicy
 from porter.errors import redacted
 from porter.output import printable
@@ -237,6 +238,8 @@ class Client:
         """
         import requests
 
+        if is_offline():
+            raise Refused(WHY)
         headers = {"Accept-Encoding": "identity", "User-Agent": f"porter/{__version__}"}
         if start:
             headers.update({"Range": f"bytes={start}-", "If-Range": version})

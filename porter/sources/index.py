@@ -20,6 +20,7 @@ from pathlib import Path
 
 from porter import process
 from porter.downloads.archive import UNREADABLE
+from porter.downloads.offline import WHY, is_offline
 from porter.errors import CheckFailed, EnvironmentFailed
 from porter.git.objects import Object, blob
 from porter.lockfile import IndexSource, Pin, Wheel, WheelEdit
@@ -56,6 +57,8 @@ def download(wheels: Sequence[Wheel], folder: Path) -> None:
         EnvironmentFailed: pip is missing or failed.
     """
     names = ", ".join(wheel.requirement for wheel in wheels)
+    if is_offline():
+        raise EnvironmentFailed(f"pip may not download {names}", WHY)
     wanted = folder / "requirements.txt"
     wanted.write_text("".join(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n" for wheel in wheels))
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--require-hashes"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from porter import git
+from porter.downloads.offline import WHY, is_offline
 from porter.downloads.retry import timeout
 from porter.errors import CheckFailed, EnvironmentFailed, Unreachable, WrongUsage
 from porter.git import GitFailed, Repository
@@ -171,6 +172,10 @@ def fetch(url: str, refs: Sequence[str], inbox: Repository, progress: Progress, 
         EnvironmentFailed: git is not installed, or said nothing for ``PORTER_TIMEOUT`` seconds.
     """
     from git.remote import RemoteProgress
+
+    is_here = Path(url).exists() or url.startswith("file://")
+    if is_offline() and not is_here:
+        raise Unreachable(f"cannot fetch {url}", WHY)
 
     class Follower(RemoteProgress):
         def update(

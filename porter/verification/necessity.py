@@ -82,13 +82,18 @@ class Necessity:
         return {**heading("necessity"), **asdict(self), "verdicts": [asdict(verdict) for verdict in self.verdicts]}
 
 
+def named_checks(patch: Patch) -> list[str]:
+    """The names of checks in a patch's header."""
+    return [name.strip() for name in patch.trailer("Check").split(",") if name.strip()]
+
+
 def checks_of(patch: Patch, target: Target) -> list[Check]:
     """The checks that a patch's header names.
 
     Raises:
         WrongUsage: there is none, or none of that name.
     """
-    named = [name.strip() for name in patch.trailer("Check").split(",") if name.strip()]
+    named = named_checks(patch)
     if not named:
         raise WrongUsage(f"{patch.id} names no check", hint="`porter lint` says what a header needs.")
     return select("full", named, target)
