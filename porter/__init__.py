@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from porter.commands.bump import bump_status as bump_status
     from porter.commands.compare import compare as compare
     from porter.commands.compare import replay as replay
+    from porter.commands.diff import diff as diff
     from porter.commands.doctor import doctor as doctor
     from porter.commands.drift import drift as drift
     from porter.commands.export import export as export
@@ -73,8 +74,8 @@ _PLACES = {
     **{
         name: f"porter.commands.{name}"
         for name in (
-            "apply", "audit", "bench", "compare", "data", "doctor", "drift", "export", "import_", "lint", "lock",
-            "new_target", "prepare", "profile", "report", "revert", "run", "show", "status", "targets", "train",
+            "apply", "audit", "bench", "compare", "data", "diff", "doctor", "drift", "export", "import_", "lint",
+            "lock", "new_target", "prepare", "profile", "report", "revert", "run", "show", "status", "targets", "train",
             "upstream", "verify", "weights",
         )
     },

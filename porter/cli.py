@@ -97,6 +97,7 @@ _COMMANDS: dict[str, dict[str, str]] = {
     "The patches": {
         "targets": "List the device families that there are stacks for.",
         "show": "Print a patch.",
+        "diff": "Compare two states of them, patch by patch.",
         "lint": "Check them: headers, order, form, that all apply.",
         "lock": "Write what they make of the pin into the lock.",
         "export": "Make them what a tree's commits are.",
