@@ -127,9 +127,7 @@ def test_upstream_is_watched(synthetic_line: Line, tmp_path: Path, monkeypatch: 
     found = tmp_path / "project" / "found"
     assert json.loads((found / "drift.json").read_text())["kind"] == "drift"
     assert "Nothing was written." in (found / "dry-run.txt").read_text()
-    assert (
-        "skipped" in (found / "bump.txt").read_text().splitlines()[-1] or "skipped" in (found / "bump.txt").read_text()
-    )
+    assert re.search(r"\b[1-9]\d* skipped", (found / "bump.txt").read_text())
     before, after = Project(tmp_path / "project"), Project(found)
     assert after.lock_path.read_text() == before.lock_path.read_text() != synthetic_line.project.lock_path.read_text()
     assert load_parts(after)["common"]

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import sources
+
 from porter.git import Repository, objects
 from porter.git import run as git
 from porter.lockfile import GitSource, Lock
@@ -49,10 +51,12 @@ def mirror(lock: Lock, folder: Path) -> Path:
 
 
 def checkout(folder: Path) -> Path:
-    """What a page is typed in: a checkout, as far as porter looks at it."""
+    """What a page is typed in: a checkout, as far as porter looks at it, with all of it committed."""
     folder.mkdir(parents=True)
     shutil.copytree(ROOT / "patches", folder / "patches")
     shutil.copy(ROOT / "upstream.lock", folder)
+    for words in ("init", "-q"), ("add", "."), ("commit", "-q", "-m", "as it is"):
+        sources.git(*words, cwd=folder)
     return folder
 
 
