@@ -28,6 +28,7 @@ from porter.commands.options import (
 )
 from porter.commands.options import device as device_options
 from porter.errors import WrongUsage
+from porter.git import Repository
 from porter.lockfile import Lock
 from porter.output import Progress, Terminal, counted, to_json
 from porter.patch import Patch
@@ -107,6 +108,7 @@ def verify(
         raise WrongUsage(f"{model} is no YOLOv5 checkpoint", hint=f"porter weights inspect {model} says what it is.")
     with workplace(keep, progress) as root:
         place = given or _made(found, target, root / "tree", progress)
+        commit = Repository(place).text("rev-parse", "HEAD")
         runs = any(check.level != "static" for check in chosen)
         nothing = Device("cpu", "cpu", "no device: nothing is run")
         if runs:
@@ -129,7 +131,7 @@ def verify(
         outcomes = _make(session, chosen, repeats, progress, ended)
     seconds = time.monotonic() - started
     confined = children.confinement if runs else NOTHING_RUN
-    return Report(target, str(place), on.says, pictures, on.kind, confined, level, tuple(outcomes), seconds)
+    return Report(target, str(place), on.says, pictures, on.kind, confined, level, tuple(outcomes), seconds, commit)
 
 
 def necessity(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from porter.output import counted
 from porter.patch import Patch
 from porter.project import Project
-from porter.reports import drift, patches, proof, speed
+from porter.reports import drift, patches, proof, speed, verdict
 from porter.reports.markup import Html, element, join, paragraph
 from porter.reports.patches import Verdicts
 from porter.reports.proof import Proof
@@ -61,7 +61,9 @@ def page(records: Sequence[Record], stack: Sequence[Patch]) -> str:
     judged = [Verdicts.of(record) for record in ordered if record.kind == "necessity"]
     title = f"porter report: {', '.join(targets_of(ordered))}"
     parts = [
-        element("header", element("h1", title), *_head(proofs), _contents(proofs, of["bench"], of["drift"])),
+        element(
+            "header", element("h1", title), *_head(proofs, of["bench"]), _contents(proofs, of["bench"], of["drift"])
+        ),
         *(proof.section(each) for each in proofs),
         *(speed.section(record, n) for n, record in enumerate(of["bench"], 1)),
         patches.section(stack, judged),
@@ -81,7 +83,7 @@ def page(records: Sequence[Record], stack: Sequence[Patch]) -> str:
     return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
 
 
-def _head(proofs: list[Proof]) -> list[Html]:
+def _head(proofs: list[Proof], benches: list[Record]) -> list[Html]:
     if not proofs:
         return [paragraph("No verification is among the records.", class_="note")]
     failed = sum(check.state == "failed" for each in proofs for check in each.checks)
@@ -91,7 +93,7 @@ def _head(proofs: list[Proof]) -> list[Html]:
         if count:
             which = "Every device here" if count == len(proofs) else f"Of the {len(proofs)} devices here {count}"
             said += f" {which} was {what}: no card was in it."
-    return [paragraph(said), proof.summary(proofs)]
+    return [*(verdict.section(each, benches) for each in proofs), paragraph(said), proof.summary(proofs)]
 
 
 def _contents(proofs: list[Proof], benches: list[Record], drifts: list[Record]) -> Html:

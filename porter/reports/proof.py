@@ -40,6 +40,7 @@ class Proof:
     Attributes:
         id: of its part of the page.
         mark: EMULATED or SIMULATOR where no card was in it; else empty.
+        commit: the tree's; empty in a record of an older porter.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Proof:
     level: str
     data: str
     tree: str
+    commit: str
     machine: str
     date: str
     seconds: float
@@ -70,6 +72,7 @@ class Proof:
             level=field["level"].text(),
             data=field["data"].text(),
             tree=field["tree"].text(),
+            commit=found.text() if (found := field.get("commit")) else "",
             machine=field["machine"].text(),
             date=field["date"].text(),
             seconds=field["seconds"].number(),
@@ -125,10 +128,14 @@ def _check(field: Field) -> CheckRecord:
     )
 
 
-def state_of(state: str, words: str = "") -> Html:
-    """A state with its sign: the colour says nothing that the sign does not."""
+def state_of(state: str, words: str | None = None) -> Html:
+    """A state with its sign: the colour says nothing that the sign does not.
+
+    Args:
+        words: what stands behind the sign; None: the state's name.
+    """
     look, sign = STATES[state]
-    return element("span", f"{sign} {words or state}", class_=f"state {look}")
+    return element("span", f"{sign} {state if words is None else words}".rstrip(), class_=f"state {look}")
 
 
 def summary(proofs: list[Proof]) -> Html:
@@ -148,7 +155,7 @@ def section(proof: Proof) -> Html:
     """The part of the page about one verification."""
     facts = (
         ("device", proof.device),
-        ("tree", code(proof.tree)),
+        ("tree", join([code(proof.tree), *([" at ", code(proof.commit[:12])] if proof.commit else [])])),
         ("data", proof.data),
         ("machine", proof.machine),
         ("when", f"{proof.date}, {proof.seconds:.0f} s, level {proof.level}"),
@@ -158,7 +165,7 @@ def section(proof: Proof) -> Html:
         paragraph(element("strong", proof.mark), _BANNERS[proof.mark], class_="emulated") if proof.mark else "",
         element("dl", *(join([element("dt", name), element("dd", value)]) for name, value in facts), class_="facts"),
         _table(proof),
-        *(_failure(check) for check in proof.checks if check.state == "failed"),
+        *(_failure(check, f"{proof.id}-{check.name}") for check in proof.checks if check.state == "failed"),
         curves.part(proof.figures("parity"), proof.figures("learns"), proof.figures("accuracy")),
         detections.part(proof.figures("detect"), proof.figures("accuracy")),
         operators.coverage(proof.figures("ops")),
@@ -179,10 +186,10 @@ def _table(proof: Proof) -> Html:
     return table(("check", "found, and what it proves", "s"), rows, right=(2,), class_="plain checks")
 
 
-def _failure(check: CheckRecord) -> Html:
+def _failure(check: CheckRecord, place: str) -> Html:
     return join(
         [
-            element("h3", "Failed: ", code(check.name)),
+            element("h3", "Failed: ", code(check.name), id=place),
             paragraph(check.said),
             paragraph("What was run: ", code(check.command)) if check.command else "",
             paragraph("Again: ", code(check.repeat)),

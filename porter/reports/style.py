@@ -27,6 +27,8 @@ small,.note,figcaption,caption{color:var(--faint);font-size:.88rem}small{display
 nav ul{list-style:none;padding:0;margin:1rem 0;display:flex;flex-wrap:wrap;gap:.35rem 1.2rem}
 .badge{display:inline-block;font-size:.78rem;font-weight:700;letter-spacing:.04em;border:1.5px solid var(--warnline);
 background:var(--warn);border-radius:4px;padding:.05em .45em;vertical-align:.12em;white-space:nowrap}
+.verdict{list-style:none;margin:.8rem 0;padding:.7rem .9rem;border:1.5px solid var(--line);border-radius:6px;
+background:var(--soft)}.verdict li{padding:.12rem 0}.verdict li:first-child{font-weight:600}
 .emulated{border:1.5px solid var(--warnline);background:var(--warn);border-radius:6px;padding:.6rem .9rem}
 .facts{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;margin:.8rem 0}.facts dt{color:var(--faint)}
 .facts dd{margin:0;min-width:0}

@@ -48,6 +48,7 @@ class Report:
     Attributes:
         target, tree, device, data: what was checked, on what, with what, each in words.
         kind: of the device: ``hardware``, ``simulator``, ``emulated`` or ``cpu``.
+        commit: the tree's, of git.
         confinement: what kept the tree from other files and processes: ``namespaces``, ``landlock`` or ``none``.
         level: ``static``, ``smoke`` or ``full``.
         outcomes: in the order of the checks.
@@ -64,6 +65,7 @@ class Report:
     level: str
     outcomes: tuple[Outcome, ...]
     seconds: float
+    commit: str = ""
     date: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
     @property
@@ -84,6 +86,7 @@ class Report:
             **heading("verify"),
             "target": self.target,
             "tree": self.tree,
+            "commit": self.commit,
             "device": self.device,
             "emulated": self.kind == "emulated",
             "simulator": self.kind == "simulator",
