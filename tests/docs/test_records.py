@@ -7,6 +7,11 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from reports import made
 
 from porter.auditing import place
 from porter.commands import lint, prepare
@@ -20,6 +25,9 @@ from porter.verification import report as outcomes
 from .pages import ROOT, tables
 from .shell import checkout, environment, type_in
 
+SCHEMA = json.loads((ROOT / "docs" / "records.schema.json").read_text(encoding="utf-8"))
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
 # the command, as the page has it -> the same on files that are there
 COMMANDS = {
     "porter apply --json": "porter apply --target mlu --json tree",
@@ -31,6 +39,7 @@ COMMANDS = {
     "porter bump --dry-run --json": "porter bump v6.0 --dry-run --json",
     "porter upstream show --json": "porter upstream show --json",
     "porter upstream verify --json": "porter upstream verify --json",
+    "porter diff --json": "porter diff HEAD --json",
     "porter profile show --json": "porter profile show sg2260 --json",
     "porter doctor --json": "porter doctor --json",
     "porter data make --json": "porter data make --images 4 --size 64x64 --json others",
@@ -90,5 +99,33 @@ def test_keys(lock: Lock, upstream: Path, tmp_path: Path) -> None:
     done = type_in(commands, folder, environment(tmp_path / "home", lock, upstream))
     assert not done.failed, done.text
     for name, keys in said.items():
-        found = list(json.loads(files[name].read_text(encoding="utf-8")))
-        assert found == ["kind", "schema", "porter", *keys], name
+        record = json.loads(files[name].read_text(encoding="utf-8"))
+        assert list(record) == ["kind", "schema", "porter", *keys], name
+        valid(record)
+
+
+def valid(record: dict[str, Any]) -> None:
+    """It fits the schema that the site publishes."""
+    for error in VALIDATOR.iter_errors(record):
+        raise AssertionError(f"{record['kind']}: {error.json_path}: {error.message}")
+
+
+def test_the_schema_knows_every_record() -> None:
+    """By their kinds, as the code has them; and it is one of JSON Schema's own."""
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "porter").rglob("*.py"))
+    kinds = set(re.findall(r'(?:print_json|labelled|heading)\(\s*"([a-z-]+)"', code))
+    assert kinds == set(SCHEMA["properties"]["kind"]["enum"]) == set(SCHEMA["$defs"])
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_the_records_of_a_report_fit_the_schema() -> None:
+    found = made.everything()
+    assert {record["kind"] for record in found} >= {"verify", "necessity", "bench", "drift"}
+    for record in found:
+        valid(record)
+    wrong = made.verify()
+    wrong["checks"][0]["state"] = "perhaps"
+    with pytest.raises(AssertionError, match="perhaps"):
+        valid(wrong)
+    with pytest.raises(AssertionError, match="kind"):
+        valid({**made.verify(), "kind": "proof"})
