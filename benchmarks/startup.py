@@ -11,7 +11,7 @@ import sys
 
 import measure
 
-HEAVY = ("torch", "git", "unidiff", "requests", "yaml", "rich", "numpy", "cv2")
+HEAVY = ("torch", "git", "requests", "yaml", "rich", "numpy", "cv2")
 
 
 def main() -> None:

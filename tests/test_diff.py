@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from sources import git
 
 from porter.patch import diff
-from porter.patch.diff import Change, Malformed, Mismatch, parse
+from porter.patch.diff import Change, Mismatch
+from porter.patch.parser import Malformed
+from porter.patch.parser import parse as parsed
 
 
 def make_diff(root: Path, before: dict[str, bytes], after: dict[str, bytes], *options: str) -> str:
@@ -34,6 +36,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("diff")
     git("init", "-q", cwd=path)
     return path
+
+
+def parse(text: str) -> tuple[Change, ...]:
+    return parsed(text.encode("utf-8", "surrogateescape"))
 
 
 def one(text: str) -> Change:
@@ -79,7 +85,7 @@ def assert_as_git(work: Path, files: dict[str, bytes], text: str) -> None:
 
 # few different lines, so that hunks find wrong places too
 LINE = st.sampled_from(
-    [b"a\n", b"b\n", b"c\n", b"\n", b"  x\n", b"-- \n", b"+\n", b"\r\n", b"\xff\xfe\n", "寒武纪\n".encode()]
+    [b"a\n", b"b\n", b"c\n", b"\n", b"  x\n", b"-- \n", b"- \n", b"+\n", b"\r\n", b"\xff\xfe\n", "寒武纪\n".encode()]
 )
 TEXT = st.builds(lambda rows, end: b"".join(rows) + end, st.lists(LINE, max_size=25), st.sampled_from([b"", b"end"]))
 
@@ -141,7 +147,7 @@ def test_what_kinds_of_change_there_are(root: Path) -> None:
     assert found["renamed"].old == "old"
     assert (found["mode"].old_mode, found["mode"].new_mode) == ("100644", "100755")
     assert found["new"].new_mode == "100644"
-    assert found["same"].new_mode is None
+    assert found["same"].new_mode == ""
 
 
 def test_a_mode_alone_and_an_empty_file(root: Path) -> None:
@@ -185,12 +191,22 @@ HUNK = "@@ -1 +1 @@\n-a\n+b\n"
     ("text", "line", "what"),
     [
         (HEAD + HUNK + "-- \n2.39.5\n", 8, "belongs to no file"),
-        (HEAD + HUNK + "\n", 8, "not a line of a hunk"),
+        (HEAD + HUNK + "\n", 8, "belongs to no file"),
         ("stray\n" + HEAD + HUNK, 1, "diff --git"),
-        (HEAD + HUNK + "stray\n" + HEAD.replace("/f", "/g") + HUNK, 8, "diff --git"),
-        (HEAD + "@@ -1,2 +1 @@\n-a\n+b\n", 1, "shorter"),
-        (HEAD.replace("--- a/f", "--- a/g") + HUNK, 3, "expected --- a/f"),
-        (HEAD.replace("a/f b/f", "a/f b/g") + HUNK, 1, "Target without source"),
+        (HEAD + HUNK + "stray\n" + HEAD.replace("/f", "/g") + HUNK, 8, "belongs to no file"),
+        (HEAD + "@@ -1,3 +1,3 @@\n one\n\n-a\n+b\n", 7, "not a line of a hunk"),
+        (HEAD.replace("--- a/f", "--- a/f\n+++ b/f\n--- a/f") + HUNK, 5, "belongs to no file"),
+        (
+            HEAD.replace("100644\n--- a/f\n+++ b/f\n", "100644\n--- a/f\n+++ b/f\nsimilarity index 9%\n") + HUNK,
+            3,
+            "right above",
+        ),
+        (HEAD, 3, "right above"),
+        (HEAD.replace("100644", "100664") + HUNK, 1, "has the mode 100664"),
+        (HEAD.replace("100644", "100644 x") + HUNK, 2, "belongs to no file"),
+        (HEAD + "@@ -1,2 +1 @@\n-a\n+b\n", 5, "length is not"),
+        (HEAD.replace("--- a/f", "--- a/g") + HUNK, 3, "expected 'diff --git"),
+        (HEAD.replace("a/f b/f", "a/f b/g") + HUNK, 1, "with one path"),
         (HEAD.replace("/f", "/../f") + HUNK, 1, "out of the tree"),
         (HEAD.replace("/f", "/.git/config") + HUNK, 1, "out of the tree"),
         (HEAD.replace("/f", "/x/.GIT/f") + HUNK, 1, "out of the tree"),
@@ -204,7 +220,7 @@ HUNK = "@@ -1 +1 @@\n-a\n+b\n"
         ("diff --git a/l b/l\nnew file mode 160000\nindex 0000000..1111111\n", 1, "plain files"),
         ("diff --git a/b b/b\nindex 1111111..2222222 100644\nBinary files a/b and b/b differ\n", 1, "binary"),
         ("diff --git a/b b/b\nindex 1111111..2222222 100644\nGIT binary patch\nliteral 1\nIcmZQ\n\n", 1, "binary"),
-        ("diff --git a/a b/b\nsimilarity index 100%\ncopy from a\ncopy to b\n", 3, "plain file"),
+        ("diff --git a/a b/b\nsimilarity index 100%\ncopy from a\ncopy to b\n", 1, "a copy of another"),
         ("diff --git a/a b/b\nsimilarity index 100%\nrename from a\n", 1, "both names|rename"),
         (HEAD + HUNK + HEAD + HUNK, 8, "twice"),
         (HEAD + "@@ -1 +1 @@\n-a\n+b", 8, "newline"),

@@ -16,6 +16,7 @@ from porter.errors import CheckFailed, PorterError
 from porter.foreign.hunks import FileChange, Incoming
 from porter.git.objects import Entry, Object, step
 from porter.output import Progress
+from porter.patch.diff import lines
 from porter.sources.history import DEFAULT, History
 
 
@@ -80,10 +81,10 @@ class Judge:
         if entry is None:
             return Score(0, 0, 0, wanted)
         if (change.old, entry.id) not in self._known:
-            data = objects[entry.id].data
-            places = [hunk.find(data) for hunk in change.hunks]
-            exact = sum(at == hunk.place for at, hunk in zip(places, change.hunks))
-            there = sum(at is not None for at in places) if places else 1
+            image = lines(objects[entry.id].data)
+            untouched = bytearray(len(image))
+            exact = sum(hunk.fits(image, untouched, hunk.old_position, hunk.is_loose) for hunk in change.hunks)
+            there = sum(hunk.is_in(image) for hunk in change.hunks) if change.hunks else 1
             same = bool(change.blob) and entry.id.startswith(change.blob)
             self._known[change.old, entry.id] = Score(there, same, exact, wanted)
         return self._known[change.old, entry.id]

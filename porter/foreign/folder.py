@@ -9,9 +9,9 @@ from pathlib import Path
 from porter.errors import EnvironmentFailed, WrongUsage
 from porter.foreign.base import Base, Judge, Score
 from porter.foreign.hunks import FileChange, Incoming
-from porter.foreign.unified import BINARY
 from porter.git import scratch
 from porter.git.objects import Entry, Object, blob
+from porter.patch.parser import BINARY
 from porter.patch.paths import path_problem
 
 _FEW = 3  # files of upstream's that a copy of it has at least
@@ -79,6 +79,6 @@ class Fork(Judge):
             # who copies files seldom copies their modes
             mode = self.modes[path] if before is None else ""
             kind = "add" if before is None else "modify"
-            changes.append(FileChange(kind, path, path, mode=mode, data=data, unusable=unusable))
+            changes.append(FileChange(kind, path, path, new_mode=mode, data=data, unusable=unusable))
         lacking = tuple(sorted(path for path in base.files if path not in self.blobs))
         return Incoming(self.folder.resolve().name, changes=tuple(changes)), lacking

@@ -9,110 +9,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-_SWAP = bytes.maketrans(b"+-", b"-+")
+from porter.patch.diff import Change
+
 _EMPTY = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"  # the id of a file without a byte
-_SWAPPED = {"add": "delete", "delete": "add"}
 
 
 @dataclass(frozen=True)
-class Hunk:
-    """A block of changed lines.
+class FileChange(Change):
+    """What is to be done to one file; its modes are those that a patch can have.
 
     Attributes:
-        header: its ``@@`` line.
-        old_start, new_start: where it begins before and after, as the header says.
-        rows: its lines with their sign, without the line feed.
-        whole: it has all the lines that its header promises.
-    """
-
-    header: bytes
-    old_start: int
-    new_start: int
-    rows: tuple[bytes, ...]
-    whole: bool = True
-
-    @property
-    def old(self) -> bytes:
-        """The lines before."""
-        return self._without(b"+")
-
-    @property
-    def new(self) -> bytes:
-        """The lines after."""
-        return self._without(b"-")
-
-    @property
-    def place(self) -> int:
-        """How many lines of the file before are above it: ``-7,0`` is after line 7."""
-        return self.old_start - bool(self.old and self.old_start)
-
-    @property
-    def text(self) -> bytes:
-        """The hunk as it came; git apply --recount finds out how many lines it has."""
-        return b"\n".join((self.header, *self.rows, b""))
-
-    @property
-    def is_loose(self) -> bool:
-        """Whether it says nothing about the file's end: it was cut off, or has no context (``diff -U0``)."""
-        signs = self._signs
-        return not self.whole or (b" " not in (signs[:1] + signs[-1:]) and self.old_start > 1)
-
-    def find(self, data: bytes) -> int | None:
-        """How many lines are above the old ones in a file; None where they are not in it."""
-        at = (b"\n" + data).find(b"\n" + self.old)
-        if not self.is_loose and self._signs[-1:] != [b" "]:  # without context below them they are the last lines
-            at = len(data) - len(self.old) if (b"\n" + data).endswith(b"\n" + self.old) else -1
-        is_there = at == 0 or (at > 0 and (self.old_start > 1 or not self.old))
-        return data.count(b"\n", 0, at) if is_there else None
-
-    @property
-    def _signs(self) -> list[bytes]:
-        return [row[:1] for row in self.rows if not row.startswith(b"\\")]
-
-    @property
-    def reversed(self) -> Hunk:
-        """The hunk that takes this one back."""
-        rows = tuple(row[:1].translate(_SWAP) + row[1:] for row in self.rows)
-        header = b"@@ -%d +%d @@" % (self.new_start, self.old_start)
-        return Hunk(header, self.new_start, self.old_start, rows, self.whole)
-
-    def _without(self, sign: bytes) -> bytes:
-        lines: list[bytes] = []
-        is_ours = True
-        for row in self.rows:
-            if not row.startswith(b"\\"):
-                is_ours = not row.startswith(sign)
-                if is_ours:
-                    lines.append(row[1:] + b"\n")
-            elif is_ours and lines:  # "\ No newline at end of file"
-                lines[-1] = lines[-1][:-1]
-        return b"".join(lines)
-
-
-@dataclass(frozen=True)
-class FileChange:
-    """What is to be done to one file.
-
-    Attributes:
-        kind: ``add``, ``modify``, ``delete`` or ``rename``.
-        old, new: its path before and after.
         blob, new_blob: the beginning of its blob's id before and after; empty if that is not said.
-        mode, old_mode: its mode after and before, where that is said.
-        hunks: the changed lines.
         data: its whole content afterwards, where that is known; there are no hunks then.
         unusable: why it cannot be taken at all, if that is so.
     """
 
-    kind: str
-    old: str
-    new: str
     blob: str = ""
-    mode: str = ""
-    hunks: tuple[Hunk, ...] = ()
+    new_blob: str = ""
     data: bytes | None = None
     unusable: str = ""
-    old_mode: str = ""
-    new_blob: str = ""
 
     @property
     def is_cut(self) -> bool:
@@ -125,10 +40,10 @@ class FileChange:
         old, new = _quoted(f"a/{self.old}"), _quoted(f"b/{self.new}")
         rows = [b"diff --git %s %s" % (old, new)]
         if self.kind == "add":
-            rows.append(b"new file mode %s" % (self.mode or "100644").encode())
-        elif self.mode:
-            rows += [b"old mode 100644" if self.mode == "100755" else b"old mode 100755"]
-            rows += [b"new mode %s" % self.mode.encode()]
+            rows.append(b"new file mode %s" % (self.new_mode or "100644").encode())
+        elif self.new_mode:
+            rows += [b"old mode 100644" if self.new_mode == "100755" else b"old mode 100755"]
+            rows += [b"new mode %s" % self.new_mode.encode()]
         if self.kind == "rename":
             rows += [b"rename from %s" % _quoted(self.old), b"rename to %s" % _quoted(self.new)]
         if self.hunks:
@@ -138,21 +53,11 @@ class FileChange:
     @property
     def reversed(self) -> FileChange:
         """The change that takes this one back."""
-        kind, unusable = _SWAPPED.get(self.kind, self.kind), self.unusable
-        if kind == "add" and not self.hunks and self.blob and not _EMPTY.startswith(self.blob):
-            unusable = unusable or "what it held is not in the diff (git diff -D), so it cannot be brought back"
-        return replace(
-            self,
-            kind=kind,
-            old=self.new,
-            new=self.old,
-            blob=self.new_blob,
-            new_blob=self.blob,
-            mode=self.old_mode,
-            old_mode=self.mode,
-            hunks=tuple(hunk.reversed for hunk in self.hunks),
-            unusable=unusable,
-        )
+        back = replace(super().reversed, blob=self.new_blob, new_blob=self.blob)
+        if back.kind == "add" and not self.hunks and self.blob and not _EMPTY.startswith(self.blob):
+            what = "what it held is not in the diff (git diff -D), so it cannot be brought back"
+            back = replace(back, unusable=self.unusable or what)
+        return back
 
 
 @dataclass(frozen=True)

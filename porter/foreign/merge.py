@@ -7,7 +7,6 @@ both sides.  What does not fit the base that it should be for is tried on the st
 
 from __future__ import annotations
 
-import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,9 +15,10 @@ from dataclasses import dataclass, field, replace
 
 from porter import git
 from porter.foreign.base import Base
-from porter.foreign.hunks import FileChange, Hunk, Incoming
+from porter.foreign.hunks import FileChange, Incoming
 from porter.foreign.unified import hunks_in, parse
 from porter.git import GitFailed, Repository, objects, with_worktree
+from porter.patch.diff import Hunk, lines
 
 APPLIED = "applied"  # where its old lines are
 MERGED = "merged"  # three-way, by what it was made for
@@ -141,14 +141,14 @@ class Merger:
                 new.write_bytes(change.data)
             except (FileExistsError, IsADirectoryError, NotADirectoryError):
                 return change, f"{change.new} is a folder here, or in one that is a file"
-            self._modes[change.new] = change.mode
+            self._modes[change.new] = change.new_mode
             return None, ""
         if change.kind == "delete" and old.is_file():
             old.unlink()
             return None, ""
         try:
             self.git.run("apply", "--reject", *_options([change]), stdin=change.text)
-            self._modes[change.new] = change.mode
+            self._modes[change.new] = change.new_mode
             return None, ""
         except GitFailed as error:
             left = new.with_name(f"{new.name}.rej")
@@ -156,14 +156,18 @@ class Merger:
                 return change, error.stderr.split("\n")[0].partition("error: ")[2]
             hunks = hunks_in(left.read_bytes())
             left.unlink()
-            self._modes[change.new] = change.mode
+            self._modes[change.new] = change.new_mode
             return FileChange("modify", change.new, change.new, hunks=hunks), ""
 
     def _put_alone(self, change: FileChange, one: ImportOutcome) -> None:
         """A change that is not for the base, on the stack's own lines."""
         old, new = self._tree / change.old, self._tree / change.new
         number = max(1, len(change.hunks))
-        if change.kind == "add" and new.is_file() and new.read_bytes() == b"".join(h.new for h in change.hunks):
+        if (
+            change.kind == "add"
+            and new.is_file()
+            and lines(new.read_bytes()) == [row for hunk in change.hunks for row in hunk.new]
+        ):
             one.hunks[THERE] += number
         elif change.kind == "add" and os.path.lexists(new):
             one.reject(change.new, _ANOTHER, change.hunks)
@@ -179,12 +183,12 @@ class Merger:
                 return
             hunks = left.hunks if left else ()
             for hunk in hunks:
-                alone = replace(change, kind="modify", old=change.new, mode="", hunks=(hunk,))
+                alone = replace(change, kind="modify", old=change.new, new_mode="", hunks=(hunk,))
                 if self._fits([alone], "--reverse"):
                     one.hunks[THERE] += 1
                     continue
-                found = io.BytesIO(new.read_bytes()).readlines()[hunk.place :][: max(hunk.old.count(b"\n"), 3)]
-                text = f"\nat line {hunk.place + 1} there is:\n{b''.join(found).decode(errors='replace')}"
+                found = lines(new.read_bytes())[hunk.old_position :][: max(len(hunk.old), 3)]
+                text = f"\nat line {hunk.old_position + 1} there is:\n{b''.join(found).decode(errors='replace')}"
                 one.reject(change.new, "its old lines are not there", [hunk], text)
             if len(hunks) < number:
                 one.hunks[APPLIED] += number - len(hunks)
@@ -255,15 +259,15 @@ def _options(changes: Iterable[FileChange]) -> list[str]:
 
 def _one_by_one(path: str, base: bytes, ours: bytes, hunks: Sequence[Hunk], one: ImportOutcome) -> bytes:
     """A file with each hunk in it that git merges without a conflict."""
-    rows = io.BytesIO(base).readlines()
+    rows = lines(base)
     for hunk in hunks:
-        end = hunk.place + len(io.BytesIO(hunk.old).readlines())
-        theirs = b"".join([*rows[: hunk.place], hunk.new, *rows[end:]])
+        end = hunk.old_position + len(hunk.old)
+        theirs = b"".join([*rows[: hunk.old_position], *hunk.new, *rows[end:]])
         merged, conflicts = git.merge(ours, base, theirs, "-L", "the stack", "-L", "the base", "-L", "the patch")
         if conflicts:
             one.reject(path, _BOTH, [hunk], f"\n{_conflicts(merged)}")
             continue
-        one.hunks[THERE if merged == ours else APPLIED if hunk.old in ours else MERGED] += 1
+        one.hunks[THERE if merged == ours else APPLIED if b"".join(hunk.old) in ours else MERGED] += 1
         ours = merged
     return ours
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from porter.errors import CheckFailed, EnvironmentFailed
-from porter.patch import diff
+from porter.patch import diff, parser
 
 # `git format-patch` with these writes the canonical form; porter.git settles the rest of the configuration
 FORMAT = (
@@ -251,8 +251,8 @@ def _parse(data: bytes, stack: str, name: str) -> Patch:
         raise fail(line, f"git am would not take {stray[0].strip()!r} as part of the message")
     diff_line = head_lines + 1 + rest[:begin].count(b"\n")
     try:
-        changes = diff.parse(rest[begin:].decode("utf-8", "surrogateescape"))
-    except diff.Malformed as error:
+        changes = parser.parse(rest[begin:])
+    except parser.Malformed as error:
         raise fail(diff_line + error.line - 1, error.what) from error
     body = tidy(body)
     try:

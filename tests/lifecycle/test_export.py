@@ -313,7 +313,7 @@ def test_trees_that_cannot_be_exported(project: Project, tree: Path, tmp_path: P
     git("reset", "-q", "--hard", "HEAD~1", cwd=tree)
     (tree / "picture.bin").write_bytes(bytes(range(256)))
     commit(tree, message("Add a picture", "mlu"), 1700001000)
-    with pytest.raises(CheckFailed, match=r"is nothing for a patch: a binary file"):
+    with pytest.raises(CheckFailed, match=r"is nothing for a patch: it is a binary file"):
         export(tree, project=project)
     (tree / "picture.bin").unlink()
     (tree / "link.py").symlink_to("train.py")

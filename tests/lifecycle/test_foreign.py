@@ -48,7 +48,8 @@ def test_ways_to_name_a_file(head: bytes) -> None:
     assert (change.kind, change.old, change.new) == ("modify", "train.py", "train.py")
     assert change.blob == ("1234567" if b"index" in head else "")
     (hunk,) = change.hunks
-    assert (hunk.whole, hunk.old, hunk.new) == (True, b"one\ntwo\nthree\n", b"one\nzwei\nthree\n")
+    assert (hunk.whole, hunk.old) == (True, (b"one\n", b"two\n", b"three\n"))
+    assert hunk.new == (b"one\n", b"zwei\n", b"three\n")
 
 
 def test_added_deleted_renamed_and_what_cannot_be_taken() -> None:
@@ -70,7 +71,7 @@ def test_added_deleted_renamed_and_what_cannot_be_taken() -> None:
         ("delete", "train.py", "train.py"),
         ("rename", "utils/general.py", "utils/all.py"),
     ]
-    assert (found[0].mode, found[0].hunks[0].new) == ("100755", b"one\ntwo")
+    assert (found[0].new_mode, found[0].hunks[0].new) == ("100755", (b"one\n", b"two"))
     assert [change.unusable.split(";")[0][:24] for change in found[3:]] == [
         "it is a binary file",
         "it is a symbolic link (m",
@@ -95,21 +96,30 @@ def test_hunks_as_they_are_printed_in_a_text() -> None:
         b"@@ -20,3 +21,3 @@\n twenty\n-old\n+new\n twentytwo\n\n\n"
     )
     first, second = single(text).hunks
-    assert (first.whole, first.old) == (False, b"five\n\nseven\n")
-    assert first.new == b"five\n\nseven\nnew\n"
+    assert (first.whole, first.old) == (False, (b"five\n", b"\n", b"seven\n"))
+    assert first.new == (b"five\n", b"\n", b"seven\n", b"new\n")
     assert first.is_loose
-    assert (second.whole, second.place) == (True, 19)
+    assert (second.whole, second.old_position) == (True, 19)
 
 
 def test_lines_that_look_like_the_next_file() -> None:
     text = b"--- a/train.py\n+++ b/train.py\n@@ -1,3 +1,2 @@\n one\n--- two\n three\n-- \n2.39\n"
     (hunk,) = single(text).hunks
-    assert hunk.old == b"one\n-- two\nthree\n"
+    assert hunk.old == (b"one\n", b"-- two\n", b"three\n")
+
+
+def test_a_line_that_looks_like_a_signature() -> None:
+    """What is taken away may be "- ", of a list; a mail's signature has text below it."""
+    head = b"--- a/train.py\n+++ b/train.py\n"
+    (hunk,) = single(head + b"@@ -1,3 +1 @@\n one\n-- \n-two\n").hunks
+    assert (hunk.whole, hunk.old[1:]) == (True, (b"- \n", b"two\n"))
+    (hunk,) = single(head + b"@@ -1,3 +1,3 @@\n one\n-two\n+zwei\n-- \n2.39.5\n").hunks
+    assert (hunk.whole, hunk.old) == (False, (b"one\n", b"two\n"))
 
 
 def test_no_context_says_nothing_about_the_place() -> None:
     (hunk,) = single(b"--- a/train.py\n+++ b/train.py\n@@ -7,0 +8 @@\n+new\n").hunks
-    assert (hunk.is_loose, hunk.place) == (True, 7)
+    assert (hunk.is_loose, hunk.old_position) == (True, 7)
 
 
 def test_text_without_a_change(tmp_path: Path) -> None:
@@ -133,13 +143,15 @@ def test_a_mail_in_another_encoding_and_a_file_with_other_line_ends(tmp_path: Pa
     assert (patch.subject, patch.author, patch.date) == ("寒武 [x]", "Zoë <z@example.org>", "1700005400 -0130")
     assert (patch.body, len(patch.changes)) == ("Why: Zoë", 1)
     (tmp_path / "dos").write_bytes((b"--- a/train.py\n+++ b/train.py\n" + HUNK).replace(b"\n", b"\r\n"))
-    assert read(tmp_path / "dos", KNOWN)[0].changes[0].hunks[0].old.startswith(b"one\n")
+    assert read(tmp_path / "dos", KNOWN)[0].changes[0].hunks[0].old[0] == b"one\n"
 
 
 def one(path: Path, data: bytes) -> Incoming:
     path.write_bytes(data)
     (patch,) = read(path, KNOWN)
-    assert [(c.kind, c.old, c.hunks[0].new) for c in patch.changes] == [("modify", "train.py", b"one\nzwei\nthree\n")]
+    assert [(c.kind, c.old, c.hunks[0].new) for c in patch.changes] == [
+        ("modify", "train.py", (b"one\n", b"zwei\n", b"three\n"))
+    ]
     return patch
 
 
@@ -207,8 +219,8 @@ def test_the_options_of_a_series(tmp_path: Path) -> None:
     (tmp_path / "series").write_text("a.diff -R  # not any more\n")
     (patch,) = read(tmp_path, KNOWN)
     first, second = patch.changes[0].hunks
-    assert (first.old, first.new, first.place) == (b"one\nzwei\nthree\n", b"one\ntwo\nthree\n", 0)
-    assert (second.old, second.new, second.place) == (b"ten\n", b"", 9)
+    assert (first.old[1], first.new[1], first.old_position) == (b"zwei\n", b"two\n", 0)
+    assert (second.old, second.new, second.old_position) == ((b"ten\n",), (), 9)
     (tmp_path / "series").write_text("a.diff -p1 --fuzz=3\n")
     with pytest.raises(WrongUsage, match="series, line 1: porter knows no option --fuzz=3"):
         read(tmp_path, KNOWN)
@@ -223,7 +235,7 @@ def test_options_that_a_series_may_have(tmp_path: Path, row: str, strip: int, re
     (tmp_path / "a.diff").write_bytes(b"--- %s\n+++ %s\n" % (name, name) + HUNK)
     (tmp_path / "series").write_bytes(b"\xef\xbb\xbfa.diff " + row.encode() + b"\r\n")
     (patch,) = read(tmp_path, KNOWN)
-    new = b"one\ntwo\nthree\n" if reverse else b"one\nzwei\nthree\n"
+    new = (b"one\n", b"two\n" if reverse else b"zwei\n", b"three\n")
     assert [(change.old, change.hunks[0].new) for change in patch.changes] == [("train.py", new)]
     assert patch.name == ("a.diff in reverse" if reverse else "a.diff")
 
@@ -234,8 +246,8 @@ def test_what_is_taken_back_gets_its_mode_back_or_says_why_not() -> None:
         b"diff --git a/gone.py b/gone.py\ndeleted file mode 100755\nindex 1234567..0000000\n"
     )
     mode, gone = (change.reversed for change in parse(text, KNOWN))
-    assert (mode.mode, mode.old_mode, mode.unusable) == ("100755", "100644", "")
-    assert (gone.kind, gone.mode) == ("add", "100755")
+    assert (mode.new_mode, mode.old_mode, mode.unusable) == ("100755", "100644", "")
+    assert (gone.kind, gone.new_mode) == ("add", "100755")
     assert gone.unusable.startswith("what it held is not in the diff (git diff -D)")
 
 
