@@ -30,7 +30,7 @@ REASONS = {
     "downloads gigabytes": "tests/downloads drives the same downloads from servers on the loopback interface",
     "needs GitHub": "tests/lifecycle run the same verbs on upstream's history, where it is not to be had on another",
     "needs several machines": "tests/commands/test_train.py looks at what runs; verify's check ddp runs two processes",
-    "in the middle of a bump": "tests/lifecycle/test_bump.py stops bumps and goes on with them",
+    "in the middle of a bump": "tests/lifecycle/test_bump_conflict.py stops bumps and goes on with them",
     "changes the system": "it installs a driver, packages or a shell's completion for good",
 }
 # a Chinese page gives its reasons in Chinese
