@@ -36,6 +36,7 @@ class Plugin:
         folder: a folder of its package, by which it is told from a package of another project with its name without
             importing that; empty where no other project has the name.
         setup: what to type into each shell before it loads; empty if there is nothing, or it is not known.
+        own_torch: the vendor builds torch itself, and the plugin works with that one alone.
     """
 
     module: str
@@ -44,6 +45,7 @@ class Plugin:
     confused_with: str
     folder: str = ""
     setup: str = ""
+    own_torch: bool = False
 
     @property
     def place(self) -> str:
@@ -222,7 +224,7 @@ def _plugin(value: Value) -> Plugin:
     if value.scalar:
         value.text(IN_TREE, f"a mapping, or {IN_TREE} for a device of torch's own")
         return Plugin(IN_TREE, "torch itself", "https://pytorch.org/get-started/", "")
-    fields = value.fields(("module", "from", "url"), ("not", "folder", "setup"))
+    fields = value.fields(("module", "from", "url"), ("not", "folder", "setup", "torch"))
     return Plugin(
         module=fields["module"].text(r"[A-Za-z_]\w*", "a module's name"),
         source=fields["from"].text(),
@@ -230,6 +232,7 @@ def _plugin(value: Value) -> Plugin:
         confused_with=fields["not"].text() if "not" in fields else "",
         folder=fields["folder"].text(r"[A-Za-z_]\w*", "a folder's name") if "folder" in fields else "",
         setup=fields["setup"].text() if "setup" in fields else "",
+        own_torch="torch" in fields and bool(fields["torch"].text("vendor", "vendor, or left out")),
     )
 
 

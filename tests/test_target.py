@@ -29,6 +29,7 @@ def test_the_shipped_targets() -> None:
     assert (npu.plugin.module, npu.distributed, npu.probe) == ("torch_npu", ("hccl",), ("torch.npu.is_available()",))
     assert npu.visible_devices[0] == "ASCEND_RT_VISIBLE_DEVICES"
     assert [target.features for target in (mlu, npu, tpu)] == [("hardware-time",), ("own-scaler",), ("fp16",)]
+    assert [target.plugin.own_torch for target in (mlu, npu, tpu)] == [True, False, False]
     for target in (mlu, npu, tpu):
         assert all(load_profile(card).type == target.name for card in target.emulated)
         assert set(target.title) == {"en", "zh"}
@@ -53,6 +54,7 @@ def test_all_targets_of_a_project(project: Project) -> None:
         ("visible_devices: []", "visible_devices: [tpu devices]", "environment variable"),
         ("module: torch_tpu", "module: torch-tpu", "a module's name"),
         ("url: https://developer.sophgo.com/site", "url: developer.sophgo.com/site", "a URL"),
+        ("setup: source", "torch: source", "vendor, or left out"),
         ("torch.tpu.is_available()", "__import__('os')", "an expression"),
         ("requirements: requirements.txt", "requirements: ../other.txt", "a file"),
         ("requirements: requirements.txt", "requirements: absent.txt", "a file in tpu/"),

@@ -75,7 +75,7 @@ def verify(
     """Prove that a tree trains as on the target's device.
 
     Args:
-        tree: the folder.  None: a tree made aside.
+        tree: the folder.  None: a temporary one.
         device: ``hardware``, ``simulator``, ``emulated``, ``cpu``, or ``auto``: the first of these that is to be had.
         profile: the card to emulate, as ``sg2260``; empty: the target's usual one.
         level: ``static`` looks at files alone, ``smoke`` trains for seconds, ``full`` makes every check.
@@ -114,7 +114,7 @@ def verify(
         if runs:
             begun(f"{target}: looking for a device with {python}")
         on = choose(device, family, python, profile=profile, begun=begun) if runs else nothing
-        begun(f"{target}: {given or 'a tree made aside'}, on {on.says}")
+        begun(f"{target}: {given or 'a temporary tree'}, on {on.says}")
         children = Children(root, python, jobs, timeout, kept=family.inherited, hardware=on.kind == "hardware")
         session = Session(
             found, place.absolute(), family, on, children, root, data, progress,
@@ -369,7 +369,7 @@ def command(
     patches: tuple[str, ...],
     tree: Path | None,
 ) -> None:
-    """Prove that TREE trains as on the target's device; without TREE, a tree made aside.
+    """Prove that TREE trains as on the target's device; without TREE, a temporary one.
 
     Exit code 1 if a check fails. What cannot be shown on a device is said and is no failure.
 

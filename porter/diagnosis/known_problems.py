@@ -21,13 +21,6 @@ from porter.target import Target, in_order
 PROBLEM, WARNING = "problem", "warning"
 _LEAST_TORCH = (1, 9)
 _CPU_TORCH = "https://download.pytorch.org/whl/cpu"
-# device family -> what to type into a shell before its plugin loads, where target.yaml does not say it: Cambricon's
-# CNToolkit installs into /usr/local/neuware, the installer of Sophgo's libsophon writes files of /etc/profile.d
-_SETUP = {
-    "mlu": "export LD_LIBRARY_PATH=/usr/local/neuware/lib64:$LD_LIBRARY_PATH",
-    "tpu": "source /etc/profile",
-}
-_OWN_TORCH = ("mlu",)  # whose vendor builds torch itself: patches/mlu/requirements.txt
 # device family -> the files in /dev through which its driver is reached
 _NODES = {"mlu": "cambricon_dev*", "tpu": "bm-sophon*", "npu": "davinci[0-9]*", "cuda": "nvidia[0-9]*"}
 
@@ -91,7 +84,7 @@ def _torch(setup: Setup) -> Iterator[Trouble]:
         what = "torch is not installed" if missing else f"torch does not import: {torch['why']}"
         do = f"{setup.pip} install {pin} --index-url {_CPU_TORCH}"
         target = setup.target
-        if target and target.name in _OWN_TORCH:
+        if target and target.plugin.own_torch:
             do = f"On a card, use the torch that comes with {target.plugin.source}; without one, {do}"
         yield Trouble("torch", PROBLEM, what, do)
     elif () < setup.interpreter.release("torch") < _LEAST_TORCH:
@@ -211,7 +204,7 @@ def _cuda_torch(setup: Setup) -> Iterator[Trouble]:
     )
     # this torch works, on CUDA, and stays
     how = f"the torch of {target.plugin.source}"
-    how = how if target.name in _OWN_TORCH else f"pip install {pin} --index-url {_CPU_TORCH}"
+    how = how if target.plugin.own_torch else f"pip install {pin} --index-url {_CPU_TORCH}"
     do = f"Leave it, and make an environment of its own for {target.plugin.module}: python -m venv DIR, in there {how}"
     yield Trouble("cuda-torch", PROBLEM if keeps_it_out else WARNING, what, do)
 
@@ -229,7 +222,7 @@ def _plugin_torch(setup: Setup) -> Iterator[Trouble]:
     if wanted and torch and wanted[1] != torch:
         what = f"{target.plugin.module} {found.version} is built for torch {wanted[1]}, this is {torch}"
         do = f"{setup.pip} install torch=={wanted[1]} --index-url {_CPU_TORCH}"
-        if target.name in _OWN_TORCH:
+        if target.plugin.own_torch:
             do = f"Take both from one place: {target.plugin.source}"
         works = setup.interpreter.plugins[target.name].computes
         yield Trouble("plugin-torch", WARNING if works else PROBLEM, what, "Leave it: it computes." if works else do)
@@ -247,7 +240,7 @@ def _device(setup: Setup) -> Iterator[Trouble]:
         do = f"Get {target.plugin.source}: {target.plugin.url}"
         yield Trouble("plugin", PROBLEM, f"{module} is not installed", do)
     elif not plugin.loads:
-        first = target.plugin.setup or _SETUP.get(target.name) or "what the vendor's guide says (LD_LIBRARY_PATH)"
+        first = target.plugin.setup or "what the vendor's guide says (LD_LIBRARY_PATH)"
         do = f"In this shell first: {first}; or use the vendor's container. It comes from {target.plugin.source}."
         yield Trouble("plugin", PROBLEM, f"{module} does not load: {plugin.why}", do)
     elif plugin.available:

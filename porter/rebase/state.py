@@ -33,7 +33,7 @@ from porter.git.objects import Entry
 from porter.lockfile import Lock
 from porter.project import Project
 from porter.rebase import write_stacks
-from porter.rebase.write_stacks import Edit
+from porter.rebase.write_stacks import FileEdit
 
 _HINT = "Put it back, or remove it; patches/ and upstream.lock are as they were."
 _CODEC = ("utf-8", "surrogateescape")
@@ -215,7 +215,7 @@ class Store:
         except OSError as error:
             raise EnvironmentFailed(f"cannot read {project.patches}", error.strerror or str(error)) from error
 
-    def inputs_after(self, edits: Iterable[Edit]) -> dict[str, str]:
+    def inputs_after(self, edits: Iterable[FileEdit]) -> dict[str, str]:
         """What :meth:`inputs` is after these edits."""
         found = self.inputs()
         for edit in edits:
@@ -224,7 +224,7 @@ class Store:
                 found[edit.path] = _digest(edit.after)
         return found
 
-    def backup(self, edits: Iterable[Edit]) -> None:
+    def backup(self, edits: Iterable[FileEdit]) -> None:
         """Keep what these edits replace, for :meth:`restore`.
 
         Raises:
@@ -245,7 +245,7 @@ class Store:
             raise not_ours(self._old, _HINT)
         try:
             edits = [
-                Edit(path, _bytes(root / path), text.encode(*_CODEC) if text is not None else None)
+                FileEdit(path, _bytes(root / path), text.encode(*_CODEC) if text is not None else None)
                 for path, text in sorted(texts.items())
             ]
         except OSError as error:

@@ -39,7 +39,7 @@ _WAIT = 10.0  # seconds to wait for another porter; writing takes a fraction of 
 
 
 @dataclass(frozen=True)
-class Edit:
+class FileEdit:
     """A file that changes: its path from the project's folder, its bytes before and after (None: there is no file)."""
 
     path: str
@@ -68,7 +68,7 @@ class Rewrite:
     lock: Lock
     parts: Mapping[str, Sequence[Patch]]
     builds: Mapping[str, Build]
-    edits: tuple[Edit, ...]
+    edits: tuple[FileEdit, ...]
 
 
 def plan(
@@ -128,7 +128,9 @@ def built(builder: Builder, stack: Stack) -> Build:
     return made
 
 
-def _edits(project: Project, old: Mapping[str, Sequence[Patch]], new: Mapping[str, Sequence[Patch]]) -> Iterator[Edit]:
+def _edits(
+    project: Project, old: Mapping[str, Sequence[Patch]], new: Mapping[str, Sequence[Patch]]
+) -> Iterator[FileEdit]:
     """What becomes of every patch and series file."""
     folder = project.patches.name
     for name, patches in new.items():
@@ -145,11 +147,11 @@ def _edits(project: Project, old: Mapping[str, Sequence[Patch]], new: Mapping[st
         path = f"{folder}/{name}/{SERIES}"
         before = _read(project.root / path)
         assert before is not None  # it was read a moment ago
-        yield Edit(path, before, series.updated(before.decode(), [patch.name for patch in patches]).encode())
+        yield FileEdit(path, before, series.updated(before.decode(), [patch.name for patch in patches]).encode())
 
 
-def _edit(project: Project, path: str, after: bytes | None) -> Edit:
-    return Edit(path, _read(project.root / path), after)
+def _edit(project: Project, path: str, after: bytes | None) -> FileEdit:
+    return FileEdit(path, _read(project.root / path), after)
 
 
 def _read(path: Path) -> bytes | None:
@@ -222,7 +224,7 @@ def make_state(project: Project) -> None:
         write_file(ignore, b"# written by porter: nothing here belongs into a commit\n*\n")
 
 
-def _check_access(project: Project, edits: Sequence[Edit]) -> None:
+def _check_access(project: Project, edits: Sequence[FileEdit]) -> None:
     folders = {path.parent for path in _resolved(project.root / edit.path for edit in edits)}
     for folder in sorted(folders | {project.root}):
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -240,7 +242,7 @@ def _locked(project: Project) -> AbstractContextManager[int]:
     return locked(project.state / f"{REWRITE_NAME}.lock", _WAIT, busy)
 
 
-def _prepare(project: Project, edits: Sequence[Edit]) -> None:
+def _prepare(project: Project, edits: Sequence[FileEdit]) -> None:
     """Write the new files and the journal into a folder of their own, then let them count by a rename."""
     new = project.state / f"{REWRITE_NAME}.new"
     try:

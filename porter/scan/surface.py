@@ -290,7 +290,7 @@ class Surface:
         return {"at": self.place(*found), "variables": names} if any(asked) else None
 
     def environment(self) -> dict[str, str]:
-        """Environment variables that the package reads, each with its first place; demos and tests aside."""
+        """Environment variables that the package reads, each with its first place; without demos and tests."""
         out: dict[str, str] = {}
         folder = self.root / self.settings.package
         for path in sorted(folder.rglob("*.py")):

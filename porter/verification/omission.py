@@ -39,7 +39,7 @@ def repository(snapshot: Snapshot, build: Build) -> Iterator[Repository]:
         yield made
 
 
-def lay(made: Repository, build: Build, left_out: Collection[Patch], folder: Path) -> list[Patch]:
+def make_tree(made: Repository, build: Build, left_out: Collection[Patch], folder: Path) -> list[Patch]:
     """Put the tree of a stack without some of its patches into a new folder, which is no repository.
 
     Args:

@@ -46,7 +46,7 @@ class Variants:
         self._repository, self._build = repository, build
         tree = children.root / "trees" / "whole"
         tree.parent.mkdir()
-        omission.lay(repository, build, (), tree)
+        omission.make_tree(repository, build, (), tree)
         self.whole = Session(project, tree, target, device, children, children.root)
         self.whole.data  # noqa: B018  made once, before threads look at it
 
@@ -59,7 +59,7 @@ class Variants:
         whole = self.whole
         folder = whole.root / "trees" / name
         folder.parent.mkdir(exist_ok=True)
-        dependants = omission.lay(self._repository, self._build, left_out, folder)
+        dependants = omission.make_tree(self._repository, self._build, left_out, folder)
         session = Session(
             whole.project,
             folder,

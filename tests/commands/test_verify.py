@@ -47,7 +47,7 @@ def test_a_whole_tree(tree: Path, temporary: Path) -> None:
 
 def test_without_a_tree_one_is_made_aside(temporary: Path) -> None:
     done = verify("--target", "tpu", "--level", "static")
-    assert done.returncode == 0 and "a tree made aside" in done.stdout, done.stderr
+    assert done.returncode == 0 and "a temporary tree" in done.stdout, done.stderr
     assert list(temporary.iterdir()) == []
 
 

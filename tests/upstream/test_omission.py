@@ -28,6 +28,6 @@ def test_neighbouring_imports_take_no_patch_along(tmp_path: Path) -> None:
     with omission.repository(snapshot, build) as made:
         for name in ALONE:
             (patch,) = (patch for patch in stack.patches if patch.id == name)
-            gone = omission.lay(made, build, [patch], tmp_path / name.replace("/", "-"))
+            gone = omission.make_tree(made, build, [patch], tmp_path / name.replace("/", "-"))
             found[name] = [other.id for other in gone]
     assert found == ALONE

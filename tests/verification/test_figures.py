@@ -124,7 +124,7 @@ def test_coco_is_laid_without_a_copy(session: Session, tmp_path: Path, monkeypat
         monkeypatch.setenv("PORTER_DATA", str(tmp_path))
     found = figures._coco(session)
     assert found == coco
-    read = yaml.safe_load(figures._lay(session, "coco", found).read_text())
+    read = yaml.safe_load(figures._data_set(session, "coco", found).read_text())
     path = Path(read["path"])
     assert str(path / read["val"]).endswith("coco/val2017.txt"), "v6.0 knows COCO by it"
     assert (path / "images/val2017").samefile(coco / "images/val2017")

@@ -29,7 +29,7 @@ def without(project: Project, targets: str, patches: Collection[Patch], folder: 
     """Lay the tree of a stack without some patches into a folder; the names of those that went with them."""
     snapshot, _, build = parts(project, *targets.split("+"))
     with omission.repository(snapshot, build) as made:
-        return [patch.id for patch in omission.lay(made, build, patches, folder)]
+        return [patch.id for patch in omission.make_tree(made, build, patches, folder)]
 
 
 def on_disk(folder: Path) -> dict[str, Entry]:

@@ -40,7 +40,7 @@ def reference(session: Session) -> Finding:
     pictures = _coco128(session) if wanted else None
     if pictures:
         words: list[object] = ["--img", size, "--batch-size", 16]
-        found = table(_val(session, _lay(session, "coco128", pictures), model, words))[2:]
+        found = table(_val(session, _data_set(session, "coco128", pictures), model, words))[2:]
         shown["coco128"] = {"found": found, "asked": wanted, "pixels": size}
         with showing(shown):
             said.append(_held(f"coco128 at {size} pixels", found, wanted, figures["coco128"]["within"]))
@@ -48,7 +48,7 @@ def reference(session: Session) -> Finding:
     if coco:
         pixels, *wanted = figures["coco"]["models"][model.stem]
         words = ["--img", pixels, "--batch-size", 32, "--conf-thres", 0.001, "--iou-thres", 0.65, "--save-json"]
-        found = _by_pycocotools(_val(session, _lay(session, "coco", coco), model, words).text)
+        found = _by_pycocotools(_val(session, _data_set(session, "coco", coco), model, words).text)
         shown["coco"] = {"found": found, "asked": wanted, "pixels": pixels}
         with showing(shown):
             said.append(_held(f"COCO at {pixels} pixels", found, wanted, figures["coco"]["within"]))
@@ -70,7 +70,7 @@ def converges(session: Session) -> Finding:
     if pictures is None:
         raise NotShown("coco128 is not at hand")
     cwd = session.children.folder("converges")
-    words = ["--weights", model, "--data", _lay(session, "coco128", pictures), "--img", size, "--batch-size", 16]
+    words = ["--weights", model, "--data", _data_set(session, "coco128", pictures), "--img", size, "--batch-size", 16]
     words += ["--epochs", figures["epochs"], "--noautoanchor", "--noval", "--workers", 0, "--sync-bn"]
     limit = session.children.limit * 8 * (size // _SMALL) ** 2
     session.script("train.py", *words, "--project", "runs", cwd=cwd, limit=limit)
@@ -174,7 +174,7 @@ def _coco(session: Session) -> Path | None:
 _VAL = ("val2017.txt", "labels/val2017", "annotations/instances_val2017.json")
 
 
-def _lay(session: Session, name: str, pictures: Path) -> Path:
+def _data_set(session: Session, name: str, pictures: Path) -> Path:
     """A data set without copying its pictures, for one run: v6.0 writes caches beside the labels; its data.yaml."""
     folder = session.children.folder("data") / name  # v6.0 knows COCO by the name of its folder
     for part in ("images", "labels/train2017") if name == "coco128" else ("images", *_VAL):
