@@ -232,7 +232,8 @@ class _Export:
             # an index of our own: the user's keeps what they staged, should anything be refused later
             env = {"GIT_INDEX_FILE": str(folder / "index")}
             try:
-                shutil.copy(self.tree.path / ".git" / "index", env["GIT_INDEX_FILE"])
+                # with its time: to git a file that is as new as its index, to the second, may have been edited since
+                shutil.copy2(self.tree.path / ".git" / "index", env["GIT_INDEX_FILE"])
                 self.repository.run("add", "--update", "--", ":/", env=env)
                 root = self.repository.run("write-tree", env=env).decode().strip()
                 data = objects.commit(root, (self.tree.head,), author, author, text).data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,19 @@ def test_what_was_not_committed_is_in_them(project: Project, tmp_path: Path) -> 
     done = export(tree, into="mlu/2", project=project)
     assert done.head == git("rev-parse", "HEAD", cwd=tree) and "mlu = 2\n" in (tree / "utils/long.py").read_text()
     is_as_locked(project, tree)
+
+
+def test_what_was_edited_in_the_second_in_which_git_wrote_the_file(project: Project, tmp_path: Path) -> None:
+    """As a script does: the same size and time as in git's index, which is as old."""
+    tree = fresh(project, tmp_path / "tree", "mlu")
+    git("config", "core.trustCTime", "false", cwd=tree)  # the one time that a test cannot set
+    os.utime(tree / "utils/long.py", (10**9, 10**9))
+    git("update-index", "--refresh", cwd=tree)
+    edit(tree, "utils/long.py", "mlu = 1\n", "mlu = 2\n")
+    for file in tree / "utils/long.py", tree / ".git/index":
+        os.utime(file, (10**9, 10**9))
+    export(tree, into="mlu/2", project=project)
+    assert "mlu = 2" in git("show", "HEAD:utils/long.py", cwd=tree)
 
 
 def test_in_a_clone_of_the_users(project: Project, clone: Path) -> None:
