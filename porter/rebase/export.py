@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -14,7 +15,7 @@ from porter import process
 from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
 from porter.files import write_file
 from porter.git import GitFailed, Repository, objects, scratch
-from porter.git.objects import Object
+from porter.git.objects import Entry, Object
 from porter.lockfile import Lock
 from porter.output import Progress
 from porter.patch import Patch, PatchFailed
@@ -36,7 +37,7 @@ from porter.stack import (
     must_be_known,
     series,
 )
-from porter.stack.build import Build, Builder
+from porter.stack.build import Build, Builder, paths
 from porter.temporary import temporary_folder
 from porter.tree.clone import Tree, TreeNotes, dump
 from porter.tree.switch import locked
@@ -406,21 +407,26 @@ class _Export:
     ) -> dict[str, list[Patch]]:
         """The patches of the targets that the tree does not hold, on a new common, which ends with that commit.
 
+        A target is left out, and keeps its patches, where common's commits give every file that they name as before.
+
         Raises:
             CheckFailed: one does not fit there.
         """
-        names = [name for name in old if name not in new]
-        if not names:
-            return {}
         builder = Builder(snapshot)
+        after = write_stacks.built(builder, Stack.of({**old, **new}, [])).files
+        before: Mapping[str, Entry] = {}
+        with suppress(PatchFailed):  # a file was edited since: what does not fit the old common may fit the new one
+            before = builder.build(Stack.of(old, []).patches).files
         builds = {}
-        for name in names:
+        for name in (name for name in old if name not in new):
+            if all(before.get(path) == after.get(path) for path in paths(old[name])):
+                continue
             try:
-                if builder.build(Stack.of(old, []).patches).tree == clean.text("rev-parse", f"{common}^{{tree}}"):
-                    return {}
                 builds[name] = builder.build(Stack.of(old, [name]).patches)
-            except PatchFailed:  # a file was edited since: what does not fit the old common may fit the new one
+            except PatchFailed:
                 builds[name] = write_stacks.built(builder, Stack.of({**old, **new}, [name]))
+        if not builds:
+            return {}
         clean.write(objects.pack((item for build in builds.values() for item in build.objects.values()), level=0))
         found = {}
         for name, build in builds.items():

@@ -407,6 +407,11 @@ def test_git_does_no_more_than_is_needed(project: Project, tree: Path, tmp_path:
     picked = ["cherry-pick", "index-pack", "format-patch"]
     moved = ["index-pack"]  # the commits to which the tree's branch moves
     assert calls(project, tree, tmp_path) == [*picked, "index-pack", "cherry-pick", "format-patch", *moved]
+    # one of common/1, whose file no patch of tpu's names: those stay as they are
+    edit(tree, "train.py", "accelerator", "accelerator  # of any vendor")
+    git("commit", "-q", "-a", "--fixup=HEAD~4", cwd=tree)
+    assert calls(project, tree, tmp_path) == [*picked, *moved]
+    again(project, tree)
 
 
 def test_a_patch_file_that_does_not_apply_becomes_what_the_tree_gives(project: Project, tree: Path) -> None:
