@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,40 @@ def counted(number: int, noun: str) -> str:
     hisses = noun.endswith(("ch", "sh", "s", "x")) and not noun.endswith("epoch")
     ending = "" if number == 1 else "es" if hisses else "s"
     return f"{number} {noun}{ending}"
+
+
+def command_line(
+    *words: str | os.PathLike[str],
+    folder: str | os.PathLike[str] | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> str:
+    """A command as one line that a person can copy into a shell (bash, zsh, ksh), whatever is in the names of files.
+
+    Args:
+        words: the program and its arguments.  A path (no ``str``) that begins with a dash gets ``./`` in front of it,
+            so that no program takes it for an option.
+        folder: where to go first, with ``cd``.
+        variables: of the environment, set for this command alone.
+    """
+    given = [f"{name}={_quoted(value)}" for name, value in (variables or {}).items()]
+    line = " ".join([*given, *map(_quoted, words)])
+    return line if folder is None else f"cd {_quoted(Path(folder))} && {line}"
+
+
+def _quoted(word: str | os.PathLike[str]) -> str:
+    """A word of a command; in ``$'...'``, with octal numbers for bytes, where it could not be printed as it is."""
+    text = os.fspath(word)
+    if text.startswith("-") and not isinstance(word, str):
+        text = f"./{text}"
+    if not re.search(rf"{_CONTROL}|[\ud800-\udfff]", text):
+        return shlex.quote(text)
+    return "$'" + re.sub(rf"{_CONTROL}|[\ud800-\udfff\\']", _octal, text) + "'"
+
+
+def _octal(match: re.Match[str]) -> str:
+    """A character as ``\\ooo`` a byte; in a path, what is no UTF-8 stands as half a surrogate pair."""
+    how = "surrogateescape" if "\udc80" <= match[0] <= "\udcff" else "surrogatepass"
+    return "".join(f"\\{byte:03o}" for byte in match[0].encode("utf-8", how))
 
 
 class _Sink(io.FileIO):
@@ -268,7 +303,7 @@ class Timed:
 
         if self._log.isEnabledFor(logging.DEBUG):
             took = time.monotonic() - self._started
-            self._log.debug("%s  (%s, %.3f s)", shlex.join(map(str, self._words)), how if how != 0 else "done", took)
+            self._log.debug("%s  (%s, %.3f s)", command_line(*map(str, self._words)), how if how != 0 else "done", took)
 
 
 def listen() -> Callable[[], None]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from shlex import quote
 
 from porter.errors import WrongUsage
+from porter.output import command_line
 
 LOCK_NAME = "upstream.lock"
 PATCHES_NAME = "patches"
@@ -62,7 +62,7 @@ class Project:
             raise WrongUsage(
                 "this folder is in no checkout of porter's repository, and nothing says which one to change",
                 f"porter was installed from {self.root}",
-                f"If you mean that one, run porter in it, or name it: --project {quote(str(self.root))}",
+                f"If you mean that one, run porter in it, or name it: {command_line('--project', self.root)}",
             )
 
     @classmethod

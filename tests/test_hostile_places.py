@@ -63,14 +63,6 @@ def test_a_number_of_5000_digits(project: Project) -> None:
         Target.load(path.parent)
 
 
-@pytest.mark.parametrize("name", ["two words", "new\nline", "-dash", "'q\" $HOME", "寒武纪"])
-def test_a_command_that_is_printed_can_be_pasted(warm: None, project: Project, tmp_path: Path, name: str) -> None:
-    done = porter("data", "make", "--images", "1", "--", name, cwd=project.root)
-    words = shlex.split(done.stdout.partition("Next, in a tree: ")[2])
-    assert done.returncode == 0, done.stderr
-    assert Path(words[words.index("--data") + 1]) == project.root / name / "data.yaml"
-
-
 def test_a_name_that_no_folder_can_have(warm: None, project: Project, tmp_path: Path) -> None:
     for words in (["apply", "--target", "mlu", tmp_path / ("a" * 255)], ["status", tmp_path / ("a" * 300)]):
         done = porter(*words, cwd=project.root)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shlex import quote
 
 import click
 
 from porter.commands.arguments import AnyPath, AnyProject, Names, find, names
 from porter.commands.options import FOLDER, JSON, UPSTREAM, is_quiet, print_json, target_option, terminal
 from porter.lockfile import Lock
-from porter.output import Progress, counted
+from porter.output import Progress, command_line, counted
 from porter.stack import Stack
 from porter.tree.clone import short
 from porter.tree.make import Applied, apply_stack
@@ -81,9 +80,10 @@ def _print(done: Applied, tree: Path) -> None:
     click.echo(f"{tree}: {what}, {counted(count, 'patch')}, commit {done.build.tip[:12]}")
     if done.missing:
         lacks = f"It lacks {counted(len(done.missing), 'file')} of upstream that the package index has not"
-        click.echo(f"{lacks}; `porter status {quote(str(tree))}` names them.")
+        click.echo(f"{lacks}; `{command_line('porter', 'status', tree)}` names them.")
     if done.before:
-        click.echo(f"Your {short(done.before)} is as it was; `porter revert {quote(str(tree))}` goes back to it.")
-    device = done.stack.targets[0]
-    train = f"python train.py --data coco128.yaml --weights '' --cfg yolov5s.yaml --device {device}"
-    click.echo(f"Next: cd {quote(str(tree))} && {train}")
+        click.echo(
+            f"Your {short(done.before)} is as it was; `{command_line('porter', 'revert', tree)}` goes back to it."
+        )
+    words = ("python", "train.py", "--data", "coco128.yaml", "--weights", "", "--cfg", "yolov5s.yaml", "--device")
+    click.echo(f"Next: {command_line(*words, done.stack.targets[0], folder=tree)}")

@@ -13,7 +13,7 @@ from porter.commands.arguments import AnyPath, AnyProject, Names, find, names, p
 from porter.commands.options import FOLDER, STDOUT, UPSTREAM, colour, target_option, tell, terminal, write_out
 from porter.errors import WrongUsage
 from porter.lockfile import Lock
-from porter.output import Progress
+from porter.output import Progress, command_line
 from porter.sources.obtain import obtain
 from porter.stack import Stack, available, key
 
@@ -61,7 +61,10 @@ def audit(
     lacking = sorted(set(wanted) - set(made.targets))
     if lacking:
         holds = key(made.targets) or "no stack"
-        raise WrongUsage(f"{tree} holds {holds}, not {lacking[0]}", hint=f"porter apply --target {lacking[0]} DIR")
+        raise WrongUsage(
+            f"{tree} holds {holds}, not {lacking[0]}",
+            hint=command_line("porter", "apply", "--target", lacking[0], "DIR"),
+        )
     return auditing.beside(made, pin) if baseline and pin else made
 
 

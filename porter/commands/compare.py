@@ -20,7 +20,7 @@ from porter.comparison.script import script
 from porter.datasets import generate
 from porter.errors import WrongUsage
 from porter.files import move
-from porter.output import Progress, printable
+from porter.output import Progress, command_line, printable
 from porter.target import load_known
 from porter.temporary import work_folder
 from porter.tree.clone import must_hold
@@ -207,7 +207,8 @@ def command(
             begun=progress.note if as_json else progress.say, progress=progress,
         )  # fmt: skip
     if found is None:
-        tell(f"Next, on another machine: porter compare --target {target} --against {record} DIR")
+        again = command_line("porter", "compare", "--target", target, "--against", record or "", "DIR")
+        tell(f"Next, on another machine: {again}")
         return
     if as_json:
         print_json("compare", found.record())
@@ -270,7 +271,7 @@ def _lines(found: Comparison, target: str) -> Iterable[str]:
     if found.operator.file:
         file = Path(found.operator.file)
         here = file.relative_to(Path.cwd()) if Path.cwd() in file.parents else file
-        yield f"Next: porter compare --target {target} --replay {here}"
+        yield f"Next: {command_line('porter', 'compare', '--target', target, '--replay', here)}"
 
 
 def _cell(row: TensorRow | None) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import click
@@ -22,7 +21,7 @@ from porter.downloads.digests import Digests
 from porter.errors import WrongUsage
 from porter.files import write_file
 from porter.lockfile import Lock
-from porter.output import Progress
+from porter.output import Progress, command_line
 from porter.project import Project
 from porter.stack import Stack, available
 from porter.temporary import work_folder
@@ -195,10 +194,8 @@ def make_command(
         return
     parts = (f"{made.images[split]} pictures with {made.objects[split]} objects in {split}" for split in made.images)
     tell(f"{dest}: {', '.join(parts)}")
-    tell(
-        f"Next, in a tree: python train.py --data {quote(str(made.yaml))} --img {max(size)} --weights ''"
-        " --cfg yolov5n.yaml"
-    )
+    train = ("python", "train.py", "--data", made.yaml, "--img", str(max(size)), "--weights", "", "--cfg")
+    tell(f"Next, in a tree: {command_line(*train, 'yolov5n.yaml')}")
 
 
 @command.command(name="fetch")
@@ -239,11 +236,11 @@ def _print_fetched(made: FetchedSet, name: str) -> None:
     if made.place != made.path:
         click.echo(f"{made.place} leads there")
     if made.data:
-        click.echo(f"Next, in a tree: python train.py --data {quote(made.data)} --weights yolov5s.pt")
+        train = command_line("python", "train.py", "--data", made.data, "--weights", "yolov5s.pt")
+        click.echo(f"Next, in a tree: {train}")
     else:
-        click.echo(
-            f"Next: porter data fetch {name} --dest {quote(str(made.path.parent))} --link, so that v6.0 finds it"
-        )
+        again = command_line("porter", "data", "fetch", name, "--dest", made.path.parent, "--link")
+        click.echo(f"Next: {again}, so that v6.0 finds it")
 
 
 @command.command(name="check")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from porter.diagnosis.interpreter import Interpreter, Plugin
 from porter.diagnosis.known_problems import PROBLEM, Setup, Trouble, judge
 from porter.diagnosis.machine import GIB, Machine
 from porter.diagnosis.requirements import pins
-from porter.output import Progress, counted
+from porter.output import Progress, command_line, counted
 from porter.stack import must_be_known
 from porter.target import Target, load_all
 
@@ -136,7 +135,7 @@ def doctor(
             raise
     cards = tuple(each for each in looked if each and (each.found or wanted))
     pinned = pins(project.patches / wanted.name / wanted.requirements) if wanted else {}
-    pip = f"{shlex.quote(python)} -m pip"
+    pip = command_line(python, "-m", "pip")
     setup = Setup(found, used, wanted, cards[0] if wanted and cards else None, pinned, pip)
     return Diagnosis(wanted, found, used, cards, pinned, tuple(judge(setup)), time.monotonic() - started)
 
@@ -175,14 +174,15 @@ def _print(found: Diagnosis) -> None:
     if found.problems and found.target:
         name = found.target.name
         there = found.plugin and found.plugin.installed and not found.plugin.foreign
-        device = " --device emulated" if there else ""  # an installed plugin goes before, unless this is said
-        tell(f"Without a card: porter verify --target {name}{device} proves a tree on an emulated one.")
+        device = ["--device", "emulated"] if there else []  # an installed plugin goes before, unless this is said
+        verify = command_line("porter", "verify", "--target", name, *device)
+        tell(f"Without a card: {verify} proves a tree on an emulated one.")
     elif found.problems == []:
         seen = [each.target for each in found.cards if each.cards and each.target in found.interpreter.plugins]
         if found.target:
-            tell(f"Next: porter prepare --target {found.target.name} ./yolov5")
+            tell(f"Next: {command_line('porter', 'prepare', '--target', found.target.name, './yolov5')}")
         else:
-            tell(f"Next: porter doctor --target {seen[0] if seen else 'NAME'}")
+            tell(f"Next: {command_line('porter', 'doctor', '--target', seen[0] if seen else 'NAME')}")
 
 
 def _machine(found: Machine) -> list[tuple[str, str]]:

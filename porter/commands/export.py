@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 
 import click
 
 from porter.commands.arguments import AnyPath, AnyProject, Names, find, names
 from porter.commands.options import FOLDER, JSON, complete_patch, print_edits, print_json, target_option, tell, terminal
 from porter.errors import WrongUsage
-from porter.output import Progress
+from porter.output import Progress, command_line
 from porter.rebase.export import Exported, export_tree
 
 
@@ -118,10 +117,8 @@ def _print(done: Exported, check: bool, tree: Path) -> None:
         tell(f"The stacks are what {tree} gives for {name}. No file was touched.")
     elif check:
         print_edits(done.rewrite)
-        tell(
-            f"The stacks are not what {tree} gives for {name}; `porter export {quote(str(tree))}` writes them.",
-            err=True,
-        )
+        write = command_line("porter", "export", tree)
+        tell(f"The stacks are not what {tree} gives for {name}; `{write}` writes them.", err=True)
     else:
         print_edits(done.rewrite)
         tell("Next: porter lint")

@@ -10,7 +10,6 @@ import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import click
@@ -19,7 +18,7 @@ from porter.commands.arguments import AnyPath, AnyProject, find
 from porter.commands.options import FOLDER, JSON, UPSTREAM, print_edits, print_json, target_option, tell, terminal
 from porter.errors import CheckFailed, WrongUsage
 from porter.foreign.tree import RECORD, REJECT, Imported, make
-from porter.output import Progress, counted, printable
+from porter.output import Progress, command_line, counted, printable
 from porter.rebase.export import export_tree
 
 _LONG = 40  # letters of a name that a folder has from its source
@@ -134,4 +133,5 @@ def _print(done: Imported) -> None:
     if done.rejects:
         click.echo("what does not fit, with both sides: " + printable(", ".join(done.rejects)), err=True)
     again = "and remove the .rej files, " if done.rejects else ""
-    tell(f"Next: look at it (git -C {quote(str(done.tree))} log -p), {again}then the same command with --accept")
+    log = command_line("git", "-C", done.tree, "log", "-p")
+    tell(f"Next: look at it ({log}), {again}then the same command with --accept")

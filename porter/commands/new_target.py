@@ -25,7 +25,7 @@ from porter.files import Taken, staged
 from porter.git import GitFailed, objects, scratch
 from porter.git.objects import Entry
 from porter.lockfile import Lock
-from porter.output import Progress
+from porter.output import Progress, command_line
 from porter.patch import FORMAT, Patch, file_names
 from porter.project import Project
 from porter.sources.obtain import obtain
@@ -236,7 +236,7 @@ def _print(made: NewTarget) -> None:
         click.echo(f"To fill in: {', '.join(made.unsaid)} in {made.folder / 'target.yaml'}")
     if made.target.plugin.in_tree:
         click.echo(f"{name} is torch's own: verify uses the card or the cpu, nothing can be emulated under its name.")
-    click.echo(f"Next: porter verify --target {name}")
+    click.echo(f"Next: {command_line('porter', 'verify', '--target', name)}")
 
 
 # -- the name and what torch knows of it ----------------------------------------------------------
@@ -254,7 +254,8 @@ def _check_name(project: Project, name: str) -> tuple[str, str]:
     if name in _OURS:
         raise WrongUsage(f"there is a {name} already: it is the common stack's", hint="Every tree has --device cpu, 0.")
     if os.path.lexists(project.patches / name):
-        hint = f"porter verify --target {name}" if name in available(project.patches) else "Move it out of the way."
+        verify = command_line("porter", "verify", "--target", name)
+        hint = verify if name in available(project.patches) else "Move it out of the way."
         raise WrongUsage(f"there is a {project.patches / name} already", hint=hint)
     known = known_to_torch(sys.executable, name)
     if name in _LATER and not known["type"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -33,7 +32,7 @@ from porter.downloads import datasets
 from porter.downloads import weights as checkpoints
 from porter.errors import EnvironmentFailed, WrongUsage
 from porter.lockfile import Lock
-from porter.output import Progress, counted
+from porter.output import Progress, command_line, counted
 from porter.project import Project
 from porter.stack import Stack
 from porter.target import Target, load_known
@@ -173,12 +172,13 @@ def command(target: str, as_json: bool, tree: Path, **asked: Any) -> None:
     elif is_quiet():
         click.echo(found.train)
     else:
-        click.echo(f"Then: porter doctor --target {target}, and train:")
+        click.echo(f"Then: {command_line('porter', 'doctor', '--target', target)}, and train:")
         click.echo(f"  {found.train}")
     if found.unusable and as_json:
         raise SystemExit(EnvironmentFailed.exit_code)  # the record says it
     if found.unusable:
-        raise EnvironmentFailed(found.unusable, hint=f"All the rest is done. Next: porter doctor --target {target}")
+        doctor = command_line("porter", "doctor", "--target", target)
+        raise EnvironmentFailed(found.unusable, hint=f"All the rest is done. Next: {doctor}")
 
 
 def _print(say: Callable[[str], None]) -> Callable[[Step], None]:
@@ -234,14 +234,14 @@ def _requirements(
     commands: list[str] = []
     pip = (usable, "-m", "pip", "install")
     if not there:
-        commands.append(shlex.join([*pip, *_torch(pinned, found)]))
+        commands.append(command_line(*pip, *_torch(pinned, found)))
     if wanted:
-        commands.append(shlex.join([*pip, *wanted]))
+        commands.append(command_line(*pip, *wanted))
     if not commands:
         return Step("requirements", ALREADY, f"all that {python} needs beside the plugin")
     why = "may be given packages by its system alone (PEP 668)" if found.managed else "has no pip"
     if install and first:
-        again = shlex.join(["porter", "prepare", "--target", target.name, "--install", "--python", usable, str(tree)])
+        again = command_line("porter", "prepare", "--target", target.name, "--install", "--python", usable, tree)
         raise EnvironmentFailed(f"{python} {why}", hint=" && ".join([*first, again]))
     if not install:
         names = ", ".join(([] if there else ["torch"]) + wanted)
@@ -305,4 +305,4 @@ def _command(target: str, tree: Path, python: str, weights: str, data: str, argu
     words = [python, TRAIN, "--data", argument or "coco128.yaml", "--weights", checkpoint]
     words += [] if checkpoint else ["--cfg", "yolov5n.yaml" if data == SCENES else "yolov5s.yaml"]
     words += ["--img", "160" if data == SCENES else "640", "--device", target]
-    return f"cd {shlex.quote(str(tree))} && {shlex.join(words)}"
+    return command_line(*words, folder=tree)

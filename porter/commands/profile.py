@@ -15,6 +15,7 @@ from porter.commands.arguments import AnyPath, AnyProject, Names, find, names, p
 from porter.commands.options import FOLDER, JSON, STDOUT, complete_card, print_json, target_option, write_out
 from porter.emulator.profiles import BARE, GENERIC, SITE, load_profile
 from porter.errors import WrongUsage
+from porter.output import command_line
 from porter.scan import plugins
 from porter.scan.facts import dumps
 from porter.scan.summary import Summary, summarise
@@ -125,7 +126,10 @@ def show(card: str, *, target: str | None = None, project: AnyProject = None) ->
         if profile is None:
             raise WrongUsage(f"{family.name} is a device of torch's own", hint="No card stands in for it.")
     elif card in (BARE, GENERIC):
-        raise WrongUsage(f"{card} stands for a card of any target", hint=f"porter profile show --target mlu {card}")
+        raise WrongUsage(
+            f"{card} stands for a card of any target",
+            hint=command_line("porter", "profile", "show", "--target", "mlu", card),
+        )
     else:
         profile = load_profile(card)
     file = facts_file(card, profile.data)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import click
@@ -13,6 +12,7 @@ from porter.commands.arguments import AnyPath, AnyProject, find
 from porter.commands.options import FOLDER, JSON, print_json, tell
 from porter.errors import WrongUsage
 from porter.lockfile import Lock
+from porter.output import command_line
 from porter.project import Project
 from porter.stack import Stack, available, combined
 from porter.tree.clone import Move, Tree, TreeNotes, short, stack_in
@@ -101,7 +101,7 @@ def _notes(tree: Tree, project: Project, lock: Lock) -> TreeNotes:
                 return TreeNotes(stack.targets, part.base, build.tip, before)
     raise WrongUsage(
         f"{tree.path} holds no stack that this porter knows",
-        hint=f"`porter status {quote(str(tree.path))}` says what it holds.",
+        hint=f"`{command_line('porter', 'status', tree.path)}` says what it holds.",
     )
 
 
@@ -111,18 +111,20 @@ def _refuse(tree: Tree, notes: TreeNotes) -> None:
         mine = tree.repository.text("log", "--format=%h %s", f"{notes.tip}..{tree.head}").split("\n")
         within = tree.repository.text("merge-base", notes.tip, tree.head, status=(0, 1)) == notes.tip
         what = "has commits of yours on the stack" if within else "is not at the end of its stack"
+        reset = command_line("git", "reset", "--keep", notes.tip[:12])
         raise WrongUsage(
             f"{tree.path} {what}",
             "\n".join(mine[:10]),
-            f"Keep them on a branch of your own: git branch NAME && git reset --keep {notes.tip[:12]}",
+            f"Keep them on a branch of your own: git branch NAME && {reset}",
         )
     if tree.unfinished:
         raise WrongUsage(f"{tree.path} is in the middle of {tree.unfinished}", hint="Finish or abort it first.")
     if tree.changes:
+        stash = command_line("git", "-C", tree.path, "stash")
         raise WrongUsage(
             f"{tree.path} has changes of yours on the stack",
             "\n".join(f"{change.code} {change.path}" for change in tree.changes[:10]),
-            f"Keep them: git -C {tree.path} stash, or commit them on a branch of your own (git switch -c NAME).",
+            f"Keep them: {stash}, or commit them on a branch of your own (git switch -c NAME).",
         )
 
 

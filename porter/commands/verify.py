@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -30,7 +29,7 @@ from porter.commands.options import device as device_options
 from porter.errors import WrongUsage
 from porter.git import Repository
 from porter.lockfile import Lock
-from porter.output import Progress, Terminal, counted, to_json
+from porter.output import Progress, Terminal, command_line, counted, to_json
 from porter.patch import Patch
 from porter.project import Project
 from porter.sources.obtain import obtain
@@ -105,7 +104,10 @@ def verify(
     if given is not None:
         must_hold(found, given, target)
     if model is not None and not inspect(model).classes:
-        raise WrongUsage(f"{model} is no YOLOv5 checkpoint", hint=f"porter weights inspect {model} says what it is.")
+        raise WrongUsage(
+            f"{model} is no YOLOv5 checkpoint",
+            hint=f"{command_line('porter', 'weights', 'inspect', model)} says what it is.",
+        )
     with workplace(keep, progress) as root:
         place = given or _made(found, target, root / "tree", progress)
         commit = Repository(place).text("rev-parse", "HEAD")
@@ -236,15 +238,15 @@ def _options(device: str, profile: str, python: str, data: str = "auto") -> list
 def _repeat(
     target: str, check: Check, options: Sequence[str], weights: Path | None, full_size: bool, tree: Path | None
 ) -> str:
-    words = ["porter", "verify", "--target", target, "--check", check.name, *options]
-    words += ["--weights", str(weights)] if weights and check.name in ("detect", "reference", "converges") else []
+    words: list[str | Path] = ["porter", "verify", "--target", target, "--check", check.name, *options]
+    words += ["--weights", weights] if weights and check.name in ("detect", "reference", "converges") else []
     words += ["--full-size"] if full_size else []
-    return shlex.join([*words, "--keep", *([str(tree)] if tree else [])])
+    return command_line(*words, "--keep", *([tree] if tree else []))
 
 
 def _repeat_patch(target: str, patch: Patch, options: Sequence[str]) -> str:
     words = ["porter", "verify", "--target", target, "--necessity", "--patch", patch.label]
-    return shlex.join([*words, *options, "--keep"])
+    return command_line(*words, *options, "--keep")
 
 
 def _list(context: click.Context, parameter: click.Parameter, is_given: bool) -> None:

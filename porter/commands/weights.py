@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 
 import click
 
@@ -16,7 +15,7 @@ from porter.downloads.digests import Digests
 from porter.downloads.download import Downloaded
 from porter.downloads.partial import amount
 from porter.downloads.weights import obtain
-from porter.output import Progress, printable
+from porter.output import Progress, command_line, printable
 
 
 def fetch(
@@ -87,7 +86,8 @@ def fetch_command(
         print_json("weights", found)
         return
     tell(f"{made.path}: {found['how']}\n  {made.trust}")
-    tell(f"Next, in a tree: python train.py --weights {quote(str(made.path))} --data coco128.yaml")
+    train = command_line("python", "train.py", "--weights", made.path, "--data", "coco128.yaml")
+    tell(f"Next, in a tree: {train}")
 
 
 @command.command(name="inspect")

@@ -16,6 +16,7 @@ from porter.diagnosis.cards import Cards
 from porter.diagnosis.interpreter import NEEDED, Interpreter
 from porter.diagnosis.machine import GIB, Machine
 from porter.diagnosis.requirements import bounded, torch_wanted
+from porter.output import command_line
 from porter.target import Target, in_order
 
 PROBLEM, WARNING = "problem", "warning"
@@ -204,7 +205,7 @@ def _cuda_torch(setup: Setup) -> Iterator[Trouble]:
     )
     # this torch works, on CUDA, and stays
     how = f"the torch of {target.plugin.source}"
-    how = how if target.plugin.own_torch else f"pip install {pin} --index-url {_CPU_TORCH}"
+    how = how if target.plugin.own_torch else command_line("pip", "install", pin, "--index-url", _CPU_TORCH)
     do = f"Leave it, and make an environment of its own for {target.plugin.module}: python -m venv DIR, in there {how}"
     yield Trouble("cuda-torch", PROBLEM if keeps_it_out else WARNING, what, do)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from porter.diagnosis.interpreter import Interpreter
 from porter.diagnosis.program import ask
 from porter.downloads.offline import WHY, is_offline
 from porter.errors import CheckFailed, EnvironmentFailed
+from porter.output import command_line
 from porter.target import Target
 from porter.temporary import temporary_folder
 
@@ -56,9 +56,9 @@ def way_to_pip(found: Interpreter, python: str, place: Path) -> tuple[list[str],
     if found.pip and not found.managed:
         return [], python
     if not found.managed and found.ensurepip:
-        return [shlex.join([python, "-m", "ensurepip"])], python
+        return [command_line(python, "-m", "ensurepip")], python
     # it sees what is installed in the Python that it is made with, such as the vendor's torch
-    make = shlex.join([python, "-m", "venv", "--system-site-packages", str(place)])
+    make = command_line(python, "-m", "venv", "--system-site-packages", place)
     first = [] if found.ensurepip else ["apt-get install python3-venv"]  # Debian has it apart
     return [*first, make], str(place / "bin" / "python")
 
@@ -130,7 +130,7 @@ def install(python: str, wanted: Sequence[str], limits: Sequence[str]) -> None:
     if answer.why:
         lines = [line.strip() for line in (answer.out + answer.err).splitlines()]
         last = [line for line in lines if line and not line.startswith(_TALK)][-12:]
-        hint = f"Install them yourself: {python} -m pip install {' '.join(wanted)}"
+        hint = f"Install them yourself: {command_line(python, '-m', 'pip', 'install', *wanted)}"
         raise EnvironmentFailed(f"pip {answer.why}", "\n".join(last), hint)
 
 
@@ -145,7 +145,8 @@ def must_be_the_same(before: Interpreter, after: Interpreter) -> None:
         if was and (not is_ or is_.version != was.version):
             now = is_.version if is_ else "gone"
             raise CheckFailed(
-                f"pip replaced {name}: it was {was.version}, it is {now}", hint=f"pip install {name}=={was.version}"
+                f"pip replaced {name}: it was {was.version}, it is {now}",
+                hint=command_line("pip", "install", f"{name}=={was.version}"),
             )
 
 

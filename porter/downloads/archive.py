@@ -16,12 +16,11 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from shlex import quote
 
 from porter.downloads.digests import sha256_of
 from porter.downloads.partial import amount
 from porter.errors import CheckFailed, EnvironmentFailed
-from porter.output import Progress, counted
+from porter.output import Progress, command_line, counted
 
 _MEMBERS = 1_000_000
 _RATIO = 200  # pictures pack hardly at all, label files 4:1, JSON 10:1; a bomb has 1000:1
@@ -122,7 +121,7 @@ def _reading(archive: Path) -> Iterator[None]:
     try:
         yield
     except UNREADABLE as error:
-        hint = f"Remove it and download it again: rm {quote(str(archive))}"
+        hint = f"Remove it and download it again: {command_line('rm', archive)}"
         raise CheckFailed(f"{archive} is damaged, or no zip archive", str(error), hint) from error
     except OSError as error:
         raise EnvironmentFailed(f"cannot unpack {archive}", error.strerror or str(error)) from error

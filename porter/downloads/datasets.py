@@ -24,7 +24,7 @@ from porter.downloads.download import Wanted, fetch
 from porter.downloads.retry import RetryPolicy
 from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
 from porter.files import Staging, Taken, staged
-from porter.output import Progress
+from porter.output import Progress, command_line
 
 _LOCK = ".porter-lock"
 _RELEASE = "https://github.com/ultralytics/yolov5/releases/download/v1.0"
@@ -191,7 +191,8 @@ def link(path: Path, folder: Path) -> Path:
         link_path.symlink_to(path)
     except FileExistsError as error:
         raise WrongUsage(
-            f"{link_path} is there already, and is not {path}", hint=f"Move it away: mv '{link_path}' ..."
+            f"{link_path} is there already, and is not {path}",
+            hint=f"Move it away: {command_line('mv', link_path)} ...",
         ) from error
     except OSError as error:
         raise EnvironmentFailed(f"cannot make {link_path}", error.strerror or str(error)) from error
@@ -204,7 +205,7 @@ def _there(published: Published, path: Path) -> Fetched:
         raise CheckFailed(
             f"{path} is there, but it is not the whole of {published.name}",
             lacking,
-            f"Move it away and run the same command again: mv '{path}' '{path}.old'",
+            f"Move it away and run the same command again: {command_line('mv', path, Path(f'{path}.old'))}",
         )
     return Fetched(path, "there already", ())
 
@@ -234,7 +235,7 @@ def _make(
             raise CheckFailed(
                 f"what was downloaded is not {published.name}",
                 lacking,
-                f"Ask another source: rm -r '{store}', then name it with --mirror.",
+                f"Ask another source: {command_line('rm', '-r', store)}, then name it with --mirror.",
             )
         _finish(made, yaml(published, path), store)
     return Fetched(path, "fetched", tuple(f"{file.path.name}: {file.trust}" for file in had))

@@ -23,7 +23,7 @@ from typing import IO
 from porter import process
 from porter.errors import CheckFailed, EnvironmentFailed
 from porter.git.objects import Entry, Object
-from porter.output import Timed
+from porter.output import Timed, command_line
 from porter.temporary import temporary_folder
 
 _log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class GitFailed(EnvironmentFailed):
         self.status = status
         self.stderr = stderr.strip()
         self.stdout = stdout
-        super().__init__(f"git {' '.join(self.command)} ended with status {status}", self.stderr)
+        super().__init__(f"{command_line('git', *self.command)} ended with status {status}", self.stderr)
 
 
 def environment(

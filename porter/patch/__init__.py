@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from porter.errors import CheckFailed, EnvironmentFailed
+from porter.output import command_line
 from porter.patch import diff, parser
 
 # `git format-patch` with these writes the canonical form; porter.git settles the rest of the configuration
@@ -228,7 +229,8 @@ def _parse(data: bytes, stack: str, name: str) -> Patch:
 
     def fail(line: int, what: str) -> CheckFailed:
         return CheckFailed(
-            f"{stack}/{name}, line {line}: {what}", hint=f"Write it again: git format-patch {' '.join(FORMAT[:6])} …"
+            f"{stack}/{name}, line {line}: {what}",
+            hint=f"Write it again: {command_line('git', 'format-patch', *FORMAT[:6])} …",
         )
 
     if data.partition(b"\n")[0].endswith(b"\r"):

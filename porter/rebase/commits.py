@@ -13,6 +13,7 @@ from functools import cached_property
 from porter.errors import WrongUsage
 from porter.git import Repository, objects
 from porter.git.objects import Object
+from porter.output import command_line
 from porter.patch import tidy, trailers
 
 
@@ -93,7 +94,7 @@ def between(repository: Repository, base: str, tip: str) -> list[Commit]:
             raise WrongUsage(
                 f"commit {commit} is a merge",
                 "a patch is one change on the one before it; of a merge nobody could say which",
-                f"Make the history linear: git rebase {base[:12]}",
+                f"Make the history linear: {command_line('git', 'rebase', base[:12])}",
             )
     for commit in found:
         if commit.parents != (parent,):

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from porter import process
@@ -17,7 +16,7 @@ from porter.files import write_file
 from porter.git import GitFailed, Repository, objects, scratch
 from porter.git.objects import Entry, Object
 from porter.lockfile import Lock
-from porter.output import Progress
+from porter.output import Progress, command_line
 from porter.patch import Patch, PatchFailed
 from porter.project import Project
 from porter.rebase import commits, header, render, write_stacks
@@ -252,9 +251,10 @@ class _Export:
         patch = find_patch(self.project, self.into)
         fitting = [one.id for one in listed[:-1] if one.subject == patch.subject and one.stack in (patch.stack, "")]
         if not fitting:
+            status = command_line("porter", "status", self.tree.path)
             raise WrongUsage(
                 f"{self.tree.path} has no commit of {patch.id}",
-                hint=f"Its commits are for {key(targets)}; `porter status {quote(str(self.tree.path))}` lists them.",
+                hint=f"Its commits are for {key(targets)}; `{status}` lists them.",
             )
         return fitting[0]
 
@@ -272,7 +272,7 @@ class _Export:
                 raise EnvironmentFailed(
                     f"the patches are written, but not the commit in {self.tree.path}",
                     error.stderr,
-                    f"Do it yourself: git -C {self.tree.path} reset {self.work}",
+                    f"Do it yourself: {command_line('git', '-C', self.tree.path, 'reset', self.work)}",
                 ) from error
         return self.work
 
@@ -354,10 +354,8 @@ class _Export:
 
     def _picked(self, items: Sequence[Item], onto: str, clean: Repository) -> list[str]:
         """The trees of commits, each with its fixups, on another commit than in the tree."""
-        hint = (
-            f"Nothing was written. Order the commits yourself: "
-            f"git -C {self.tree.path} rebase -i --autosquash {self.extent.base[:12]}"
-        )
+        order = command_line("git", "-C", self.tree.path, "rebase", "-i", "--autosquash", self.extent.base[:12])
+        hint = f"Nothing was written. Order the commits yourself: {order}"
         rows = [(item, commit) for item in items for commit in (item.commit, *item.fixups)]
         names = [f"commit {commit}, moved to its place in {item.stack}," for item, commit in rows]
         picked = pick(clean, onto, [commit.id for _, commit in rows], names, "the stack", hint)
@@ -447,10 +445,11 @@ class _Export:
         found = {path: entry for path, entry in build.files.items() if path not in missing}
         wrong = sorted(path for path in {*expected, *found} if expected.get(path) != found.get(path))
         if wrong:
+            order = command_line("git", "-C", self.tree.path, "rebase", "-i", self.extent.base[:12])
             raise CheckFailed(
                 f"the commits, put in the stacks' order, would not give the tree's {wrong[0]}",
                 "\n".join(wrong[1:]),
-                f"Nothing was written. Order them yourself: git -C {self.tree.path} rebase -i {self.extent.base[:12]}",
+                f"Nothing was written. Order them yourself: {order}",
             )
 
 

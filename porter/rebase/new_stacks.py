@@ -9,7 +9,7 @@ from porter import auditing
 from porter.auditing import allowed
 from porter.errors import CheckFailed
 from porter.git.objects import Object
-from porter.output import Progress, counted
+from porter.output import Progress, command_line, counted
 from porter.project import Project
 from porter.rebase import write_stacks
 from porter.rebase.commits import parse
@@ -112,14 +112,15 @@ def _imported(target: str, files: Mapping[str, bytes]) -> Outcome:
     """What the check ``import`` would find, as far as reading tells it.  Told only: upstream may need a new package."""
     wrong = importable.complaints(files)
     said = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-    repeat = f"porter verify --target {target} --check import"
+    repeat = command_line("porter", "verify", "--target", target, "--check", "import")
     return Outcome("import", importable.IMPORT, FAILED if wrong else PASSED, said, 0.0, repeat=repeat)
 
 
 def _audited(
     target: str, files: Mapping[str, bytes], entries: list[allowed.Allowance], targets: Sequence[str]
 ) -> Outcome:
-    outcome = Outcome("audit", static.AUDIT, PASSED, "", 0.0, repeat=f"porter verify --target {target} --check audit")
+    repeat = command_line("porter", "verify", "--target", target, "--check", "audit")
+    outcome = Outcome("audit", static.AUDIT, PASSED, "", 0.0, repeat=repeat)
     try:
         finding = static.audited(lambda: auditing.look(files, target, None, entries, targets))
         return replace(outcome, said=finding.said, figures=finding.figures)

@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shlex
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -28,7 +27,7 @@ from porter.errors import EnvironmentFailed, WrongUsage
 from porter.files import move
 from porter.git import GitFailed, Repository, objects
 from porter.git.objects import Entry, Object, Sides, sides
-from porter.output import counted
+from porter.output import command_line, counted
 from porter.rebase.state import Resolution
 
 _BRANCH = "bump"
@@ -109,7 +108,7 @@ class Worktree:
             raise EnvironmentFailed(f"cannot write {self.path}", error.stderr) from error
         except OSError as error:
             raise EnvironmentFailed(f"cannot write {self.path}", error.strerror or str(error)) from error
-        editor = {"GIT_SEQUENCE_EDITOR": f"cp {shlex.quote(str(commands))}"}
+        editor = {"GIT_SEQUENCE_EDITOR": 'cp "$PORTER_TODO"', "PORTER_TODO": str(commands)}
         self._rebase("--interactive", "--no-ff", "--onto", new, old, env=editor)
 
     def go_on(self) -> None:
@@ -172,7 +171,7 @@ class Worktree:
         except GitFailed as error:
             if error.status != 1 or self.stop() in (None, before):
                 raise EnvironmentFailed(
-                    f"git rebase does not go on in {self.path}", error.stderr, "Mend that, then: porter bump --continue"
+                    f"in {self.path} git rebase does not go on", error.stderr, "Mend that, then: porter bump --continue"
                 ) from error
 
     def _make(self, lender: Path) -> bool:
@@ -346,7 +345,7 @@ class Worktree:
         return made
 
     def _check_finished(self, name: str, below: str) -> None:
-        add = f"git -C {self.path} add FILE"
+        add = command_line("git", "-C", self.path, "add", "FILE")
         rows = self._status()
         unmerged = [path for code, path in rows if "U" in code or code in ("AA", "DD")]
         if unmerged:
@@ -363,7 +362,7 @@ class Worktree:
             raise WrongUsage(
                 f"{self.path} is not where porter left it",
                 f"expected commit {below} below HEAD\nfound    HEAD {head}",
-                f"git -C {self.path} reset --soft {below[:12]}",
+                command_line("git", "-C", self.path, "reset", "--soft", below[:12]),
             )
 
     def _check_file(self, path: str, entry: Entry, data: bytes, before: bytes) -> None:
@@ -379,7 +378,7 @@ class Worktree:
             raise WrongUsage(
                 f"{path} holds conflict marks still",
                 f"line {', '.join(numbers)}",
-                f"Edit it in {self.path}, then: git add {path}",
+                f"Edit it, then: {command_line('git', '-C', self.path, 'add', Path(path))}",
             )
 
     def _status(self) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from porter import git
 from porter.errors import WrongUsage
+from porter.output import command_line
 from porter.scan.facts import SCHEMA
 
 READERS = ("ascend", "cambricon", "sophgo")
@@ -49,7 +50,7 @@ def scan(checkout: Path, target: str, card: str | None, defines: list[str], also
         raise WrongUsage(
             f"{checkout} is no checkout of {reader.PLUGIN}",
             f"{reader.SIGN} is not in it" if checkout.is_dir() else "there is no such folder",
-            f"git clone {reader.URL}, then give its folder",
+            f"{command_line('git', 'clone', reader.URL)}, then give its folder",
         )
     cards = reader.cards(checkout)
     if card is None:

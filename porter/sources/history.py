@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from porter.git import GitFailed, Repository, lend
 from porter.git import run as run_git
 from porter.git.objects import Entry, Object
 from porter.lockfile import GitSource, Lock
-from porter.output import Progress
+from porter.output import Progress, command_line
 from porter.sources.cache import Cache, Damaged
 from porter.sources.obtain import VARIABLE
 from porter.sources.snapshot import Snapshot
@@ -400,8 +399,10 @@ class History:
 
 def deepen(source: str) -> str:
     """The git command that fetches the rest of a shallow clone's history."""
-    where = f"git -C {shlex.quote(source)}" if Path(source).is_dir() else "there: git"
-    return f"Get the rest with: {where} fetch --unshallow --tags origin '+refs/heads/*:refs/remotes/origin/*'"
+    fetch = ("fetch", "--unshallow", "--tags", "origin", "+refs/heads/*:refs/remotes/origin/*")
+    if Path(source).is_dir():
+        return f"Get the rest with: {command_line('git', '-C', Path(source), *fetch)}"
+    return f"Get the rest there with: {command_line('git', *fetch)}"
 
 
 def _has(repository: Repository, commit: str) -> bool:

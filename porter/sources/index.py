@@ -24,7 +24,7 @@ from porter.downloads.offline import WHY, is_offline
 from porter.errors import CheckFailed, EnvironmentFailed
 from porter.git.objects import Object, blob
 from porter.lockfile import IndexSource, Pin, Wheel, WheelEdit
-from porter.output import Progress
+from porter.output import Progress, command_line
 
 # The largest file of v6.0 has half a megabyte.  A wheel that unpacks to more is none of ours.
 _LARGEST = 32 << 20
@@ -76,7 +76,7 @@ def download(wheels: Sequence[Wheel], folder: Path) -> None:
     if re.search(r"No module named '?pip\b", said):
         raise EnvironmentFailed(
             f"{sys.executable} has no pip to download {names} with",
-            hint=f"Install it: {sys.executable} -m ensurepip",
+            hint=f"Install it: {command_line(sys.executable, '-m', 'ensurepip')}",
         )
     for expected, got in re.findall(r"Expected sha256 ([0-9a-f]{64})\s+Got\s+([0-9a-f]{64})", said):
         for wheel in wheels:

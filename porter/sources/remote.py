@@ -14,7 +14,7 @@ from porter.downloads.retry import timeout
 from porter.errors import CheckFailed, EnvironmentFailed, Unreachable, WrongUsage
 from porter.git import GitFailed, Repository
 from porter.git.objects import Object, parse_tree
-from porter.output import Progress
+from porter.output import Progress, command_line
 from porter.sources.cache import Cache
 from porter.sources.snapshot import Extent
 
@@ -114,10 +114,11 @@ def _explain(repository: Repository, i: str, extent: Extent, url: str) -> NoRetu
                 f"{url}: {name} is not what it should be", f"expected {i}\nfound    {_unreadable(error)}", _SUSPECT
             ) from error
     if i == pin.commit:
+        tag = ["tag"] if pin.tagged else []
         raise EnvironmentFailed(
             f"{url} does not have {pin.name} {pin.tag}",
             f"commit {pin.commit} is not in it",
-            f"In a clone: git fetch https://github.com/{pin.name} {'tag ' if pin.tagged else ''}{pin.rev}",
+            f"In a clone: {command_line('git', 'fetch', f'https://github.com/{pin.name}', *tag, pin.rev)}",
         )
     raise EnvironmentFailed(
         f"{url} has the commit of {pin.name} {pin.tag}, but not {name}",

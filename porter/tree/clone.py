@@ -20,6 +20,7 @@ from porter.errors import EnvironmentFailed, WrongUsage
 from porter.files import LOCK, not_ours, read_json
 from porter.git import Repository
 from porter.lockfile import Lock, Pin
+from porter.output import command_line
 from porter.patch import FORMAT
 from porter.project import Project
 from porter.sources.snapshot import Extent, Snapshot, extents
@@ -335,7 +336,9 @@ def must_hold(project: Project, path: Path, target: str) -> Status:
     found = status(project, path)
     if target not in found.targets:
         holds = "+".join(found.targets) or "no stack"
-        raise WrongUsage(f"{path} holds {holds}, not {target}", hint=f"porter apply --target {target} DIR")
+        raise WrongUsage(
+            f"{path} holds {holds}, not {target}", hint=command_line("porter", "apply", "--target", target, "DIR")
+        )
     return found
 
 

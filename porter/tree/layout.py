@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from shlex import quote
 
 from porter.errors import EnvironmentFailed, WrongUsage
 from porter.git import GitFailed, Repository
+from porter.output import command_line
 
 
 def checked(path: Path) -> tuple[Path, dict[str, str]]:
@@ -27,7 +27,8 @@ def _folder(path: Path) -> Path:
     if path.is_symlink() and not path.exists():
         raise WrongUsage(f"{path} is a link to nothing", hint="Remove it, or name another folder.")
     if not path.exists():
-        raise WrongUsage(f"there is no {path}", hint=f"`porter apply --target TARGET {quote(str(path))}` makes it.")
+        apply = command_line("porter", "apply", "--target", "TARGET", path)
+        raise WrongUsage(f"there is no {path}", hint=f"`{apply}` makes it.")
     if not path.is_dir():
         raise WrongUsage(f"{path} is a file", hint="Name a folder.")
     path = path.resolve()

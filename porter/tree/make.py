@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from porter import process
@@ -12,7 +11,7 @@ from porter.errors import EnvironmentFailed, WrongUsage
 from porter.files import Taken, staged
 from porter.git import GitFailed, objects
 from porter.lockfile import Lock
-from porter.output import Progress, counted
+from porter.output import Progress, command_line, counted
 from porter.sources.obtain import obtain
 from porter.sources.snapshot import Snapshot
 from porter.stack import Stack, check_against_lock
@@ -166,10 +165,11 @@ def _examine(tree: Tree, lock: Lock, stack: Stack) -> tuple[Applied, Move]:
     pin = lock.pin
     grown = tree.base(lock)
     if grown is None:
+        switch = command_line("git", "switch", "--detach", pin.rev)
         raise WrongUsage(
             f"{tree.path} is not a clone of {pin.name} at {pin.tag}",
             tree.apart_from(pin),
-            f"In a clone of {pin.name}: git fetch --tags && git switch --detach {pin.rev}. Or name a new folder.",
+            f"In a clone of {pin.name}: git fetch --tags && {switch}. Or name a new folder.",
         )
     part, above = grown
     build = stack.build(tree.snapshot(part, stack.paths))
@@ -189,7 +189,7 @@ def _examine(tree: Tree, lock: Lock, stack: Stack) -> tuple[Applied, Move]:
         if more:
             raise WrongUsage(
                 f"{tree.path} holds {stack.key} already, and {counted(more, 'commit')} of yours on it",
-                hint=f"There is nothing to do; `porter status {quote(str(tree.path))}` shows them.",
+                hint=f"There is nothing to do; `{command_line('porter', 'status', tree.path)}` shows them.",
             )
         _refuse_changes(tree, f"{tree.path} holds {stack.key} already, with changes of yours")
         return Applied("already", tree.path, stack, build, part.missing), move
@@ -231,7 +231,7 @@ def _refuse_unsafe(tree: Tree, stack: Stack, build: Build) -> None:
         raise WrongUsage(
             f"{tree.path} has a branch {stack.branch} with something else on it",
             f"it is at {existing}, the stack ends at {build.tip}",
-            f"Rename it (git branch -m {stack.branch} NAME), or delete it, and try again.",
+            f"Rename it ({command_line('git', 'branch', '-m', stack.branch, 'NAME')}), or delete it, and try again.",
         )
     unwritable = tree.unwritable(build.touched)
     if unwritable:
@@ -246,11 +246,11 @@ def _other(tree: Tree, lock: Lock, stack: Stack, above: list[str]) -> WrongUsage
         held = f"another version of the stack {stack.key}" if mine else f"the stack of {'+'.join(notes.targets)}"
         return WrongUsage(
             f"{tree.path} holds {held}",
-            hint=f"`porter revert {quote(str(tree.path))}` first; for several devices in one tree"
+            hint=f"`{command_line('porter', 'revert', tree.path)}` first; for several devices in one tree"
             " name --target several times.",
         )
     return WrongUsage(
         f"{tree.path} is not at {lock.pin.tag}",
         f"{short(tree.branch) or 'HEAD'} is {counted(len(above), 'commit')} after it, at {tree.head}",
-        f"git -C {tree.path} switch --detach {lock.pin.rev}, or name a new folder.",
+        f"{command_line('git', '-C', tree.path, 'switch', '--detach', lock.pin.rev)}, or name a new folder.",
     )

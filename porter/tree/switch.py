@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
 from porter import files, git, process
 from porter.errors import EnvironmentFailed, WrongUsage
@@ -24,6 +23,7 @@ from porter.files import Staging, write_file
 from porter.git import GitFailed, Repository, objects
 from porter.git.objects import Entry
 from porter.lockfile import GitSource, Lock
+from porter.output import command_line
 from porter.sources.snapshot import Snapshot
 from porter.stack import Stack
 from porter.stack.build import Build
@@ -91,7 +91,8 @@ def switch(tree: Tree, move: Move, pack: bytes, hold: int) -> None:
                 raise EnvironmentFailed(f"cannot write {tree.path}, nor undo what was written", why, hint) from second
             what = f"cannot write {tree.path}; it is as it was before"
             if "'refs/heads/porter' exists" in why:  # git keeps a branch porter/mlu in a folder of that name
-                hint = f"Give your branch porter another name: git -C {quote(str(tree.path))} branch -m porter NEW"
+                rename = command_line("git", "-C", tree.path, "branch", "-m", "porter", "NEW")
+                hint = f"Give your branch porter another name: {rename}"
                 raise WrongUsage(what, why, hint) from error
             raise EnvironmentFailed(what, why, disk_full_hint(tree.path)) from error
         _conclude(tree, move, hold)
@@ -199,10 +200,11 @@ def _restore(tree: Tree, move: Move, hold: int) -> None:
     stale, foreign = _compare(tree, sides)
     edited += [path for path in foreign if sides[path].old]
     if edited:
+        put_back = command_line("git", "-C", tree.path, "checkout", "-f", move.old[:12], "--", edited[0])
         raise WrongUsage(
             f"an earlier porter {move.verb} was cut off, and {edited[0]} was edited since",
             "\n".join(edited),
-            f"Save your edit elsewhere, run `git checkout -f {move.old[:12]} -- {edited[0]}`, and try again.",
+            f"Save your edit elsewhere, run `{put_back}`, and try again.",
         )
     # what is left of the foreign ones are untracked files of the user's that git refused to overwrite
     run = tree.repository.run

@@ -7,7 +7,6 @@ import copy
 import logging
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from porter import process
 from porter.errors import EnvironmentFailed
-from porter.output import Progress, Timed
+from porter.output import Progress, Timed, command_line
 from porter.process import Stopped
 from porter.temporary import temporary_folder, work_folder
 
@@ -92,7 +91,7 @@ class Run:
 
     def shown(self) -> str:
         """Its command as one line of a shell."""
-        return shlex.join(self.command)
+        return command_line(*self.command)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import Any
 from porter import emulator, process
 from porter.emulator import building
 from porter.errors import EnvironmentFailed, PorterError, WrongUsage
+from porter.output import command_line
 from porter.target import Target
 
 KINDS = ("auto", "hardware", "simulator", "emulated", "cpu")
@@ -181,7 +182,8 @@ def choose(
     """
     found = facts(python, target)
     if kind not in ("cpu", "emulated") and found["plugin"] and not found["loads"]:
-        hint = f"porter doctor --target {target.name} looks at everything; --device cpu and emulated do without it."
+        doctor = command_line("porter", "doctor", "--target", target.name)
+        hint = f"{doctor} looks at everything; --device cpu and emulated do without it."
         raise EnvironmentFailed(unusable(target, found), hint=hint)
     where = f"Python {found['python']}, torch {found['torch']}"
     real = "simulator" if target.simulated else "hardware"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import NoReturn
 
 from porter import emulator, process
 from porter.errors import WrongUsage
+from porter.output import command_line
 from porter.target import Target
 from porter.verification.device import card_of, missing, must_have_torch
 
@@ -50,8 +50,7 @@ class Launch:
     @property
     def shown(self) -> str:
         """The same as a line of a shell."""
-        variables = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
-        return f"cd {shlex.quote(str(self.folder))} && {' '.join([*variables, shlex.join(self.words)])}"
+        return command_line(*self.words, folder=self.folder, variables=self.environment)
 
     def go(self) -> NoReturn:
         """Become the program; handlers of signals end with this one.  What was printed has to be flushed by now.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from porter.errors import EnvironmentFailed, WrongUsage
-from porter.output import printable
+from porter.output import command_line, printable
 from porter.verification.child import Children
 from porter.verification.device import no_torch
 
@@ -98,7 +98,9 @@ def review(data: Path, tree: Path, python: str, root: Path, folders: Sequence[Pa
     run = children.run(*words, cwd=root)
     if not result.is_file():
         why = f"{python} {run.ending}\n{run.tail(5)}"
-        raise EnvironmentFailed("the tree's loader did not come to its end", why, f"porter doctor --python {python}")
+        raise EnvironmentFailed(
+            "the tree's loader did not come to its end", why, command_line("porter", "doctor", "--python", python)
+        )
     found = json.loads(result.read_text(encoding="utf-8"))
     if not found["torch"]:
         raise no_torch(python, found["why"])
