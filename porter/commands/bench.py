@@ -78,7 +78,7 @@ def bench(
         against: ``cpu``, ``cuda`` or another tree's folder; empty: nothing.
         python: the interpreter that trains.  None: this one.
         threads: of torch, on the host; 0: a core each.
-        begun: gets a line for each subject first.
+        begun: gets a line for each subject, before the emulated device is built, and for each run when it begins.
 
     Raises:
         WrongUsage: there is no such target, tree or interpreter, or the stack has no such precision.
@@ -88,7 +88,8 @@ def bench(
     found, progress, python = find(project), progress or Progress(), python or sys.executable
     family = load_known(found, target)
     load = Workload(iters, warm_up, cfg, img, batch, workers, path(data), precision)
-    subjects = _subjects(found, family, Path(tree).absolute(), precision, against, device, profile, python)
+    choosing = partial(choose, device, family, python, profile=profile, begun=begun)
+    subjects = _subjects(found, family, Path(tree).absolute(), precision, against, device, python, choosing)
     for subject in subjects:
         begun(f"{subject.name}: {subject.tree} on {subject.device.says}")
     if warm_up < DRAWN:
@@ -96,13 +97,16 @@ def bench(
     with work_folder("porter-bench-") as root:
         images = load.data.absolute() if load.data else _scenes(root, load)
         children = Children(root, python, 1, A_DAY, False, threads or os.cpu_count() or 1, family.inherited)
-        done = 0
+        took: dict[str, list[float]] = {each.name: [] for each in subjects}
 
         def run(subject: Subject) -> Mapping[str, Any]:
-            nonlocal done
-            progress.step(f"measuring {subject.name}", done, runs * len(subjects))
+            before = took[subject.name]
+            usual = f"; usually {statistics.median(before):.0f} s" if before else f", {warm_up + iters} iterations"
+            begun(f"measuring {subject.name}, run {len(before) + 1} of {runs}{usual}")
+            progress.step(f"measuring {subject.name}", sum(map(len, took.values())), runs * len(subjects))
+            started = time.monotonic()
             made = _run(children, subject, load, images)
-            done += 1
+            before.append(time.monotonic() - started)
             return made
 
         made = in_turn(runs, {each.name: partial(run, each) for each in subjects})
@@ -111,7 +115,14 @@ def bench(
 
 
 def _subjects(
-    project: Project, target: Target, tree: Path, precision: str, against: str, kind: str, profile: str, python: str
+    project: Project,
+    target: Target,
+    tree: Path,
+    precision: str,
+    against: str,
+    kind: str,
+    python: str,
+    choosing: Callable[[], Device],
 ) -> list[Subject]:
     """What is measured.  Interpreters are started last: whatever is wrong with the request is said at once."""
     commit = must_hold(project, tree, target.name).head
@@ -120,13 +131,13 @@ def _subjects(
     if against == kind:
         raise WrongUsage(f"this is the {kind} already", hint="--against another device, or another tree.")
     if not against or device_named:
-        device = choose(kind, target, python, profile=profile)
+        device = choosing()
         first = Subject(device.name, tree, commit, device)
         return [first, *([_other(first, target, against, python)] if device_named else [])]
     place = Path(against).absolute()
     found = must_hold(project, place, target.name)
     _must_have(precision, place)
-    device = choose(kind, target, python, profile=profile)
+    device = choosing()
     names = (tree.name, place.name) if tree.name != place.name else (str(tree), str(place))
     return [Subject(names[0], tree, commit, device), Subject(names[1], place, found.head, device)]
 
@@ -165,7 +176,7 @@ def _run(children: Children, subject: Subject, load: Workload, data: Path) -> Ma
     run = children.run(DRIVERS / "bench.py", subject.tree, out, load.warm_up, "--", *words, cwd=cwd, env=env)
     if run.status != 0 or not out.is_file():
         raise CheckFailed(f"the training on {subject.name} {run.ending}", run.tail(), run.shown())
-    found: dict[str, Any] = json.loads(out.read_text())
+    found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
     if len(found["batch_time"]) != load.iters:
         raise CheckFailed(f"{len(found['batch_time'])} iterations were measured, not {load.iters}", run.tail())
     shutil.rmtree(cwd, ignore_errors=True)

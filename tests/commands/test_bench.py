@@ -46,6 +46,18 @@ def test_a_training_that_fails(tree: Path, tmp_path: Path, monkeypatch: pytest.M
     words = ("--device", "cpu", "--img", "64", "--batch", "1", "--warm-up", "2")
     done = porter("bench", "--target", "mlu", *words, tree, cwd=Path.cwd())
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    assert "measuring cpu, run 1 of 3, 102 iterations" in done.stderr
     assert "pictures during the first 3 iterations" in done.stderr  # those that count are not usual ones
     assert "the training on cpu ended with status 1" in done.stderr and "ValueError: out of luck" in done.stderr
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.device
+def test_a_build_of_the_emulated_device_is_said(tree: Path, tmp_path: Path, project: Project) -> None:
+    compiler = tmp_path / "c++"
+    compiler.write_text('#!/bin/sh\ncase "$*" in *device.cpp*) exit 1;; *) exec c++ "$@";; esac\n')
+    compiler.chmod(0o755)
+    env = {"PORTER_CACHE": str(tmp_path / "empty"), "CXX": str(compiler)}
+    done = porter("bench", "--target", "mlu", "--device", "emulated", tree, cwd=project.root, env=env)
+    said = "building the emulated device, once for this Python and torch; usually "
+    assert (done.returncode, said in done.stderr) == (3, True), done.stderr
