@@ -157,3 +157,39 @@ def shelf(files: dict[str, bytes], **unusual: object) -> Iterator[Shelf]:
     with serving(type("Shop", (Handler,), {"shelf": one})) as url:
         one.url = url
         yield one
+
+
+@contextmanager
+def raw(answer: bytes, drip: bytes = b"", forever: bytes = b"") -> Iterator[str]:
+    """A server that sends these bytes whatever it is asked, some of them one by one, some without end; its URL."""
+    ended = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            try:
+                connection.recv(65536)
+                connection.sendall(answer)
+                for each in drip:
+                    if ended.wait(0.02):
+                        return
+                    connection.sendall(bytes([each]))
+                while forever and not ended.is_set():
+                    connection.sendall(forever)
+            except OSError:  # the client left
+                pass
+
+    def accept() -> None:
+        while not ended.is_set():
+            try:
+                threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+            except OSError:
+                return
+
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(8)
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            ended.set()

@@ -29,6 +29,7 @@ from fileserver import Shelf, shelf
 from histories import synthetic
 from processes import living, marked
 from published import coco128, standin
+from pythons import made
 from sources import git
 from stacks import CHECKOUT, commit, make_project
 
@@ -48,7 +49,7 @@ class Case:
         words: after ``porter``; ``{place}`` is its folder, ``{url}`` a server's.
         cwd: where it runs, in the place.
         prepare: makes its place; gets it.
-        whole: what is there whole or not at all.
+        whole: what is there whole or not at all, each by itself.
         again: what ends it after a kill, where that is not the same command; tried in turn.
         done: exit codes of one that has come to its end.
         dated: files that hold the time of the run, which are there or not.
@@ -59,7 +60,7 @@ class Case:
     words: str
     prepare: Callable[[Path], None]
     cwd: str = "project"
-    whole: str = ""
+    whole: Sequence[str] = ()
     again: Sequence[str] = ()
     done: Sequence[int] = (0,)
     dated: Sequence[str] = ()
@@ -140,36 +141,48 @@ def _empty(place: Path) -> None:
     (place / "project").mkdir(parents=True)
 
 
+def _python(place: Path) -> None:
+    """A Python that lacks two packages, in the home: of what pip writes there, only the modules are looked at."""
+    _project(place)
+    made(place / "home")
+
+
 def _sets(place: Path) -> None:
     _empty(place)
     standin(coco128(), place)  # environment() names what this writes
 
 
 CASES = (
-    Case("apply", "apply --target mlu {place}/tree", _project, whole="tree"),
+    Case("apply", "apply --target mlu {place}/tree", _project, whole=("tree",)),
     Case("apply clone", "apply --target mlu {place}/clone", _clone),
-    Case("apply cold", "apply --target mlu {place}/tree", _cold, whole="tree"),
+    Case("apply cold", "apply --target mlu {place}/tree", _cold, whole=("tree",)),
     Case("revert", "revert {place}/clone", _ported),
     Case("export", "export --target mlu {place}/tree", _changed),
-    Case("lock", "lock", _stale, whole="project/upstream.lock"),
+    Case("lock", "lock", _stale, whole=("project/upstream.lock",)),
     Case("bump", "bump v6.1", _line, again=("bump --continue", "bump v6.1")),
-    Case("import", "import {place}/vendor.patch --target mlu --tree {place}/look", _vendor, whole="look"),
+    Case("import", "import {place}/vendor.patch --target mlu --tree {place}/look", _vendor, whole=("look",)),
     Case(
         "new-target",
         "new-target xyz",
         _project,
-        whole="project/patches/xyz",
+        whole=("project/patches/xyz",),
         dated=("/project/patches/xyz/add-the-xyz-accelerator.patch", "/project/upstream.lock"),
         weight=1,  # it imports torch
     ),
     Case("verify", "verify --target mlu --level static {place}/tree", _tree, done=(0, 1)),
     Case("audit", "audit {place}/tree", _tree, done=(0, 1)),
     Case("lint", "lint", _project, done=(0, 1)),
-    Case("drift", "drift --to v6.1 --json {place}/drift.json", _line, whole="drift.json"),
+    Case("drift", "drift --to v6.1 --json {place}/drift.json", _line, whole=("drift.json",)),
     Case("upstream fetch", "upstream fetch", _cold),
-    Case("data make", "data make --images 12 {place}/data", _empty, whole="data"),
-    Case("data fetch", "data fetch coco128 --mirror {url} --dest {place}/sets", _sets, whole="sets/coco128"),
-    Case("weights fetch", "weights fetch yolov5m --mirror {url} --dest {place}/w", _empty, whole="w/yolov5m.pt"),
+    Case("data make", "data make --images 12 {place}/data", _empty, whole=("data",)),
+    Case("data fetch", "data fetch coco128 --mirror {url} --dest {place}/sets", _sets, whole=("sets/coco128",)),
+    Case(
+        "prepare",
+        "prepare --target tpu --install --data scenes --python {place}/home/env/bin/python {place}/tree",
+        _python,
+        whole=("tree", "datasets/scenes"),
+    ),
+    Case("weights fetch", "weights fetch yolov5m --mirror {url} --dest {place}/w", _empty, whole=("w/yolov5m.pt",)),
 )
 
 
@@ -185,6 +198,8 @@ def environment(place: Path) -> dict[str, str]:
     own = {"HOME": str(place / "home"), "TMPDIR": str(place / "tmp"), "PORTER_CACHE": str(place / "cache")}
     sums = place / "coco128.sha256"
     path = (str(Path(__file__).parent / "standin"), str(CHECKOUT)) if sums.exists() else (str(CHECKOUT),)
+    if (place / "home/wheels").exists():
+        own.update({"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(place / "home/wheels")})
     own.update({"PYTHONPATH": os.pathsep.join(path), "PORTER_TEST_SUMS": str(sums)})
     return {**kept, **own, "no_proxy": "127.0.0.1", MARK: str(place)}
 
@@ -230,6 +245,8 @@ def state(place: Path, dated: Sequence[str] = ()) -> dict[str, object]:
             name = f"/{left.relative_to(place)}"
             if UNFINISHED.search(name) and not name.endswith(KEPT_LOCKS):
                 found[name] = "unfinished"
+    for site in place.glob("home/env/lib/python*/site-packages"):  # pip compiles, and dates what it compiled
+        found["packages"] = sorted(name for name in os.listdir(site) if name != "__pycache__")
     found["tmp"] = sorted(os.listdir(place / "tmp"))
     return found
 
@@ -287,11 +304,13 @@ class Template:
         return []
 
     def _halves(self) -> list[str]:
-        if not self.case.whole:
-            return []
-        prefix, now = f"/./{self.case.whole}".replace("/./", "/"), state(self.place, self.case.dated)
-        sides = [{n: v for n, v in each.items() if _below(n, prefix)} for each in (now, self.before, self.after)]
-        return [] if sides[0] in sides[1:] else [f"half made: {self.case.whole}"]
+        found, now = [], state(self.place, self.case.dated) if self.case.whole else {}
+        for name in self.case.whole:
+            sides = [
+                {n: v for n, v in each.items() if _below(n, f"/{name}")} for each in (now, self.before, self.after)
+            ]
+            found += [] if sides[0] in sides[1:] else [f"half made: {name}"]
+        return found
 
     def _again(self) -> list[str]:
         said = ""

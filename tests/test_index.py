@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 import time
 import zipfile
@@ -7,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fileserver import raw
 from sources import (
     FILES,
     IN_WHEELS,
@@ -135,6 +137,28 @@ def test_an_index_that_never_answers(small: Upstream, tmp_path: Path, monkeypatc
             EnvironmentFailed, match=r"more than 1\.5 s for small-wheel==6\.0\.0, other-wheel==1\.0, given up"
         ):
             index.download(make_index(tmp_path / "wheels").wheels, tmp_path)
+
+
+TRICKLE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 100000\r\n\r\n"
+
+
+@pytest.mark.parametrize("what", ["page", "wheel"])
+def test_an_index_that_trickles(what: str, small: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte begins pip's own time-out anew: of such a page it would wait for a year."""
+    monkeypatch.setenv("PORTER_TIMEOUT", "0.5")
+    monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "0.4")
+    with raw(TRICKLE, drip=b"x" * 5000) as url:
+        monkeypatch.setenv("PIP_INDEX_URL", f"{url}/simple/")
+        if what == "wheel":
+            page = tmp_path / "links.html"
+            page.write_text(f'<a href="{url}/small_wheel-6.0.0-py3-none-any.whl">small</a>')
+            monkeypatch.setenv("PIP_NO_INDEX", "1")
+            monkeypatch.setenv("PIP_FIND_LINKS", str(page))
+        started = time.monotonic()
+        with pytest.raises(EnvironmentFailed, match="pip cannot download small-wheel") as caught:
+            fetch(small, make_index(tmp_path / "wheels"), tmp_path)
+    assert time.monotonic() - started < 20
+    assert re.match(r"the package index is too slow: it sent \d+ bytes in 0.\d+ s, less than 1000 a", caught.value.why)
 
 
 def test_a_python_without_pip(small: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

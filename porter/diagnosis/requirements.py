@@ -9,6 +9,7 @@ from pathlib import Path
 from porter.diagnosis.interpreter import Interpreter
 from porter.diagnosis.program import ask
 from porter.downloads.offline import WHY, is_offline
+from porter.downloads.pip import pip
 from porter.errors import CheckFailed, EnvironmentFailed
 from porter.output import command_line
 from porter.target import Target
@@ -120,13 +121,14 @@ def install(python: str, wanted: Sequence[str], limits: Sequence[str]) -> None:
         EnvironmentFailed: it cannot; its last words are in ``why``.
     """
     if is_offline():
-        hint = f"Where there is a network: {python} -m pip install {' '.join(wanted)}"
+        hint = f"Where there is a network: {command_line(python, '-m', 'pip', 'install', *wanted)}"
         raise EnvironmentFailed("pip may not install what is missing", WHY, hint)
     with temporary_folder("porter-pip-") as folder:
         file = folder / "constraints.txt"
-        file.write_text("".join(f"{line}\n" for line in limits))
-        words: list[str | Path] = [python, "-m", "pip", "install", "--disable-pip-version-check", "-c", file, *wanted]
-        answer = ask(words, seconds=_PIP_SECONDS)
+        file.write_text("".join(f"{line}\n" for line in limits), encoding="utf-8")
+        words = [*pip(python), "install", "--disable-pip-version-check", "-c", str(file), *wanted]
+        # what a pip that was killed leaves, the next run sweeps
+        answer = ask(words, seconds=_PIP_SECONDS, environment={"TMPDIR": str(folder)})
     if answer.why:
         lines = [line.strip() for line in (answer.out + answer.err).splitlines()]
         last = [line for line in lines if line and not line.startswith(_TALK)][-12:]

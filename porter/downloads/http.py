@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from porter.downloads.drivers.metered_pip import Metered, TooSlow
 from porter.downloads.offline import WHY, is_offline
 from porter.downloads.retry import RetryPolicy
 from porter.errors import redacted
@@ -53,50 +54,6 @@ class NoSuchRange(Exception):
     """The file has no such bytes (416)."""
 
 
-class _TooSlow(TimeoutError):
-    """The server sends, but so little that the file would never come.
-
-    Attributes:
-        hopeless: it was never faster.
-    """
-
-    def __init__(self, words: str, hopeless: bool) -> None:
-        super().__init__(words)
-        self.hopeless = hopeless
-
-
-class _Metered(io.RawIOBase):
-    """What a server sends, headers and all, as long as it comes fast enough; only time spent waiting for it counts.
-
-    A socket's own timeout begins anew with each byte.
-    """
-
-    def __init__(self, raw: Any, slowest: float, window: float) -> None:
-        self._raw, self._slowest, self._window = raw, slowest, window
-        self._waited, self._came, self._was_faster = 0.0, 0, False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        started = time.monotonic()
-        count: int | None = self._raw.readinto(buffer)
-        self._waited += time.monotonic() - started
-        self._came += count or 0
-        enough = self._came >= self._slowest * self._window
-        if enough or not count:
-            self._was_faster |= enough
-            self._waited, self._came = 0.0, 0
-        elif self._waited > self._window:
-            words = f"it sent {self._came} bytes in {self._waited:.3g} s, less than {self._slowest:g} a second"
-            raise _TooSlow(words, not self._was_faster)
-        return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
 class _Reader(io.BufferedReader):
     """What http.client reads from: the size of a chunk may be a lie, and a negative one would mean all there is."""
 
@@ -113,7 +70,7 @@ def _meter(manager: Any, slowest: float, window: float) -> None:
     class Response(http.client.HTTPResponse):
         def __init__(self, sock: Any, *rest: Any, **more: Any) -> None:
             super().__init__(sock, *rest, **more)
-            self.fp = _Reader(_Metered(self.fp.detach(), slowest, window))
+            self.fp = _Reader(Metered(self.fp.detach(), slowest, window))
             self._begun = 0
 
         def _read_status(self) -> Any:
@@ -328,7 +285,7 @@ def _failure(error: Exception, url: str, timeout: float) -> Cut | Refused:
         if isinstance(one, BaseException) and one not in causes:
             causes.append(one)
             todo += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
-    slow = next((e for e in causes if isinstance(e, _TooSlow)), None)
+    slow = next((e for e in causes if isinstance(e, TooSlow)), None)
     if slow is not None:
         return Refused(str(slow)) if slow.hopeless else Cut(str(slow))
     untrusted = _certificates(url)

@@ -6,6 +6,7 @@ import os
 import random
 from dataclasses import dataclass, field
 
+from porter.downloads.drivers.metered_pip import SLOWEST
 from porter.errors import WrongUsage
 
 # Seconds without a word after which a server counts as dead.
@@ -43,7 +44,7 @@ class RetryPolicy:
     """
 
     timeout: float = field(default_factory=timeout)
-    slowest: float = 1000.0
+    slowest: float = SLOWEST
     tries: int = 4
     longest_wait: float = 120.0
     total: float = float("inf")

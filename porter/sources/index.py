@@ -21,6 +21,7 @@ from pathlib import Path
 from porter import process
 from porter.downloads.archive import UNREADABLE
 from porter.downloads.offline import WHY, is_offline
+from porter.downloads.pip import pip
 from porter.errors import CheckFailed, EnvironmentFailed
 from porter.git.objects import Object, blob
 from porter.lockfile import IndexSource, Pin, Wheel, WheelEdit
@@ -28,7 +29,7 @@ from porter.output import Progress, command_line
 
 # The largest file of v6.0 has half a megabyte.  A wheel that unpacks to more is none of ours.
 _LARGEST = 32 << 20
-# pip has time-outs and retries of its own, as the user set them; this ends only what hangs all the same.
+# A server's silence is pip's own time-out, as the user set it, and its trickle porter's; this ends what hangs still.
 _TIMEOUT = 900.0
 
 
@@ -60,12 +61,15 @@ def download(wheels: Sequence[Wheel], folder: Path) -> None:
     if is_offline():
         raise EnvironmentFailed(f"pip may not download {names}", WHY)
     wanted = folder / "requirements.txt"
-    wanted.write_text("".join(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n" for wheel in wheels))
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+    wanted.write_text(
+        "".join(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n" for wheel in wheels), encoding="utf-8"
+    )
+    command = [*pip(sys.executable), "download", "--no-deps", "--only-binary=:all:", "--require-hashes"]
     command += ["--no-input", "--disable-pip-version-check", "--quiet", "--progress-bar=off"]
     command += ["--dest", str(folder), "--requirement", str(wanted)]
     # a download needs no virtual environment, whatever the user wants of installations
     env = {**os.environ, "PIP_REQUIRE_VIRTUALENV": "0", "PYTHONIOENCODING": "utf-8", "NO_COLOR": "1"}
+    env["TMPDIR"] = str(folder)  # where nobody looks for what a pip that was killed leaves
     try:
         done = process.run(command, env=env, timeout=_TIMEOUT)
     except subprocess.TimeoutExpired as error:

@@ -8,41 +8,27 @@ import re
 import shlex
 import shutil
 import subprocess
-import venv
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import pip
 import pytest
+from fileserver import raw
 from published import coco128, standin
+from pythons import PINS, made
 from sources import FILES, make_wheel
-from stacks import CHECKOUT, inventory, porter
+from stacks import inventory, porter
 from torchfiles import checkpoint
 
-from porter.diagnosis.requirements import pins
 from porter.project import Project
 
 pytestmark = pytest.mark.usefixtures("warm")
-PINS = pins(CHECKOUT / "patches" / "tpu" / "requirements.txt")
-
-
-LEFT = ("pandas", "tqdm")  # what the Python below lacks
 
 
 @pytest.fixture(scope="module")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What :func:`python` copies: pip, and wheels that are named as what is pinned, most of them installed."""
-    root = tmp_path_factory.mktemp("python")
-    venv.EnvBuilder(with_pip=False, symlinks=True).create(root / "env")
-    (site,) = (root / "env").glob("lib/python*/site-packages")
-    (site / "pip").symlink_to(Path(pip.__file__).parent)
-    for name in PINS:
-        make_wheel(root / "wheels", name, PINS[name], {f"{name.replace('-', '_')}.py": b""})
-    make_wheel(root / "wheels", "numpy", "2.9.0", {"numpy.py": b""})
-    words = ["-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-index", "--find-links"]
-    names = [f"{name}=={PINS[name]}" for name in PINS if name not in ("torchvision", *LEFT)]
-    subprocess.run([root / "env" / "bin" / "python", *words, root / "wheels", *names], check=True)
-    return root
+    """What :func:`python` copies."""
+    return made(tmp_path_factory.mktemp("python"))
 
 
 @pytest.fixture
@@ -116,6 +102,18 @@ def test_a_package_that_wants_another_numpy_is_refused(python: Path, tmp_path: P
     assert "error: pip ended with status 1" in done.stderr and "numpy==1.26.2" in done.stderr
     assert installed(python) == before
     assert "done          tree" in done.stdout, "what was done before is said"
+
+
+def test_an_index_that_trickles_is_given_up(python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "PIP_NO_INDEX", "PIP_FIND_LINKS", "PIP_DEFAULT_TIMEOUT", "PIP_EXTRA_INDEX_URL":
+        monkeypatch.delenv(name, raising=False)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 100000\r\n\r\n"
+    with raw(head, drip=b"x" * 5000) as url:
+        env = {"PIP_INDEX_URL": f"{url}/simple/", "PIP_CONFIG_FILE": os.devnull, "PORTER_TIMEOUT": "0.5"}
+        started = time.monotonic()
+        done = prepare("--python", python, "--install", tmp_path / "tree", env=env)
+    assert time.monotonic() - started < 30
+    assert done.returncode == 3 and "ERROR: the package index is too slow: it sent" in done.stderr, done.stderr
 
 
 def test_torch_only_when_told(python: Path, tmp_path: Path) -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from fileserver import shelf
+from fileserver import raw, shelf
 
 from porter.downloads import ranges
 from porter.downloads.download import Wanted, fetch
@@ -39,42 +36,6 @@ class Heard(Progress):
 
     def note(self, line: str) -> None:
         self.notes += f"{line}\n"
-
-
-@contextmanager
-def raw(answer: bytes, drip: bytes = b"", forever: bytes = b"") -> Iterator[str]:
-    """A server that sends these bytes whatever it is asked, some of them one by one, some without end; its URL."""
-    ended = threading.Event()
-
-    def serve(connection: socket.socket) -> None:
-        with connection:
-            try:
-                connection.recv(65536)
-                connection.sendall(answer)
-                for each in drip:
-                    if ended.wait(0.02):
-                        return
-                    connection.sendall(bytes([each]))
-                while forever and not ended.is_set():
-                    connection.sendall(forever)
-            except OSError:  # the client left
-                pass
-
-    def accept() -> None:
-        while not ended.is_set():
-            try:
-                threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
-            except OSError:
-                return
-
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen(8)
-        threading.Thread(target=accept, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.getsockname()[1]}"
-        finally:
-            ended.set()
 
 
 SERVERS = {
