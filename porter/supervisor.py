@@ -94,7 +94,7 @@ def unshare(flags: int) -> None:
         uid, gid = os.getuid(), os.getgid()
         call("unshare", flags | CLONE_NEWUSER)
     for name, text in ("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1"):
-        with open(f"/proc/self/{name}", "w") as file:
+        with open(f"/proc/self/{name}", "w", encoding="utf-8") as file:
             file.write(text)
 
 

@@ -93,15 +93,15 @@ def make(
         "threads": children.threads,
         "time": False,
     }
-    (cwd / "config.json").write_text(json.dumps(config))
+    (cwd / "config.json").write_text(json.dumps(config), encoding="utf-8")
     words = (DRIVERS / "main.py", side.tree.absolute(), cwd / "config.json")
     run = children.run(*words, cwd=cwd, env=_environment(side.device))
     out = cwd / "result.json"
     if run.status != 0 or not out.is_file():
         raise _failure(run, side.device)
     rows = cwd / "rows.jsonl"
-    lines = rows.read_text().splitlines() if rows.is_file() else []
-    return json.loads(out.read_text()), [json.loads(line) for line in lines]
+    lines = rows.read_text(encoding="utf-8").splitlines() if rows.is_file() else []
+    return json.loads(out.read_text(encoding="utf-8")), [json.loads(line) for line in lines]
 
 
 def _environment(device: Device) -> Mapping[str, str]:

@@ -151,7 +151,7 @@ def _bm_smi(path: str) -> Answer:
     with temporary_folder("porter-doctor-") as folder:
         file = folder / "bm-smi"
         answer = ask([path, "--noloop", f"--file={file}"], seconds=_SECONDS, environment={"TERM": "xterm"})
-        text = file.read_text(errors="replace") if file.exists() else ""
+        text = file.read_text(errors="replace", encoding="utf-8") if file.exists() else ""
     return Answer(text, answer.err, answer.why)
 
 

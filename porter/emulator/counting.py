@@ -23,7 +23,7 @@ def read_counts(path: Path) -> list[dict[str, Any]]:
             and each.name.endswith(after)
             and _middle(each.name, before, after).isdigit()
         ]
-    read: list[dict[str, Any]] = [json.loads(each.read_text()) for each in found]
+    read: list[dict[str, Any]] = [json.loads(each.read_text(encoding="utf-8")) for each in found]
     return sorted(read, key=lambda counts: int(counts["pid"]))
 
 

@@ -80,7 +80,7 @@ class Profile:
 @functools.lru_cache(maxsize=1)
 def _reached_as() -> dict[str, list[str]]:
     """By the name that torch calls: what stands for it in a vendor's list."""
-    common = json.loads((_CORE / "profiles" / f"{_COMMON}.json").read_text())
+    common = json.loads((_CORE / "profiles" / f"{_COMMON}.json").read_text(encoding="utf-8"))
     names: dict[str, list[str]] = common["reached_as"]["operators"]
     return names
 
@@ -99,7 +99,7 @@ def load_profile(name: str) -> Profile:
     if name not in profiles():
         raise WrongUsage(f"no profile {name} of an emulated device", hint=f"There are {', '.join(profiles())}.")
     path = _CORE / "profiles" / f"{name}.json"
-    return _profile(name, json.loads(path.read_text()), path)
+    return _profile(name, json.loads(path.read_text(encoding="utf-8")), path)
 
 
 def generic_profile(kind: str, plugin: str, backends: Sequence[str], visible: Sequence[str]) -> Profile:
@@ -166,7 +166,7 @@ def bare_profile(kind: str, plugin: str, visible: Sequence[str]) -> Profile:
 
 def _profile(name: str, data: dict[str, Any], path: Path | None) -> Profile:
     source = data.get("source")
-    facts = json.loads((_CORE / "sources" / source).read_text()) if source else None
+    facts = json.loads((_CORE / "sources" / source).read_text(encoding="utf-8")) if source else None
     return Profile(
         name=name,
         path=path,

@@ -426,17 +426,17 @@ def scratch(borrow: Repository | None = None, shallow: Iterable[str] = ()) -> It
         if borrow is not None:
             theirs = borrow.common
             with suppress(FileNotFoundError):
-                grafts += (theirs / "shallow").read_text().split()
+                grafts += (theirs / "shallow").read_text(encoding="utf-8").split()
         try:
             # what `git init` makes, without its process
             for part in ("objects", "refs"):
                 (inside / part).mkdir(parents=True)
-            (inside / "HEAD").write_text("ref: refs/heads/master\n")
-            (inside / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
+            (inside / "HEAD").write_text("ref: refs/heads/master\n", encoding="utf-8")
+            (inside / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n", encoding="utf-8")
             if borrow is not None:
                 lend(inside, theirs / "objects")
             if grafts:
-                (inside / "shallow").write_text("".join(f"{commit}\n" for commit in grafts))
+                (inside / "shallow").write_text("".join(f"{commit}\n" for commit in grafts), encoding="utf-8")
         except OSError as error:
             raise EnvironmentFailed(f"cannot write {folder}", error.strerror or str(error)) from error
         yield Repository(inside, exact=True)
@@ -460,5 +460,5 @@ def with_worktree(scratch: Repository) -> Repository:
     }
     attributes = "* !text !eol !filter !ident !merge !diff !whitespace !conflict-marker-size !working-tree-encoding\n"
     (scratch.path / "info").mkdir(exist_ok=True)
-    (scratch.path / "info" / "attributes").write_text(attributes)
+    (scratch.path / "info" / "attributes").write_text(attributes, encoding="utf-8")
     return Repository(scratch.path, exact=True, worktree=scratch.path.parent, settings=settings)

@@ -184,12 +184,12 @@ class Worktree:
             with suppress(FileNotFoundError):
                 (inside / name).unlink()
         (inside / "info").mkdir(exist_ok=True)
-        (inside / "info/attributes").write_text(_ATTRIBUTES)
+        (inside / "info/attributes").write_text(_ATTRIBUTES, encoding="utf-8")
         config = inside / "config"
-        if "[rerere]" not in config.read_text():  # what a person's own git needs to know there
+        if "[rerere]" not in config.read_text(encoding="utf-8"):  # what a person's own git needs to know there
             rows = ((*name.partition("."), value) for name, value in _SETTINGS.items())
             text = "".join(f"[{section}]\n\t{key} = {value}\n" for section, _, key, value in rows)
-            with config.open("a") as file:
+            with config.open("a", encoding="utf-8") as file:
                 file.write(text)
         self.borrow(lender)
         self._memory.mkdir(parents=True, exist_ok=True)

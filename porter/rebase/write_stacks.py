@@ -254,7 +254,7 @@ def _prepare(project: Project, edits: Sequence[FileEdit]) -> None:
                 (new / str(number)).write_bytes(edit.after)
                 _keep_mode(project.root / edit.path, new / str(number))
             journal.append({"path": edit.path, "before": _digest(edit.before), "after": _digest(edit.after)})
-        (new / _JOURNAL).write_text(json.dumps(journal, indent=1) + "\n")
+        (new / _JOURNAL).write_text(json.dumps(journal, indent=1) + "\n", encoding="utf-8")
         with ThreadPoolExecutor(_AT_ONCE) as pool:  # the disk writes what waits for it in one go
             list(pool.map(_sync, new.iterdir()))
         _sync(new)

@@ -140,7 +140,7 @@ class Cache:
         if (self.repository.path / ref).is_file():
             return True
         try:
-            packed = (self.repository.path / "packed-refs").read_text(errors="replace")
+            packed = (self.repository.path / "packed-refs").read_text(errors="replace", encoding="utf-8")
         except FileNotFoundError:
             return False
         return any(line.endswith(f" {ref}") for line in packed.splitlines())
@@ -162,10 +162,10 @@ def _store(repository: Repository, ref: str, commit: str, objects: Iterable[Obje
     if shallow:
         # git must know that the parents are not here on purpose before it sees the commit
         path = repository.path / "shallow"
-        known = path.read_text().split() if path.exists() else []
+        known = path.read_text(encoding="utf-8").split() if path.exists() else []
         if commit not in known:
             new = path.with_name("shallow.new")
-            new.write_text("".join(f"{i}\n" for i in (*known, commit)))
+            new.write_text("".join(f"{i}\n" for i in (*known, commit)), encoding="utf-8")
             move(new, path)
     repository.write(pack(objects))
     repository.run("update-ref", ref, commit)

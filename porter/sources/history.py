@@ -121,7 +121,7 @@ class History:
     def cut(self) -> tuple[str, ...]:
         """The commits here whose ancestors are not, as their source was a shallow clone; mostly none."""
         with suppress(FileNotFoundError):
-            return tuple((self.repository.path / "shallow").read_text().split())
+            return tuple((self.repository.path / "shallow").read_text(encoding="utf-8").split())
         return ()
 
     def first_parents(self, since: str, until: str) -> list[str]:
@@ -320,10 +320,12 @@ class History:
         if not file.exists():
             return []
         known = set(self.cut)
-        here = {i for i in file.read_text().split() if self._is_lent(inbox) and _has(self.repository, i)} - known
-        cut = [i for i in file.read_text().split() if i not in here]
+        here = {
+            i for i in file.read_text(encoding="utf-8").split() if self._is_lent(inbox) and _has(self.repository, i)
+        } - known
+        cut = [i for i in file.read_text(encoding="utf-8").split() if i not in here]
         if cut:
-            file.write_text("".join(f"{i}\n" for i in cut))
+            file.write_text("".join(f"{i}\n" for i in cut), encoding="utf-8")
         else:
             file.unlink()
         return cut
@@ -370,7 +372,7 @@ class History:
         if here:
             lend(inbox.path, self.repository.path / "objects")
             if self.cut:
-                (inbox.path / "shallow").write_text("".join(f"{i}\n" for i in self.cut))
+                (inbox.path / "shallow").write_text("".join(f"{i}\n" for i in self.cut), encoding="utf-8")
 
     def _publish(self, inbox: Repository, folder: Path) -> None:
         """Move what was fetched into the cache: objects first, refs last."""

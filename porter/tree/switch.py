@@ -310,7 +310,7 @@ def fill(folder: Staging, lock: Lock, stack: Stack, snapshot: Snapshot, build: B
     git.run("init", "--quiet", "--template=", str(folder.path))
     inside = folder.path / ".git"
     if snapshot.shallow:
-        (inside / "shallow").write_text(f"{snapshot.base}\n")
+        (inside / "shallow").write_text(f"{snapshot.base}\n", encoding="utf-8")
     repository = Repository(folder.path)
     repository.write(objects.pack([*snapshot.objects.values(), *build.objects.values()]))
     refs = [("heads/master", snapshot.base), (f"heads/{stack.branch}", build.tip)]
@@ -320,9 +320,9 @@ def fill(folder: Staging, lock: Lock, stack: Stack, snapshot: Snapshot, build: B
     repository.run("update-ref", "--stdin", stdin=commands.encode())
     repository.run("symbolic-ref", "HEAD", branch_of(stack))
     (inside / "info").mkdir(exist_ok=True)
-    (inside / "info" / "exclude").write_text(_EXCLUDE)
+    (inside / "info" / "exclude").write_text(_EXCLUDE, encoding="utf-8")
     url = next((source.url for source in lock.sources if isinstance(source, GitSource)), "")
-    with (inside / "config").open("a") as config:
+    with (inside / "config").open("a", encoding="utf-8") as config:
         config.write(_config(url))
     notes = TreeNotes(stack.targets, snapshot.base, build.tip, "refs/heads/master")
     (inside / "porter" / "state.json").write_bytes(dump(notes))

@@ -214,10 +214,10 @@ class Children:
         self._of_thread.last = made = Run(
             command,
             child.returncode,
-            (log / "out").read_text(errors="replace"),
-            (log / "err").read_text(errors="replace").replace("\r", "\n"),
+            (log / "out").read_text(errors="replace", encoding="utf-8"),
+            (log / "err").read_text(errors="replace", encoding="utf-8").replace("\r", "\n"),
             cwd,
-            tuple(marks.read_text().splitlines()) if marks.exists() else (),
+            tuple(marks.read_text(encoding="utf-8", errors="replace").splitlines()) if marks.exists() else (),
             killed,
         )
         return made
@@ -260,8 +260,8 @@ def _kept_waiting(session: int) -> float:
     longest = 0
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, ValueError, IndexError):  # it ended meanwhile
-            if int((folder / "stat").read_text().rpartition(")")[2].split()[3]) == session:
-                longest = max(longest, int((folder / "schedstat").read_text().split()[1]))
+            if int((folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[3]) == session:
+                longest = max(longest, int((folder / "schedstat").read_text(encoding="utf-8").split()[1]))
     return longest / 1e9
 
 

@@ -83,7 +83,7 @@ def _part(found: coco128.Found, count: int, folder: Path) -> Pictures:
                 shutil.copyfile(path, folder / "images" / split / path.name)
                 shutil.copyfile(labels / f"{path.stem}.txt", folder / "labels" / split / f"{path.stem}.txt")
         text = generate.data_yaml("", folder, {split: f"images/{split}" for split in ("train", "val")})
-        (folder / "data.yaml").write_text(text)
+        (folder / "data.yaml").write_text(text, encoding="utf-8")
     except OSError as error:
         raise EnvironmentFailed(f"cannot write {folder}", error.strerror or str(error)) from error
     return Pictures(folder, f"{wanted} pictures of {found.word}")

@@ -26,7 +26,7 @@ def results(folder: Path) -> list[dict[str, float]]:
     path = folder / "results.csv"
     if not path.is_file():
         raise Failed("it left no results.csv")
-    with open(path, newline="") as file:
+    with open(path, newline="", encoding="utf-8") as file:
         lines = [[cell.strip() for cell in line] for line in csv.reader(file)]
     if lines[0] != COLUMNS:
         raise Failed(f"results.csv has the columns {', '.join(lines[0])}")

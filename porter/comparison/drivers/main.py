@@ -47,7 +47,7 @@ def lines(model):
     file = os.path.join("models", os.path.basename(getattr(model, "yaml_file", "") or "yolov5s.yaml"))
     found, inside = {}, False
     if os.path.isfile(file):
-        with open(file, errors="replace") as text:
+        with open(file, errors="replace", encoding="utf-8") as text:
             for number, line in enumerate(text, 1):
                 inside = inside or line.startswith(("backbone:", "head:"))
                 if inside and line.strip().startswith("["):
@@ -109,7 +109,7 @@ def against(config, reader):
     config["steps"] = min(config["steps"], reader.meta["steps"])
     out = os.path.join(config["out"], "rows.jsonl")
     comparers = []
-    with open(out, "w") as rows:
+    with open(out, "w", encoding="utf-8") as rows:
 
         def of_step(number):
             comparers.append(
@@ -154,7 +154,7 @@ def against(config, reader):
 def main(tree, config):
     sys.path[0] = tree
     os.chdir(tree)
-    with open(config) as file:
+    with open(config, encoding="utf-8") as file:
         config = json.load(file)
     import logging
 
@@ -172,7 +172,7 @@ def main(tree, config):
         found = against(config, spool or Reader(config["against"]))
         result["seconds"].update(found.pop("seconds"))
         result.update(found)
-    with open(os.path.join(config["out"], "result.json"), "w") as file:
+    with open(os.path.join(config["out"], "result.json"), "w", encoding="utf-8") as file:
         json.dump(result, file)
 
 

@@ -31,7 +31,7 @@ def batch(config, stride):
 
 
 def hyperparameters():
-    with open(os.path.join("data", "hyps", "hyp.scratch.yaml"), errors="ignore") as file:
+    with open(os.path.join("data", "hyps", "hyp.scratch.yaml"), errors="ignore", encoding="utf-8") as file:
         return yaml.safe_load(file)
 
 

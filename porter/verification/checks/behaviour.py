@@ -31,7 +31,7 @@ def schedule(session: Session) -> Finding:
     words = [*NANO, "--data", session.copy_data(cwd), "--project", "runs", "--epochs", 3]
     words += ["--batch-size", 1, "--iters", _ITERATIONS, "--skip", "--device", session.device.name]
     run = well(session.run(DRIVERS / "schedule.py", session.tree, out, "--", *words, cwd=cwd))
-    found = json.loads(out.read_text())
+    found = json.loads(out.read_text(encoding="utf-8"))
     if found["iterations"] != list(range(_ITERATIONS)):
         raise Failed(f"--iters {_ITERATIONS} made {len(found['iterations'])} iterations", run.tail(), run.shown())
     left = sorted(path.name for path in newest(cwd / "runs").glob("weights/*"))
@@ -146,7 +146,7 @@ def save(session: Session) -> Finding:
     words = [*NANO, "--data", session.copy_data(cwd), "--project", "runs", "--epochs", 1, "--noval"]
     words += ["--device", session.device.name]
     run = well(session.run(DRIVERS / "deaths.py", session.tree, out, "--", *words, cwd=cwd))
-    deaths = json.loads(out.read_text())
+    deaths = json.loads(out.read_text(encoding="utf-8"))
     for death in deaths:
         for name, what in death["broken"].items():
             raise Failed(f"killed while it saved, it left a broken {name}: {what}", run.tail(), run.shown())

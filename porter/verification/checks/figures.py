@@ -181,7 +181,7 @@ def _data_set(session: Session, name: str, pictures: Path) -> Path:
         (folder / part).parent.mkdir(parents=True, exist_ok=True)
         (folder / part).symlink_to(pictures / part)
     splits = SETS[name].splits if name == "coco128" else {"train": "val2017.txt", "val": "val2017.txt"}
-    (folder.parent / "data.yaml").write_text(data_yaml("", folder, splits))
+    (folder.parent / "data.yaml").write_text(data_yaml("", folder, splits), encoding="utf-8")
     return folder.parent / "data.yaml"
 
 

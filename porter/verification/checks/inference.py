@@ -171,7 +171,7 @@ def _boxes(session: Session, device: str, source: Path, model: Path) -> Boxes:
 def _read(labels: Path) -> Boxes:
     """What --save-txt wrote."""
     return {
-        path.stem: [list(map(float, row.split())) for row in path.read_text().splitlines()]
+        path.stem: [list(map(float, row.split())) for row in path.read_text(encoding="utf-8").splitlines()]
         for path in sorted(labels.glob("*.txt"))
     }
 
@@ -183,7 +183,7 @@ def safety(session: Session) -> Finding:
     run = session.run(DRIVERS / "hostile.py", session.tree, session.weights, cwd=cwd, device="cpu")
     if not out.exists():
         raise Failed(f"trying them out {run.ending}", run.tail(), run.shown())
-    found = json.loads(out.read_text())
+    found = json.loads(out.read_text(encoding="utf-8"))
     if found["honest"]:
         raise Failed(f"an honest checkpoint is refused: {found['honest']}")
     for case, ends in found["cases"].items():

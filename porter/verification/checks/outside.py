@@ -45,7 +45,9 @@ def export(session: Session) -> Finding:
 def _one_fails(session: Session, own: object) -> None:
     """TorchScript and ONNX are made although CoreML's package is missing, which is said in a line, and is a failure."""
     lacking = session.children.folder("lacking")
-    (lacking / "coremltools.py").write_text("raise ModuleNotFoundError('No module named it', name='coremltools')\n")
+    (lacking / "coremltools.py").write_text(
+        "raise ModuleNotFoundError('No module named it', name='coremltools')\n", encoding="utf-8"
+    )
     words = ("--weights", own, "--img", 64, "--opset", 12, "--include", "torchscript", "coreml", "onnx")
     cwd = session.children.folder("export-cli")
     env = {"PYTHONPATH": str(lacking)}

@@ -39,7 +39,7 @@ def amp(session: Session) -> Finding:
     words = (*NANO, "--data", session.copy_data(cwd), "--project", "runs", "--epochs", 2, "--pyamp")
     run = session.run(DRIVERS / "amp.py", session.tree, out, "--", *words, "--device", session.device.name, cwd=cwd)
     well(run)
-    found = json.loads(out.read_text())
+    found = json.loads(out.read_text(encoding="utf-8"))
     if not all(loss == loss and abs(loss) < float("inf") for loss in found["losses"]):
         raise Failed("a loss is not finite", run.tail(), run.shown())
     half = bool(set(found["dtypes"]) & {"torch.float16", "torch.bfloat16"})
@@ -113,7 +113,7 @@ def early_stop(session: Session) -> Finding:
     with open(session.tree / "data" / "hyps" / "hyp.scratch.yaml", encoding="utf-8") as file:
         hyp = yaml.safe_load(file)
     hyp.update(lr0=0.0, warmup_bias_lr=3.0)  # biases run away from a model that was good: it can only get worse
-    (cwd / "hyp.yaml").write_text(yaml.safe_dump(hyp))
+    (cwd / "hyp.yaml").write_text(yaml.safe_dump(hyp), encoding="utf-8")
     session.copy_data(cwd, run.run.folder / "scenes")
     words = ("--weights", run.best, "--batch-size", 16, "--epochs", 8, "--hyp", "hyp.yaml", "--patience", "1")
     stopped = session.record("early-stop", *words, cwd=cwd)
@@ -142,7 +142,7 @@ def ddp(session: Session) -> Finding:
             raise Failed("it was not refused, though nothing averages gradients there", run.tail(), run.shown())
         raise NotShown("torch.distributed has no backend for the device, which the tree says in one line")
     well(run)
-    ranks = [json.loads((cwd / f"rank{number}.json").read_text()) for number in range(2)]
+    ranks = [json.loads((cwd / f"rank{number}.json").read_text(encoding="utf-8")) for number in range(2)]
     if ranks[0]["before"] != ranks[1]["before"]:
         raise Failed("the two began with different weights")
     _shared_out(*(rank["order"] for rank in ranks))
@@ -230,7 +230,7 @@ def _val_words(session: Session, cwd: Path, weights: Path) -> tuple[object, ...]
 def _only(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise Failed(f"{file.name} was not written")
-    found: dict[str, Any] = json.loads(file.read_text())
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
 
 

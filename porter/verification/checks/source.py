@@ -159,9 +159,13 @@ def _broken(session: Session) -> str:
     package, info = place / target.plugin.module, place / f"{target.plugin.module}-0.dist-info"
     for folder in (package / target.plugin.folder, info):
         folder.mkdir(parents=True)
-    (package / "__init__.py").write_text(f"raise ImportError({_MISSING!r})\n")
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {target.plugin.module}\nVersion: 0\n")
-    (info / "entry_points.txt").write_text(f"[torch.backends]\nbroken = {target.plugin.module}:load\n")
+    (package / "__init__.py").write_text(f"raise ImportError({_MISSING!r})\n", encoding="utf-8")
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {target.plugin.module}\nVersion: 0\n", encoding="utf-8"
+    )
+    (info / "entry_points.txt").write_text(
+        f"[torch.backends]\nbroken = {target.plugin.module}:load\n", encoding="utf-8"
+    )
     where = f"with a {target.plugin.module} that does not load"
     _ends_in_one_line(session, where, _MISSING, {"PYTHONPATH": str(place)})
     return ", nor does one that does not load keep torch from being imported"

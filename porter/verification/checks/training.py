@@ -128,9 +128,9 @@ _NEW = ("pyamp", "iters", "skip", "optimizer", "fp16")
 
 def _as_older(options: Path) -> None:
     """A run's options as unpatched v6.0 would have written them, on a card that is not here."""
-    saved = yaml.safe_load(options.read_text())
+    saved = yaml.safe_load(options.read_text(encoding="utf-8"))
     saved = {name: value for name, value in saved.items() if name not in _NEW}
-    options.write_text(yaml.safe_dump({**saved, "device": "7"}, sort_keys=False))
+    options.write_text(yaml.safe_dump({**saved, "device": "7"}, sort_keys=False), encoding="utf-8")
 
 
 # -- learns ------------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ def saved(last, epoch, *rest):
 trained(train, sys.argv[1:], {"on_model_save": saved})
 state = scalers[-1].state_dict()
 trained(train, ["--resume", os.path.join("runs", "exp", "weights", "last.pt")], {})
-with open(out, "w") as file:
+with open(out, "w", encoding="utf-8") as file:
     json.dump(
         {
             "losses": [float(x) for x in losses],

@@ -25,7 +25,7 @@ USELESS = [[size, size, size, size, size, size] for size in (3000, 4000, 5000)]
 
 
 def made(anchors):
-    with open(os.path.join(sys.path[0], "models", "yolov5n.yaml")) as file:
+    with open(os.path.join(sys.path[0], "models", "yolov5n.yaml"), encoding="utf-8") as file:
         config = yaml.safe_load(file)
     init_seeds(1)
     return Model(dict(config, anchors=anchors), ch=3, nc=80)

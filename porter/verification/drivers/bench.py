@@ -92,5 +92,5 @@ found = {
     "metrics": collector.get_metrics(),
     "device": acc.describe([])[0],
 }
-with open(out, "w") as file:
+with open(out, "w", encoding="utf-8") as file:
     json.dump(found, file)

@@ -71,5 +71,5 @@ def saving(obj, f, *args, **kwargs):
 
 torch.save = saving
 train.main(train.parse_opt())
-with open(out, "w") as file:
+with open(out, "w", encoding="utf-8") as file:
     json.dump(deaths, file, indent=1)

@@ -101,7 +101,7 @@ def case(work):
 def described(**more):
     """A data yaml that may be downloaded for, as a person allows it."""
     text = json.dumps({"path": "coco", "train": "images/val", "val": "images/val", "nc": 80, **more})
-    DATA.write_text(text)
+    DATA.write_text(text, encoding="utf-8")
     os.environ["YOLOV5_ALLOW_DOWNLOAD"] = hashlib.sha256(text.encode()).hexdigest()
     return str(DATA)
 

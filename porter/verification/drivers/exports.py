@@ -78,7 +78,10 @@ def detected(*words):
     sys.argv += ["--max-det", "5", "--save-txt", "--save-conf", "--nosave", "--project", "runs", "--name", name, *words]
     detect.main(detect.parse_opt())
     files = sorted(Path("runs", name, "labels").glob("*.txt"))
-    return {x.name: sorted((float(y.split()[5]) for y in x.read_text().splitlines()), reverse=True) for x in files}
+    return {
+        x.name: sorted((float(y.split()[5]) for y in x.read_text(encoding="utf-8").splitlines()), reverse=True)
+        for x in files
+    }
 
 
 def comparable():

@@ -320,5 +320,5 @@ result = {"honest": attempt(attempt_load, honest)}
 if not result["honest"]:
     result.update(cases=load_each(), yaml=poisoned(), plain=plain())
 sys.stdout.flush()
-with open("hostile.json", "w") as file:
+with open("hostile.json", "w", encoding="utf-8") as file:
     json.dump(result, file, indent=1)

@@ -33,7 +33,7 @@ TREE = 1  # the place in FOLDERS of the tree
 
 
 def leave(**found):
-    with open(RESULT, "w") as f:
+    with open(RESULT, "w", encoding="utf-8") as f:
         json.dump(found, f)
     sys.exit()
 

@@ -57,7 +57,7 @@ module = found.pop("model").module
 found["weights"] = digest(module.named_parameters())
 # without SyncBatchNorm running statistics are each process's own until they are broadcast
 found["buffers"] = digest((n, b) for n, b in module.named_buffers() if "running" in n)
-with open(os.path.join(folder, "rank%s.json" % os.environ["RANK"]), "w") as file:
+with open(os.path.join(folder, "rank%s.json" % os.environ["RANK"]), "w", encoding="utf-8") as file:
     json.dump(found, file)
 if dist.is_initialized():
     dist.destroy_process_group()

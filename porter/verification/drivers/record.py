@@ -81,7 +81,7 @@ def write():
         "steps": counts().snapshot() if counts() else None,
     }
     rank = os.environ.get("RANK", "")
-    with open(out + rank, "w") as file:
+    with open(out + rank, "w", encoding="utf-8") as file:
         json.dump(found, file)
 
 

@@ -39,5 +39,5 @@ callbacks.register_action("on_train_batch_end", callback=end_of_batch)
 train.main(train.parse_opt(), callbacks)
 for group in optimizers[0].param_groups:
     found["groups"].append([sorted({p.dim() for p in group["params"]}), bool(group["weight_decay"])])
-with open(out, "w") as file:
+with open(out, "w", encoding="utf-8") as file:
     json.dump(found, file)

@@ -18,7 +18,7 @@ TREE, HERE = Path(sys.path[0]), Path.cwd()
 MARKS = HERE / "marks"
 MARKS.mkdir()
 (HERE / "bin").mkdir()
-(HERE / "bin" / "gs").write_text(f"#!/bin/sh\ntouch {shlex.quote(str(MARKS))}/gs\nexit 1\n")
+(HERE / "bin" / "gs").write_text(f"#!/bin/sh\ntouch {shlex.quote(str(MARKS))}/gs\nexit 1\n", encoding="utf-8")
 (HERE / "bin" / "gs").chmod(0o755)
 os.environ["PATH"] = f"{HERE / 'bin'}{os.pathsep}{os.environ['PATH']}"
 
@@ -82,7 +82,7 @@ def caches():
     for number, text in enumerate(["0 .5 .5 .25 .125\n1 .25 .25 .1 .1\n", "2 .1 .1 .2 .2 .3 .1 .15 .3\n", "", None]):
         shutil.copy(str(TREE / "data" / "images" / "bus.jpg"), f"set/images/{number}.jpg")
         if text is not None:
-            (HERE / "set" / "labels" / f"{number}.txt").write_text(text)
+            (HERE / "set" / "labels" / f"{number}.txt").write_text(text, encoding="utf-8")
     fresh, _ = scan()
     cached, again = scan()
     cache = HERE / "set" / "labels.cache"
@@ -100,13 +100,13 @@ def described(name, download):
     """A data yaml whose pictures are missing."""
     path = HERE / f"{name}.yaml"
     data = {"path": str(HERE / "none" / name), "train": "images", "val": "images", "nc": 1, "names": ["one"]}
-    path.write_text(yaml.safe_dump({**data, "download": download}))
+    path.write_text(yaml.safe_dump({**data, "download": download}), encoding="utf-8")
     return path
 
 
 def downloads():
     mark = shlex.quote(str(MARKS))
-    (HERE / "get.sh").write_text(f"touch {mark}/bash\n")
+    (HERE / "get.sh").write_text(f"touch {mark}/bash\n", encoding="utf-8")
     texts = {
         "python": f"'\x1b]0;title\x07'\nimport os\nos.system('touch {mark}/python')",
         "bash": f"bash {HERE}/get.sh",
@@ -173,7 +173,7 @@ def pipe():
 def picture():
     """PostScript under a picture's name, given to the hub's model."""
     head = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\n%%EndProlog\nshowpage\n%%EOF\n"
-    Path("photo.jpg").write_text(head)
+    Path("photo.jpg").write_text(head, encoding="utf-8")
     error = attempt(AutoShape(attempt_load(honest)), "photo.jpg")
     Path("photo.jpg").unlink()
     return {"error": error, "ran": ran("gs")}
@@ -186,22 +186,24 @@ def files():
     """Hostile files for the scripts: a checkpoint, a yaml with tags, a run's folder, a model whose classes steer."""
     torch.save({"model": Call(os.system, f"touch {shlex.quote(str(MARKS))}/checkpoint")}, "hostile.pt")
     mark = shlex.quote(str(MARKS))
-    Path("tags.yaml").write_text(f"train: x\nval: !!python/object/apply:os.system ['touch {mark}/tags']\nnc: 1\n")
+    Path("tags.yaml").write_text(
+        f"train: x\nval: !!python/object/apply:os.system ['touch {mark}/tags']\nnc: 1\n", encoding="utf-8"
+    )
     Path("run/weights").mkdir(parents=True)
     shutil.copy(honest, "run/weights/last.pt")
     options = {"data": str(HERE / "python.yaml"), "hyp": str(TREE / "data/hyps/hyp.scratch.yaml"), "evolve": 1}
     options.update(bucket=f"x; touch {mark}/bucket;", save_dir=str(HERE / "elsewhere"), project="runs", name="exp")
-    Path("run/opt.yaml").write_text(yaml.safe_dump(options))
+    Path("run/opt.yaml").write_text(yaml.safe_dump(options), encoding="utf-8")
     shutil.copytree("run/weights", "piped/weights")
     os.mkfifo("piped/opt.yaml")  # which nobody writes to
     data = {"train": str(HERE / "set" / "images"), "val": str(HERE / "set" / "images"), "nc": 3, "names": list("abc")}
-    Path("set.yaml").write_text(yaml.safe_dump(data))
-    model = yaml.safe_load((TREE / "models" / "yolov5n.yaml").read_text())
-    Path("deep.yaml").write_text(yaml.safe_dump({**model, "depth_multiple": 1e9}))
+    Path("set.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    model = yaml.safe_load((TREE / "models" / "yolov5n.yaml").read_text(encoding="utf-8"))
+    Path("deep.yaml").write_text(yaml.safe_dump({**model, "depth_multiple": 1e9}), encoding="utf-8")
     model["backbone"][0][2] = f"__import__('os').system('touch {mark}/cfg')"
-    Path("code.yaml").write_text(yaml.safe_dump(model))
+    Path("code.yaml").write_text(yaml.safe_dump(model), encoding="utf-8")
     lists = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10))]
-    Path("lists.yaml").write_text("\n".join(lists))
+    Path("lists.yaml").write_text("\n".join(lists), encoding="utf-8")
     named = load_checkpoint(honest)
     model = named["ema"] or named["model"]
     named["ema"], named["model"] = None, model

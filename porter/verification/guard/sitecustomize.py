@@ -17,7 +17,7 @@ LOCAL = re.compile(r"|127\.[\d.]+|::1|localhost|0\.0\.0\.0|::")
 
 
 def _refuse(what):
-    with open(MARKS, "a") as file:
+    with open(MARKS, "a", encoding="utf-8", errors="backslashreplace") as file:
         file.write(what.replace("\n", " ") + "\n")
     raise PermissionError("porter verify allows no " + what)
 

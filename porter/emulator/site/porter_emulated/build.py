@@ -127,7 +127,7 @@ def key(line: list[str], compiler_version: str) -> str:
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """One build at a time in this cache; whoever waits finds it done.  The kernel frees a dead process's lock."""
-    with open(folder / "lock", "w") as lock:
+    with open(folder / "lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for left in folder.glob("staging-*"):  # of a build that was killed
             shutil.rmtree(left, ignore_errors=True)

@@ -146,6 +146,6 @@ def _write(path: str) -> None:
         return  # a worker that was forked off
     path = path.replace("%p", str(record.pid))
     temporary = f"{path}.{record.pid}"
-    with open(temporary, "w") as file:
+    with open(temporary, "w", encoding="utf-8") as file:
         json.dump(snapshot(), file)
     os.replace(temporary, path)

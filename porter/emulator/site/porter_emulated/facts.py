@@ -28,7 +28,7 @@ class Facts:
     """
 
     def __init__(self, path: Path) -> None:
-        self.data: dict[str, Any] = json.loads(path.read_text())
+        self.data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         self.operators: dict[str, Any] = self.data["operators"]
         self.python: dict[str, Any] = self.data["python"]
         self.version: str = self.data["version"]

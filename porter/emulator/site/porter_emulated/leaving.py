@@ -38,8 +38,8 @@ def _ran() -> dict[str, tuple[str, str]]:
     found = {}
     try:
         for task in _TASKS.iterdir():
-            if (task / "comm").read_text().startswith("pt_autograd"):
-                lines = (task / "status").read_text().splitlines()
+            if (task / "comm").read_text(encoding="utf-8").startswith("pt_autograd"):
+                lines = (task / "status").read_text(encoding="utf-8").splitlines()
                 fields = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
                 found[task.name] = fields["State"][0], fields["voluntary_ctxt_switches"]
     except (OSError, KeyError):  # a thread that has ended meanwhile, or another system

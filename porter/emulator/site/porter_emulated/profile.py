@@ -23,7 +23,7 @@ class Profile:
     def __init__(self, name: str) -> None:
         path = Path(name) if os.sep in name or name.endswith(".json") else FOLDER / f"{name}.json"
         try:
-            self.data: dict[str, Any] = json.loads(path.read_text())
+            self.data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             self.name = path.stem
             self.type: str = self.data["type"]
             self.plugin: str = self.data["plugin"]
@@ -68,5 +68,5 @@ def names() -> list[str]:
 
 def common() -> dict[str, Any]:
     """What is true of torch, whatever the card."""
-    read: dict[str, Any] = json.loads((FOLDER / "torch.json").read_text())
+    read: dict[str, Any] = json.loads((FOLDER / "torch.json").read_text(encoding="utf-8"))
     return read
