@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,18 +27,27 @@ _OLD_TORCH = {"setuptools": "setuptools", "protobuf": "protobuf"}
 _NUMPY_1 = {"numpy": "numpy<2", "opencv-python-headless": "opencv-python-headless<4.12", "pandas": "pandas<3"}
 
 
-# torch's release -> the Python 3 minors, first and last, that it has wheels for: "Release Compatibility Matrix" in
-# PyTorch's RELEASE.md, and the wheels' names in its index for what that calls experimental
+# torch's release -> the Python 3 minors, first and last, that PyPI has wheels for Linux for, by the wheels' names
+# (tests/diagnosis/test_torch_wheels.py asks the index); where there are fewer for ARM, that is below.
 _PYTHONS: dict[tuple[int, ...], tuple[int, int]] = {
     (1, 9): (6, 9), (1, 10): (6, 9), (1, 11): (7, 10), (1, 12): (7, 10), (1, 13): (7, 11), (2, 0): (8, 11),
     (2, 1): (8, 11), (2, 2): (8, 12), (2, 3): (8, 12), (2, 4): (8, 12), (2, 5): (9, 13), (2, 6): (9, 13),
-    (2, 7): (9, 13), (2, 8): (9, 13),
+    (2, 7): (9, 13), (2, 8): (9, 13), (2, 9): (10, 14), (2, 10): (10, 14), (2, 11): (10, 14), (2, 12): (10, 14),
+    (2, 13): (10, 14), (2, 14): (10, 14), (2, 15): (11, 15),
 }  # fmt: skip
+_NONE = (0, -1)
+_ON_ARM = {(1, 9, 1): _NONE, (1, 10, 2): (6, 10), (1, 13): (7, 10), (2, 5): (9, 12)}
 
 
-def has_wheel(torch: str, python: str) -> bool:
-    """Whether a torch has a wheel for a Python, both by their versions; True where that is not known."""
-    first, last = _PYTHONS.get(_numbers(torch)[:2], (0, 1000))
+def has_wheel(torch: str, python: str, machine: str = "") -> bool:
+    """Whether a torch has a wheel for a Python, both by their versions; True where that is not known.
+
+    Args:
+        machine: as :func:`platform.machine` says it; empty: this one.
+    """
+    release = _numbers(torch)
+    known = {**_PYTHONS, **(_ON_ARM if (machine or platform.machine()) == "aarch64" else {})}
+    first, last = known.get(release[:3], known.get(release[:2], (0, 1000)))
     major, minor = (*_numbers(python), 0)[:2]
     return major == 3 and first <= minor <= last
 
