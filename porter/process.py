@@ -267,3 +267,13 @@ def threads(workers: int, name: str = "", stop: Callable[[], None] = lambda: Non
         with held():
             stop()
             made.shutdown(cancel_futures=True)
+
+
+def free_port() -> int:
+    """A port on which nothing on this machine listened a moment ago."""
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port

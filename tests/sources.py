@@ -20,6 +20,7 @@ from pathlib import Path
 
 from porter.git.objects import Entry
 from porter.lockfile import GitSource, IndexSource, Lock, Part, Pin, Source, Wheel, WheelEdit
+from porter.output import Progress
 
 # Path -> content; the names cover what v6.0 has: folders in folders, an empty file, a binary one, a script.
 FILES = {
@@ -285,6 +286,16 @@ def mute_port() -> Iterator[int]:
     """The port alone."""
     with mute_server() as (port, _):
         yield port
+
+
+class Heard(Progress):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, line: str) -> None:
+        self.notes.append(line)
 
 
 def closed_port() -> int:

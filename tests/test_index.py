@@ -13,6 +13,7 @@ from sources import (
     FILES,
     IN_WHEELS,
     MISSING,
+    Heard,
     Upstream,
     closed_port,
     make_index,
@@ -230,14 +231,6 @@ def test_edits(edit: WheelEdit, before: bytes, after: bytes) -> None:
 
 
 # -- as a source of upstream ------------------------------------------------------------------------------
-
-
-class Heard(Progress):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, line: str) -> None:
-        self.notes.append(line)
 
 
 def test_a_partial_snapshot_has_one_id_everywhere(

@@ -7,25 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sources import FILES, Upstream, closed_port, git, make_index, make_wheel, package_index, sha256
+from sources import FILES, Heard, Upstream, closed_port, git, make_index, make_wheel, package_index, sha256
 
 from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
 from porter.git.objects import Entry
 from porter.lockfile import IndexSource, Part, Wheel
-from porter.output import Progress
 from porter.sources.cache import Cache
 from porter.sources.obtain import cached, fetch, obtain, verify
 from porter.sources.snapshot import Extent, extents
 
 NOBODY = f"http://127.0.0.1:{closed_port()}"
-
-
-class Heard(Progress):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, line: str) -> None:
-        self.notes.append(line)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from porter.commands.arguments import AnyPath, AnyProject, find
 from porter.commands.options import FOLDER, ProgramCommand, become, target_option
 from porter.diagnosis.interpreter import find_python
 from porter.errors import WrongUsage
+from porter.process import free_port
 from porter.target import Target, in_order, load_known
 from porter.tree.clone import TRAIN, must_hold
 from porter.verification.launch import Launch, RunDevice, launch, names_device
@@ -110,7 +110,7 @@ def _distributed(cards: int, nodes: int, node_rank: int, master: str) -> list[st
             hint=f"--node-rank is 0 to {nodes - 1}, another on each machine.",
         )
     if nodes == 1 and not master:
-        return [*words, "--master_addr", "127.0.0.1", "--master_port", str(_free_port())]
+        return [*words, "--master_addr", "127.0.0.1", "--master_port", str(free_port())]
     host, _, port = master.rpartition(":")
     if not host or not port.isdecimal():
         what = f"--master {master}" if master else f"{nodes} machines and no --master"
@@ -137,10 +137,3 @@ def _device(target: Target, cards: int) -> str:
     if cards == 1:
         return target.name
     return f"{target.name}:{','.join(map(str, range(cards)))}"
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port

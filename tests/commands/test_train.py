@@ -120,10 +120,10 @@ def test_several_cards(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_several_machines(tree: Path, tmp_path: Path) -> None:
     """Two on this one: they find each other through --master."""
-    from porter.commands.train import _free_port
+    from porter.process import free_port
 
     (tree / "train.py").write_text(RANKS)
-    master = f"127.0.0.1:{_free_port()}"
+    master = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "porter", "train", "--target", "mlu", "--nodes", "2", "--master", master]
     env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     machines = [

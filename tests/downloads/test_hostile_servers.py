@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fileserver import raw, shelf
+from sources import Heard
 
 from porter.downloads import ranges
 from porter.downloads.download import Wanted, fetch
@@ -28,14 +29,6 @@ def alone(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranges, "pause", lambda failures: 0.01)
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
-
-
-class Heard(Progress):
-    def __init__(self) -> None:
-        self.notes = ""
-
-    def note(self, line: str) -> None:
-        self.notes += f"{line}\n"
 
 
 SERVERS = {
@@ -71,7 +64,8 @@ def test_such_a_mirror_is_given_up_and_the_next_one_asked(kind: str, tmp_path: P
         made = fetch(wanted, tmp_path / "file.bin", heard, policy=RetryPolicy(timeout=0.5, tries=2))
         assert time.monotonic() - started < 10
         assert (made.source, made.path.read_bytes()) == (wanted.url, GOOD)
-    assert said in heard.notes and heard.notes.count("trying the next source") == 1
+    notes = "\n".join(heard.notes)
+    assert said in notes and notes.count("trying the next source") == 1
     assert os.listdir(tmp_path) == ["file.bin"]
 
 

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from porter.emulator import load_profile
+from porter.process import free_port
 
 from .conftest import DRIVERS, PROFILES, Run
 
 pytestmark = pytest.mark.device
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("profile", [name for name in PROFILES if name != "bm1684x"])  # it has no group of its own

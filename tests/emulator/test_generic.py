@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from porter.emulator import generic_profile
+from porter.process import free_port
 
 from .conftest import DRIVERS, Run
-from .test_distributed import check_collectives, free_port
+from .test_distributed import check_collectives
 
 FOO = generic_profile("foo", "plugin_of_foo", ["foocl"], ["FOO_VISIBLE_DEVICES"])
 # drivers name a plugin torch_TYPE

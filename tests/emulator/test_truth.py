@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from porter.emulator import Profile, bare_profile, load_profile
+from porter.process import free_port
 
 from .conftest import DRIVERS, Run
-from .test_distributed import free_port
 
 pytestmark = pytest.mark.device
 UNBOUND = "AttributeError: module 'torch_tpu._C' has no attribute '{}'"

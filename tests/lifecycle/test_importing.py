@@ -7,10 +7,9 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
-from sources import closed_port, git
+from sources import Heard, closed_port, git
 from stacks import commit, inventory, message, porter
 
 from porter.commands.apply import apply
@@ -20,7 +19,6 @@ from porter.errors import CheckFailed, PorterError, WrongUsage
 from porter.foreign.reader import read
 from porter.foreign.tree import Imported
 from porter.lockfile import Lock
-from porter.output import Progress
 from porter.project import Project
 from porter.stack import load_part
 
@@ -274,16 +272,11 @@ def test_without_the_history_the_pin_is_taken(
     (vendor / "train.py").write_text((vendor / "train.py").read_text() + "mlu = 1\n")
     source = diff(vendor)
 
-    class Heard(Progress):
-        notes: ClassVar[list[str]] = []
-
-        def note(self, line: str) -> None:
-            self.notes.append(line)
-
+    heard = Heard()
     absent = f"http://127.0.0.1:{closed_port()}/yolov5"
-    made = import_(source, "mlu", tree=tmp_path / "look", upstream=absent, project=project, progress=Heard())
+    made = import_(source, "mlu", tree=tmp_path / "look", upstream=absent, project=project, progress=heard)
     assert made.base.startswith("v6.0 (")
-    assert [line for line in Heard.notes if "history cannot be had" in line]
+    assert [line for line in heard.notes if "history cannot be had" in line]
     assert made.rejects == ("train.py.rej",)
 
 

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
 
 import pytest
 
+from porter.process import free_port
+
 from .harness import DRIVERS, OURS, Lab, Tree, newest, own_data
 from .jobs import BARE, NB, Shop
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
-
 
 LAUNCH = ("-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_addr", "127.0.0.1", "--master_port")
 

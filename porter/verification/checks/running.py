@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from porter.output import counted
+from porter.process import free_port
 from porter.verification.device import card_of
 from porter.verification.finding import Failed, Finding, NotShown
 from porter.verification.outputs import results
@@ -136,7 +136,7 @@ def ddp(session: Session) -> Finding:
     device = session.device.name if session.device.kind == "cpu" else f"{session.device.name}:0,1"
     words = ("--data", session.copy_data(cwd), "--device", device)
     env = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}  # torch.distributed.run has no use for plugins, which may not load
-    run = session.run(*launch, "--master_port", _free_port(), *driver, *words, cwd=cwd, env=env)
+    run = session.run(*launch, "--master_port", free_port(), *driver, *words, cwd=cwd, env=env)
     if session.device.kind != "cpu" and set(session.target.distributed) == {"gloo"}:  # takes tensors of the host alone
         if not re.search(rf"(?m)^--device {session.device.name}: torch.distributed has no backend for it", run.err):
             raise Failed("it was not refused, though nothing averages gradients there", run.tail(), run.shown())
@@ -171,13 +171,6 @@ def _shared_out(one: list[list[int]], other: list[list[int]]) -> None:
             raise Failed(f"in epoch {epoch} {IMAGES - len({*mine, *theirs})} pictures were nobody's")
     if one[0] == one[1]:
         raise Failed("the second epoch has the order of the first")
-
-
-def _free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
 
 
 @check("full", "the benchmark files of Cambricon's model zoo are written when asked for, with its keys and units")
