@@ -77,6 +77,7 @@ def test_reference_is_what_upstream_finds_here(shop: Shop, pristine: Tree, weigh
         assert_same_boxes(boxes, REFERENCE[name], pixels=0)
 
 
+@pytest.mark.verified("reference")
 @pytest.mark.jobs("detected")
 def test_val_of_a_model_that_finds_things(shop: Shop, tree: Tree, weights: Path, tmp_path: Path) -> None:
     """Labels written by detect are the truth that val measures against: nearly everything must be found again."""
