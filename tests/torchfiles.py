@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import ast
 import io
+import json
+import os
+import pickle
+import struct
 import sys
+import tarfile
 import types
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+import porter
 
 ANCHORS = [[10.0, 13.0, 16.0, 30.0], [116.0, 90.0, 373.0, 326.0]]
 STRIDES = [8.0, 32.0]
@@ -89,3 +99,25 @@ def checkpoint(numbers: int = 100, *, zipped: bool = True, **fields: object) -> 
         warnings.filterwarnings("ignore", "Couldn't retrieve source code")  # which torch before 1.6 kept, too
         torch.save(content, buffer, _use_new_zipfile_serialization=zipped)
     return buffer.getvalue()
+
+
+def hostile() -> dict[str, Any]:
+    """What builds hostile files in verify's check of the trees, less what needs a tree."""
+    source = ast.parse(
+        (Path(porter.__file__).parent / "verification" / "drivers" / "hostile.py").read_text(encoding="utf-8")
+    )
+    wanted = {"name", "dotted", "text", "args", "call", "dictionary", "raw", "filled", "instructions", "checkpoint"}
+    wanted |= {"module", "disguised", "tensor", "wanted", "program"}
+    wanted |= {"archived", "legacy", "tarred", "Call", "TOUCH", "PYTHON", "HOSTILE_YAML", "FORMATS"}
+
+    def named(node: ast.stmt) -> set[str]:
+        if isinstance(node, ast.Assign):
+            return {target.id for target in node.targets if isinstance(target, ast.Name)}
+        return {node.name} if isinstance(node, (ast.FunctionDef, ast.ClassDef)) else set()
+
+    body = [node for node in source.body if named(node) & wanted]
+    modules = (io, json, os, pickle, struct, tarfile, zipfile, torch)
+    found: dict[str, Any] = {module.__name__: module for module in modules}
+    exec(compile(ast.Module(body, []), "hostile.py", "exec"), found)
+    assert wanted <= set(found)
+    return found

@@ -1,23 +1,18 @@
 from __future__ import annotations
 
-import ast
 import contextlib
 import io
 import json
 import os
-import pickle
-import struct
 import subprocess
 import sys
-import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from torchfiles import ANCHORS, STRIDES, checkpoint
+from torchfiles import ANCHORS, STRIDES, checkpoint, hostile
 
 import porter
 from porter.checkpoints import pickles, torchfile
@@ -26,26 +21,6 @@ from porter.errors import CheckFailed, WrongUsage
 
 ROOT = Path(porter.__file__).parent
 WEIGHTS = Path(os.environ.get("PORTER_TEST_WEIGHTS") or ROOT.parents[1] / "shared" / "data" / "yolov5s.pt")
-
-
-def hostile() -> dict[str, Any]:
-    """What builds hostile files in verify's check of the trees, less what needs a tree."""
-    source = ast.parse((ROOT / "verification" / "drivers" / "hostile.py").read_text())
-    wanted = {"name", "dotted", "text", "args", "call", "dictionary", "raw", "filled", "instructions", "checkpoint"}
-    wanted |= {"module", "disguised", "tensor", "wanted", "program"}
-    wanted |= {"archived", "legacy", "tarred", "Call", "TOUCH", "PYTHON", "HOSTILE_YAML", "FORMATS"}
-
-    def named(node: ast.stmt) -> set[str]:
-        if isinstance(node, ast.Assign):
-            return {target.id for target in node.targets if isinstance(target, ast.Name)}
-        return {node.name} if isinstance(node, (ast.FunctionDef, ast.ClassDef)) else set()
-
-    body = [node for node in source.body if named(node) & wanted]
-    modules = (io, json, os, pickle, struct, tarfile, zipfile, torch)
-    found: dict[str, Any] = {module.__name__: module for module in modules}
-    exec(compile(ast.Module(body, []), "hostile.py", "exec"), found)
-    assert wanted <= set(found)
-    return found
 
 
 HOSTILE = hostile()
