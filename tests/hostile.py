@@ -27,7 +27,7 @@ from lifecycle import hostile as patches
 from sources import git
 from spoilt import REFUSED
 from spoilt import make as make_set
-from stacks import CHECKOUT, make_project
+from stacks import CHECKOUT, commit, make_project
 from torchfiles import checkpoint
 from torchfiles import hostile as pickles
 
@@ -88,6 +88,7 @@ class Place:
         self.root, self.mark = root, root / "ran"
         for name in "home", "tmp", "work":
             (root / name).mkdir(parents=True)
+        (root / "home/.gitconfig").write_text("[user]\n\tname = Me\n\temail = me@example.org\n", encoding="utf-8")
         kept = os.environ.get("PORTER_CACHE")
         os.environ["PORTER_CACHE"] = str(root / "cache")
         try:
@@ -184,15 +185,29 @@ def spoilt(chance: random.Random, data: bytes) -> bytes:
     return patches.hostile(chance, (data or b"\n", b"a: &a [x, x]\nb: &b [*a, *a]\n", b"? [1]\n: 1" + b"9" * 5000))
 
 
+def fitting(place: Place) -> list[bytes]:
+    """A change that the stacks leave room for, as git writes it in three ways."""
+    clone = place.work / "vendor"
+    git("clone", "-q", place.root / "small", clone, cwd=place.root)
+    git("switch", "-q", "-c", "mine", "v6.0", cwd=clone)
+    (clone / "utils/general.py").write_text("def log(text):\n    print('mlu', text)\n", encoding="utf-8")
+    (clone / "utils/猫.py").write_text("NAME = '猫'\n", encoding="utf-8")
+    commit(clone, "Log on the MLU", 1700000000)
+    ways = (["format-patch", "-1", "--stdout"], ["show"], ["diff", "HEAD~1"])
+    return [git(*words, cwd=clone).encode() + b"\n" for words in ways]
+
+
 def imports(place: Place, chance: random.Random, count: int) -> Iterator[Input]:
     """Diffs, mails and series, most of them spoilt; what was taken is accepted, and the lock has to be read again."""
     given = sorted(Path(os.environ.get("PORTER_CASES") or CHECKOUT.parent / "shared/cases").glob("import/*"))
+    seeds = fitting(place)
     for number in range(count):
         look = place.work / "look"
         shutil.rmtree(look, ignore_errors=True)
         source = given[number] if number < len(given) else place.work / "input.diff"
         if number >= len(given):
-            source.write_bytes(patches.hostile(chance))
+            real = number % 2 == 0
+            source.write_bytes(patches.hostile(chance, seeds) if real else patches.hostile(chance))
         project = place.copy()
         words = ["import", str(source), "--target", "mlu", "--tree", str(look)]
         yield Input("import", f"{source.name} {number}", words, project, then=["lint"])
