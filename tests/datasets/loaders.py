@@ -1,8 +1,8 @@
-"""Data sets as a loader finds them, one after the other: ``loaders.py porter|upstream TREE JOBS.json RESULTS.json``.
+"""Data sets as a loader finds them, one by one: ``loaders.py porter|upstream|train TREE JOBS.json RESULTS.json``.
 
 A job is the folder of a set.  Each is done in a fork of this process, which has imported torch already.
 ``porter``: porter's own driver, whole, with the loader of the ported TREE.  ``upstream``: unpatched v6.0's loader, of
-TREE, then what its train.py does with what that gives before it computes.
+TREE, then what its train.py does with what that gives before it computes.  ``train``: an epoch of the ported TREE.
 """
 
 import importlib
@@ -26,7 +26,7 @@ import yaml
 
 HOW, TREE, JOBS, RESULTS = sys.argv[1:]
 DRIVER = Path(__file__).parents[2] / "porter" / "verification" / "drivers" / "loader.py"
-LIMIT = 60.0  # seconds
+LIMIT = 600.0 if HOW == "train" else 60.0  # seconds
 
 sys.path.insert(0, TREE)
 torch.set_num_threads(1)
@@ -76,6 +76,26 @@ def upstream(root, work):
                         datasets.load_image(loader, n)
                 assert int(np.concatenate(loader.labels, 0)[:, 0].max()) < nc  # val.py indexes by class
     Path(work, "result").write_text(json.dumps(found))
+
+
+def train(root, work):
+    words = ["--weights", "", "--cfg", "yolov5n.yaml", "--data", f"{root}/data.yaml", "--epochs", "1", "--img", "64"]
+    words += [
+        "--batch-size",
+        "4",
+        "--workers",
+        "0",
+        "--device",
+        "cpu",
+        "--project",
+        work,
+        "--sync-bn",
+        "--noautoanchor",
+    ]
+    sys.argv = ["train.py", *words]
+    runpy.run_path(f"{TREE}/train.py", run_name="__main__")
+    last = torch.load(Path(work, "exp/weights/last.pt"), map_location="cpu", weights_only=False)
+    Path(work, "result").write_text(json.dumps({"epoch": last["epoch"]}))
 
 
 def done(root):

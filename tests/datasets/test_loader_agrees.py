@@ -2,6 +2,7 @@
 
 The generator (spoilt.py) knows every fault's file and line, and what v6.0 takes; v6.0's own loader has to take just
 that, and porter has to name just those faults.  PORTER_TEST_SETS says how many sets; PORTER_TEST_SEED the first one.
+Of sets with which nothing is wrong the ported tree trains: of PORTER_TEST_TRAINED seeds.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from porter.tree.clone import status
 
 SETS = int(os.environ.get("PORTER_TEST_SETS", "20"))
 SEED = int(os.environ.get("PORTER_TEST_SEED", "0"))
+TRAINED = int(os.environ.get("PORTER_TEST_TRAINED", "4"))
 BATCH = 100  # sets that are on the disk at one time
 # what porter says of sets that v6.0 takes as they are
 OURS = {"duplicate picture", "label without a picture", "label in another folder", "no label file", "left out"}
@@ -107,3 +109,13 @@ def test_they_agree(trees: tuple[Path, Path], tmp_path: Path) -> None:
             subprocess.run(["rm", "-rf", tmp_path / f"{seed}"], check=True)
     assert not wrong, "\n".join(f"{seed}: {each}" for seed, several in wrong.items() for each in several)
     assert faults > SETS
+
+
+@pytest.mark.long
+def test_what_has_no_problem_can_be_trained_on(trees: tuple[Path, Path], tmp_path: Path) -> None:
+    sets = [make(tmp_path / f"{seed}", seed) for seed in range(SEED, SEED + TRAINED)]
+    said = run("porter", trees[0], sets, tmp_path)
+    good = [made for made, one in zip(sets, said) if "what" not in one and not one["problems"]]
+    ended = run("train", trees[0], good, tmp_path)
+    print(f"{len(good)} of {len(sets)} sets have no problem")
+    assert good and {made.root.name: one["crash"] for made, one in zip(good, ended) if "crash" in one} == {}
