@@ -42,7 +42,6 @@ APPLIED, CHANGED, MISSING = "applied", "changed", "missing"
 TRAIN = "train.py"  # of every tree
 _NOTES = ".git/porter/state.json"
 _JOURNAL = ".git/porter/journal.json"
-_OLDER_NAMES = {"origin": "old", "goal": "new", "goal_head": "new_head"}  # of the journal's fields in an older porter
 
 
 @dataclass(frozen=True)
@@ -213,8 +212,7 @@ class Tree:
         if read is None:
             return None
         try:
-            fields = {_OLDER_NAMES.get(name, name): value for name, value in read.items()}
-            return Move(**{**fields, "notes": _notes(read["notes"], self.journal_file)})
+            return Move(**{**read, "notes": _notes(read["notes"], self.journal_file)})
         except (TypeError, KeyError) as error:
             raise not_ours(self.journal_file) from error
 
