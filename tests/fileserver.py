@@ -135,10 +135,12 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def _send(self, data: bytes) -> None:
-        rate = self.shelf.rate
-        step = int(rate / 20) or 1 << 20
-        for at in range(0, len(data), step):
-            self.wfile.write(data[at : at + step])
+        view = memoryview(data)
+        while view:
+            rate = self.shelf.rate  # a test may change it meanwhile
+            step = max(1, int(rate / 20)) if rate else 1 << 20
+            self.wfile.write(view[:step])
+            view = view[step:]
             if rate:
                 time.sleep(step / rate)
 

@@ -303,17 +303,21 @@ def files(place: Place, chance: random.Random, count: int) -> Iterator[Input]:
 
 
 def data(place: Place, chance: random.Random, count: int) -> Iterator[Input]:
-    """Data sets in which things are wrong, and yamls that are none."""
+    """Data sets in which things are wrong, and yamls that are none, read by a tree of v6.0 itself."""
+    tree = place.work / "ported"
+    # v6.0 is in the cache of whoever runs this, or in the package index
+    env = {name: os.environ.get(name, "") for name in ("HOME", "PORTER_CACHE", "https_proxy", "http_proxy")}
+    made = place.run(Input("data", "", ["apply", "--target", "mlu", str(tree)], CHECKOUT, env))
+    assert made.code == 0, made.said
     for number in range(count):
         root = place.work / "set"
         shutil.rmtree(root, ignore_errors=True)
-        made = make_set(root, chance.randrange(10**6))
+        make_set(root, chance.randrange(10**6))
         if number % 2:
             path = root / "data.yaml"
-            odd = chance.choice(REFUSED)
-            path.write_bytes(spoilt(chance, path.read_bytes() + f"{odd[0]}: {odd[1]}\n".encode()))
-        words = ["data", "check", str(made.root / "data.yaml"), "--tree", str(place.tree)]
-        yield Input("data", f"set {number}", words, place.work)
+            key, value = chance.choice(REFUSED)
+            path.write_bytes(spoilt(chance, path.read_bytes() + f"{key}: {value}\n".encode()))
+        yield Input("data", f"set {number}", ["data", "check", str(root / "data.yaml")], tree, env)
 
 
 def paths(place: Place, chance: random.Random, count: int) -> Iterator[Input]:

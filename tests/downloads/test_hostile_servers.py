@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fileserver import raw, shelf
-from sources import Heard
+from sources import Heard, small_file_system
 
 from porter.downloads import ranges
 from porter.downloads.download import Wanted, fetch
@@ -102,13 +102,14 @@ def test_a_file_is_never_written_beyond_its_size(tmp_path: Path) -> None:
         assert partial.path.read_bytes() == b"1234"
 
 
-def test_a_file_without_a_size_does_not_fill_the_disk(small_disk: Path) -> None:
-    heard = Heard()
-    with raw(OK + b"\r\n", forever=bytes(65536)) as mirror, shelf({"/file.bin": GOOD}) as server:
-        wanted = Wanted(f"{server.url}/file.bin", (mirror,))
-        with pytest.raises(EnvironmentFailed, match="no room"):
-            fetch(wanted, small_disk / "file.bin", heard)
-    assert os.listdir(small_disk) == []
+@pytest.mark.disk
+@pytest.mark.parametrize("size", ["2m", "24m"])  # no room from the first byte on, and after 16 MB
+def test_a_file_without_a_size_does_not_fill_the_disk(size: str, tmp_path: Path) -> None:
+    with small_file_system(tmp_path / "disk", size) as disk, raw(OK + b"\r\n", forever=bytes(65536)) as url:
+        with pytest.raises(EnvironmentFailed) as caught:
+            fetch(Wanted(f"{url}/file.bin"), disk / "file.bin", Progress())
+        assert "no room" in str(caught.value) and "No space left" not in str(caught.value)
+        assert os.listdir(disk) == []
 
 
 # -- passwords --------------------------------------------------------------------------------------------------
