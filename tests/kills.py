@@ -9,6 +9,7 @@ command, run once more, has to end as one that was never killed: with the same f
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import re
@@ -345,7 +346,7 @@ def server(weights: bool) -> Iterator[Shelf]:
 def hunt(
     root: Path, kills: int, seed: int, names: Sequence[str] = (), say: Callable[[str], None] = print
 ) -> list[Result]:
-    """So many kills, spread evenly over the commands."""
+    """So many kills or a few more, spread evenly over the commands."""
     chosen = [case for case in CASES if not names or case.name in names]
     weights = sum(case.weight for case in chosen)
     draw, results = random.Random(seed), []
@@ -353,7 +354,7 @@ def hunt(
     with server(any(case.name == "weights fetch" for case in chosen)) as serving:
         try:
             for index, case in enumerate(chosen):
-                share = max(1, round(kills * case.weight / weights))
+                share = math.ceil(kills * case.weight / weights)
                 template = Template(case, root, serving.url)
                 for number in range(share):
                     which, group = SIGNALS[(number + index) % 3], bool((number // 3 + index) % 2)

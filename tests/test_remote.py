@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 import zlib
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 from sources import FILES, GitServer, Upstream, closed_port, git, git_server, mute_port, serving
 
 from porter.errors import CheckFailed, EnvironmentFailed, PorterError, WrongUsage
+from porter.git import environment
 from porter.git.objects import Object, blob, parse_tree
 from porter.lockfile import Pin
 from porter.output import Progress
@@ -198,6 +200,10 @@ def test_the_configuration_of_a_repository_runs_nothing_and_asks_nothing(
         history = History(small.lock, str(small.path), tmp_path / "cache")
         with pytest.raises(EnvironmentFailed):
             history.resolve("v6.0")
+        # a git older than 2.39.4 knows of no such variable, and is kept from it by the protocols alone
+        env = {name: value for name, value in environment().items() if name != "GIT_NO_LAZY_FETCH"}
+        lost = ["git", "-C", small.path, "cat-file", "-p", small.pin.files["train.py"].id]
+        assert subprocess.run(lost, env=env, capture_output=True, check=False).returncode
     assert not mark.exists() and asked == []
 
 
