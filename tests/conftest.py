@@ -71,6 +71,7 @@ LONG = (
     *("commands/test_train.py", "commands/test_verify.py", "test_streams.py"),
     *("lifecycle/test_bump_killed.py", "lifecycle/test_bump_releases.py", "lifecycle/test_new_target.py"),
     "lifecycle/test_random_kills.py",
+    "recording/test_record.py",
     *("test_packaging.py", "test_workflow.py", "verification/test_device.py"),
 )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,30 @@ from typing import Any
 import click
 
 from porter.commands.arguments import AnyPath, AnyProject, Names, find, names, path
-from porter.commands.options import FOLDER, JSON, STDOUT, complete_card, print_json, target_option, write_out
-from porter.emulator.profiles import BARE, GENERIC, SITE, load_profile
+from porter.commands.options import (
+    FOLDER,
+    JSON,
+    STDOUT,
+    complete_card,
+    print_json,
+    target_option,
+    tell,
+    terminal,
+    write_out,
+)
+from porter.commands.options import device as device_options
+from porter.emulator.profiles import BARE, GENERIC, SITE, is_record, load_profile
+from porter.emulator.recorded import read_record
 from porter.errors import WrongUsage
-from porter.output import command_line
+from porter.files import write_file
+from porter.output import Progress, command_line, counted, printable, to_json
+from porter.recording.difference import Difference, difference, tally
+from porter.recording.record import LIMIT, Recorder, assembled, visible
 from porter.scan import plugins
 from porter.scan.facts import dumps
 from porter.scan.summary import Summary, summarise
 from porter.target import load_known
-from porter.verification.device import card_of
+from porter.verification.device import card_of, choose, must_have_torch
 
 SOURCES = SITE / "porter_emulated" / "sources"
 
@@ -67,6 +83,7 @@ class Known:
         file: the facts file's name, empty where the card has none.
         scan: what that file amounts to; None where there is none.
         facts: what the profile says beside it.
+        recorded: of a record, how many calls run, raise and so on; None of any other card.
     """
 
     card: str
@@ -74,6 +91,7 @@ class Known:
     file: str
     scan: Summary | None
     facts: tuple[Fact, ...]
+    recorded: Mapping[str, int] | None = None
 
     def record(self) -> dict[str, Any]:
         """The same for ``--json``."""
@@ -83,6 +101,7 @@ class Known:
             "file": self.file,
             "scan": self.scan.record() if self.scan else None,
             "facts": [{"name": one.name, "value": one.value, "source": one.source} for one in self.facts],
+            "recorded": dict(self.recorded) if self.recorded is not None else None,
         }
 
 
@@ -114,12 +133,16 @@ def show(card: str, *, target: str | None = None, project: AnyProject = None) ->
     """What is known of a card, from where, and what is not known.
 
     Args:
-        card: a profile's name, such as ``sg2260``; ``bare`` and ``generic`` stand for a card of any target.
+        card: a profile's name, such as ``sg2260``, or the path of a record; ``bare`` and ``generic`` stand for a card
+            of any target.
         target: whose card it is; only ``bare`` and ``generic`` need it.
 
     Raises:
         WrongUsage: there is no profile of this card, or none of this target's.
     """
+    recorded = read_record(Path(card)) if is_record(card) else None
+    if recorded is not None:
+        target = target or str(recorded["target"])
     if target is not None:
         family = load_known(find(project), target)
         profile = card_of(family, card)
@@ -132,6 +155,12 @@ def show(card: str, *, target: str | None = None, project: AnyProject = None) ->
         )
     else:
         profile = load_profile(card)
+    if recorded is not None:
+        name = Path(card).name
+        surface = profile.data["surface"]
+        short = {**surface, "raises": sorted(surface["raises"]), "names": len(surface.get("names", ()))}
+        known = facts({**profile.data, "surface": short})
+        return Known(printable(recorded["card"]), profile.type, name, None, known, tally(recorded))
     file = facts_file(card, profile.data)
     record = json.loads(file.read_text(encoding="utf-8")) if file else None
     return Known(
@@ -163,9 +192,71 @@ def facts(data: Mapping[str, Any]) -> tuple[Fact, ...]:
     return tuple(out)
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """A record that was made.
+
+    Attributes:
+        file: where it is; ``device``: what was recorded, in words.
+        tally: how many calls run, raise and so on, and ``outside``: how many results rounding does not explain.
+    """
+
+    file: Path
+    device: str
+    tally: Mapping[str, int]
+
+
+def record(
+    target: str,
+    file: AnyPath,
+    *,
+    device: str = "auto",
+    profile: str = "",
+    python: str | None = None,
+    limit: int = LIMIT,
+    begun: Callable[[str], None] = lambda line: None,
+    project: AnyProject = None,
+    progress: Progress | None = None,
+) -> Recorded:
+    """Record a card: each operator call of YOLOv5 made on the device and on the CPU, and what the plugin has.
+
+    A run that was cut short left ``FILE.partial``, and the next goes on there.
+
+    Args:
+        file: where the record goes, a JSON file that says nothing of the machine or its user.
+        device, profile, python: as for :func:`porter.verify`.
+        limit: seconds that a call may take before it counts as hanging.
+        begun: gets a line about what is recorded.
+
+    Raises:
+        WrongUsage: there is no such target or interpreter.
+        EnvironmentFailed: the device is not to be had, or the file cannot be written.
+    """
+    progress, interpreter, out = progress or Progress(), python or sys.executable, Path(file)
+    family = load_known(find(project), target)
+    must_have_torch(interpreter)
+    on = choose(device, family, interpreter, profile=profile, begun=begun)
+    begun(f"{target}: recording {on.says}")
+    recorder = Recorder(family, on, interpreter, out.with_name(f"{out.name}.partial"), limit)
+    outcomes = recorder.run(progress, begun)
+    made = assembled(recorder, outcomes, visible(recorder))
+    write_file(out, to_json(made).encode())
+    recorder.journal.unlink()
+    return Recorded(out, on.says, tally(made))
+
+
+def diff(first: AnyPath, second: AnyPath) -> Difference:
+    """What changed between two records of :func:`record`.
+
+    Raises:
+        WrongUsage: one of them is none.
+    """
+    return difference(read_record(Path(first)), read_record(Path(second)))
+
+
 @click.group(name="profile")
 def command() -> None:
-    """What is known of a card, out of the vendor's own source."""
+    """What is known of a card, out of the vendor's own source or out of a record of it."""
 
 
 @command.command(name="scan")
@@ -203,15 +294,17 @@ def scan_command(
 def show_command(target: str | None, as_json: bool, card: str) -> None:
     """Say what is known of CARD, from where, and what is not known.
 
-    CARD is a profile of the emulated device, such as sg2260; bare and generic stand for a card of any target, which
-    --target names.
+    CARD is a profile of the emulated device, such as sg2260, or the file of a record; bare and generic stand for a card
+    of any target, which --target names.
     """
     found = show(card, target=target)
     if as_json:
         print_json("profile", found.record())
         return
     click.echo(f"{click.style(found.card, bold=True)}  device type {found.type}")
-    if found.scan is not None:
+    if found.recorded is not None:
+        click.echo(f"\nOut of a record ({found.file}): {_tallied(found.recorded)}.")
+    elif found.scan is not None:
         click.echo(f"\nOut of the plugin's source ({found.file}):")
         for line in _summary(found.scan):
             click.echo(line)
@@ -228,6 +321,85 @@ def show_command(target: str | None, as_json: bool, card: str) -> None:
             click.echo(line)
         for line in _listed("    from ", [one.source] if one.source else []):
             click.echo(line)
+
+
+@command.command(name="record")
+@target_option(required=True)
+@device_options
+@click.option("--python", metavar="EXE", default=sys.executable, help="The interpreter that has the card's plugin.")
+@click.option(
+    "--limit",
+    metavar="SECONDS",
+    type=click.IntRange(1),
+    default=LIMIT,
+    show_default=True,
+    help="A call that takes longer counts as hanging.",
+)
+@click.argument("file", metavar="FILE", type=FOLDER)
+def record_command(target: str, device: str, profile: str, python: str, limit: int, file: Path) -> None:
+    """Record what a card does, into FILE.
+
+    Makes each operator call of YOLOv5's training, validation and detection on the device and on the CPU, in minutes:
+    what runs, what raises, how far its results are. FILE holds no path, no name of the machine or of you: send it to
+    porter's issues, and everybody can verify a tree against your card. Where the machine goes down or you stop it,
+    the same command goes on behind the last call.
+    """
+    with terminal() as progress:
+        found = record(
+            target,
+            file,
+            device=device,
+            profile=profile,
+            python=python,
+            limit=limit,
+            begun=progress.note,
+            progress=progress,
+        )
+    click.echo(f"{found.file}: {found.device}: {_tallied(found.tally)}")
+    tell(f"Next: porter verify --target {target} --profile {found.file}")
+
+
+@command.command(name="diff")
+@JSON
+@click.argument("first", metavar="A", type=FOLDER)
+@click.argument("second", metavar="B", type=FOLDER)
+def diff_command(as_json: bool, first: Path, second: Path) -> None:
+    """Say what changed from record A to record B.
+
+    Versions, the plugin's module, what raises, how far results are from the CPU's, copies. Exit code 1 if anything did.
+    """
+    found = diff(first, second)
+    if as_json:
+        print_json("profile diff", found.record())
+    else:
+        for change, times in found.grouped():
+            where = f"{change.name} {change.arguments}".strip()
+            more = f"  and {counted(times - 1, 'call')} more of it" if times > 1 else ""
+            click.echo(f"{change.what:8} {printable(where)}{more}")
+            click.echo(f"    {click.style('-', fg='red')} {printable(change.before)}")
+            click.echo(f"    {click.style('+', fg='green')} {printable(change.after)}")
+        alone = f"; {found.alone} are in one record alone" if found.alone else ""
+        click.echo(f"{counted(len(found.changes), 'change')}; {found.compared} calls are in both records{alone}")
+    if found.changes:
+        raise SystemExit(1)
+
+
+def _tallied(found: Mapping[str, int]) -> str:
+    """Counts of calls in words; of nothing but calls that run, only where there is any."""
+    return ", ".join(
+        f"{found[state]} {words}" for state, words in _STATES.items() if state == "runs" or found.get(state)
+    )
+
+
+_STATES = {
+    "runs": "calls run",
+    "raises": "raise",
+    "crashes": "end the process",
+    "hangs": "hang",
+    "unmade": "cannot be made there",
+    "absent": "are not in this torch",
+    "outside": "results are outside what rounding explains",
+}
 
 
 def _summary(found: Summary) -> list[str]:

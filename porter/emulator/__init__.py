@@ -15,7 +15,17 @@ a program finds it, and read what it counted.  None of them imports torch.
 
 from porter.emulator.building import build, cache_folder
 from porter.emulator.counting import read_counts
-from porter.emulator.profiles import BARE, GENERIC, Profile, bare_profile, generic_profile, load_profile, profiles
+from porter.emulator.profiles import (
+    BARE,
+    GENERIC,
+    Profile,
+    bare_profile,
+    generic_profile,
+    is_record,
+    load_profile,
+    profiles,
+    recorded_profile,
+)
 from porter.emulator.variables import environment
 
 __all__ = [
@@ -27,7 +37,9 @@ __all__ = [
     "cache_folder",
     "environment",
     "generic_profile",
+    "is_record",
     "load_profile",
     "profiles",
     "read_counts",
+    "recorded_profile",
 ]

@@ -40,7 +40,7 @@ def write_plugin(profile: Profile, cache: Path) -> tuple[Path, str]:
             f'"""{profile.plugin} makes this module when it is imported."""\n'
         )
     if profile.path is None:
-        files[f"{profile.name}.json"] = json.dumps(profile.data, indent=2) + "\n"
+        files[f"{Path(profile.name).stem}.json"] = json.dumps(profile.data, indent=2) + "\n"
         if profile.facts is not None:
             files[profile.data["source"]] = json.dumps(profile.facts, indent=2) + "\n"
     digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
@@ -50,7 +50,7 @@ def write_plugin(profile: Profile, cache: Path) -> tuple[Path, str]:
             _write(made, files)
     except OSError as error:
         raise EnvironmentFailed(f"no emulated device: cannot write to {cache}", error.strerror or str(error)) from error
-    return made, str(made / f"{profile.name}.json") if profile.path is None else profile.name
+    return made, str(made / f"{Path(profile.name).stem}.json") if profile.path is None else profile.name
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:

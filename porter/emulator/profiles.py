@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from porter.emulator import recorded
 from porter.errors import WrongUsage
 
 SITE = Path(__file__).with_name("site")
@@ -52,8 +54,15 @@ class Profile:
     limits: tuple[dict[str, Any], ...]
 
     @property
+    def recorded(self) -> bool:
+        """Whether it is known from a record of calls on a card, not from its plugin's source."""
+        return self.facts is not None and bool(self.facts.get("recorded"))
+
+    @property
     def listed_in(self) -> str:
         """Where the operators were read."""
+        if self.recorded:
+            return "a record of calls on a card; what is not in it is allowed"
         if self.facts is None:
             return "no operator list: everything torch has is allowed"
         return f"porter profile scan of {self.plugin} {self.facts['version']} at {self.facts['commit'][:7]}"
@@ -64,13 +73,14 @@ class Profile:
         ``known``: it is registered, its kernel was read, and every condition in it was understood.  ``assumed``: it is
         registered, but the kernel or a condition could not be read, so that more may be refused on a card than here.
         ``refused``: the plugin has no kernel for it.
+        Of a card that was recorded, what the record has is known, and all else assumed.
         """
         if self.facts is None:
             return "assumed"
         entries = self.facts["operators"]
         found = [entries[name] for name in (operator, *_reached_as().get(operator, [])) if name in entries]
         if not found:
-            return "refused"
+            return "assumed" if self.recorded else "refused"
         conditions = [each["when"] for kind in ("demands", "host", "raises") for each in found[0].get(kind, [])]
         understood = all(when is None or when["test"] is not None for when in conditions)
         read = found[0]["kernel"] and not found[0].get("unread")
@@ -102,7 +112,9 @@ def load_profile(name: str) -> Profile:
     return _profile(name, json.loads(path.read_text(encoding="utf-8")), path)
 
 
-def generic_profile(kind: str, plugin: str, backends: Sequence[str], visible: Sequence[str]) -> Profile:
+def generic_profile(
+    kind: str, plugin: str, backends: Sequence[str], visible: Sequence[str], folder: str = ""
+) -> Profile:
     """A card of which no more is known than its target says.
 
     Nothing is refused: there is no list of operators, so everything torch has is allowed.
@@ -112,11 +124,13 @@ def generic_profile(kind: str, plugin: str, backends: Sequence[str], visible: Se
         plugin: the vendor's module.
         backends: of torch.distributed, the preferred first; what registers no backend of its own names gloo.
         visible: environment variables that restrict the devices, the stronger first.
+        folder: of the plugin's package, by which programs tell it from another project's of its name.
     """
     said, unknown = "target.yaml", "an assumption: no card is known"
     data = {
         "type": kind,
         "plugin": plugin,
+        "real": {"folder": folder, "source": said},
         "label": kind.upper(),
         "device": f"generic {kind.upper()}",
         "version": "0",
@@ -137,16 +151,16 @@ def generic_profile(kind: str, plugin: str, backends: Sequence[str], visible: Se
     return _profile(GENERIC, data, None)
 
 
-def bare_profile(kind: str, plugin: str, visible: Sequence[str]) -> Profile:
+def bare_profile(kind: str, plugin: str, visible: Sequence[str], folder: str = "") -> Profile:
     """A card whose plugin brings a device and nothing else, as there are; for any target.
 
     Every operator of torch's is allowed, but none on float16 or bfloat16.  The module has no ``is_available``, no
     ``device_count``, no figures of memory, no streams or events, no mixed precision; processes have gloo alone.
 
     Args:
-        kind, plugin, visible: as for :func:`generic_profile`.
+        kind, plugin, visible, folder: as for :func:`generic_profile`.
     """
-    generic = generic_profile(kind, plugin, ["gloo"], visible)
+    generic = generic_profile(kind, plugin, ["gloo"], visible, folder)
     lean = "artyom-beilis/pytorch_dlprim, python/pytorch_ocl/__init__.py at 2c19539"
     data = {
         **generic.data,
@@ -164,9 +178,36 @@ def bare_profile(kind: str, plugin: str, visible: Sequence[str]) -> Profile:
     return _profile(BARE, data, None)
 
 
-def _profile(name: str, data: dict[str, Any], path: Path | None) -> Profile:
+def recorded_profile(
+    file: Path, kind: str, plugin: str, backends: Sequence[str], visible: Sequence[str], folder: str = ""
+) -> Profile:
+    """The card that a record is of (``porter profile record``): what raised there raises, the rest is allowed.
+
+    Args:
+        file: the record; the other arguments are those of :func:`generic_profile`.
+
+    Raises:
+        WrongUsage: it is none, or one of another target's card.
+    """
+    record = recorded.read_record(file)
+    if record["target"] != kind:
+        raise WrongUsage(f"{file} is a record of {recorded.printed(record)}, which is no {kind}")
+    digest = recorded.digest_of(file)
+    generic = generic_profile(kind, plugin, backends, visible, folder).data
+    data = recorded.profile_data(record, generic, file, digest)
+    return _profile(str(file.absolute()), data, None, recorded.facts(record, digest))
+
+
+def is_record(name: str) -> bool:
+    """Whether ``--profile`` names a file, not one of porter's own profiles."""
+    return name.endswith(".json") or os.sep in name
+
+
+def _profile(name: str, data: dict[str, Any], path: Path | None, facts: dict[str, Any] | None = None) -> Profile:
     source = data.get("source")
-    facts = json.loads((_CORE / "sources" / source).read_text(encoding="utf-8")) if source else None
+    if facts is None and source:
+        facts = json.loads((_CORE / "sources" / source).read_text(encoding="utf-8"))
+    listed = facts is not None and not facts.get("recorded")
     return Profile(
         name=name,
         path=path,
@@ -177,7 +218,7 @@ def _profile(name: str, data: dict[str, Any], path: Path | None) -> Profile:
         backend=data["process_group"]["backend"],
         memory=data["memory"]["bytes"],
         facts=facts,
-        operators=frozenset(facts["operators"]) if facts else None,
+        operators=frozenset(facts["operators"]) if facts and listed else None,
         casts=_casts_convolutions(data["autocast"]["casts"], facts),
         limits=tuple(data["limits"]),
     )

@@ -137,16 +137,22 @@ def _ask(python: str, driver: str, *words: str) -> dict[str, Any]:
 def card_of(target: Target, profile: str = "") -> emulator.Profile | None:
     """What is known of a target's card: the one of this profile, or the usual one; None for a device of torch's own.
 
+    A profile may be the path of a record of a card.
+
     Raises:
         WrongUsage: the profile is not this target's.
     """
     if not target.emulated:
         return None
     name = profile or target.emulated[0]
+    known = (target.name, target.plugin.module)
+    backends, visible, folder = target.distributed, target.visible_devices, target.plugin.folder
     if name == emulator.GENERIC:
-        return emulator.generic_profile(target.name, target.plugin.module, target.distributed, target.visible_devices)
+        return emulator.generic_profile(*known, backends, visible, folder)
     if name == emulator.BARE:
-        return emulator.bare_profile(target.name, target.plugin.module, target.visible_devices)
+        return emulator.bare_profile(*known, visible, folder)
+    if emulator.is_record(name):
+        return emulator.recorded_profile(Path(name), *known, backends, visible, folder)
     card = emulator.load_profile(name)
     if card.type != target.name:
         raise WrongUsage(f"{card.name} is no {target.name}", hint=f"There are: {', '.join(target.emulated)}.")

@@ -41,6 +41,7 @@ COMMANDS = {
     "porter upstream verify --json": "porter upstream verify --json",
     "porter diff --json": "porter diff HEAD --json",
     "porter profile show --json": "porter profile show sg2260 --json",
+    "porter profile diff --json": "porter profile diff --json card.json card.json",
     "porter doctor --json": "porter doctor --json",
     "porter data make --json": "porter data make --images 4 --size 64x64 --json others",
     "porter data check --json": "porter data check --json scenes/data.yaml",
@@ -48,6 +49,18 @@ COMMANDS = {
     "porter verify --json FILE": "porter verify --target mlu --level static --json /dev/stdout tree",
     "porter audit --json FILE": "porter audit --baseline --json /dev/stdout tree",
     "porter report --json": "porter report verified.json --output page.html --json",
+}
+
+# a record of a card that was asked for nothing
+CARD = {
+    "kind": "card record",
+    "schema": 1,
+    "target": "mlu",
+    "card": "MLU",
+    "torch": "2.4.0",
+    "plugin": {},
+    "surface": {},
+    "operators": {},
 }
 
 # a list, as the page has it -> what it is of, and the words of its last key
@@ -84,6 +97,7 @@ def test_keys(lock: Lock, upstream: Path, tmp_path: Path) -> None:
     said = {row[0].strip("`"): re.findall(r"`([a-z_]+)`", row[1]) for row in table[1:]}
     assert set(said) == set(COMMANDS)
     folder = checkout(tmp_path / "porter")
+    (folder / "card.json").write_text(json.dumps(CARD))
     files = {name: tmp_path / f"{number}.json" for number, name in enumerate(COMMANDS)}
     commands = [
         "porter apply --target mlu tree",

@@ -57,6 +57,7 @@ def test_a_half_model_trains_with_a_scaler_that_allows_it(found: dict[str, Any])
     losses = found["half_model"]["losses"]
     assert losses[0] > losses[-1] > 0
     assert found["half_model"]["dtypes"] == ["torch.float16", "torch.int64"]
+    assert found["half_model"]["statistics"] < 2**-11  # half of float16's last place below 1
 
 
 def test_autocast_casts_where_the_vendors_does(found: dict[str, Any], profile: str) -> None:

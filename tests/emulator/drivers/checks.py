@@ -123,7 +123,15 @@ def half_model():
     # only Sophgo's takes it; torch's refuses FP16 gradients, so that a half model trains without on the others
     scaler = module.amp.GradScaler(enabled=True, allow_fp16=True) if kind == "tpu" else None
     losses = train(model, kind, optimizer, scaler=scaler)
-    return {"losses": losses, "dtypes": sorted({str(p.dtype) for p in model.state_dict().values()})}
+    images, norms = torch.rand(4, 3, 8, 8).half(), [torch.nn.BatchNorm2d(3), torch.nn.BatchNorm2d(3).half().to(kind)]
+    norms[0](images.float())
+    norms[1](images.to(kind))
+    statistics = [[norm.running_mean.float().cpu(), norm.running_var.float().cpu()] for norm in norms]
+    return {
+        "losses": losses,
+        "dtypes": sorted({str(p.dtype) for p in model.state_dict().values()}),
+        "statistics": max(float((one - other).abs().max()) for one, other in zip(*statistics)),
+    }
 
 
 @check

@@ -33,6 +33,7 @@ class Facts:
         self.python: dict[str, Any] = self.data["python"]
         self.version: str = self.data["version"]
         self.commit: str = self.data["commit"]
+        self.recorded = bool(self.data.get("recorded"))  # of calls on a card, not read in its plugin's source
 
 
 def find(file: str, profile: Path) -> Path:
@@ -79,6 +80,8 @@ class Prepared:
         """The vendor's kernels that a call comes to, and for each which of its arguments are which of the call's."""
         if name in self.facts.operators:
             return [(name, {place: place for place in range(len(self.arguments(name)))})]
+        if self.facts.recorded and "convolution" not in name:  # a record has what programs call, under its own name
+            return []
         for other in self.reached.get(name, []):
             if other in self.facts.operators:
                 mine, its = self.arguments(name), self.arguments(other)
@@ -100,7 +103,8 @@ class Prepared:
             values = self._values(demand, places)
             place = places[demand["argument"]]
             rule = _RULES.index(demand["rule"])
-            made.append((name, place, rule, values, when, self._message(name, demand)))
+            unimplemented = demand.get("error") == "NotImplementedError"
+            made.append((name, place, rule, values, when, self._message(name, demand), unimplemented))
         return made
 
     def _trips(self, name: str, entry: dict[str, Any], places: dict[int, int]) -> list[Any]:
@@ -150,6 +154,8 @@ class Prepared:
         return float(value)
 
     def _message(self, name: str, demand: dict[str, Any]) -> str:
+        if "message" in demand:
+            return f"{demand['message']} [{self.device}: {name}, {demand['at']}]"
         if demand["rule"] == "never":
             why = demand["when"]["text"] if demand["when"] else "whatever it gets"
             return f"{name}: not with {why} [{self.device}: {name}, {demand['at']}]"

@@ -48,6 +48,8 @@ def register(device: Device) -> None:
     whole = _whole(device.profile.operators, common) + list(common["composites"]["operators"])
     _add_facts(device, common)
     views = [name for name in device.profile.operators or () if _views(name)]
+    for name in _refusing(device, {*whole, *views}):
+        (views if _has(name, _COMPOSITES[0]) else whole).append(name)
     device.native.start(*(sorted({_unqualified(name) for name in names if _known(name)}) for names in (whole, views)))
     for policy, names in _casts(device, common).items():
         device.native.register_autocast(policy, [name for name in names if _known(f"aten::{name}")])
@@ -148,6 +150,17 @@ def _taken_apart(name: str, outs: Any) -> bool:
         return False
     explicit, structured = (_has(name, key) for key in _COMPOSITES)
     return explicit or (structured and base not in outs and base.rstrip("_") not in outs)
+
+
+def _refusing(device: Device, others: set[str]) -> list[str]:
+    """Of a recorded card: what refuses some calls, and would be taken apart without having been asked."""
+    facts = device.profile.facts
+    if facts is None or not facts.recorded:
+        return []
+    found = [name for name, entry in facts.operators.items() if entry["demands"] or entry["raises"]]
+    return [
+        name for name in found if name not in others and _known(name) and any(_has(name, key) for key in _COMPOSITES)
+    ]
 
 
 def _computes(name: str) -> bool:

@@ -36,7 +36,7 @@ class Profile:
             self.facts = Facts(find(source, path)) if source else None
             version = self.facts.version if self.facts else self.data["version"]
             self.version = f"{version}{'.' if '+' in version else '+'}emulated"
-            self.operators = list(self.facts.operators) if self.facts else None
+            self.operators = list(self.facts.operators) if self.facts and not self.facts.recorded else None
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{name}: not a profile of an emulated device ({type(error).__name__}: {error})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import re
 from types import ModuleType
@@ -50,6 +51,8 @@ def hold_to_facts(device: Device, module: Any) -> None:
     for name, value in list(vars(module).items()):
         if name not in known and not name.startswith("_") and not isinstance(value, kept):
             delattr(module, name)
+    for name, said in asked.get("raises", {}).items():
+        setattr(module, name, _raising(said))
     for name in asked.get("without", []):
         module.__dict__.pop(name, None)
     for name, entry in known.items():
@@ -79,6 +82,16 @@ def _known(device: Device, prefix: str) -> dict[str, Any] | None:
         if name.startswith(prefix)
     }
     return {**known, "amp": {"missing": []}}  # a module, which is no function that a scan finds; every plugin has it
+
+
+def _raising(said: dict[str, str]) -> Callable[..., None]:
+    """A function that raises what a record says it raised."""
+    kind = getattr(builtins, said["error"], RuntimeError)
+
+    def function(*args: Any, **kwargs: Any) -> None:
+        raise (kind if isinstance(kind, type) and issubclass(kind, Exception) else RuntimeError)(said["message"])
+
+    return function
 
 
 def _unbound(device: Device, module: Any, missing: list[str], lazy: bool) -> Callable[..., None]:
@@ -223,7 +236,7 @@ def memory(card: Device, module: Any) -> dict[str, Any]:
             "allocation.all.freed": usage["frees"],
             "num_ooms": usage["exhaustions"],
         }
-        return figures if kept is None else {name: figures[name] for name in kept}
+        return figures if kept is None else {name: figures.get(name, 0) for name in kept}
 
     def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
         figures = memory_stats(device)

@@ -172,6 +172,9 @@ inline void check_demands(const Operator& operation, const Arguments& given) {
     // what is demanded is nearly always met, and quicker to see than whether it is demanded
     if (!meets(demand, given) && holds(demand.when, given)) {
       counts().add(Kind::kRefusal, demand.operation);
+      if (settings().strict && demand.unimplemented) {
+        C10_THROW_ERROR(NotImplementedError, std::string(demand.message));
+      }
       TORCH_CHECK(!settings().strict, demand.message);
     }
   }

@@ -82,13 +82,14 @@ Condition condition(const py::handle& given) {
   return made;
 }
 
-// Of an operator: demands as operator, argument, rule, values, condition, message; trips as operator, condition, down, up.
+// Of an operator: demands as operator, argument, rule, values, condition, message, whether that is a NotImplementedError; trips as operator, condition, down, up.
 void add_facts(const std::string& name, const py::list& demands, const py::list& trips) {
   auto& made = settings().facts[name];
   for (const auto& each : demands) {
     const auto given = each.cast<py::tuple>();
     made.demands.push_back({given[0].cast<std::string>(), given[1].cast<size_t>(), static_cast<Demand::Rule>(given[2].cast<int>()),
-                            given[3].cast<std::vector<int64_t>>(), condition(given[4]), given[5].cast<std::string>()});
+                            given[3].cast<std::vector<int64_t>>(), condition(given[4]), given[5].cast<std::string>(),
+                            given[6].cast<bool>()});
   }
   for (const auto& each : trips) {
     const auto given = each.cast<py::tuple>();

@@ -28,6 +28,7 @@ struct Demand {
   std::vector<int64_t> values;  // a mask of dtypes; least and most; the other argument
   Condition when;
   std::string message;          // what the vendor's would say
+  bool unimplemented = false;   // raised as NotImplementedError, else as RuntimeError
 };
 
 struct Trip {

@@ -38,7 +38,8 @@ class Operators {
     if (found == nullptr) {
       found = &named_locked(full_name(schema));
       for (const auto& argument : schema.arguments()) {
-        found->written.push_back(argument.alias_info() != nullptr && argument.alias_info()->isWrite());
+        const bool said = argument.alias_info() != nullptr && argument.alias_info()->isWrite();
+        found->written.push_back(said || is_running(schema, argument));
       }
     }
     return *found;
@@ -62,6 +63,12 @@ class Operators {
   std::mutex mutex_;
   std::unordered_map<const c10::FunctionSchema*, Operator*> by_schema_;
   std::map<std::string, std::unique_ptr<Operator>> by_name_;
+
+  // torch's schemas do not say that batch norm writes its running statistics
+  static bool is_running(const c10::FunctionSchema& schema, const c10::Argument& argument) {
+    return (argument.name() == "running_mean" || argument.name() == "running_var") &&
+           schema.name().find("native_batch_norm") != std::string::npos && schema.name().find("backward") == std::string::npos;
+  }
 
   static std::string full_name(const c10::FunctionSchema& schema) {
     return schema.overload_name().empty() ? schema.name() : schema.name() + "." + schema.overload_name();
