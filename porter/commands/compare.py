@@ -25,7 +25,7 @@ from porter.target import load_known
 from porter.temporary import work_folder
 from porter.tree.clone import must_hold
 from porter.verification.child import A_DAY, Children
-from porter.verification.device import Device, choose
+from porter.verification.device import choose
 
 KEPT = Path("porter-operator.npz")
 
@@ -99,10 +99,7 @@ def compare(
             move(reference, Path(record))
             return None
         if against == "cpu":
-            cpu = Device("cpu", "cpu", f"the cpu (torch {on.facts.get('torch', '')})")
-            made = sides.make(
-                children, family, side, load, record=reference, recorded_on=cpu, against=reference, keep=Path(keep)
-            )
+            made = sides.make(children, family, side, load, keep=Path(keep))
         elif other.is_file():
             made = sides.make(children, family, side, load, against=other, keep=Path(keep))
         else:

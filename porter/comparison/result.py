@@ -20,8 +20,8 @@ class TensorRow:
         what: which of its tensors: ``output``, ``running_mean``, ``gradient of weight``.
         node: in the backward phase, the autograd graph's node that made it.
         shape, dtype: as on the device.
-        absolute: the largest error; ``relative``: the largest of an element that is no thousandth of the usual size;
-            ``ulps``: that in units of the last place; ``cosine``: of the two as vectors.
+        absolute: the largest error; ``relative``: the largest as a part of its element, where one below a thousandth of
+            the usual size counts as that; ``ulps``: that in units of the last place; ``cosine``: of the two as vectors.
         nan, inf: how many the device has where the reference has none.
         allowed: the largest error that is within the band.
         outside: whether it left the band.

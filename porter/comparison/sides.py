@@ -60,16 +60,17 @@ def make(
     load: Workload,
     *,
     record: Path | None = None,
-    recorded_on: Device | None = None,
     against: Path | None = None,
     keep: Path | None = None,
+    clock: str = "",
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Make a side: record it, or compare it with a record; for a reference on the cpu first the one, then the other.
+    """Make a side: record it, or compare it with a record or with the cpu, which is made beside it.
 
     Args:
-        record: where a record is written; ``recorded_on``: what it is made on, by default the side's device.
-        against: the record to compare with.
+        record: where a record is written; then nothing is compared.
+        against: the record to compare with.  None: the cpu.
         keep: where the arguments of the operator that is found go.
+        clock: measure a plain step as well, in ``wall`` seconds or the ``cpu``'s.
 
     Returns:
         what the driver says, and its rows.
@@ -79,7 +80,6 @@ def make(
         CheckFailed: the step fails.
     """
     cwd = children.folder("compare")
-    origin = recorded_on or side.device
     config = {
         **load.config(),
         "device": side.device.name,
@@ -87,11 +87,10 @@ def make(
         "plugin": target.plugin.module if "cpu" not in (side.device.kind, side.device.name) else "",
         "out": str(cwd),
         "record": str(record.absolute()) if record else "",
-        "record_as": {"device": origin.name, "says": origin.says},
-        "against": str(against.absolute()) if against else "",
+        "against": str(against.absolute()) if against else "cpu",
         "keep": str(keep.absolute()) if keep else "",
         "threads": children.threads,
-        "time": False,
+        "time": clock,
     }
     (cwd / "config.json").write_text(json.dumps(config), encoding="utf-8")
     words = (DRIVERS / "main.py", side.tree.absolute(), cwd / "config.json")

@@ -1,7 +1,7 @@
 """porter compare on an emulated device with one wrong kernel: the module and the operator are named, and nothing else.
 
-Each fault is a kernel that drivers/faults.py puts in the place of a right one; one tree, one process and one record
-serve all of them.
+Each fault is a kernel that drivers/faults.py puts in the place of a right one; one tree and one process serve
+all of them.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def config(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
     out = tmp_path_factory.mktemp("compared")
     data = generate.make(out / "scenes", images=8, size=(64, 64)).yaml
     names = {"device": "mlu", "says": "EMULATED MLU370", "plugin": "torch_mlu", "cfg": "yolov5n.yaml", "weights": ""}
-    plain = {"img": 64, "batch": 2, "steps": 1, "seed": 0, "precision": "fp32", "threads": 1, "time": False}
+    plain = {"img": 64, "batch": 2, "steps": 1, "seed": 0, "precision": "fp32", "threads": 1, "time": "", "record": ""}
     return {**names, **plain, "data": str(data), "out": str(out), "keep": str(out / "kept.npz")}
 
 

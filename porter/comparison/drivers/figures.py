@@ -9,21 +9,40 @@ import torch
 TIMES = 16.0
 ULPS = 4.0  # what is always allowed, in units of the last place of the largest value: a value may be rounded twice
 _SMALL = 1e-3  # of the root mean square: relative errors and ULPs of smaller values say nothing
-
-
-def same(a, b):
-    """Whether two tensors hold the same numbers; NaN is not the same as NaN."""
-    return a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b)
+_BLOCK = 1 << 16  # elements that are looked at together: all passes over them find them in the processor's cache
+_SQUARES = 1e-15, 1e15  # between these float32 holds the squares of a tensor's largest value and of its usual ones
+_POWER = {torch.float32: (torch.int32, 0x7F800000), torch.float64: (torch.int64, 0x7FF << 52)}  # bits of the exponent
+_extremes = getattr(torch, "aminmax", None) or torch._aminmax  # before torch 1.10 by this name alone
 
 
 def size(tensor):
     """Root mean square and largest absolute value of what is finite in it."""
-    values = (tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.double()).reshape(-1)
-    if values.numel() and not math.isfinite(float(values.norm(math.inf))):
+    values = _flat(tensor)
+    largest = _largest(values)
+    if not math.isfinite(largest):
         values = values[torch.isfinite(values)]
-    if not values.numel():
+        largest = _largest(values)
+    if not largest:
         return 0.0, 0.0
-    return float(values.norm()) / math.sqrt(values.numel()), float(values.norm(math.inf))
+    if not _SQUARES[0] < largest < _SQUARES[1]:
+        values = values.double()
+    return math.sqrt(float(torch.dot(values, values)) / values.numel()), largest
+
+
+def _flat(tensor):
+    """A tensor's values in one dimension, in a dtype that numbers can be computed in."""
+    values = tensor.reshape(-1)
+    if values.dtype in _POWER:
+        return values
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values.double()
+
+
+def _largest(values):
+    """The largest absolute value; NaN where one is in it."""
+    if not values.numel():
+        return 0.0
+    low, high = _extremes(values)
+    return max(-float(low), float(high))  # both are NaN, or none
 
 
 def epsilon(dtype):
@@ -31,48 +50,99 @@ def epsilon(dtype):
     return torch.finfo(dtype).eps if dtype.is_floating_point else 0.0
 
 
-def compare(mine, reference):
+def compare(mine, reference, usual, largest):
     """The figures of a tensor against its reference, both of the host.
 
+    Args:
+        usual, largest: of the reference, as :func:`size` says.
+
     Returns:
-        ``absolute`` the largest error; ``relative`` the largest of an element that is no thousandth of the usual size,
-        and ``ulps`` the same in units of the reference's last place; ``cosine`` of the two as vectors; ``nan``, ``inf``
-        how many more of them there are than in the reference (at places where it has none).
+        ``absolute`` the largest error; ``relative`` the largest as a part of its element, where one below a thousandth
+        of the usual size counts as that, and ``ulps`` the same in units of the reference's last place; ``cosine`` of
+        the two as vectors; ``nan``, ``inf`` how many more of them there are than in the reference (at places where it
+        has none).
     """
-    exact = {"absolute": 0.0, "relative": 0.0, "ulps": 0.0, "cosine": 1.0, "nan": 0, "inf": 0}
-    if same(mine, reference):
-        return exact
+    found = {"absolute": 0.0, "relative": 0.0, "ulps": 0.0, "cosine": 1.0, "nan": 0, "inf": 0}
     if mine.shape != reference.shape:
-        return dict(exact, absolute=math.inf, relative=math.inf, ulps=math.inf, cosine=0.0, shape=list(mine.shape))
-    dtype = mine.dtype if mine.dtype.is_floating_point else torch.float64
-    if reference.dtype.is_floating_point:
-        dtype = dtype if torch.finfo(dtype).eps >= torch.finfo(reference.dtype).eps else reference.dtype
-    a, b = mine.double().reshape(-1), reference.double().reshape(-1)
-    nan = int((torch.isnan(a) & ~torch.isnan(b)).sum())
-    inf = int((torch.isinf(a) & ~torch.isinf(b)).sum())
-    usable = torch.isfinite(a) & torch.isfinite(b)
-    if not bool(usable.all()):
-        a, b = a[usable], b[usable]
-    if not a.numel():
-        return dict(exact, nan=nan, inf=inf)
-    error = (a - b).abs_()
-    usual, _ = size(b)
-    sizes = b.abs()
-    counted = sizes > _SMALL * usual
-    relative = float((error[counted] / sizes[counted]).max()) if bool(counted.any()) else 0.0
-    # a number's last place is eps times the power of two below it
-    places = torch.pow(2.0, torch.floor(torch.log2(sizes[counted]))) * epsilon(dtype)
-    ulps = float((error[counted] / places).max()) if places.numel() and epsilon(dtype) else 0.0
-    norms = float(a.norm()) * float(b.norm())
-    cosine = float(torch.dot(a, b)) / norms if norms else float(float(a.norm()) == float(b.norm()))
-    return {
-        "absolute": float(error.max()),
-        "relative": relative,
-        "ulps": ulps,
-        "cosine": min(1.0, cosine),
-        "nan": nan,
-        "inf": inf,
-    }
+        return dict(found, absolute=math.inf, relative=math.inf, ulps=math.inf, cosine=0.0, shape=list(mine.shape))
+    places = [epsilon(each.dtype) for each in (mine, reference) if each.dtype.is_floating_point]
+    a, b = _flat(mine), _flat(reference)
+    wide = largest and not _SQUARES[0] < largest < _SQUARES[1]
+    if a.dtype != b.dtype or wide:
+        a, b = a.double(), b.double()
+    errors = _errors(a, b, usual)
+    if errors is None:  # a NaN or an infinity is in one of them
+        found["nan"] = int((torch.isnan(a) & ~torch.isnan(b)).sum())
+        found["inf"] = int((torch.isinf(a) & ~torch.isinf(b)).sum())
+        usable = torch.isfinite(a) & torch.isfinite(b)
+        a, b = a[usable].double(), b[usable].double()
+        usual, _ = size(b)
+        errors = _errors(a, b, usual)
+    elif errors[0] > _SQUARES[1]:
+        a, b = a.double(), b.double()
+        errors = _errors(a, b, usual)
+    absolute, relative, ulps, squares, along = errors
+    if not absolute:
+        return found
+    found.update(absolute=absolute, cosine=_cosine(a, b, squares, along, usual**2 * b.numel()))
+    if usual:
+        found.update(relative=relative, ulps=ulps / max(places) if places else 0.0)
+    return found
+
+
+def _errors(a, b, usual):
+    """Of a - b the largest, also as a part of b and of the power of two below b, its square, and its product with b.
+
+    None if one of them is not finite.
+    """
+    least = max(_SMALL * usual, torch.finfo(b.dtype).tiny)
+    error, divisor, part = (torch.empty_like(b[:_BLOCK]) for _ in range(3))
+    absolute = squares = along = 0.0
+    parts = []
+    for start in range(0, b.numel(), _BLOCK):
+        some = b[start : start + _BLOCK]
+        d, e, r = error[: some.numel()], divisor[: some.numel()], part[: some.numel()]
+        torch.sub(a[start : start + _BLOCK], some, out=d)
+        block = _largest(d)
+        if not math.isfinite(block):
+            return None
+        if block:
+            absolute = max(absolute, block)
+            squares += float(torch.dot(d, d))
+            along += float(torch.dot(d, some))
+            torch.div(d, torch.abs(some, out=e).clamp_(min=least), out=r)
+            parts.append((_largest(r), start))
+    relative = max(parts)[0] if parts else 0.0
+    # between b and the power of two below it is less than a factor of two: the other blocks do not hold the largest
+    starts = [start for each, start in parts if each * 2 >= relative]
+    return absolute, relative, _powers(a, b, least, starts), squares, along
+
+
+def _powers(a, b, least, starts):
+    """Of a - b in these blocks: the largest as a part of the power of two below b."""
+    kind, bits = _POWER[b.dtype]
+    found = 0.0
+    for start in starts:
+        some = b[start : start + _BLOCK]
+        power = some.abs().clamp_(min=least)
+        power.view(kind).bitwise_and_(bits)
+        found = max(found, _largest((a[start : start + _BLOCK] - some).div_(power)))
+    return found
+
+
+def _cosine(a, b, squares, along, length):
+    """Of two vectors, from the squares of their difference d and of b, and the product of the two.
+
+    Where d is small it comes from these: it would be lost in rounding in the product of a and b.
+    """
+    if not length:
+        return float(not squares)
+    if squares > length / 4:
+        a, b = a.double(), b.double()
+        norms = float(a.norm()) * float(b.norm())
+        return float(torch.dot(a, b)) / norms if norms else 0.0
+    other = 1.0 + 2.0 * along / length + squares / length  # the square of b + d, as a part of b's
+    return min(1.0, (1.0 + along / length) / math.sqrt(other))
 
 
 def band(noise, usual, largest, dtype):

@@ -3,10 +3,10 @@
 CONFIG.json has ``device``, ``plugin``, ``seed``, ``steps``, ``batch``, ``img``, ``cfg``, ``weights``, ``data``,
 ``precision``, and ``out``, the folder for what comes of it:
 
-- ``record``: write a record there, with the weights, the batch and the cpu's own noise in it.
-- ``against``: compare with that record: rows.jsonl gets a line a tensor, result.json what is to be said.  The same file
-  for both is none but a place on the disk for as long as this runs.
-- ``time``: measure a plain step, too.
+- ``record``: write a record there, with the weights, the batch and the cpu's own noise in it, and compare nothing.
+- ``against``: compare with that record, or with the ``cpu``: rows.jsonl gets a line a tensor, result.json what is to be
+  said.
+- ``time``: measure a plain step, too: ``wall`` seconds, or the ``cpu``'s, in which other programs count little.
 
 It runs on the oldest Python and torch that a vendor ships: Python 3.6, torch 1.9.
 """
@@ -20,10 +20,14 @@ import time
 os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 
 import torch
+from lockstep import Lockstep
+from noise import noise
 from operators import find_operator
-from sides import Comparer, noise, recorders, run
+from sides import Comparer, Recorded, recorders, run
 from step import Training, batch, seed
-from tensors import BadFile, Reader, Spool, Writer
+from tensors import BadFile, Reader, Writer
+
+now = time.time
 
 
 def build(config):
@@ -47,7 +51,7 @@ def lines(model):
     file = os.path.join("models", os.path.basename(getattr(model, "yaml_file", "") or "yolov5s.yaml"))
     found, inside = {}, False
     if os.path.isfile(file):
-        with open(file, errors="replace", encoding="utf-8") as text:
+        with open(file, encoding="utf-8", errors="replace") as text:
             for number, line in enumerate(text, 1):
                 inside = inside or line.startswith(("backbone:", "head:"))
                 if inside and line.strip().startswith("["):
@@ -55,34 +59,42 @@ def lines(model):
     return {"file": file, "lines": found} if len(found) == len(model.model) else {"file": "", "lines": {}}
 
 
-def record(config, writer, made=None):
-    """Write the record of a side; returns the seconds that it took, by part."""
-    began = time.time()
-    if made is None:
-        model = build(config)
-        images, targets = batch(config, int(model.stride.max()))
+class Subject:
+    """What both sides begin with: a model and a batch, on the host."""
+
+    def __init__(self, model, images, targets):
+        self.model, self.images, self.targets = model, images, targets
         model.nc = model.model[-1].nc
-        targets[:, 1] = targets[:, 1] % model.nc  # a data set of other classes does as well
-    else:
-        model, images, targets = made
-    training = Training(model, config["device"], config)  # whose first imports much
-    built = time.time()
-    found = noise(model, images, targets, config)
-    noted = time.time()
+
+    def training(self, config, device):
+        return Training(self.model, device, config)
+
+
+def subject(config):
+    """From the files that the command names."""
+    model = build(config)
+    images, targets = batch(config, int(model.stride.max()))
+    targets[:, 1] = targets[:, 1] % model.model[-1].nc  # a data set of other classes does as well
+    return Subject(model, images, targets)
+
+
+def record(config, writer):
+    """Write the record of a side."""
+    of = subject(config)
+    found = noise(of.model, of.images, of.targets, config, of.training(config, "cpu"))
     recorded = []
-    for name, tensor in model.state_dict().items():
+    for name, tensor in of.model.state_dict().items():
         writer.put("weights/" + name, tensor)
-    writer.put("images", images)
-    writer.put("targets", targets)
-    seconds = run(training, images, targets, config, recorders(writer, recorded))
+    writer.put("images", of.images)
+    writer.put("targets", of.targets)
+    run(of.training(config, config["device"]), of.images, of.targets, config, recorders(writer, recorded))
     meta = {name: config[name] for name in ("img", "batch", "seed", "steps", "precision")}
-    meta.update(kind="comparison record", schema=1, torch=torch.__version__, device=config["says"], yaml=model.yaml)
-    meta.update(things=recorded, noise=found, model=lines(model))
+    meta.update(kind="comparison record", schema=1, torch=torch.__version__, device=config["says"], yaml=of.model.yaml)
+    meta.update(things=recorded, noise=found, model=lines(of.model))
     writer.close(meta)
-    return {"build": built - began, "noise": noted - built, "record": sum(seconds)}
 
 
-def model_of(reader):
+def recorded_subject(reader):
     """The model that a record was made with, and its batch; the tree checks that its yaml names layers alone."""
     from models.yolo import Model
 
@@ -90,64 +102,94 @@ def model_of(reader):
         model = Model(dict(reader.meta["yaml"]), ch=3)
         state = {name: reader.get("weights/" + name) for name in model.state_dict()}
         model.load_state_dict(state)
-        model.nc = model.model[-1].nc
         things = [[row["name"] for row in step] for step in reader.meta["things"]]
         if not things or len(things) != reader.meta["steps"] or len(reader.meta["noise"]) != len(things):
             raise BadFile("%s: its steps do not fit each other" % reader.path)
-        return model, reader.get("images"), reader.get("targets")
+        return Subject(model, reader.get("images"), reader.get("targets"))
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise BadFile("%s makes no sense: %s: %s" % (reader.path, type(error).__name__, error)) from error
 
 
-def against(config, reader):
-    """Compare with a record, and find the operator where something leaves the band."""
+def with_cpu(config):
+    """Compare with the cpu, which makes the same step beside it."""
+    began = now()
+    of = subject(config)
+    training = of.training(config, "cpu")
+    built = now()
+    alone = plain(config, of) if config["time"] else {}
+    begun = now()
+    found = noise(of.model, of.images, of.targets, config, training)
+    seconds = {"build": built - began, "noise": now() - begun, **alone}
+    return beside(config, of, training, found, seconds)
+
+
+def beside(config, of, training, found, seconds):
+    """The same, from what is built."""
+    reference = Lockstep(training, of.images, of.targets, config)
+    about = {"reference": "the cpu (torch %s)" % torch.__version__, "model": lines(of.model)}
+    try:
+        return compared(config, of, reference, found, about, seconds)
+    finally:
+        reference.close()
+
+
+def with_record(config, reader):
+    """Compare with a record."""
     if reader.meta.get("kind") != "comparison record":
         raise BadFile("%s is no record of porter compare" % reader.path)
-    model, images, targets = model_of(reader)
+    of = recorded_subject(reader)
     for name in "img", "batch", "seed", "precision":
         config[name] = reader.meta[name]
     config["steps"] = min(config["steps"], reader.meta["steps"])
-    out = os.path.join(config["out"], "rows.jsonl")
-    comparers = []
-    with open(out, "w", encoding="utf-8") as rows:
+    about = {"reference": reader.meta["device"], "model": reader.meta["model"]}
+    return compared(config, of, Recorded(reader, reader.meta["things"]), reader.meta["noise"], about, {})
+
+
+def compared(config, of, reference, found, about, seconds):
+    """Make the steps on the device, compare them, and find the operator where something leaves the band."""
+    comparers, missing = [], []
+    training = of.training(config, config["device"])
+    began = now()
+    with open(os.path.join(config["out"], "rows.jsonl"), "w", encoding="utf-8") as rows:
 
         def of_step(number):
-            comparers.append(
-                Comparer(
-                    reader,
-                    "%d/" % number,
-                    reader.meta["things"][number],
-                    reader.meta["noise"][number],
-                    lambda row: rows.write(json.dumps(dict(row, step=number)) + "\n"),
-                )
-            )
+            keep = lambda row: rows.write(json.dumps(dict(row, step=number)) + "\n")  # noqa: E731
+            comparers.append(Comparer(reference, found[number], keep))
             return comparers[-1]
 
-        seconds = run(Training(model, config["device"], config), images, targets, config, of_step)
+        run(training, of.images, of.targets, config, of_step, end=lambda: missing.append(reference.end()))
+    seconds["compare"] = now() - began
     firsts = [comparer.first for comparer in comparers]
-    found = {
+    made = {
         "steps": len(comparers),
         "first": firsts[0],
         "parted": next((number for number, first in enumerate(firsts) if first), None),
-        "reference": reader.meta["device"],
-        "model": reader.meta["model"],
         "compared": comparers[0].count,
-        "missing": len(comparers[0].missing),
+        "missing": missing[0],
         "operator": None,
-        "seconds": {"compare": sum(seconds)},
+        "seconds": seconds,
     }
     if firsts[0] and config["device"] != "cpu":
-        began = time.time()
-        training = Training(model, config["device"], config)
-        seed(config["seed"])
-        found["operator"] = find_operator(training, images, targets, firsts[0], config)
-        found["seconds"]["operator"] = time.time() - began
-    if config["time"]:
-        training = Training(model, config["device"], config)
-        for _ in range(2):  # the first warms up
-            began = time.time()
-            training.step(images, targets)
-            found["seconds"]["step"] = time.time() - began
+        began = now()
+        training.begin_again()
+        made["operator"] = find_operator(training, of.images, of.targets, firsts[0], config)
+        seconds["operator"] = now() - began
+    return dict(made, **about)
+
+
+def plain(config, of):
+    """The seconds of a step that nobody watches, on either side: the best of three, and the first of all."""
+    found = {}
+    for name, device in ("step", config["device"]), ("step of the cpu", "cpu"):
+        training = of.training(config, device)
+        times = []
+        for _ in range(3):
+            began = now()
+            training.step(of.images, of.targets)
+            training.acc.synchronize()
+            times.append(now() - began)
+        found.setdefault("first step", times[0])
+        found[name] = min(times)
     return found
 
 
@@ -163,15 +205,16 @@ def main(tree, config):
         importlib.import_module(config["plugin"])
     if config["threads"]:
         torch.set_num_threads(config["threads"])
-    result = {"torch": torch.__version__, "seconds": {}}
-    spool = Spool(os.path.join(config["out"], "spool")) if config["record"] == config["against"] else None
+    if config["time"] == "cpu":
+        global now
+        now = time.process_time
+    result = {"torch": torch.__version__}
     if config["record"]:
-        writer = spool or Writer(config["record"])
-        result["seconds"].update(record(dict(config, **config["record_as"]), writer))
-    if config["against"]:
-        found = against(config, spool or Reader(config["against"]))
-        result["seconds"].update(found.pop("seconds"))
-        result.update(found)
+        record(config, Writer(config["record"]))
+    elif config["against"] == "cpu":
+        result.update(with_cpu(config))
+    else:
+        result.update(with_record(config, Reader(config["against"])))
     with open(os.path.join(config["out"], "result.json"), "w", encoding="utf-8") as file:
         json.dump(result, file)
 

@@ -40,7 +40,7 @@ def find_operator(training, images, targets, first, config):
         found = _watched(training, images, targets, part, config)
         if found is not None:
             return found
-        training = type(training)(training.model, training.device, config)
+        training.begin_again()
     return None
 
 

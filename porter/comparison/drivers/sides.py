@@ -5,12 +5,9 @@ import time
 
 import figures
 import torch
-from step import Training, seed
+from step import seed
 from tensors import host
 from watching import Watch
-
-# How far rounding carries depends on depth and dtype, hardly on the size of the batch: one small image shows it.
-NOISE_IMAGES, NOISE_PIXELS = 1, 128
 
 
 def said(thing):
@@ -36,7 +33,7 @@ class Kept:
 
 
 class Recorder:
-    """Writes every tensor of a step, and how large it is.
+    """Writes every tensor of a step.
 
     Args:
         writer: of tensors.py, or :class:`Kept`; tensors are not kept beyond their turn.
@@ -49,88 +46,78 @@ class Recorder:
 
     def __call__(self, thing, tensor):
         tensor = host(tensor)
-        usual, largest = figures.size(tensor)
         row = dict(said(thing), dtype=str(tensor.dtype).partition(".")[2], shape=list(tensor.shape))
         with self.lock:
-            self.rows.append(dict(row, usual=usual, largest=largest))
+            self.rows.append(row)
             self.writer.put(self.prefix + thing.name, tensor)
 
 
-class Noise:
-    """Notes how far every tensor is from the same of a record, as a part of its usual size."""
+class Recorded:
+    """A record as what to compare with; :class:`lockstep.Lockstep` has the same methods.
 
-    def __init__(self, reader, prefix, rows, found):
-        self.reader, self.prefix, self.found = reader, prefix, found
-        self.rows = {row["name"]: row for row in rows}
+    Args:
+        things: the rows of each step, as :class:`Recorder` made them.
+    """
 
-    def __call__(self, thing, tensor):
-        row = self.rows.get(thing.name)
-        if row is None or not row["usual"]:
-            return
-        reference = self.reader.get(self.prefix + thing.name)
-        if reference.shape == tensor.shape:
-            error = float((host(tensor).to(reference.dtype) - reference).abs().max()) if reference.numel() else 0.0
-            self.found[thing.name] = max(self.found.get(thing.name, 0.0), error / row["usual"])
+    def __init__(self, reader, things):
+        self.reader, self.things, self.number = reader, things, -1
+
+    def begin(self, names):
+        self.number += 1
+        self.left = {row["name"] for row in self.things[self.number]}
+
+    def take(self, thing):
+        if thing.name not in self.left:
+            return None
+        self.left.discard(thing.name)
+        return self.reader.get("%d/%s" % (self.number, thing.name))
+
+    def end(self):
+        return len(self.left)
 
 
 class Comparer:
-    """Compares every tensor of a step with a record's, at once."""
+    """Compares every tensor of a step with a reference's, at once.
 
-    def __init__(self, reader, prefix, rows, noise, keep):
-        self.reader, self.prefix, self.noise, self.keep = reader, prefix, noise, keep
-        self.rows = {row["name"]: row for row in rows}
-        self.missing = set(self.rows)
+    Args:
+        reference: :class:`Recorded` or a lockstep.
+        noise: the cpu's own, for this step.
+        keep: gets each tensor's figures.
+    """
+
+    def __init__(self, reference, noise, keep):
+        self.reference, self.noise, self.keep = reference, noise, keep
         self.first = None
         self.count = 0
         self.largest_noise = 0.0  # of the tensors so far
         self.lock = threading.Lock()  # the backward pass has a thread for each device
+        reference.begin(noise)
 
     def __call__(self, thing, tensor):
         with self.lock:
             self._compare(thing, tensor)
 
     def _compare(self, thing, tensor):
-        row = self.rows.get(thing.name)
+        reference = self.reference.take(thing)
         # another version's graph may compute a gradient by other nodes: those are not comparable
-        if row is None or (thing.phase == "backward" and list(tensor.shape) != row["shape"]):
+        if reference is None or (thing.phase == "backward" and tensor.shape != reference.shape):
             return
-        self.missing.discard(thing.name)
-        tensor, reference = host(tensor), self.reader.get(self.prefix + thing.name)
-        found = figures.compare(tensor, reference)
+        tensor, reference = host(tensor), host(reference)
+        usual, largest = figures.size(reference)
+        found = figures.compare(tensor, reference, usual, largest)
         dtype = tensor.dtype if tensor.dtype.is_floating_point else torch.float32
         part = self.noise.get(thing.name, 0.0)
         if thing.phase == "backward" and thing.path == "loss":  # few numbers, not those of the noise's batch
             part = max(part, self.largest_noise)
         self.largest_noise = max(self.largest_noise, part)
-        allowed = figures.band(part, row["usual"], row["largest"], dtype)
+        allowed = figures.band(part, usual, largest, dtype)
         outside = figures.outside(found, allowed)
-        made = dict(said(thing), shape=row["shape"], dtype=str(tensor.dtype).partition(".")[2], allowed=allowed)
-        made.update(found, outside=outside, order=self.count)
+        made = dict(said(thing), shape=list(reference.shape), dtype=str(tensor.dtype).partition(".")[2])
+        made.update(found, allowed=allowed, outside=outside, order=self.count)
         self.count += 1
         if outside and self.first is None:
             self.first = made
         self.keep(made)
-
-
-def noise(model, images, targets, config):
-    """The cpu's own noise: how far the step in float32, in two orders of summation, is from the step in float64.
-
-    Returns:
-        name -> the largest error as a part of the tensor's usual size, for each step.
-    """
-    every = max(1, min(images.shape[2:]) // NOISE_PIXELS)
-    images, targets = images[:NOISE_IMAGES, :, ::every, ::every], targets[targets[:, 0] < NOISE_IMAGES]
-    exact, recorded = Kept(), []
-    run(Training(model, "cpu", config, torch.float64), images, targets, config, recorders(exact, recorded))
-    found = [{} for _ in range(config["steps"])]
-    for other_order in False, True:
-        noises = [Noise(exact, "%d/" % n, recorded[n], found[n]) for n in range(config["steps"])]
-        before = torch.backends.mkldnn.set_flags(not other_order)  # oneDNN's kernels sum in an order of their own
-        try:
-            run(Training(model, "cpu", config), images, targets, config, noises.__getitem__)
-        finally:
-            torch.backends.mkldnn.set_flags(*before[:1])
-    return found
 
 
 def recorders(writer, recorded):
@@ -147,7 +134,7 @@ def run(training, images, targets, config, of_step, entered=None, end=None):
 
     Args:
         of_step: gives what sees a step, by its number.  After the first step only losses and parameters are looked at.
-        end: asked after each step whether that was enough.
+        end: called after each step.
     """
     seconds = []
     for number in range(config["steps"]):
@@ -160,8 +147,8 @@ def run(training, images, targets, config, of_step, entered=None, end=None):
         finally:
             watch.close()
         seconds.append(time.time() - began)
-        if end and end():
-            break
+        if end:
+            end()
     return seconds
 
 

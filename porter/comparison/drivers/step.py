@@ -20,7 +20,7 @@ def batch(config, stride):
     """Images as the loader gives them (uint8) and targets of the data set's first pictures."""
     from utils.datasets import create_dataloader  # the tree's
 
-    with open(config["data"], errors="ignore") as file:
+    with open(config["data"], encoding="utf-8", errors="ignore") as file:
         data = yaml.safe_load(file)
     train = data["train"]
     if not os.path.isabs(str(train)):
@@ -62,10 +62,24 @@ class Training:
         hyp["label_smoothing"] = 0.0
         self.model.hyp = hyp
         self.amp = config["precision"] == "amp"
-        self.scaler = self.acc.scaler(enabled=self.amp and dtype == torch.float32 and self.device.type != "cpu")
         with self.default():
             self.loss = ComputeLoss(self.model)
-        self.optimizer = self._optimizer(hyp)
+        self.first = model
+        self._start()
+
+    def _start(self):
+        self.scaler = self.acc.scaler(enabled=self.amp and self.dtype == torch.float32 and self.device.type != "cpu")
+        self.optimizer = self._optimizer(self.model.hyp)
+
+    def begin_again(self):
+        """With the weights, buffers and optimizer of the first step."""
+        first = self.first.state_dict()
+        with torch.no_grad():
+            for name, tensor in self.model.state_dict().items():
+                tensor.copy_(first[name])
+        for parameter in self.model.parameters():
+            parameter.grad = None
+        self._start()
 
     @contextlib.contextmanager
     def default(self):

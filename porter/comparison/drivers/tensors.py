@@ -43,38 +43,6 @@ def as_array(tensor):
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
 
-class Spool:
-    """Tensors on the disk between one side and the other, in one process: both :class:`Writer` and :class:`Reader`.
-
-    They are read where they lie in the system's cache of files, without a copy.
-    """
-
-    def __init__(self, path):
-        self.file = open(path, "wb+")
-        self.places, self.end, self.meta = {}, 0, {}
-
-    def put(self, name, tensor):
-        tensor = host(tensor)
-        size = tensor.numel() * tensor.element_size()
-        self.places[name] = (self.end, size, tuple(tensor.shape), tensor.dtype)
-        if size:
-            self.file.seek(self.end)
-            self.file.write(tensor.reshape(-1).view(torch.uint8).numpy().data)
-            self.end += size + -size % 64  # so that whatever dtype begins where it may
-
-    def get(self, name):
-        start, size, shape, dtype = self.places[name]
-        if not size:
-            return torch.empty(shape, dtype=dtype)
-        self.file.flush()
-        raw = np.memmap(self.file, np.uint8, "c", start, (size,))  # private: nothing that is changed there is written
-        return torch.from_numpy(raw).view(dtype).reshape(shape)
-
-    def close(self, meta=None):
-        """Describe it, when all is in it; it stays open to be read."""
-        self.meta = meta or self.meta
-
-
 class Writer:
     """Writes tensors under names, and in the end what is to be said of them."""
 

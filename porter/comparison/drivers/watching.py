@@ -5,6 +5,7 @@ gradient that the autograd graph's nodes make.  A thing has a name that is the s
 version of torch: the module's path, which call of it, and which of its things.
 """
 
+import functools
 import re
 
 from tensors import tensors_in
@@ -29,6 +30,7 @@ class Thing:
         self.name = "/".join([phase, path or "-", "%d" % number, kind(node) or what])
 
 
+@functools.lru_cache(maxsize=1000)
 def kind(node):
     """What a node of the graph computes: its name, without what differs between devices and versions of torch."""
     found = re.sub(r"Backward\d*$", "", node).lower()

@@ -20,7 +20,7 @@ import time
 os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 LOST = 3
 
-with open(sys.argv[1]) as config_file:
+with open(sys.argv[1], encoding="utf-8") as config_file:
     CONFIG = json.load(config_file)
 sys.path.insert(1, CONFIG["comparison"])  # porter compare's drivers: how far two tensors are from each other
 
@@ -174,7 +174,7 @@ def main(first):
     if not works(device):
         raise SystemExit("a tensor of the host does not come back from %s" % device)
     jobs = [*asked.names, *range(len(made))]
-    with open(CONFIG["journal"], "a") as journal:
+    with open(CONFIG["journal"], "a", encoding="utf-8") as journal:
         journal.write("\n")  # the last line of a process that died may have no end
 
         def note(found):

@@ -13,9 +13,7 @@ import torch_mlu  # the emulated one
 from porter_emulated.kernels import replace
 
 sys.path.insert(1, os.environ["PORTER_TEST_DRIVERS"])
-from main import against, build, record
-from step import batch
-from tensors import Spool
+from main import Subject, beside, noise, subject
 
 tree, config_file, out, *names = sys.argv[1:]
 sys.path[0] = tree
@@ -126,15 +124,23 @@ FAULTS = {
 }
 with open(config_file) as file:
     config = json.load(file)
-side = dict(config, device="cpu", says="the cpu")
 
 
-def compared(kernels, reader):
+class Reference:
+    """What the faults are compared with: one subject, and the noise of its step."""
+
+    def __init__(self, subject):
+        self.subject, self.training = subject, subject.training(config, "cpu")
+        self.noise = noise(subject.model, subject.images, subject.targets, config, self.training)
+
+
+def compared(kernels, reference):
     library = replace(porter_emulated.start(torch_mlu.__name__), kernels)
     try:
-        found = against(dict(config), reader)
+        found = beside(dict(config), reference.subject, reference.training, reference.noise, {})
     finally:
         library._destroy()
+        reference.training.begin_again()
     first, operator = found["first"] or {}, found["operator"] or {}
     return {
         "phase": first.get("phase"),
@@ -153,23 +159,19 @@ def differs():
         return any(json.loads(row)["absolute"] for row in rows)
 
 
-spool = Spool(os.path.join(config["out"], "spool"))
 found = {}
 if names != ["seeds"]:
-    record(side, spool)
+    reference = Reference(subject(config))
     for name in names or FAULTS:
-        found[name] = compared(FAULTS[name], spool)
+        found[name] = compared(FAULTS[name], reference)
         print(name, found[name], file=sys.stderr, flush=True)
 if not names or names == ["seeds"]:
     for seed in range(int(os.environ.get("PORTER_TEST_SEEDS", "4"))):
-        config["seed"] = side["seed"] = seed
-        model = build(side)
-        images, targets = batch(dict(side), int(model.stride.max()))
+        config["seed"] = seed
+        drawn = subject(config)
         torch.manual_seed(seed)
-        images = torch.randint(0, 256, images.shape, dtype=torch.uint8)
-        model.nc = model.model[-1].nc
-        record(side, spool, (model, images, targets))
-        found[str(seed)] = compared({CONV: reordered}, spool)
+        images = torch.randint(0, 256, drawn.images.shape, dtype=torch.uint8)
+        found[str(seed)] = compared({CONV: reordered}, Reference(Subject(drawn.model, images, drawn.targets)))
         print(seed, found[str(seed)], file=sys.stderr, flush=True)
 with open(out, "w") as file:
     json.dump(found, file)

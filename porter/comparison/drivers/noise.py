@@ -1,0 +1,78 @@
+"""The cpu's own noise: how far a step in float32 is from the same in float64, by two orders of summation."""
+
+import os
+
+import figures
+import torch
+from sides import Kept, recorders, run
+from step import Training
+from tensors import Reader, Writer, host
+
+# How far rounding carries depends on depth and dtype, hardly on the size of the batch: one small image shows it.
+IMAGES, PIXELS = 1, 96
+
+
+class Noise:
+    """Notes how far every tensor is from the same of a record, as a part of its usual size.
+
+    Args:
+        reader: of the record; ``prefix``: the step, in its names.
+        found: name -> that; the larger stays.
+    """
+
+    def __init__(self, reader, prefix, sizes, found):
+        self.reader, self.prefix, self.sizes, self.found = reader, prefix, sizes, found
+
+    def __call__(self, thing, tensor):
+        name = self.prefix + thing.name
+        if name not in self.sizes:
+            return
+        reference = self.reader.get(name)
+        if self.sizes[name] is None:
+            self.sizes[name] = figures.size(reference)[0]
+        usual = self.sizes[name]
+        if not usual:
+            self.found.setdefault(thing.name, 0.0)
+        elif reference.shape == tensor.shape:
+            error = float((host(tensor).to(reference.dtype) - reference).abs_().max())
+            self.found[thing.name] = max(self.found.get(thing.name, 0.0), error / usual)
+
+
+def small(images, stride):
+    """A few of the images, a part of their pixels; both sides stay multiples of the model's stride."""
+    every = max(1, min(images.shape[2:]) // PIXELS)
+    images = images[:IMAGES, :, ::every, ::every]
+    height, width = (size // stride * stride for size in images.shape[2:])
+    return images[:, :, :height, :width]
+
+
+def noise(model, images, targets, config, training):
+    """How far the steps in float32, in two orders of summation, are from those in float64.
+
+    Args:
+        training: of the model on the cpu, in float32; it is as new afterwards.
+
+    Returns:
+        name -> the largest error as a part of the tensor's usual size, for each step.
+    """
+    images, targets = small(images, int(model.stride.max())), targets[targets[:, 0] < IMAGES]
+    file, recorded = os.path.join(config["out"], "exact.npz"), []
+    exact = Kept() if config["steps"] == 1 else Writer(file)  # the weights of many steps are too much for the memory
+    run(Training(model, "cpu", config, torch.float64), images, targets, config, recorders(exact, recorded))
+    if config["steps"] > 1:
+        exact.close({})
+        exact = Reader(file)
+    sizes = {"%d/%s" % (number, row["name"]): None for number, rows in enumerate(recorded) for row in rows}
+    found = [{} for _ in recorded]
+    for other_order in False, True:
+        noises = [Noise(exact, "%d/" % number, sizes, each) for number, each in enumerate(found)]
+        before = torch.backends.mkldnn.set_flags(not other_order)  # oneDNN's kernels sum in an order of their own
+        try:
+            run(training, images, targets, config, noises.__getitem__)
+        finally:
+            torch.backends.mkldnn.set_flags(*before[:1])
+        training.begin_again()
+    if config["steps"] > 1:
+        exact.close()
+        os.remove(file)
+    return found
