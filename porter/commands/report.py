@@ -1,4 +1,4 @@
-"""``porter report``: one page of what verify, necessity, bench and drift found."""
+"""``porter report``: one page of what verify, necessity, compare, bench and drift found."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from porter.reports.records import Recorded, load, of_result
 
 
 def report(records: Sequence[AnyPath | Recorded], targets: Names = (), *, project: AnyProject = None) -> str:
-    """One HTML page of what verify, necessity, bench and drift found; it needs no network and runs no script.
+    """One HTML page of what verify, necessity, compare, bench and drift found; it needs no network and runs no script.
 
     Args:
         records: what these functions returned, or files that the commands wrote, in any order.
@@ -40,10 +40,11 @@ def report(records: Sequence[AnyPath | Recorded], targets: Names = (), *, projec
 @JSON
 @click.argument("records", metavar="RECORD.json...", type=FOLDER, nargs=-1, required=True)
 def command(output: Path, targets: tuple[str, ...], as_json: bool, records: tuple[Path, ...]) -> None:
-    """Make one HTML page of what verify, bench and drift found.
+    """Make one HTML page of what verify, compare, bench and drift found.
 
-    Each RECORD is what `porter verify --json FILE`, `porter verify --necessity --json FILE`, `porter bench --json` or
-    `porter drift --json FILE` wrote; the order does not matter. The page needs no network and runs no script.
+    Each RECORD is what `porter verify --json FILE`, `porter verify --necessity --json FILE`, `porter compare --json`,
+    `porter bench --json` or `porter drift --json FILE` wrote; the order does not matter. The page needs no network and
+    runs no script.
     """
     if any(output.resolve() == record.resolve() for record in records):
         raise click.UsageError(f"{output} is one of the records.")

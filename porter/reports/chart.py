@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from porter.reports.markup import Html, element, join, key, number
 
@@ -49,7 +49,14 @@ class Limit:
 
 
 def lines(
-    title: str, across: str, up: str, drawn: Sequence[Line], limits: Sequence[Limit] = (), *, zero: bool = False
+    title: str,
+    across: str,
+    up: str,
+    drawn: Sequence[Line],
+    limits: Sequence[Limit] = (),
+    *,
+    zero: bool = False,
+    log: bool = False,
 ) -> Html:
     """Lines over one axis, with a legend.
 
@@ -57,27 +64,31 @@ def lines(
         title: what is shown, for those who do not see it.
         across, up: what the axes are, with units.
         zero: whether the upright axis begins at nothing.
+        log: whether it goes in powers of ten; every y is above 0 then.
     """
+    if log:
+        limits = [Limit(limit.name, math.log10(limit.y)) for limit in limits]
+        drawn = [replace(line, points=[(x, math.log10(y)) for x, y in line.points]) for line in drawn]
     points = [point for line in drawn for point in line.finite]
     if not points:
         return element("p", f"{title}: there is no finite number to draw.", class_="note")
     limits = [limit for limit in limits if _finite(limit.y)]
     xs, ys = [x for x, _ in points], [y for _, y in points] + [limit.y for limit in limits]
     x_ticks = _whole_ticks(min(xs), max(xs))
-    y_ticks = _ticks(min(0.0, *ys) if zero else min(ys), max(ys), all(y == int(y) for y in ys))
+    y_ticks = _ticks(min(0.0, *ys) if zero else min(ys), max(ys), all(y == int(y) for y in ys) or log)
     x = _scale(min(xs), max(xs), _LEFT + 6, _WIDE - _RIGHT - 6)
     y = _scale(y_ticks[0], y_ticks[-1], _HIGH - _BOTTOM, _TOP)
     parts = [
-        _axes(across, up, [(x(v), v) for v in x_ticks], [(y(v), v) for v in y_ticks]),
+        _axes(across, up, [(x(v), v) for v in x_ticks], [(y(v), 10**v if log else v) for v in y_ticks]),
         *(
             element("line", class_="limit", x1=_LEFT, x2=_WIDE - _RIGHT, y1=f"{y(limit.y):.1f}", y2=f"{y(limit.y):.1f}")
             for limit in limits
         ),
         *(_line(line, x, y) for line in drawn),
     ]
-    picture = _svg(_HIGH, f"{title}. {'. '.join(_said(line) for line in drawn)}.", parts)
+    picture = _svg(_HIGH, f"{title}. {'. '.join(_said(line, log) for line in drawn)}.", parts)
     keys = [_key(line.name, line.look) for line in drawn]
-    keys += [_key(f"{limit.name}: {number(limit.y)}", "limit") for limit in limits]
+    keys += [_key(f"{limit.name}: {number(10**limit.y if log else limit.y)}", "limit") for limit in limits]
     return element("div", picture, element("p", *keys, class_="keys"), class_="chart")
 
 
@@ -171,12 +182,13 @@ def _key(name: str, look: str) -> Html:
     return key(name, element("line", class_=f"curve key {look}", x1=1, x2=27, y1=6, y2=6))
 
 
-def _said(line: Line) -> str:
+def _said(line: Line, log: bool) -> str:
     found = line.finite
     if not found:
         return f"{line.name}: no finite number"
     lost = len(line.points) - len(found)
-    ends = f"{line.name}: from {number(found[0][1])} to {number(found[-1][1])} in {len(found)} points"
+    first, last = (10**y if log else y for y in (found[0][1], found[-1][1]))
+    ends = f"{line.name}: from {number(first)} to {number(last)} in {len(found)} points"
     return f"{ends}, {lost} not finite" if lost else ends
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from porter.output import counted
 from porter.patch import Patch
 from porter.project import Project
-from porter.reports import drift, patches, proof, speed, verdict
+from porter.reports import comparison, drift, patches, proof, speed, verdict
 from porter.reports.markup import Html, element, join, paragraph
 from porter.reports.patches import Verdicts
 from porter.reports.proof import Proof
@@ -56,15 +56,21 @@ def page(records: Sequence[Record], stack: Sequence[Patch]) -> str:
         WrongUsage: a record is damaged; the message names the file and the field.
     """
     ordered = sorted(records, key=lambda record: record.order)
-    of = {kind: [record for record in ordered if record.kind == kind] for kind in ("verify", "bench", "drift")}
+    of = {
+        kind: [record for record in ordered if record.kind == kind] for kind in ("verify", "compare", "bench", "drift")
+    }
     proofs = [Proof.of(record, n) for n, record in enumerate(of["verify"], 1)]
     judged = [Verdicts.of(record) for record in ordered if record.kind == "necessity"]
     title = f"porter report: {', '.join(targets_of(ordered))}"
     parts = [
         element(
-            "header", element("h1", title), *_head(proofs, of["bench"]), _contents(proofs, of["bench"], of["drift"])
+            "header",
+            element("h1", title),
+            *_head(proofs, of["bench"]),
+            _contents(proofs, of["compare"], of["bench"], of["drift"]),
         ),
         *(proof.section(each) for each in proofs),
+        *(comparison.section(record, n) for n, record in enumerate(of["compare"], 1)),
         *(speed.section(record, n) for n, record in enumerate(of["bench"], 1)),
         patches.section(stack, judged),
         *(drift.section(record, n) for n, record in enumerate(of["drift"], 1)),
@@ -96,8 +102,9 @@ def _head(proofs: list[Proof], benches: list[Record]) -> list[Html]:
     return [*(verdict.section(each, benches) for each in proofs), paragraph(said), proof.summary(proofs)]
 
 
-def _contents(proofs: list[Proof], benches: list[Record], drifts: list[Record]) -> Html:
+def _contents(proofs: list[Proof], compared: list[Record], benches: list[Record], drifts: list[Record]) -> Html:
     links: list[tuple[str, object]] = [(each.id, each.heading) for each in proofs]
+    links += [(f"compare-{n}", f"compared: {record.field['target'].text()}") for n, record in enumerate(compared, 1)]
     links += [(f"bench-{n}", f"speed: {record.field['target'].text()}") for n, record in enumerate(benches, 1)]
     links += [("patches", "patches")]
     links += [(f"drift-{n}", f"drift: {record.field['stack'].text()}") for n, record in enumerate(drifts, 1)]

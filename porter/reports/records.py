@@ -1,7 +1,7 @@
 """The records that a page is made of: read from files, known by what they say they are, and looked at field by field.
 
-Every record begins with ``kind`` (``verify``, ``necessity``, ``bench``, ``drift``) and ``schema``, the number of its
-form.  A field that is not what it has to be is named with its file, so that a page is right or is not written.
+Every record begins with ``kind``, one of :data:`KINDS`, and ``schema``, the number of its form.  A field that is not
+what it has to be is named with its file, so that a page is right or is not written.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any, NoReturn, Protocol
 from porter.errors import EnvironmentFailed, WrongUsage
 from porter.output import SCHEMA
 
-KINDS = ("verify", "necessity", "bench", "drift")
-_WRITES = "porter verify --json FILE, porter bench --json > FILE and porter drift --json FILE write records."
+KINDS = ("verify", "necessity", "compare", "bench", "drift")
+_WRITES = "porter verify --json FILE, drift --json FILE, compare --json > FILE and bench --json > FILE write records."
 _MOST = 64 << 20  # bytes of a file: a record has a few hundred thousand
 
 
@@ -151,7 +151,7 @@ def load(path: Path) -> Record:
 
 
 class Recorded(Protocol):
-    """What verify, necessity, bench and drift return."""
+    """What verify, necessity, compare, bench and drift return."""
 
     def record(self) -> dict[str, Any]:
         """Itself as plain data."""

@@ -25,7 +25,7 @@ def test_a_page(files: list[Path], tmp_path: Path) -> None:
     output.parent.mkdir()
     done = porter("report", *files, "--output", output, cwd=Path.cwd())
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    assert done.stdout.startswith(f"{output}: 5 records, ")
+    assert done.stdout.startswith(f"{output}: 6 records, ")
     text = output.read_text(encoding="utf-8")
     page = Page(text)
     assert "7 patches as the stacks are now" in page.text and "Register the TPU" in page.text

@@ -229,6 +229,48 @@ def drift(patches: list[tuple[str, str]], count: int = 60) -> dict[str, Any]:
     }
 
 
+def compare(parted: bool = True) -> dict[str, Any]:
+    """A comparison of a small network whose third layer, and all after it, is further off than it may be."""
+    plain = {
+        "step": 0,
+        "node": "",
+        "shape": [2, 16, 8, 8],
+        "dtype": "float32",
+        "relative": 0.1,
+        "ulps": 3.0,
+        "cosine": 1.0,
+    }
+    rows = []
+    for phase in "forward", "backward", "step":
+        for n in range(40):
+            layer = n // 4 if phase == "forward" else 9 - n // 4
+            error = (30.0 if layer > 2 or phase != "forward" else 0.02) if parted else 0.02
+            path = "optimizer" if phase == "step" else f"model.{layer}.conv" if n % 4 else f"model.{layer}"
+            made = {
+                "phase": phase,
+                "path": path,
+                "what": "output",
+                "absolute": error * 1e-5,
+                "allowed": 1e-5,
+                "nan": 0,
+                "inf": 0,
+            }
+            rows.append({**plain, **made, "outside": error > 1})
+    rows[30].update(nan=2, outside=True) if parted else None
+    line = "models/yolov5n.yaml:18  [-1, 1, Conv, [256, 3, 2]]"
+    first = {**next(row for row in rows if row["outside"]), "line": line, "what": EVIL} if parted else None
+    operator = {"name": "aten::silu", "path": "model.3.act", "file": "/tmp/kept.npz", "figures": {}}
+    return {
+        **heading("compare"),
+        "target": "mlu", "tree": "yolov5", "device": "EMULATED MLU370 (Python 3.11.7, torch 2.13.0)",
+        "reference": "the cpu (torch 2.13.0)", "emulated": True, "torch": "2.13.0", "steps": 1, "precision": "fp32",
+        "parted": 0 if parted else None, "missing": 0, "first": first, "operator": operator if parted else None,
+        "yaml": "models/yolov5n.yaml",
+        "lines": {str(n): [15 + n, f"[-1, 1, Conv, [{16 * n}, 3, 2]]"] for n in range(10)},
+        "rows": rows, "seconds": {},
+    }  # fmt: skip
+
+
 def everything() -> list[dict[str, Any]]:
     """A record of each kind, and a second target on a card."""
     names = ["common/import-the-accelerator.patch", "mlu/register-the-mlu.patch"]
@@ -236,6 +278,7 @@ def everything() -> list[dict[str, Any]]:
         verify(),
         verify("tpu", emulated=False),
         necessity(names),
+        compare(),
         bench(),
         drift([(name, f"Subject {n}") for n, name in enumerate(names)]),
     ]

@@ -269,3 +269,19 @@ def test_numbers_that_are_none() -> None:
 )
 def test_nothing_to_show_is_shown_too(value: dict[str, Any]) -> None:
     Page(shown(value, stack=()))
+
+
+def test_a_comparison_names_what_left_its_band_first() -> None:
+    text = Page(shown(made.compare(), stack=())).text
+    assert "The first to leave its band: model.3, forward: " in text
+    assert "The operator: aten::silu, in model.3.act." in text
+    assert "models/yolov5n.yaml:18  [-1, 1, Conv, [256, 3, 2]]" in text
+    assert "108 of 120 are outside" in text and "NaN, Inf" in text
+    whole = Page(shown(made.compare(parted=False), stack=())).text
+    assert "Nothing is further off than it may be." in whole and "0 of 120 are outside" in whole
+    later = {**made.compare(parted=False), "parted": 2}
+    assert "The two part in step 2 (from 0): the first step agrees." in Page(shown(later, stack=())).text
+    damaged = made.compare()
+    damaged["rows"][7]["allowed"] = "much"
+    with pytest.raises(WrongUsage, match=r"rows\[7\]\.allowed should be a number"):
+        shown(damaged, stack=())

@@ -17,7 +17,7 @@ from . import made
 
 def test_what_the_commands_write_is_known(tmp_path: Path) -> None:
     found = [load(path).kind for path in made.write(tmp_path, made.everything())]
-    assert found == ["verify", "verify", "necessity", "bench", "drift"]
+    assert found == ["verify", "verify", "necessity", "compare", "bench", "drift"]
     assert set(found) == set(KINDS)
     assert heading("bench")["schema"] == SCHEMA
 
