@@ -60,7 +60,7 @@ def test_the_same_links_and_code() -> None:
 def test_it_is_chinese() -> None:
     """Not a page where somebody left a paragraph in English."""
     for paragraph in re.split(r"\n\s*\n", prose(READMES[1])):
-        words = re.sub(r"`[^`]*`|\]\([^)]*\)|https?:\S+|^[|#].*$", "", paragraph, flags=re.MULTILINE)
+        words = re.sub(r"`[^`]*`|\]\([^)]*\)|https?:\S+|<[^>]*>|^[|#].*$", "", paragraph, flags=re.MULTILINE)
         latin, han = len(re.findall(r"[A-Za-z]{3,}", words)), len(re.findall(r"[\u4e00-\u9fff]", words))
         assert not latin > max(12, han), paragraph
 
