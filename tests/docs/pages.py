@@ -19,7 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
-PAGES = (*READMES, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
+DOCS = ROOT / "docs"
+PAGES = (*READMES, ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md")))
 
 # Why a block is parsed and not run -> who runs the like of it, and when
 REASONS = {
@@ -34,7 +35,16 @@ REASONS = {
     "changes the system": "it installs a driver, packages or a shell's completion for good",
 }
 # a Chinese page gives its reasons in Chinese
-CHINESE = {"需要板卡": "needs a card", "需要几分钟": "takes minutes", "会改动系统": "changes the system"}
+CHINESE = {
+    "需要板卡": "needs a card",
+    "需要算能的库": "needs Sophgo's libraries",
+    "需要几分钟": "takes minutes",
+    "需要下载数 GB": "downloads gigabytes",
+    "需要多台机器": "needs several machines",
+    "会改动系统": "changes the system",
+}
+# pages in both languages: the same headings, commands and tables
+PAIRS = (READMES, *((DOCS / page.name, page) for page in sorted((DOCS / "zh").glob("*.md")) if page.stem != "index"))
 _FENCE = re.compile(r"^(?P<mark>`{3,})(?P<info>[^`\n]*)\n(?P<text>.*?)^(?P=mark)[ \t]*$", re.DOTALL | re.MULTILINE)
 
 

@@ -110,13 +110,38 @@ def test_how_much_is_known_of_the_operators_that_are_used() -> None:
     made with torch 2.13.0, for bm1684x and ascend910b with 2.1.0 (--python), which their plugins are for.
     """
     ran = json.loads(Path(__file__).with_name("operators.json").read_text(encoding="utf-8"))
-    for page in READMES:
-        (table,) = (t for t in tables(page.read_text(encoding="utf-8")) if len(t[0]) == 4)
-        found = {row[0].replace(" ", "").lower(): [int(cell) for cell in row[1:]] for row in table[1:]}
-        assert found.keys() == ran.keys() == set(profiles())
-        for card, names in ran.items():
-            standings = [load_profile(card).standing(name) for name in names]
-            assert found[card] == [standings.count(each) for each in ("known", "assumed", "refused")], card
+    (table,) = (t for t in tables((DOCS / "emulated.md").read_text(encoding="utf-8")) if len(t[0]) == 4)
+    found = {row[0].replace(" ", "").lower(): [int(cell) for cell in row[1:]] for row in table[1:]}
+    assert found.keys() == ran.keys() == set(profiles())
+    for card, names in ran.items():
+        standings = [load_profile(card).standing(name) for name in names]
+        assert found[card] == [standings.count(each) for each in ("known", "assumed", "refused")], card
+
+
+def test_what_was_tried_on_what() -> None:
+    """Of each card the plugin's state that was read, and the levels that CI makes."""
+    ci = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    first = {target.name: target.emulated[0] for target in load_all(Project(ROOT))}
+    made: dict[tuple[str, str], str] = {}
+    for run in ci["jobs"]["verify"]["strategy"]["matrix"]["include"]:
+        heading = f"Python {run['python']}, torch {run['torch']}"
+        card = run.get("more", "").removeprefix("--profile ") or first[run["target"]]
+        if run["device"] == "emulated":
+            made[card, heading] = f"emulated, `{run['level']}`"
+    (table,) = (t for t in tables(READMES[0].read_text(encoding="utf-8")) if t[0][:2] == ["card", "driver"])
+    for row in table[1:]:
+        card = row[0].partition(" ")[2].replace(" ", "").lower()
+        cells = dict(zip(table[0], row))
+        assert cells["driver"] == ("–" if row[0] == "CPU" else "no")
+        for heading in table[0][3:]:
+            otherwise = {"verified on hardware"} if row[0] == "CPU" else {"no", "read in source"}
+            assert cells[heading] in ({made.pop((card, heading))} if (card, heading) in made else otherwise), row
+        if card:
+            facts = load_profile(card).facts
+            assert facts is not None
+            version, commit = facts["version"].partition("+")[0], facts["commit"][:7]
+            assert cells["plugin"] == f"`{facts['plugin']}` {version}, `{commit}`: read in source"
+    assert not made, "CI makes more than the table says"
 
 
 def test_file_formats() -> None:
