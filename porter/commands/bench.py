@@ -30,6 +30,7 @@ from porter.temporary import work_folder
 from porter.tree.clone import must_hold
 from porter.verification.child import A_DAY, Children
 from porter.verification.device import Device, choose
+from porter.verification.launch import PRECISIONS, must_train_in
 from porter.verification.session import DRIVERS
 
 DRAWN = 3  # iterations at first, during which v6.0 draws pictures in threads
@@ -126,7 +127,7 @@ def _subjects(
 ) -> list[Subject]:
     """What is measured.  Interpreters are started last: whatever is wrong with the request is said at once."""
     commit = must_hold(project, tree, target.name).head
-    _must_have(precision, tree)
+    must_train_in(precision, tree)
     device_named = against in ("cpu", "cuda")
     if against == kind:
         raise WrongUsage(f"this is the {kind} already", hint="--against another device, or another tree.")
@@ -136,7 +137,7 @@ def _subjects(
         return [first, *([_other(first, target, against, python)] if device_named else [])]
     place = Path(against).absolute()
     found = must_hold(project, place, target.name)
-    _must_have(precision, place)
+    must_train_in(precision, place)
     device = choosing()
     names = (tree.name, place.name) if tree.name != place.name else (str(tree), str(place))
     return [Subject(names[0], tree, commit, device), Subject(names[1], place, found.head, device)]
@@ -149,12 +150,6 @@ def _other(first: Subject, target: Target, named: str, python: str) -> Subject:
     cpu = choose("cpu", target, python)
     other = cpu if named == "cpu" else Device("hardware", "0", "CUDA device 0", facts=cpu.facts)
     return replace(first, name=named, device=other)
-
-
-def _must_have(precision: str, tree: Path) -> None:
-    """FP16 training is Sophgo's, in the stack of its target alone."""
-    if precision == "fp16" and not (tree / "train_fp16.py").is_file():
-        raise WrongUsage(f"{tree} has no FP16 training: it is in the stack of tpu", hint="--precision amp")
 
 
 def _scenes(root: Path, load: Workload) -> Path:
@@ -458,7 +453,7 @@ def _copies(per_step: Mapping[str, int] | None) -> str:
 @click.option("--data", metavar="YAML", type=FOLDER, help="A data set.  [default: scenes drawn for it]")
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "amp", "fp16"]),
+    type=click.Choice(PRECISIONS),
     default="fp32",
     show_default=True,
     help="amp is --pyamp; fp16, in a tree for tpu, is train_fp16.py.",

@@ -26,6 +26,7 @@ from porter.temporary import work_folder
 from porter.tree.clone import must_hold
 from porter.verification.child import A_DAY, Children
 from porter.verification.device import choose
+from porter.verification.launch import PRECISIONS, must_train_in
 
 KEPT = Path("porter-operator.npz")
 
@@ -44,6 +45,7 @@ def compare(
     batch: int = 4,
     steps: int = 1,
     seed: int = 0,
+    precision: str = "fp32",
     record: AnyPath | None = None,
     keep: AnyPath = KEPT,
     python: str | None = None,
@@ -60,6 +62,8 @@ def compare(
         cfg: the model's yaml; ``weights``: a checkpoint to take instead of weights that the seed makes.
         data: a data set's yaml, whose first pictures are the batch.  None: scenes drawn for it.
         img: pixels; ``batch``: images; ``seed``: of everything random.
+        precision: of the device: ``fp32``, ``amp`` (``--pyamp``) or ``fp16`` (``train_fp16.py``); the cpu computes in
+            float32.
         steps: of training; of steps after the first only losses and parameters are compared.
         record: write what the device makes here, and compare nothing: another machine can compare against it.
         keep: where the arguments of the operator that is found go.
@@ -78,6 +82,7 @@ def compare(
     found, progress, python = find(project), progress or Progress(), python or sys.executable
     family, folder = load_known(found, target), Path(tree).absolute()
     must_hold(found, folder, family.name)
+    must_train_in(precision, folder)
     other = Path(against)
     if against != "cpu" and other.is_dir():
         must_hold(found, other.absolute(), family.name)
@@ -90,7 +95,7 @@ def compare(
         images = path(data)
         if images is None and not other.is_file():
             images = generate.make(root / "scenes", images=max(8, batch), size=(img, img)).yaml
-        load = sides.Workload(cfg, path(weights), images, img, batch, steps, seed)
+        load = sides.Workload(cfg, path(weights), images, img, batch, steps, seed, precision)
         children = Children(root, python, 1, A_DAY, False, threads or os.cpu_count() or 1, family.inherited)
         reference = root / "record.npz"
         progress.step("comparing")
@@ -153,6 +158,13 @@ def replay(
 @click.option("--batch", type=click.IntRange(1), default=4, show_default=True, help="Images.")
 @click.option("--steps", type=click.IntRange(1), default=1, show_default=True, help="Steps of training, side by side.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of weights and scenes.")
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="fp32",
+    show_default=True,
+    help="Of the device: amp is --pyamp; fp16, in a tree for tpu, is train_fp16.py.",
+)
 @click.option("--record", metavar="FILE", type=FOLDER, help="Write what the device makes here; compare nothing.")
 @click.option("--keep", metavar="FILE", type=FOLDER, default=KEPT, show_default=True, help="For the operator's inputs.")
 @click.option("--replay", "replayed", metavar="FILE", type=FOLDER, help="Run an operator that was kept, alone.")
@@ -173,6 +185,7 @@ def command(
     batch: int,
     steps: int,
     seed: int,
+    precision: str,
     record: Path | None,
     keep: Path,
     replayed: Path | None,
@@ -200,8 +213,8 @@ def command(
     with terminal() as progress:
         found = compare(
             target, tree, device=device, profile=profile, against=against, cfg=cfg, weights=weights, data=data, img=img,
-            batch=batch, steps=steps, seed=seed, record=record, keep=keep, python=python, threads=threads or 0,
-            begun=progress.note if as_json else progress.say, progress=progress,
+            batch=batch, steps=steps, seed=seed, precision=precision, record=record, keep=keep, python=python,
+            threads=threads or 0, begun=progress.note if as_json else progress.say, progress=progress,
         )  # fmt: skip
     if found is None:
         again = command_line("porter", "compare", "--target", target, "--against", record or "", "DIR")

@@ -88,7 +88,7 @@ class Comparison:
         target, tree: what was compared.
         device: on what; ``reference``: against what, in words.
         emulated: whether the device, or the reference, is an emulated one.
-        steps: how many were made.
+        steps: how many were made; ``precision``: the device's, ``fp32``, ``amp`` or ``fp16``.
         rows: every tensor, in the order in which the device made them.
         first: the first that left its band in the first step; None if none did.
         parted: the first step in which something left its band; None if none did.
@@ -105,6 +105,7 @@ class Comparison:
     reference: str
     emulated: bool
     steps: int
+    precision: str
     rows: tuple[TensorRow, ...]
     first: TensorRow | None
     parted: int | None
@@ -131,6 +132,7 @@ class Comparison:
             **heading("compare"),
             **{name: getattr(self, name) for name in ("target", "tree", "device", "reference", "emulated", "torch")},
             "steps": self.steps,
+            "precision": self.precision,
             "parted": self.parted,
             "missing": self.missing,
             "first": {**asdict(self.first), "line": self.line(self.first)} if self.first else None,

@@ -27,6 +27,7 @@ class Workload:
         cfg: the model's yaml; ``weights``: a checkpoint to begin with, else the seed makes them.
         data: a data set's yaml, whose first pictures are the batch.
         img: pixels; ``batch``: images; ``steps``: of training; ``seed``: of everything random.
+        precision: the device's: ``fp32``, ``amp`` (mixed) or ``fp16`` (``train_fp16.py``).
     """
 
     cfg: str
@@ -36,13 +37,14 @@ class Workload:
     batch: int
     steps: int
     seed: int
+    precision: str = "fp32"
 
     def config(self) -> dict[str, Any]:
         """As the driver takes it."""
         given = {"weights": self.weights, "data": self.data}
         files = {name: str(path.absolute()) if path else "" for name, path in given.items()}
-        plain = {name: getattr(self, name) for name in ("cfg", "img", "batch", "steps", "seed")}
-        return {**plain, **files, "precision": "fp32"}
+        plain = {name: getattr(self, name) for name in ("cfg", "img", "batch", "steps", "seed", "precision")}
+        return {**plain, **files}
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ def comparison(
         reference=str(found["reference"]),
         emulated=emulated or "EMULATED" in str(found["reference"]),
         steps=found["steps"],
+        precision=found["precision"],
         rows=tuple(TensorRow.of(row) for row in rows),
         first=TensorRow.of({**first, "step": 0}) if first else None,
         parted=found["parted"],

@@ -22,6 +22,7 @@ from porter.output import command_line
 from porter.target import Target
 from porter.verification.device import card_of, missing, must_have_torch
 
+PRECISIONS = ("fp32", "amp", "fp16")  # that a tree trains in: as it is, with --pyamp, by train_fp16.py
 # options whose value is a file: one that is here and not in the tree is named by its whole path
 _FILES = ("--weights", "--data", "--cfg", "--hyp", "--resume", "--source")
 _TAKES_DEVICE = re.compile(r"""add_argument\(\s*['"]--device['"]""")
@@ -217,3 +218,13 @@ def has_plugin(python: str, target: Target) -> bool:
             raise WrongUsage(f"cannot run {python}", str(error), "--python takes a Python.") from error
         folders = done.stdout.decode(errors="replace").split("\n")[:-1] if not done.returncode else []
     return any(folder and (not inside or (Path(folder) / inside).is_dir()) for folder in folders)
+
+
+def must_train_in(precision: str, path: Path) -> None:
+    """Refuse a precision, one of :data:`PRECISIONS`, that a tree has no training in: FP16 is in Sophgo's stack alone.
+
+    Raises:
+        WrongUsage: it has none.
+    """
+    if precision == "fp16" and not (path / "train_fp16.py").is_file():
+        raise WrongUsage(f"{path} has no FP16 training: it is in the stack of tpu", hint="--precision amp")

@@ -19,11 +19,9 @@ import numpy
 import pytest
 from stacks import CHECKOUT
 
-import porter
 from porter.comparison.sides import DRIVERS
 from porter.datasets import generate
 from porter.emulator import environment, load_profile
-from porter.project import Project
 
 FAULTS = Path(__file__).with_name("drivers") / "faults.py"
 # fault -> phase, module and operator that compare has to name: no other shows before it
@@ -49,11 +47,6 @@ NAMED = {
     "a step a thousandth too long": ("step", "optimizer", "aten::_foreach_add_"),
 }
 pytestmark = pytest.mark.device
-
-
-@pytest.fixture(scope="session")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return porter.apply("mlu", tmp_path_factory.mktemp("compare") / "tree", project=Project(CHECKOUT)).path
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import threading
 
 import torch
 from sides import run
+from watching import LOSS
 
 _AHEAD = 64  # tensors that are kept because the other side makes them later, or never
 _SMALL = 1 << 14  # elements: copies of so small tensors cost less than a turn of the other side
@@ -77,17 +78,16 @@ class Lockstep:
 
     def take(self, thing):
         """The reference's tensor, until the next one is asked for; None if there is none."""
-        asked = thing.path == "loss" or thing.name in self._known
-        for _ in range(_AHEAD if asked else 0):
-            if thing.name in self._ahead:
-                return self._ahead.pop(thing.name)
-            if self._hand is None:
+        loss = thing.path == LOSS
+        for _ in range(_AHEAD if loss or thing.name in self._known else 0):
+            if self._hand is None and thing.name not in self._ahead:
                 self._next()
-            made, tensor = self._hand
-            if made is None:
+            if self._hand is None or thing.name in self._ahead:
                 break
-            if thing.name in self._ahead:
-                continue
+            made, tensor = self._hand
+            # what the loss computes depends on batch and precision: it may not be there, nor is it anywhere else
+            if made is None or (loss and made.path != LOSS):
+                break
             self._hand = None
             if made.name == thing.name:
                 return tensor

@@ -21,10 +21,10 @@ os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 
 import torch
 from lockstep import Lockstep
-from noise import noise
+from noise import noise, scale
 from operators import find_operator
 from sides import Comparer, Recorded, recorders, run
-from step import Training, batch, seed
+from step import Training, batch, halved, seed
 from tensors import BadFile, Reader, Writer
 
 now = time.time
@@ -75,7 +75,15 @@ def subject(config):
     model = build(config)
     images, targets = batch(config, int(model.stride.max()))
     targets[:, 1] = targets[:, 1] % model.model[-1].nc  # a data set of other classes does as well
-    return Subject(model, images, targets)
+    if config["precision"] == "fp16":  # the weights that the device begins with
+        with torch.no_grad():
+            for tensor in model.state_dict().values():
+                if tensor.dtype == torch.float32:
+                    tensor.copy_(halved(tensor))
+    made = Subject(model, images, targets)
+    config["scale"] = 1.0
+    config["scale"] = scale(model, images, targets, config)
+    return made
 
 
 def record(config, writer):
@@ -88,7 +96,7 @@ def record(config, writer):
     writer.put("images", of.images)
     writer.put("targets", of.targets)
     run(of.training(config, config["device"]), of.images, of.targets, config, recorders(writer, recorded))
-    meta = {name: config[name] for name in ("img", "batch", "seed", "steps", "precision")}
+    meta = {name: config[name] for name in ("img", "batch", "seed", "steps", "precision", "scale")}
     meta.update(kind="comparison record", schema=1, torch=torch.__version__, device=config["says"], yaml=of.model.yaml)
     meta.update(things=recorded, noise=found, model=lines(of.model))
     writer.close(meta)
@@ -138,9 +146,13 @@ def with_record(config, reader):
     if reader.meta.get("kind") != "comparison record":
         raise BadFile("%s is no record of porter compare" % reader.path)
     of = recorded_subject(reader)
-    for name in "img", "batch", "seed", "precision":
-        config[name] = reader.meta[name]
-    config["steps"] = min(config["steps"], reader.meta["steps"])
+    try:
+        for name in "img", "batch", "seed", "precision":
+            config[name] = reader.meta[name]
+        config["scale"] = float(reader.meta.get("scale", 1.0))  # an older porter compared float32 alone
+        config["steps"] = min(config["steps"], reader.meta["steps"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadFile("%s makes no sense: %s: %s" % (reader.path, type(error).__name__, error)) from error
     about = {"reference": reader.meta["device"], "model": reader.meta["model"]}
     return compared(config, of, Recorded(reader, reader.meta["things"]), reader.meta["noise"], about, {})
 
@@ -154,7 +166,7 @@ def compared(config, of, reference, found, about, seconds):
 
         def of_step(number):
             keep = lambda row: rows.write(json.dumps(dict(row, step=number)) + "\n")  # noqa: E731
-            comparers.append(Comparer(reference, found[number], keep))
+            comparers.append(Comparer(reference, found[number], config["precision"], keep))
             return comparers[-1]
 
         run(training, of.images, of.targets, config, of_step, end=lambda: missing.append(reference.end()))
@@ -166,6 +178,7 @@ def compared(config, of, reference, found, about, seconds):
         "parted": next((number for number, first in enumerate(firsts) if first), None),
         "compared": comparers[0].count,
         "missing": missing[0],
+        "precision": config["precision"],
         "operator": None,
         "seconds": seconds,
     }

@@ -1,5 +1,10 @@
-"""The cpu's own noise: how far a step in float32 is from the same in float64, by two orders of summation."""
+"""The cpu's own noise: how far a step is from the same in float64, by two orders of summation.
 
+It is that of the device's precision.  Few cpus compute in half precision, and old torch not at all: what each module
+makes is rounded to it instead.
+"""
+
+import math
 import os
 
 import figures
@@ -8,7 +13,8 @@ from sides import Kept, recorders, run
 from step import Training
 from tensors import Reader, Writer, host
 
-# How far rounding carries depends on depth and dtype, hardly on the size of the batch: one small image shows it.
+# How far float32's rounding carries depends on depth, hardly on the size of the batch: one small image shows it.  In
+# half precision batch norm over the few numbers of a small image would carry it too far: there it is the batch itself.
 IMAGES, PIXELS = 1, 96
 
 
@@ -46,8 +52,34 @@ def small(images, stride):
     return images[:, :, :height, :width]
 
 
+class Largest:
+    """The largest gradient of a step."""
+
+    def __init__(self):
+        self.found = 0.0
+
+    def __call__(self, thing, tensor):
+        if thing.phase == "backward":
+            self.found = max(self.found, figures.size(host(tensor))[1])
+
+
+def scale(model, images, targets, config):
+    """What the loss is multiplied by where gradients are in half precision: a power of two, so that none is too large.
+
+    train.py's scaler finds it by trying, and leaves out the steps that fail.  The largest gradient of one image may be
+    this many times smaller than that of the whole batch.
+    """
+    if config["precision"] == "fp32":
+        return 1.0
+    largest = Largest()
+    watched = small(images, int(model.stride.max())), targets[targets[:, 0] < IMAGES]
+    run(Training(model, "cpu", config), *watched, dict(config, steps=1), lambda number: largest)
+    room = torch.finfo(torch.float16).max / (16.0 * len(images) * largest.found or 1.0)
+    return 2.0 ** min(16, max(0, math.floor(math.log(room, 2))))
+
+
 def noise(model, images, targets, config, training):
-    """How far the steps in float32, in two orders of summation, are from those in float64.
+    """How far the steps in the device's precision, in two orders of summation, are from those in float64.
 
     Args:
         training: of the model on the cpu, in float32; it is as new afterwards.
@@ -55,7 +87,8 @@ def noise(model, images, targets, config, training):
     Returns:
         name -> the largest error as a part of the tensor's usual size, for each step.
     """
-    images, targets = small(images, int(model.stride.max())), targets[targets[:, 0] < IMAGES]
+    if config["precision"] == "fp32":
+        images, targets = small(images, int(model.stride.max())), targets[targets[:, 0] < IMAGES]
     file, recorded = os.path.join(config["out"], "exact.npz"), []
     exact = Kept() if config["steps"] == 1 else Writer(file)  # the weights of many steps are too much for the memory
     run(Training(model, "cpu", config, torch.float64), images, targets, config, recorders(exact, recorded))
@@ -64,14 +97,15 @@ def noise(model, images, targets, config, training):
         exact = Reader(file)
     sizes = {"%d/%s" % (number, row["name"]): None for number, rows in enumerate(recorded) for row in rows}
     found = [{} for _ in recorded]
+    rounded = training if config["precision"] == "fp32" else Training(model, "cpu", config, rounds=True)
     for other_order in False, True:
         noises = [Noise(exact, "%d/" % number, sizes, each) for number, each in enumerate(found)]
         before = torch.backends.mkldnn.set_flags(not other_order)  # oneDNN's kernels sum in an order of their own
         try:
-            run(training, images, targets, config, noises.__getitem__)
+            run(rounded, images, targets, config, noises.__getitem__)
         finally:
             torch.backends.mkldnn.set_flags(*before[:1])
-        training.begin_again()
+        rounded.begin_again()
     if config["steps"] > 1:
         exact.close()
         os.remove(file)

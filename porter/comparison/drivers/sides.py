@@ -82,11 +82,13 @@ class Comparer:
     Args:
         reference: :class:`Recorded` or a lockstep.
         noise: the cpu's own, for this step.
+        precision: the device's.  In half precision a rounding may decide which of two boxes' edges the loss takes, and
+            so move single gradients as far as they go: of what comes after it a NaN or an infinity alone is outside.
         keep: gets each tensor's figures.
     """
 
-    def __init__(self, reference, noise, keep):
-        self.reference, self.noise, self.keep = reference, noise, keep
+    def __init__(self, reference, noise, precision, keep):
+        self.reference, self.noise, self.precision, self.keep = reference, noise, precision, keep
         self.first = None
         self.count = 0
         self.largest_noise = 0.0  # of the tensors so far
@@ -111,7 +113,8 @@ class Comparer:
             part = max(part, self.largest_noise)
         self.largest_noise = max(self.largest_noise, part)
         allowed = figures.band(part, usual, largest, dtype)
-        outside = figures.outside(found, allowed)
+        judged = self.precision == "fp32" or thing.phase == "forward"
+        outside = figures.outside(found if judged else dict(found, absolute=0.0), allowed)
         made = dict(said(thing), shape=list(reference.shape), dtype=str(tensor.dtype).partition(".")[2])
         made.update(found, allowed=allowed, outside=outside, order=self.count)
         self.count += 1

@@ -35,40 +35,78 @@ def hyperparameters():
         return yaml.safe_load(file)
 
 
+def halved(tensor):
+    """A tensor as half precision has it, in the dtype that it has."""
+    return tensor.half().to(tensor.dtype)
+
+
+def round_modules(model):
+    """Let each module round to half precision what it makes, its gradient, and a convolution's weight while it uses it.
+
+    A rounded weight moves a mean, which rounded values hardly do.  The backward pass sees the weight as it is.
+    """
+
+    def before(module, inputs):
+        module.exact = module.weight.data
+        module.weight.data = halved(module.weight.data)
+
+    def after(module, inputs, output):
+        if isinstance(module, torch.nn.Conv2d):
+            module.weight.data = module.exact
+        return halved(output)
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_pre_hook(before)
+        if not list(module.children()):
+            module.register_forward_hook(after)
+
+
 class Training:
     """A model on a device, its loss and its optimizer, as train.py has them.
 
     Args:
         model: of the tree's class, on the host; it is not changed.
         device: where to train.
-        config: ``img`` and, for mixed precision, ``precision``.
+        config: ``img``, ``scale`` of the loss, and ``precision``, which is the device's: the cpu computes in ``dtype``.
         dtype: float32, or float64 to see what rounding does.
+        rounds: round what each module makes to half precision, and its gradient: what a device's precision does, on
+            any cpu.
     """
 
-    def __init__(self, model, device, config, dtype=torch.float32):
+    def __init__(self, model, device, config, dtype=torch.float32, rounds=False):
         from copy import deepcopy
 
         from utils import accelerator  # the tree's
         from utils.loss import ComputeLoss
 
-        self.device, self.dtype = torch.device(device), dtype
+        self.device, self.scale, self.rounds = torch.device(device), config["scale"], rounds
+        self.precision = "fp32" if self.device.type == "cpu" else config["precision"]
+        self.dtype = torch.float16 if self.precision == "fp16" else dtype
+        self.default_dtype = dtype  # of the loss
         self.acc = accelerator.get(self.device)
         hyp = hyperparameters()
-        self.model = deepcopy(model).to(dtype).to(self.device).train()
+        self.model = deepcopy(model).to(self.dtype).to(self.device).train()
         layers = self.model.model[-1].nl
         hyp["box"] *= 3.0 / layers
         hyp["cls"] *= self.model.nc / 80.0 * 3.0 / layers
         hyp["obj"] *= (config["img"] / 640) ** 2 * 3.0 / layers
         hyp["label_smoothing"] = 0.0
         self.model.hyp = hyp
-        self.amp = config["precision"] == "amp"
         with self.default():
             self.loss = ComputeLoss(self.model)
+        if rounds:
+            round_modules(self.model)
         self.first = model
         self._start()
 
     def _start(self):
-        self.scaler = self.acc.scaler(enabled=self.amp and self.dtype == torch.float32 and self.device.type != "cpu")
+        self.scaler = None
+        if self.precision != "fp32":
+            scaler = self.acc.scaler(enabled=True) if self.precision == "amp" else self.acc.scaler_fp16()
+            if scaler.is_enabled():
+                scaler.load_state_dict(dict(scaler.state_dict(), scale=self.scale))
+                self.scaler = scaler
         self.optimizer = self._optimizer(self.model.hyp)
 
     def begin_again(self):
@@ -85,7 +123,7 @@ class Training:
     def default(self):
         """float64 all through, where that is asked for."""
         before = torch.get_default_dtype()
-        torch.set_default_dtype(self.dtype)
+        torch.set_default_dtype(self.default_dtype)
         try:
             yield
         finally:
@@ -106,28 +144,45 @@ class Training:
         made.add_param_group({"params": biases})
         return made
 
-    def step(self, images, targets, watch=None, backward=True):
+    def step(self, images, targets, watch=None):
         """One step; ``watch`` sees all of it."""
         with self.default():
             images = images.to(self.device).to(self.dtype) / 255.0
-            amp = self.amp and self.dtype == torch.float32 and self.device.type != "cpu"
-            with self.acc.autocast(enabled=amp):
+            images = halved(images) if self.rounds else images
+            with self.acc.autocast(enabled=self.precision == "amp"):
                 predicted = self.model(images)
                 if watch:
                     watch.begin("forward", LOSS)
-                loss, items = self.loss(predicted, targets.to(self.dtype))
+                if self.precision == "fp16":
+                    predicted = [each.float() for each in predicted]
+                loss, items = self.loss(predicted, targets.to(self.default_dtype))
                 if watch:
                     watch.end("forward")
                     watch.computed(LOSS, [loss, items])
-            if not backward:
-                return
-            self.scaler.scale(loss).backward()
+            self._backward(loss)
             if watch:
                 watch.begin("step", STEP)
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
+            self._update()
             if watch:
                 watch.end("step")
                 for name, parameter in self.model.named_parameters():
                     watch.seen(Thing("step", STEP, name), parameter)
             self.optimizer.zero_grad()
+
+    def _backward(self, loss):
+        if self.scaler is not None:
+            loss = self.scaler.scale(loss)
+        elif self.scale != 1.0:
+            loss = loss * self.scale
+        loss.backward()
+
+    def _update(self):
+        if self.scaler is not None:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            return
+        if self.scale != 1.0:
+            for parameter in self.model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.div_(self.scale)
+        self.optimizer.step()
