@@ -137,6 +137,7 @@ class Place:
         os.environ.update({**self.environment(), **one.env})
         os.chdir(one.cwd)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CPU, (6 * int(CPU), 6 * int(CPU)))  # also where this program is killed
         for number, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
             path = str(log) if number and number not in one.streams else one.streams.get(number) or os.devnull
             os.dup2(os.open(path, mode | (os.O_CREAT | os.O_APPEND if path == str(log) else 0)), number)
