@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,7 @@ NEEDS = {
     "browser": ("Chromium, on PATH or in PORTER_TEST_BROWSER", find_browser() is not None),
     "weights": ("the official yolov5s.pt, in PORTER_TEST_WEIGHTS or beside the checkout", WEIGHTS.is_file()),
     "device": ("a torch that the device can be built for", TORCH >= (2, 1)),
+    "samples": ("torch's samples of its operators, which import expecttest", find_spec("expecttest") is not None),
     "too_old": ("a torch that is too old for the device", TORCH < (2, 1)),
     "autoload": ("a torch that loads plugins by itself", TORCH >= (2, 5)),
     "coco128": ("the real coco128, in PORTER_DATA or beside the checkout in ../shared/data", COCO128 is not None),
