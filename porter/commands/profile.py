@@ -356,7 +356,7 @@ def record_command(target: str, device: str, profile: str, python: str, limit: i
             progress=progress,
         )
     click.echo(f"{found.file}: {found.device}: {_tallied(found.tally)}")
-    tell(f"Next: porter verify --target {target} --profile {found.file}")
+    tell(f"Next: {command_line('porter', 'verify', '--target', target, '--profile', found.file)}")
 
 
 @command.command(name="diff")
@@ -370,7 +370,7 @@ def diff_command(as_json: bool, first: Path, second: Path) -> None:
     """
     found = diff(first, second)
     if as_json:
-        print_json("profile diff", found.record())
+        print_json("profile-diff", found.record())
     else:
         for change, times in found.grouped():
             where = f"{change.name} {change.arguments}".strip()

@@ -269,7 +269,8 @@ def _explain(context: click.Context, parameter: click.Parameter, name: str | Non
         patch.id.removesuffix(".patch") for part in parts.values() for patch in part if name in named_checks(patch)
     ]
     click.echo(f"{name}: {check.proves}{_only(check)}")
-    click.echo(f"Made from the level {check.level} on, or alone: porter verify --target NAME --check {name}")
+    alone = command_line("porter", "verify", "--target", "TARGET", "--check", name)
+    click.echo(f"Made from the level {check.level} on, or alone: {alone}")
     if needed:
         click.echo("It fails where one of these is left out:")
         for patch in needed:

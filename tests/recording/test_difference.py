@@ -78,7 +78,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert done.exit_code == 1 and "8 changes; 3 calls are in both records" in done.output
     assert "outcome  aten::x float32[4, 3]  and 1 call more of it" in done.output
     read = json.loads(CliRunner().invoke(command, [*words, "--json"]).output)
-    assert read["kind"] == "profile diff" and len(read["changes"]) == 8
+    assert read["kind"] == "profile-diff" and len(read["changes"]) == 8
     assert len(porter.profile.diff(*files).changes) == 8
     same = CliRunner().invoke(command, ["diff", words[1], words[1]])
     assert same.exit_code == 0 and "0 changes" in same.output

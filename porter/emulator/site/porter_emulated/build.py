@@ -168,7 +168,7 @@ def _compile(program: str, version: tuple[int, int], cache: Path, made: Path) ->
         if status:
             end = "\n".join(log.splitlines()[-LOG_LINES:])
             if "Python.h" in end:
-                end += "\nPython's headers are not installed: apt-get install python3-dev, or yum install python3-devel."
+                end += "\nPython's headers are missing: apt-get install python3-dev, or yum install python3-devel."
             raise BuildFailed(f"no emulated device: {program} failed with status {status}", end)
         staging.rename(made)
     finally:
