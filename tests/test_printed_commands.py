@@ -27,8 +27,8 @@ NAMES += ["\u202etxt", "\x1b[31m", "~", "a\udcff1"]
 _VERBS = {
     "git": "add|am|apply|branch|checkout|clone|config|fetch|fsck|init|log|merge|pull|push|rebase|remote|reset|show"
     "|stash|status|switch|tag|worktree|format-patch|-C",
-    "porter": "apply|audit|bench|bump|compare|completion|data|diff|doctor|drift|export|import|lint|lock|new-target|prepare"
-    "|profile|report|revert|run|show|status|train|upstream|verify|weights",
+    "porter": "apply|audit|bench|bump|compare|completion|data|diff|doctor|drift|export|import|lint|lock|new-target"
+    "|prepare|profile|report|revert|run|show|status|train|upstream|verify|weights",
     "python3?": r"-m|[\w/]+\.py",
     "pip": "install|download",
 }

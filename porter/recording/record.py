@@ -69,7 +69,7 @@ class Recorder:
             begun(f"going on with {self.journal}")
         with temporary_folder("porter-record-") as folder:
             config = folder / "config.json"
-            config.write_text(json.dumps(self._config()))
+            config.write_text(json.dumps(self._config()), encoding="utf-8")
             while (first := self._next()) is not None:
                 status, error = self._child(config, first, progress)
                 ended = _last(self.journal)
@@ -136,7 +136,7 @@ class Recorder:
 
     def _write(self, start: Mapping[str, Any]) -> None:
         try:
-            self.journal.write_text(json.dumps(start) + "\n")
+            self.journal.write_text(json.dumps(start) + "\n", encoding="utf-8")
         except OSError as error:
             raise EnvironmentFailed(f"cannot write {self.journal}", error.strerror or str(error)) from error
 

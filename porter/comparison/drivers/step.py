@@ -20,7 +20,7 @@ def batch(config, stride):
     """Images as the loader gives them (uint8) and targets of the data set's first pictures."""
     from utils.datasets import create_dataloader  # the tree's
 
-    with open(config["data"], encoding="utf-8", errors="ignore") as file:
+    with open(config["data"], errors="ignore") as file:
         data = yaml.safe_load(file)
     train = data["train"]
     if not os.path.isabs(str(train)):
