@@ -210,18 +210,23 @@ def _complain_to_program(words: Sequence[str], what: str, why: str, hint: str, e
 
 
 def _asks_for_json(words: Sequence[str]) -> bool:
-    """Whether a command line, which may be a wrong one, asks for JSON on standard output: ``--json``, ``--json -``."""
+    """Whether a command line, which may be a wrong one, asks for JSON on standard output: ``--json``, ``--json -``.
+
+    The option's environment variable does, too.
+    """
     words = words[: words.index("--")] if "--" in words else words
     if "--json=-" in words:
         return True
-    if "--json" not in words:
-        return False
     found: click.Command = cli
     for word in words:
         inner = found.get_command(click.Context(found), word) if isinstance(found, click.Group) else None
         found = inner or found
-    takes_file = any("--json" in option.opts and not getattr(option, "is_flag", False) for option in found.params)
-    return not takes_file or list(words[words.index("--json") + 1 :])[:1] == ["-"]
+    option = next((option for option in found.params if "--json" in option.opts), None)
+    takes_file = option is not None and not getattr(option, "is_flag", False)
+    if "--json" in words:
+        return not takes_file or list(words[words.index("--json") + 1 :])[:1] == ["-"]
+    given = os.environ.get(str(option.envvar), "") if option else ""
+    return given == "-" if takes_file else given.lower() in ("1", "true", "t", "yes", "y", "on")
 
 
 def _unforeseen(error: Exception) -> Path | None:

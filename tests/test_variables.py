@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -46,6 +47,13 @@ def test_what_is_typed_is_stronger(project: Project, warm: None) -> None:
     assert wrong.returncode == 2 and "perhaps" in wrong.stderr
 
 
+@pytest.mark.parametrize(("value", "asked"), [("1", True), ("0", False), ("", False)])
+def test_errors_are_json_where_the_variable_asks(value: str, asked: bool, project: Project, warm: None) -> None:
+    done = porter("apply", "--target", "nobody", "x", cwd=project.root, env={"PORTER_APPLY_JSON": value})
+    assert done.returncode == 2 and "nobody" in done.stderr
+    assert (json.loads(done.stdout)["kind"] == "error") if asked else not done.stdout
+
+
 def test_offline_nothing_is_asked(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy at which nobody listens would be named, had anything been asked."""
     for name in "https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY":
@@ -58,8 +66,8 @@ def test_offline_nothing_is_asked(own_home: Path, tmp_path: Path, monkeypatch: p
         done = porter("--offline", *words, cwd=tmp_path)
         assert (done.returncode, done.stdout) == (3, "")
         assert "porter is offline (--offline, PORTER_OFFLINE)" in done.stderr and "proxy" not in done.stderr
-        assert done.stderr == porter(*words, "--offline", cwd=tmp_path).stderr
-        assert done.stderr == porter(*words, cwd=tmp_path, env={"PORTER_OFFLINE": "1"}).stderr
+    assert done.stderr == porter(*words, "--offline", cwd=tmp_path).stderr
+    assert done.stderr == porter(*words, cwd=tmp_path, env={"PORTER_OFFLINE": "1"}).stderr
     monkeypatch.setenv("PORTER_OFFLINE", "0")
     assert not offline.is_offline()
 

@@ -88,7 +88,7 @@ def compare(
         must_hold(found, other.absolute(), family.name)
     elif against != "cpu" and not other.is_file():
         raise WrongUsage(f"there is no {against}", hint="--against takes cpu, another tree's folder, or a record.")
-    on = choose(device, family, python, profile=profile)
+    on = choose(device, family, python, profile=profile, begun=begun)
     begun(f"{target}: {tree} on {on.says}, against {against if against != 'cpu' else 'the cpu'}")
     side = sides.Side(folder, on)
     with work_folder("porter-compare-") as root:

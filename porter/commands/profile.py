@@ -26,7 +26,7 @@ from porter.commands.options import (
 )
 from porter.commands.options import device as device_options
 from porter.emulator.profiles import BARE, GENERIC, SITE, is_record, load_profile
-from porter.emulator.recorded import read_record
+from porter.emulator.recorded import read_record, reading
 from porter.errors import WrongUsage
 from porter.files import write_file
 from porter.output import Progress, command_line, counted, printable, to_json
@@ -156,16 +156,16 @@ def show(card: str, *, target: str | None = None, project: AnyProject = None) ->
     else:
         profile = load_profile(card)
     if recorded is not None:
-        name = Path(card).name
-        surface = profile.data["surface"]
-        short = {**surface, "raises": sorted(surface["raises"]), "names": len(surface.get("names", ()))}
-        known = facts({**profile.data, "surface": short})
-        return Known(printable(recorded["card"]), profile.type, name, None, known, tally(recorded))
-    file = facts_file(card, profile.data)
-    record = json.loads(file.read_text(encoding="utf-8")) if file else None
-    return Known(
-        card, profile.type, file.name if file else "", summarise(record) if record else None, facts(profile.data)
-    )
+        file = Path(card)
+        with reading(file):
+            surface = profile.data["surface"]
+            short = {**surface, "raises": sorted(surface["raises"]), "names": len(surface.get("names", ()))}
+            known = facts({**profile.data, "surface": short})
+            return Known(printable(recorded["card"]), profile.type, file.name, None, known, tally(recorded))
+    scanned = facts_file(card, profile.data)
+    record = json.loads(scanned.read_text(encoding="utf-8")) if scanned else None
+    named = scanned.name if scanned else ""
+    return Known(card, profile.type, named, summarise(record) if record else None, facts(profile.data))
 
 
 def facts_file(card: str, data: Mapping[str, Any]) -> Path | None:
@@ -251,7 +251,10 @@ def diff(first: AnyPath, second: AnyPath) -> Difference:
     Raises:
         WrongUsage: one of them is none.
     """
-    return difference(read_record(Path(first)), read_record(Path(second)))
+    files = Path(first), Path(second)
+    records = [read_record(file) for file in files]
+    with reading(*files):
+        return difference(*records)
 
 
 @click.group(name="profile")

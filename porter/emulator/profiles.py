@@ -194,8 +194,9 @@ def recorded_profile(
         raise WrongUsage(f"{file} is a record of {recorded.printed(record)}, which is no {kind}")
     digest = recorded.digest_of(file)
     generic = generic_profile(kind, plugin, backends, visible, folder).data
-    data = recorded.profile_data(record, generic, file, digest)
-    return _profile(str(file.absolute()), data, None, recorded.facts(record, digest))
+    with recorded.reading(file):
+        data = recorded.profile_data(record, generic, file, digest)
+        return _profile(str(file.absolute()), data, None, recorded.facts(record, digest))
 
 
 def is_record(name: str) -> bool:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,7 +57,7 @@ def read_record(file: Path) -> dict[str, Any]:
     """
     try:
         found = json.loads(read_given(file, MOST))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WrongUsage(f"{file} is no record of a card", str(error)) from error
     if not isinstance(found, dict) or found.get("kind") != KIND or found.get("schema") != 1:
         raise WrongUsage(f"{file} is no record of a card", hint="porter profile record makes one.")
@@ -68,6 +69,21 @@ def read_record(file: Path) -> dict[str, Any]:
         if not isinstance(calls, list) or not all(isinstance(call, dict) and "state" in call for call in calls):
             raise WrongUsage(f"{file} is no record of a card", f"{name} holds no calls")
     return found
+
+
+@contextmanager
+def reading(*files: Path) -> Iterator[None]:
+    """Around what looks into records: a field that is not what it has to be is the record's fault, and said so.
+
+    Raises:
+        WrongUsage: there is such a field.
+    """
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        named = " or ".join(map(str, files))
+        why = f"what is in it makes no sense: {printable(f'{type(error).__name__}: {error}')[:200]}"
+        raise WrongUsage(f"{named} is no record of a card", why, "porter profile record makes one.") from error
 
 
 # -- operators ------------------------------------------------------------------------------------------

@@ -81,9 +81,7 @@ def test_train_fp16(tpu: Path, emulated: Path) -> None:
     """As train_fp16.py trains: weights and gradients in half precision."""
     found = compared("tpu", tpu, precision="fp16")
     assert {row.dtype for row in found.rows if row.phase == "step"} == {"float16"}
-    # the emulation writes no running statistics in half precision: compare names just that
-    outside = {row.what for row in found.rows if row.outside}
-    assert outside <= {"running_mean", "running_var"}
+    assert found.first is None
     emulated.write_text(CONVOLUTION)
     wrong = compared("tpu", tpu, precision="fp16")
     assert wrong.first is not None and wrong.operator is not None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import porter
 from porter.emulator.profiles import recorded_profile
 from porter.emulator.recorded import facts, read_record
 from porter.errors import WrongUsage
@@ -94,6 +97,53 @@ def written(path: Path, content: Any) -> Path:
 def test_what_is_no_record(tmp_path: Path, content: Any) -> None:
     with pytest.raises(WrongUsage, match="no record of a card"):
         read_record(written(tmp_path, content))
+
+
+RICH = {
+    **record(ran(tensor(4, 3, stride=[1, 4]), [2, 3], None, 1), raised(tensor(2), [0, 2], {"dtype": "int8"}, 0)),
+    "surface": {
+        "names": {"state": "runs", "value": {"module": ["Event"], "options": [1]}},
+        "function get_device_properties": {"state": "runs", "value": {"total_memory": 5}},
+        "function memory_stats": {"state": "runs", "value": {"a": 1}},
+        "function current_device": {"state": "raises", "error": "RuntimeError", "message": "no"},
+        "event": {"state": "runs", "value": {"hardware_time": True}},
+        "autocast conv2d": {"state": "runs", "value": "float16"},
+        "group bar": {"state": "raises", "error": "TypeError", "message": "no"},
+    },
+}
+
+
+def damaged(value: Any) -> Iterator[Any]:
+    """A record with one of its parts, down to the last, something else."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for place, part in parts:
+        for other in (None, "x", [5], {"x": {}}, 2**70):
+            made = copy.copy(value)
+            made[place] = other
+            yield made
+        for inner in damaged(part):
+            made = copy.copy(value)
+            made[place] = inner
+            yield made
+
+
+def test_a_strangers_record_is_read_or_refused(tmp_path: Path) -> None:
+    deep = tmp_path / "deep.json"
+    deep.write_text("[" * 200_000)
+    good = tmp_path / "good.json"
+    good.write_text(json.dumps(RICH))
+    refused, records = 0, list(damaged(RICH))
+    for content in records:
+        file = written(tmp_path, content)
+        try:
+            recorded_profile(file, "bar", "torch_bar", ["gloo"], [])
+            porter.profile.diff(good, file)
+        except WrongUsage as error:
+            assert str(file) in error.what
+            refused += 1
+    assert 100 < refused < len(records)
+    with pytest.raises(WrongUsage, match="no record of a card"):
+        read_record(deep)
 
 
 def test_a_card_of_another_target(tmp_path: Path) -> None:

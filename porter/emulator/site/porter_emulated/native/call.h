@@ -272,6 +272,9 @@ class Call {
     if (!tensor.defined()) {
       return tensor;
     }
+    if (tensor._is_zerotensor()) {  // zeros without memory, which some gradients are: the device has memory for all
+      return returned(at::zeros(tensor.sizes(), tensor.options()), result);
+    }
     auto* storage = tensor.storage().unsafeGetStorageImpl();
     for (auto& each : taken_) {
       if (each.host.is_same(tensor) || (each.wide.defined() && each.wide.is_same(tensor))) {
