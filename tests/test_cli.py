@@ -59,7 +59,7 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
         "import sys\n"
         "from porter.cli import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "heavy = {'torch', 'git', 'requests', 'yaml', 'rich', 'numpy', 'subprocess', 'email',\n"
+        "heavy = {'torch', 'git', 'unidiff', 'requests', 'yaml', 'rich', 'numpy', 'subprocess', 'email',\n"
         "         'filelock', 'platformdirs', 'json', 'tempfile', 'porter.lockfile', 'porter.patch',\n"
         "         'porter.stack', 'porter.git'}\n"
         "print('LOADED', sorted(heavy & set(sys.modules)))\n"

@@ -274,14 +274,14 @@ def test_pip_leaves_a_vendors_environment_as_it_was(wheel: Path, tmp_path: Path)
     there lies outside the environment that pip writes to: pip would lay another version before it.
     """
     theirs = closure(vendors())
-    assert {"torch", "numpy"} <= set(theirs) and "gitpython" not in theirs
+    assert {"torch", "numpy"} <= set(theirs) and "unidiff" not in theirs
     seed = Installed(tmp_path, only(theirs, tmp_path / "vendor"))
     versions = "import torch, numpy; print(torch.__version__, torch.__file__, numpy.__version__, numpy.__file__)"
     before = run(seed.python, "-c", versions, cwd=seed.home, PYTHONPATH="")
     assert str(tmp_path / "vendor") in before
     seed.pip("install", wheel)
     came = {canonicalize_name(d.metadata["Name"]) for d in importlib.metadata.distributions(path=[str(seed.site)])}
-    assert {"yolov5-porter", "gitpython"} <= came
+    assert {"yolov5-porter", "unidiff", "gitpython"} <= came
     assert not came & set(theirs), f"pip replaced {came & set(theirs)}"
     assert run(seed.python, "-c", versions, cwd=seed.home, PYTHONPATH="") == before
     assert __version__ in seed.porter("--version")

@@ -157,6 +157,7 @@ def _folder(project: Project, name: str) -> Iterator[Problem]:
     for patch, wanted in zip(patches, file_names(patch.subject for patch in patches)):
         yield from _header(patch, wanted)
         yield from _added_lines(patch)
+        yield from _read_otherwise(patch)
 
 
 def _header(patch: Patch, wanted: str) -> Iterator[Problem]:
@@ -214,6 +215,28 @@ def _added_lines(patch: Patch) -> Iterator[Problem]:
             if hunk.at_end and hunk.new and not hunk.new[-1].strip() and hunk.body[-1][:1] == b"+":
                 line = patch.diff_line - 1 + hunk.line + len(hunk.body)
                 yield Problem(_place(patch.id), line, f"blank line at the end of {change.new}")
+
+
+def _read_otherwise(patch: Patch) -> Iterator[Problem]:
+    """What unidiff, which other people's tools read diffs with, makes of a patch otherwise than porter."""
+    from unidiff.errors import UnidiffParseError
+    from unidiff.patch import PatchSet
+
+    text = patch.data.decode("utf-8", "surrogateescape").split("\n")[patch.diff_line - 1 : -1]
+    try:
+        files = PatchSet([f"{line}\n" for line in text])
+    except UnidiffParseError as error:
+        yield Problem(_place(patch.id), patch.diff_line, f"unidiff cannot read it: {str(error).strip()}")
+        return
+    theirs = [tuple((hunk.added, hunk.removed) for hunk in file) for file in files if len(file)]
+    ours = [
+        tuple(tuple(sum(row[:1] == sign for row in hunk.body) for sign in (b"+", b"-")) for hunk in change.hunks)
+        for change in patch.changes
+        if change.hunks
+    ]
+    if theirs != ours:
+        what = "unidiff, and tools that are made with it, find other files or hunks in it than git"
+        yield Problem(_place(patch.id), patch.diff_line, what)
 
 
 def _complaints(line: bytes) -> Iterator[str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +9,10 @@ import pytest
 from sources import git
 from stacks import CHECKOUT, LONG, commit, export, message, porter
 
-from porter.commands.lint import Problem, lint
+from porter.commands.lint import Problem, _read_otherwise, lint
 from porter.commands.lock import lock as write_lock
 from porter.project import Project
+from porter.stack import load_parts
 
 pytestmark = pytest.mark.usefixtures("warm")
 
@@ -154,3 +156,15 @@ def test_another_form_is_found(project: Project) -> None:
     assert any("not in git's canonical form" in finding.what for finding in lint(project=project))
     edit(TRAIN, "@@ -1,3 +1,4 @@ def", "@@ -1,3 +1,4 @@")(project.root)
     assert lint(project=project) == []
+
+
+def test_another_reader_finds_the_same(project: Project) -> None:
+    """unidiff reads each patch as porter does; one that it reads otherwise is said."""
+    for part in load_parts(Project(CHECKOUT)).values():
+        for patch in part:
+            assert not list(_read_otherwise(patch)), patch.id
+    patch = load_parts(project)["mlu"][-1]
+    (found,) = _read_otherwise(dataclasses.replace(patch, changes=()))
+    assert (found.file, found.line) == (f"patches/{patch.id}", patch.diff_line) and "unidiff" in found.what
+    cut = dataclasses.replace(patch, data=patch.data.replace(b"@@ -", b"@@ -x", 1))
+    assert list(_read_otherwise(cut))
