@@ -140,6 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     output.clean()
     words = list(sys.argv[1:] if arguments is None else arguments)
     code = _run(words)
+    _remove_leftovers()
     try:
         sys.stdout.flush()
     except PorterError as error:
@@ -176,6 +177,18 @@ def _run(words: Sequence[str]) -> int:
         what = redacted(f"this should not have happened: {type(error).__name__}: {error}")
         _complain_to_program(words, what, "", f"Please report it with {kept}." if kept else "", _UNFORESEEN)
         return _UNFORESEEN
+
+
+def _remove_leftovers() -> None:
+    """What a killed run left in the folder for temporary files, also where this one made nothing there."""
+    places = (*(os.environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP")), "/tmp", "/dev/shm")
+    if any(os.path.isdir(f"{place}/porter-{os.geteuid()}") for place in places if place):
+        import contextlib
+
+        from porter.temporary import sweep
+
+        with contextlib.suppress(PorterError, OSError):
+            sweep()
 
 
 def _failed(words: Sequence[str], error: PorterError) -> int:

@@ -133,12 +133,21 @@ def _own(root: str) -> Path:
     return Path(root) / f"porter-{os.geteuid()}"
 
 
-def _make_in_own(prefix: str, root: str) -> tuple[Path, int]:
-    """A new folder in the user's own and its lock; what killed runs left here, and in memory, is removed."""
-    for place in {root} if "TMPDIR" in os.environ else {root, temporary_root(), str(_MEMORY)}:
+def sweep(*roots: str) -> None:
+    """Remove what killed runs left where temporary files are made: here, and in memory.
+
+    Args:
+        roots: places to look into besides.
+    """
+    for place in {*roots, temporary_root(), *([] if "TMPDIR" in os.environ else [str(_MEMORY)])}:
         with suppress(OSError, EnvironmentFailed):  # nothing is there, or it is not ours
             _sweep(own_folder(place, make=False))
             _remove_empty(_own(place))
+
+
+def _make_in_own(prefix: str, root: str) -> tuple[Path, int]:
+    """A new folder in the user's own and its lock, where nothing of killed runs is left."""
+    sweep(root)
     while True:
         with suppress(FileNotFoundError):  # another run removed the user's own, which was empty
             return _make(prefix, own_folder(root))

@@ -322,7 +322,12 @@ class Template:
             if now == self.after:
                 return []
         keys = sorted(name for name in {*now, *self.after} if now.get(name) != self.after.get(name))
-        return [f"after the next run: {keys[:6]}; {said}"]
+        left = "" if "tmp" not in keys else f" (in tmp: {_inside(self.place / 'tmp')})"
+        return [f"after the next run: {keys[:6]}{left}; {said}"]
+
+
+def _inside(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))[:6]
 
 
 def _below(name: str, prefix: str) -> bool:

@@ -15,5 +15,5 @@ import pytest
 @pytest.mark.long
 def test_inputs_are_taken_or_refused(tmp_path: Path) -> None:
     said: list[str] = []
-    count = int(os.environ.get("PORTER_TEST_HOSTILE", "50"))
+    count = int(os.environ.get("PORTER_TEST_HOSTILE", "30"))
     assert hostile.hunt(tmp_path / "place", count, seed=1, say=said.append) == [], "\n".join(said)

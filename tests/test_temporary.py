@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stacks import CHECKOUT
+from stacks import CHECKOUT, porter
 
 from porter.errors import EnvironmentFailed
 from porter.files import write_file
@@ -66,6 +66,13 @@ def test_what_a_killed_run_left_is_removed_by_the_next(root: Path, tmp_path: Pat
     with temporary_folder("staging-", str(place)) if "ours" in kind else temporary_folder("porter-other-") as made:
         assert not left.exists() and made.exists()
     assert os.listdir(place) == []
+
+
+def test_a_command_that_makes_none_removes_it_too(root: Path, tmp_path: Path) -> None:
+    left = killed("repository", tmp_path)
+    assert left.is_dir()
+    assert porter("--version", cwd=tmp_path).returncode == 0
+    assert not left.exists()
 
 
 def test_one_in_use_is_left_alone(root: Path) -> None:

@@ -18,7 +18,23 @@ from porter.cli import cli
 _SCRIPTS = ("train.py", "train_fp16.py", "val.py", "detect.py", "export.py")
 # programs that are not on this machine, or that must not run on it: bash alone says whether such a line is one
 _OTHERS = frozenset(
-    {"pip", "git", "cd", "export", "source", "sudo", "docker", "bm-smi", "cnmon", "make", "mkdir", "grep", "sed", "tee"}
+    {
+        "pip",
+        "git",
+        "cd",
+        "export",
+        "source",
+        "sudo",
+        "docker",
+        "podman",
+        "bm-smi",
+        "cnmon",
+        "make",
+        "mkdir",
+        "grep",
+        "sed",
+        "tee",
+    }
     | {"new_build"}  # of Sophgo's scripts/envsetup.sh
 )
 _PARSERS = """

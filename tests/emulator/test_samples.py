@@ -29,6 +29,9 @@ EVERYWHERE = {
 }
 AS_STRIDED = dict.fromkeys(("as_strided", "as_strided_copy", "as_strided_scatter"), VIEWS)
 OVERREAD = "torch's kernel reads what was expanded as if it were contiguous, beyond its memory: wrong on the host, too"
+UNWRITTEN = (
+    "torch's kernel leaves the result of an empty batch as the memory was: other numbers each time on the host, too"
+)
 CHUNKED = "of chunks that are rounded one by one: several roundings"
 # kind -> the least number of operators tried, and what differs there, with the reason
 KINDS: dict[str, tuple[int, dict[str, str]]] = {
@@ -42,7 +45,7 @@ KINDS: dict[str, tuple[int, dict[str, str]]] = {
     ),
     "strided": (520, AS_STRIDED),
     "expanded": (520, {**AS_STRIDED, "native_group_norm": OVERREAD, "masked.median": OVERREAD}),
-    "empty": (520, AS_STRIDED),
+    "empty": (520, {**AS_STRIDED, "nn.functional.multilabel_margin_loss": UNWRITTEN}),
     "float16": (520, {"nn.functional.linear_cross_entropy.chunked_none": CHUNKED}),
     "bfloat16": (
         520,
@@ -54,14 +57,10 @@ KINDS: dict[str, tuple[int, dict[str, str]]] = {
 }
 
 
-# its gradient is torch's zeros without memory, which end the process when they are copied to the host
-LEFT_OUT = {"gradients": ["sgn"]}
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_operator_agrees(fresh: Run, kind: str) -> None:
     least, differ = KINDS[kind]
-    found: dict[str, Any] = fresh(CARD, DRIVERS / "samples.py", "bar", kind, MOST, *LEFT_OUT.get(kind, ())).json
+    found: dict[str, Any] = fresh(CARD, DRIVERS / "samples.py", "bar", kind, MOST).json
     assert found["operators"] >= least and found["samples"] > found["operators"]
     unexpected = {name: text for name, text in found["differ"].items() if name not in {**EVERYWHERE, **differ}}
     assert unexpected == {}

@@ -97,8 +97,11 @@ def widely_judged(function, theirs, mine):
         return {"figures": None}
     worst = {}
     for one, other in zip(mine, exact):
-        found = figures.compare(one, other.to(one.dtype)) if one.shape == other.shape and one.numel() else {}
-        if found and found["absolute"] >= worst.get("absolute", 0.0):
+        if one.shape != other.shape or not one.numel():
+            continue
+        wanted = other.to(one.dtype)
+        found = figures.compare(one, wanted, *figures.size(wanted))
+        if found["absolute"] >= worst.get("absolute", 0.0):
             worst = found
     return {
         "figures": {key: rounded(worst[key]) for key in ("absolute", "ulps", "cosine", "nan", "inf")} if worst else None
