@@ -140,7 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     output.clean()
     words = list(sys.argv[1:] if arguments is None else arguments)
     code = _run(words)
-    _remove_leftovers()
+    if words and not {"-h", "--help", "--version"} & {*words}:  # which have to be instant
+        _remove_leftovers()
     try:
         sys.stdout.flush()
     except PorterError as error:
