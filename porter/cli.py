@@ -39,7 +39,7 @@ class _Group(click.Group):
         if cmd_name in _SAYS and cmd_name not in self.commands:
             found: click.Command = import_module(f"porter.commands.{_module(cmd_name)}").command
             found.short_help = _SAYS[cmd_name]
-            give_common_options(found, f"PORTER_{cmd_name.replace('-', '_').upper()}")
+            give_common_options(found, cmd_name)
             self.add_command(found)
         return self.commands.get(cmd_name)
 

@@ -163,13 +163,13 @@ def device(command: _Command) -> _Command:
 # -- what every command takes ---------------------------------------------------------------------------
 
 
-def give_common_options(command: click.Command, prefix: str = "PORTER") -> None:
+def give_common_options(command: click.Command, *names: str) -> None:
     """Give a command, and each in its group, ``--project``, ``--quiet``, ``--verbose`` and ``--offline``.
 
     They stand before its name or after it.  And every option gets its environment variable, which its help names.
 
     Args:
-        prefix: what the variables of the command's options begin with.
+        names: those that lead to it, as typed behind ``porter``; the variables begin with them.
     """
     if command.name != "train":  # whose --project, a folder for results, people would put before the --
         command.params.append(
@@ -194,10 +194,10 @@ def give_common_options(command: click.Command, prefix: str = "PORTER") -> None:
     )
     for parameter in command.params:
         if isinstance(parameter, click.Option) and not parameter.is_eager:
-            parameter.envvar = f"{prefix}_{_variable(max(parameter.opts, key=len))}"
+            parameter.envvar = "_".join(map(_variable, ("porter", *names, max(parameter.opts, key=len))))
             parameter.show_envvar = True
     for inner in command.commands.values() if isinstance(command, click.Group) else ():
-        give_common_options(inner, f"{prefix}_{_variable(inner.name or '')}")
+        give_common_options(inner, *names, inner.name or "")
 
 
 def _variable(word: str) -> str:

@@ -27,7 +27,6 @@ from porter.commands.options import (
 )
 from porter.commands.options import device as device_options
 from porter.errors import WrongUsage
-from porter.git import Repository
 from porter.lockfile import Lock
 from porter.output import Progress, Terminal, command_line, counted, to_json
 from porter.patch import Patch
@@ -101,16 +100,15 @@ def verify(
     family = load_known(found, target)
     chosen = select(level, names(checks), family)
     given, model = path(tree), path(weights)
-    if given is not None:
-        must_hold(found, given, target)
+    commit = "" if given is None else must_hold(found, given, target).head
     if model is not None and not inspect(model).classes:
         raise WrongUsage(
             f"{model} is no YOLOv5 checkpoint",
             hint=f"{command_line('porter', 'weights', 'inspect', model)} says what it is.",
         )
     with workplace(keep, progress) as root:
-        place = given or _made(found, target, root / "tree", progress)
-        commit = Repository(place).text("rev-parse", "HEAD")
+        place = given or root / "tree"
+        commit = commit or _make_tree(found, target, place, progress)
         runs = any(check.level != "static" for check in chosen)
         nothing = Device("cpu", "cpu", "no device: nothing is run")
         if runs:
@@ -193,9 +191,10 @@ def necessity(
     return Necessity(target, says, ordered, time.monotonic() - started)
 
 
-def _made(project: Project, target: str, tree: Path, progress: Progress) -> Path:
-    apply_stack(Lock.load(project.lock_path), Stack.load(project, [target]), tree, None, False, progress)
-    return tree
+def _make_tree(project: Project, target: str, tree: Path, progress: Progress) -> str:
+    """Make a tree; return its commit."""
+    stack = Stack.load(project, [target])
+    return apply_stack(Lock.load(project.lock_path), stack, tree, None, False, progress).build.tip
 
 
 def _make(

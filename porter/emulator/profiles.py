@@ -189,10 +189,9 @@ def recorded_profile(
     Raises:
         WrongUsage: it is none, or one of another target's card.
     """
-    record = recorded.read_record(file)
+    record, digest = recorded.read_with_digest(file)
     if record["target"] != kind:
         raise WrongUsage(f"{file} is a record of {recorded.printed(record)}, which is no {kind}")
-    digest = recorded.digest_of(file)
     generic = generic_profile(kind, plugin, backends, visible, folder).data
     with recorded.reading(file):
         data = recorded.profile_data(record, generic, file, digest)

@@ -55,8 +55,18 @@ def read_record(file: Path) -> dict[str, Any]:
     Raises:
         WrongUsage: there is none, or it is none.
     """
+    return read_with_digest(file)[0]
+
+
+def read_with_digest(file: Path) -> tuple[dict[str, Any], str]:
+    """The same, and the SHA-256 of its bytes, which its name here is made of.
+
+    Raises:
+        WrongUsage: as :func:`read_record`.
+    """
+    data = read_given(file, MOST)
     try:
-        found = json.loads(read_given(file, MOST))
+        found = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise WrongUsage(f"{file} is no record of a card", str(error)) from error
     if not isinstance(found, dict) or found.get("kind") != KIND or found.get("schema") != 1:
@@ -68,7 +78,7 @@ def read_record(file: Path) -> dict[str, Any]:
     for name, calls in found["operators"].items():
         if not isinstance(calls, list) or not all(isinstance(call, dict) and "state" in call for call in calls):
             raise WrongUsage(f"{file} is no record of a card", f"{name} holds no calls")
-    return found
+    return found, hashlib.sha256(data).hexdigest()
 
 
 @contextmanager
@@ -330,8 +340,3 @@ def printed(record: Mapping[str, Any]) -> str:
     """What a record is of, for people: card, plugin and torch."""
     plugin = record["plugin"]
     return printable(f"{record['card']} with {plugin.get('module')} {plugin.get('version')}, torch {record['torch']}")
-
-
-def digest_of(file: Path) -> str:
-    """Of a record's bytes, which its name here is made of."""
-    return hashlib.sha256(read_given(file, MOST)).hexdigest()

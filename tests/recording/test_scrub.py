@@ -15,7 +15,7 @@ WORDS = ("gpu-node-17", "zhangsan")
         ("cannot open /home/zhangsan/secret/model.so: no such file", "cannot open model.so: no such file"),
         ("torch_mlu/csrc/ops/add.cpp:12: not supported", "torch_mlu/csrc/ops/add.cpp:12: not supported"),
         ("at /opt/build/torch_mlu/csrc/ops/add.cpp:12", "at add.cpp:12"),
-        ("File '/root/x.py' in C:\\Users\\zhangsan\\x.dll", "File 'x.py' in x.dll"),
+        ("File '/home/li/x.py' in C:\\Users\\zhangsan\\x.dll", "File 'x.py' in x.dll"),
         ("user zhangsan on gpu-node-17 (10.1.2.3)", "user USER on USER (HOST)"),
         ("zhangsans are not zhangsan", "zhangsans are not USER"),
         ("tensor at 0x7f00deadbeef, pid 4711", "tensor at 0x, pid N"),
