@@ -156,7 +156,7 @@ class BumpRun:
         if stop is not None and stop.commit:
             patch = self._patch(stop)
             since, below = self._position(stop)
-            if self.journal.halted.patch == patch.id or not self.tree.unmerged():
+            if self._is_theirs(patch):
                 made = self.tree.take(patch.id, below)
                 self._remember(stop, below, made)
                 self.update(halted=replace(self.journal.halted, patch=patch.id, told=since))
@@ -165,6 +165,14 @@ class BumpRun:
             self._step(self.tree.go_on)
             self.update(targets=())
         return self.advance(since)
+
+    def _is_theirs(self, patch: Patch) -> bool:
+        """Whether what stands in the worktree for the patch that waits is a person's work."""
+        halted = self.journal.halted
+        if halted.patch == patch.id:
+            return not halted.remembered
+        # a porter that was killed told nobody: what is as git left it is nobody's work
+        return not (self.tree.unmerged() or self.tree.is_clean)
 
     def _remember(self, stop: Stop, below: str, made: Resolution) -> None:
         unmerged = {row.partition("\t")[2] for row in self.journal.halted.unmerged}

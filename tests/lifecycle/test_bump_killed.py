@@ -108,9 +108,8 @@ def _act(event: str, arguments: tuple[object, ...], root: str) -> tuple[str, str
     return event, folder
 
 
-def every_kill(verb: Verb, start: Project, place: Path, after: Callable[[Project, int], None]) -> int:
-    """Kill a verb at each of its acts, each time on a fresh copy of a project; how many there are."""
-    number = 0
+def every_kill(verb: Verb, start: Project, place: Path, after: Callable[[Project, int], None], number: int = 0) -> int:
+    """Kill a verb at each of its acts from one on, each time on a fresh copy of a project; how many acts there are."""
     while True:
         copied = copy(start, place / f"killed-{number}")
         lived = run_killed(verb, copied, number)
@@ -186,6 +185,25 @@ def test_while_it_continues_and_ends(synthetic_line: Line, resolved: Project, pl
     assert every_kill(lambda project: bump_continue(project=project), resolved, place, after) > 25
     # open with the old stacks, open with the new ones in place, and over
     assert {(False, True), (True, True), (True, False)} <= seen
+
+
+def test_where_upstream_took_a_patch(synthetic_line: Line, place: Path) -> None:
+    """Git stops at a patch of which nothing is left; nobody is needed, whether porter came to say so or not."""
+    before = contents(synthetic_line.project)
+    done = copy(synthetic_line.project, place / "done")
+    assert "taken" in outcomes(bump("v6.1", project=done)).values()
+    goal = contents(done)
+
+    def after(project: Project, number: int) -> None:
+        project = find(project.root)
+        if (project.state / "bump/journal.json").exists():
+            assert bump_continue(project=project).state == "done"
+        elif contents(project) == before:
+            bump("v6.1", project=project)
+        assert contents(project) == goal
+
+    # until git rebases all is as in any other bump
+    assert every_kill(lambda project: bump("v6.1", project=project), synthetic_line.project, place, after, 20) > 30
 
 
 def test_while_it_aborts(synthetic_line: Line, resolved: Project, place: Path) -> None:
