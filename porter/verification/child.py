@@ -176,7 +176,6 @@ class Children:
             "TMPDIR": str(self.root / "tmp"),
             "MPLCONFIGDIR": str(self.root / "mpl"),
             "YOLOV5_CONFIG_DIR": str(self.root / "home" / "Ultralytics"),
-            "PYTHONPYCACHEPREFIX": str(self.root / "pyc"),  # the tree stays as it is
             "PYTHONPATH": os.pathsep.join(path),
             "PYTHONUNBUFFERED": "1",
             "PORTER_GUARD_MARKS": str(marks),
@@ -184,6 +183,8 @@ class Children:
             "GLOO_SOCKET_IFNAME": "lo",
             "TP_SOCKET_IFNAME": "lo",
             "WANDB_MODE": "disabled",
+            # the tree stays as it is; a folder for bytecode, without the guard, has torch compiled anew in every run
+            **({"PYTHONPYCACHEPREFIX": str(self.root / "pyc")} if self.confine else {"PYTHONDONTWRITEBYTECODE": "1"}),
             **given,
         }
 

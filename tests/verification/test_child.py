@@ -132,6 +132,21 @@ def test_installed_packages_are_compiled_once_at_most(children: Children, tmp_pa
     assert Path(run.out.strip()).is_file()
 
 
+def test_without_the_guard_too_packages_bytecode_is_used(tmp_path: Path) -> None:
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    (packages / "compiled.py").write_text("FROM = 'source__'\n")
+    (packages / "plain.py").write_text("")
+    bytecode = Path(py_compile.compile(str(packages / "compiled.py")) or "")
+    bytecode.write_bytes(bytecode.read_bytes().replace(b"source__", b"bytecode"))
+    before = inventory(packages)
+    free = Children(tmp_path / "root", sys.executable, jobs=1, limit=60, confine=False)
+    code = "import compiled, plain; print(compiled.FROM)"
+    run = free.run("-c", code, cwd=tmp_path, env={"PYTHONPATH": str(packages)})
+    assert run.out.strip() == "bytecode", run.err
+    assert inventory(packages) == before
+
+
 def test_stop_ends_the_living_and_starts_no_more(children: Children, tmp_path: Path) -> None:
     ended: list[object] = []
     cwd = children.folder("run")
