@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -56,6 +57,22 @@ def test_the_built_device_is_found_again(built: Path, cache: Path, monkeypatch: 
     assert build(PYTHON, cache, lambda: pytest.fail("nothing has to be built")) == built
     assert built.parent == cache
     assert run("mlu370", "-c", "import torch_mlu").status == 0
+
+
+@pytest.mark.device
+def test_a_build_is_found_again_without_importing_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", compiler(tmp_path, WRITES))
+    python, imports, cache = tmp_path / "python", tmp_path / "imports", tmp_path / "cache"
+    python.write_text(f'#!/bin/sh\nexec {PYTHON} -X importtime "$@" 2>{imports}\n')
+    python.chmod(0o755)
+    made = build(python, cache)
+    assert re.search(r"\| +torch$", imports.read_text(), re.MULTILINE)
+    assert build(python, cache) == made
+    assert "porter_emulated" in imports.read_text()
+    assert not re.search(r"\| +torch$", imports.read_text(), re.MULTILINE)
+    next(made.glob("for-*")).rename(made / "for-another-torch")  # as after an installation
+    assert build(python, cache) == made
+    assert re.search(r"\| +torch$", imports.read_text(), re.MULTILINE)
 
 
 @pytest.mark.device

@@ -116,12 +116,48 @@ def key(line: list[str], compiler_version: str) -> str:
     """Names a build by all that it is made from."""
     import torch
 
-    digest = hashlib.sha256()
-    for path in sorted(NATIVE.iterdir()):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    digest = _of_sources()
     made_from = [torch.__version__, compiler_version, sysconfig.get_config_var("SOABI") or sys.version, *line]
     digest.update("\n".join(made_from).encode())
     return f"torch-{torch.__version__.split('+')[0]}-{digest.hexdigest()[:16]}"
+
+
+def _of_sources() -> hashlib._Hash:
+    digest = hashlib.sha256()
+    for path in sorted(NATIVE.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest
+
+
+def mark(program: str, compiler_version: str) -> str:
+    """Names what is installed, as :func:`key` does, without importing torch, which takes seconds.
+
+    It is the name of an empty file in each build that was made, or found, with that.  A torch that is installed anew
+    has other times or sizes; then the key is asked for, and the mark made.
+    """
+    spec = importlib.util.find_spec("torch")
+    root = Path(spec.origin).parent if spec and spec.origin else Path()
+    digest = _of_sources()
+    digest.update(Path(__file__).read_bytes())
+    made_from = [program, compiler_version, sysconfig.get_config_var("SOABI") or sys.version]
+    for path in (
+        root / "version.py",
+        root / "lib/libtorch_python.so",
+        Path(sysconfig.get_paths()["include"], "Python.h"),
+    ):
+        stat = path.stat()
+        made_from += [str(path), str(stat.st_size), str(stat.st_mtime_ns)]
+    digest.update("\n".join(made_from).encode())
+    return f"for-{digest.hexdigest()[:16]}"
+
+
+def _marked() -> Path | None:
+    """The build that is marked as made with what is installed."""
+    try:
+        name = mark(*compiler())
+    except (BuildFailed, OSError):  # build() says so
+        return None
+    return next((path.parent for path in cache_folder().glob(f"*/{name}") if path.with_name(LIBRARY).is_file()), None)
 
 
 @contextlib.contextmanager
@@ -143,20 +179,24 @@ def build(begun: Callable[[], None] = lambda: None) -> Path:
     Raises:
         BuildFailed: torch is too old, there is no compiler, it fails, or the cache cannot be written to.
     """
+    found = _marked()
+    if found is not None:
+        return found
     version = torch_version()
     program, compiler_version = compiler()
     cache = cache_folder()
     made = cache / key(command(program, version, Path(LIBRARY)), compiler_version)
-    if (made / LIBRARY).is_file():
-        return made
-    begun()
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with locked(cache):
-            if not (made / LIBRARY).is_file():
-                _compile(program, version, cache, made)
-    except OSError as error:
-        raise BuildFailed(f"no emulated device: cannot write to {cache}: {error.strerror or error}") from error
+    if not (made / LIBRARY).is_file():
+        begun()
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            with locked(cache):
+                if not (made / LIBRARY).is_file():
+                    _compile(program, version, cache, made)
+        except OSError as error:
+            raise BuildFailed(f"no emulated device: cannot write to {cache}: {error.strerror or error}") from error
+    with contextlib.suppress(OSError):
+        (made / mark(program, compiler_version)).touch()
     return made
 
 
