@@ -5,7 +5,8 @@ prints nothing and reads no command line; what goes wrong is a :class:`porter.er
 and what to do next.  Three arguments are the same everywhere:
 
 - ``project``: whose stacks and lock.  None: those of the checkout that the current folder is in, else those that came
-  with the installed package.  A folder stands for the checkout that it is in.
+  with the installed package.  A folder stands for the checkout that it is in, or for the line: :func:`porter.lines`
+  says the folder of each.  A function that gets a tree takes the tree's line, where none is named.
 - ``progress``: hears of long steps (:class:`porter.Progress`); None: nobody listens.
 - ``upstream``: the only place to get upstream from, a clone's path or a URL.  None: ``PORTER_UPSTREAM``, else the
   sources that ``upstream.lock`` names.
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from porter.commands.drift import drift as drift
     from porter.commands.export import export as export
     from porter.commands.import_ import import_ as import_
+    from porter.commands.lines import lines as lines
     from porter.commands.lint import lint as lint
     from porter.commands.lock import lock as lock
     from porter.commands.new_target import new_target as new_target
@@ -74,9 +76,9 @@ _PLACES = {
     **{
         name: f"porter.commands.{name}"
         for name in (
-            "apply", "audit", "bench", "compare", "data", "diff", "doctor", "drift", "export", "import_", "lint",
-            "lock", "new_target", "prepare", "profile", "report", "revert", "run", "show", "status", "targets", "train",
-            "upstream", "verify", "weights",
+            "apply", "audit", "bench", "compare", "data", "diff", "doctor", "drift", "export", "import_", "lines",
+            "lint", "lock", "new_target", "prepare", "profile", "report", "revert", "run", "show", "status", "targets",
+            "train", "upstream", "verify", "weights",
         )
     },
 }  # fmt: skip

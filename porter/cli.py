@@ -95,6 +95,7 @@ _COMMANDS: dict[str, dict[str, str]] = {
         "report": "Make one page of what verify, bench and drift found.",
     },
     "The patches": {
+        "lines": "List the releases of upstream that there are stacks for.",
         "targets": "List the device families that there are stacks for.",
         "show": "Print a patch.",
         "diff": "Compare two states of them, patch by patch.",

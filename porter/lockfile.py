@@ -241,7 +241,22 @@ class Lock:
         write_file(path, self.encoded(path))
 
 
-@lru_cache(maxsize=4)
+def glance(path: Path) -> tuple[str, str]:
+    """The tag and the commit of a lock's pin, from the file's first lines alone: to load it all takes 50 ms.
+
+    Raises:
+        WrongUsage, CheckFailed, EnvironmentFailed: as :meth:`Lock.load`.
+    """
+    data = read_file(path)
+    head = re.search(rb"^pin:\n  name: \S+\n  tag: (\S+)\n  commit: ([0-9a-f]{40})\n", data[:2000], re.MULTILINE)
+    if head:
+        tag = yamlfile.parse(b"tag: " + head[1], path).fields(("tag",))["tag"].text()
+        return tag, head[2].decode()
+    pin = Lock.load(path).pin  # written by somebody else, in another form
+    return pin.tag, pin.commit
+
+
+@lru_cache(maxsize=8)
 def _parsed(data: bytes, path: Path) -> Lock:
     """The lock in ``data``, which ``path`` held.  What one command does in several steps reads it in each."""
     top = yamlfile.parse(data, path).fields(("pin", "sources", "stacks"))

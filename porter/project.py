@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from porter.output import command_line
 
 LOCK_NAME = "upstream.lock"
 PATCHES_NAME = "patches"
+LINES_NAME = "lines"
 STATE_NAME = ".porter"
 REWRITE_NAME = "rewrite"  # in there: new stacks on their way to their place, see porter.rebase.write_stacks
 _PACKAGE = Path(__file__).resolve().parent
@@ -17,7 +19,10 @@ _PACKAGE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Project:
-    """A folder with ``upstream.lock`` and ``patches/``.
+    """A folder with ``upstream.lock`` and ``patches/``: a checkout, or one of its lines.
+
+    A line is the same for another release of upstream.  A checkout's own is the default line; the folders in
+    ``lines/`` are the others, each called as its folder.
 
     Attributes:
         root: the folder.
@@ -39,13 +44,36 @@ class Project:
 
     @property
     def state(self) -> Path:
-        """The folder for what porter is in the middle of, its lock, and what a person resolved; git does not see it."""
-        return self.root / STATE_NAME
+        """The folder for what porter is in the middle of, its lock, and what a person resolved; git does not see it.
+
+        A line's is in the checkout's: ``lines/`` holds nothing that does not belong into a release.
+        """
+        top = self.top
+        return top.root / STATE_NAME / self.root.relative_to(top.root)
+
+    @property
+    def top(self) -> Project:
+        """The checkout that this is a line of; itself where it is no line in ``lines/``."""
+        above = self.root.parent
+        if above.name == LINES_NAME and _is_project(above.parent):
+            return Project(above.parent, self.chosen)
+        return self
+
+    @property
+    def others(self) -> dict[str, Project]:
+        """Name -> line, of the lines in the checkout's ``lines/``, the oldest release first."""
+        top = self.top
+        folder = top.root / LINES_NAME
+        try:
+            found = [entry for entry in folder.iterdir() if not entry.name.startswith(".") and _is_project(entry)]
+        except OSError:  # most projects have none
+            return {}
+        return {entry.name: Project(entry, self.chosen) for entry in sorted(found, key=_by_number)}
 
     @property
     def packaged(self) -> bool:
         """Whether these files came with the installed package, so that nobody should edit them."""
-        return self.root == _PACKAGE / "_data"
+        return self.top.root == _PACKAGE / "_data"
 
     def must_be_a_checkout(self) -> None:
         """Refuse to change files that came with the installed package, or a checkout that nobody named.
@@ -82,7 +110,7 @@ class Project:
             raise WrongUsage("the current folder does not exist any more", hint="Change to one that does.") from error
         around = (here, *here.parents)
         for folder in around if start else (*around, _PACKAGE / "_data", _PACKAGE.parent):
-            if (folder / LOCK_NAME).is_file() and (folder / PATCHES_NAME).is_dir():
+            if _is_project(folder):
                 return cls(folder, chosen=folder in around)
         if start:
             raise WrongUsage(
@@ -94,3 +122,12 @@ class Project:
             f"found neither {LOCK_NAME} nor {PATCHES_NAME}/ in {here}, above it or in the installed package",
             hint="Reinstall porter, or run it inside a checkout of its repository.",
         )
+
+
+def _is_project(folder: Path) -> bool:
+    return (folder / LOCK_NAME).is_file() and (folder / PATCHES_NAME).is_dir()
+
+
+def _by_number(folder: Path) -> list[tuple[int, str]]:
+    """A key that sorts ``v6.2`` before ``v6.10``."""
+    return [(int(word) if word.isdecimal() else -1, word) for word in re.split(r"(\d+)", folder.name)]

@@ -63,7 +63,7 @@ def test_a_command_asks_for_what_its_function_takes() -> None:
     """An option that is added to a command is not forgotten in its function, nor the other way round."""
     callers = {"project", "progress", "begun", "ended", "layout"}  # what only a program gives
     terminals = {"as_json", "json_file", "html_file", "png_file", "sarif_file", "sheet_file", "output", "trend",
-                 "every", "rules", "dry_run", "like", "quiet", "verbose", "offline", "project"}  # fmt: skip
+                 "every", "rules", "dry_run", "like", "quiet", "verbose", "offline", "project", "line"}  # fmt: skip
     others = {
         "bump": {"go_on", "skip", "redo", "abort"},
         "verify": {"leave_out", "patches", "list", "explain"},

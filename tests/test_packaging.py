@@ -38,7 +38,8 @@ def run(*command: object, cwd: Path, **env: str) -> str:
 
 def shipped(folder: Path) -> dict[str, bytes]:
     """The stacks and the lock in a folder: what an installed porter needs of the checkout."""
-    files = [p for p in (folder / "patches").rglob("*") if p.is_file()] + [folder / "upstream.lock"]
+    folders = folder / "patches", folder / "lines"
+    files = [p for each in folders for p in each.rglob("*") if p.is_file()] + [folder / "upstream.lock"]
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
 
 
@@ -86,6 +87,7 @@ def test_the_wheel_holds_the_package_the_stacks_and_the_lock(wheel: Path, tmp_pa
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
     assert shipped(tmp_path / "porter" / "_data") == shipped(ROOT)
+    assert wheel.stat().st_size < 2_000_000  # every line has all its patches
     modules = {p.relative_to(ROOT).as_posix(): p.read_bytes() for p in (ROOT / "porter").rglob("*.py")}
     packed = {p.relative_to(tmp_path).as_posix(): p.read_bytes() for p in (tmp_path / "porter").rglob("*.py")}
     assert packed == modules

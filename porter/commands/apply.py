@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from porter.commands.arguments import AnyPath, AnyProject, Names, find, names
+from porter.commands.arguments import AnyPath, AnyProject, Names, find_of, names
 from porter.commands.options import FOLDER, JSON, UPSTREAM, is_quiet, print_json, target_option, terminal
 from porter.lockfile import Lock
 from porter.output import Progress, command_line, counted
@@ -40,7 +40,7 @@ def apply(
         WrongUsage: there is no such target, or ``tree`` holds something that must not be touched.
         EnvironmentFailed: upstream cannot be had, or ``tree`` cannot be written.
     """
-    found = find(project)
+    found = find_of(project, tree, to_be_made=True)
     lock = Lock.load(found.lock_path)
     return apply_stack(lock, Stack.load(found, names(targets)), Path(tree), upstream, check, progress)
 

@@ -9,7 +9,7 @@ import click
 from porter import auditing
 from porter.auditing.report import Audit
 from porter.auditing.rules import RULES
-from porter.commands.arguments import AnyPath, AnyProject, Names, find, names, path
+from porter.commands.arguments import AnyPath, AnyProject, Names, find_of, names, path
 from porter.commands.options import FOLDER, STDOUT, UPSTREAM, colour, target_option, tell, terminal, write_out
 from porter.errors import WrongUsage
 from porter.lockfile import Lock
@@ -45,7 +45,7 @@ def audit(
         CheckFailed: a file is not Python, or a patch does not apply.
         EnvironmentFailed: upstream cannot be had, or a file cannot be read.
     """
-    found, folder, wanted = find(project), path(tree), names(targets)
+    found, folder, wanted = find_of(project, tree), path(tree), names(targets)
     if folder is None and not wanted and not baseline:
         known = ", ".join(available(found.patches))
         raise WrongUsage("neither a tree nor a target named", hint=f"Name a folder, or --target: {known}.")

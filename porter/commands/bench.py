@@ -17,14 +17,13 @@ from typing import Any, TypeVar
 
 import click
 
-from porter.commands.arguments import AnyPath, AnyProject, find, path
+from porter.commands.arguments import AnyPath, AnyProject, find_of, path
 from porter.commands.options import FOLDER, JSON, print_json, target_option, terminal
 from porter.commands.options import device as device_options
 from porter.datasets import generate
 from porter.errors import CheckFailed, WrongUsage
 from porter.files import append_line
 from porter.output import Progress, heading
-from porter.project import Project
 from porter.target import Target, load_known
 from porter.temporary import work_folder
 from porter.tree.clone import must_hold
@@ -86,11 +85,11 @@ def bench(
         CheckFailed: a training fails.
         EnvironmentFailed: there is no such device, or the disk is full.
     """
-    found, progress, python = find(project), progress or Progress(), python or sys.executable
-    family = load_known(found, target)
+    family = load_known(find_of(project, tree), target)
+    progress, python = progress or Progress(), python or sys.executable
     load = Workload(iters, warm_up, cfg, img, batch, workers, path(data), precision)
     choosing = partial(choose, device, family, python, profile=profile, begun=begun)
-    subjects = _subjects(found, family, Path(tree).absolute(), precision, against, device, python, choosing)
+    subjects = _subjects(project, family, Path(tree).absolute(), precision, against, device, python, choosing)
     for subject in subjects:
         begun(f"{subject.name}: {subject.tree} on {subject.device.says}")
     if warm_up < DRAWN:
@@ -116,7 +115,7 @@ def bench(
 
 
 def _subjects(
-    project: Project,
+    project: AnyProject,
     target: Target,
     tree: Path,
     precision: str,
@@ -126,7 +125,7 @@ def _subjects(
     choosing: Callable[[], Device],
 ) -> list[Subject]:
     """What is measured.  Interpreters are started last: whatever is wrong with the request is said at once."""
-    commit = must_hold(project, tree, target.name).head
+    commit = must_hold(find_of(project, tree), tree, target.name).head
     must_train_in(precision, tree)
     device_named = against in ("cpu", "cuda")
     if against == kind:
@@ -136,7 +135,7 @@ def _subjects(
         first = Subject(device.name, tree, commit, device)
         return [first, *([_other(first, target, against, python)] if device_named else [])]
     place = Path(against).absolute()
-    found = must_hold(project, place, target.name)
+    found = must_hold(find_of(project, place), place, target.name)
     must_train_in(precision, place)
     device = choosing()
     names = (tree.name, place.name) if tree.name != place.name else (str(tree), str(place))

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from porter.commands.arguments import AnyPath, AnyProject, find, path
+from porter.commands.arguments import AnyPath, AnyProject, find, find_of, path
 from porter.commands.options import FOLDER, JSON, STDOUT, colour, print_json, target_option, tell, terminal, write_out
 from porter.commands.options import device as device_options
 from porter.comparison import sides
@@ -79,13 +79,13 @@ def compare(
         CheckFailed: the step fails.
         EnvironmentFailed: there is no such device, or the disk is full.
     """
-    found, progress, python = find(project), progress or Progress(), python or sys.executable
+    found, progress, python = find_of(project, tree), progress or Progress(), python or sys.executable
     family, folder = load_known(found, target), Path(tree).absolute()
     must_hold(found, folder, family.name)
     must_train_in(precision, folder)
     other = Path(against)
     if against != "cpu" and other.is_dir():
-        must_hold(found, other.absolute(), family.name)
+        must_hold(find_of(project, other), other.absolute(), family.name)
     elif against != "cpu" and not other.is_file():
         raise WrongUsage(f"there is no {against}", hint="--against takes cpu, another tree's folder, or a record.")
     on = choose(device, family, python, profile=profile, begun=begun)

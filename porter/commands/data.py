@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from porter.commands.arguments import AnyPath, AnyProject, find, path
+from porter.commands.arguments import AnyPath, AnyProject, find, find_of, path
 from porter.commands.options import FOLDER, JSON, MIRROR, REQUIRE_KNOWN, is_quiet, print_json, tell, terminal
 from porter.datasets.generate import YAML
 from porter.datasets.generate import make as make
@@ -22,7 +22,6 @@ from porter.errors import WrongUsage
 from porter.files import write_file
 from porter.lockfile import Lock
 from porter.output import Progress, command_line
-from porter.project import Project
 from porter.stack import Stack, available
 from porter.temporary import work_folder
 from porter.tree import clone
@@ -122,7 +121,7 @@ def check(
     python, progress = find_python(python or sys.executable), progress or Progress()
     must_have_torch(python)
     with work_folder("porter-data-") as root:
-        found = _ported(find(project), path(tree), root, progress)
+        found = _ported(project, path(tree), root, progress)
         folders = [Path.cwd(), found, data.absolute().parent.parent]  # v6.0 takes a relative path from the tree
         drawn = root / f"sheet{picture.suffix}" if picture else None
         progress.step(f"reading {data}")
@@ -132,13 +131,13 @@ def check(
     return review
 
 
-def _ported(project: Project, given: Path | None, root: Path, progress: Progress) -> Path:
+def _ported(project: AnyProject, given: Path | None, root: Path, progress: Progress) -> Path:
     """The tree whose loader reads: the one named, the one that the current folder is in, or one made in ``root``.
 
     Only a tree with our patches will do: in upstream's, a label cache or a yaml can run what it names.
     """
     if given is not None:
-        if not clone.status(project, given).targets:
+        if not clone.status(find_of(project, given), given).targets:
             hint = "porter apply --target NAME DIR makes one; without --tree one is made for this."
             raise WrongUsage(f"{given} is not a ported tree", hint=hint)
         return given.absolute()
@@ -146,10 +145,11 @@ def _ported(project: Project, given: Path | None, root: Path, progress: Progress
     for folder in (here, *here.parents):
         if (folder / clone.TRAIN).is_file() and (folder / ".git").exists():
             with suppress(WrongUsage):
-                if clone.status(project, folder).targets:
+                if clone.status(find_of(project, folder), folder).targets:
                     return folder
-    stack = Stack.load(project, available(project.patches)[:1])
-    apply_stack(Lock.load(project.lock_path), stack, root / "tree", None, False, progress)
+    found = find(project)
+    stack = Stack.load(found, available(found.patches)[:1])
+    apply_stack(Lock.load(found.lock_path), stack, root / "tree", None, False, progress)
     return root / "tree"
 
 

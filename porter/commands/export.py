@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from porter.commands.arguments import AnyPath, AnyProject, Names, find, names
+from porter.commands.arguments import AnyPath, AnyProject, Names, find_of, names
 from porter.commands.options import FOLDER, JSON, complete_patch, print_edits, print_json, target_option, tell, terminal
 from porter.errors import WrongUsage
 from porter.output import Progress, command_line
@@ -48,7 +48,7 @@ def export(
     if not new and (why or trailers):
         raise WrongUsage("--why and --trailer describe a new patch", hint="Name it: --new 'SUBJECT' --stack STACK.")
     return export_tree(
-        find(project),
+        find_of(project, tree),
         Path(tree),
         names(targets),
         check=check,

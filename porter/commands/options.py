@@ -41,6 +41,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 _LOUDNESS = "porter.loudness"
 _QUIET, _VERBOSE = "--quiet", "--verbose"
 _PROJECT = "porter.project"
+_LINE = "porter.line"
 
 
 # -- what a shell completes -----------------------------------------------------------------------------
@@ -54,7 +55,11 @@ def _completed(names: Callable[[Project], Iterable[str]]) -> Callable[..., list[
         from porter.project import Project
 
         try:
-            return [name for name in names(Project.find(named_project(context))) if name.startswith(incomplete)]
+            project = Project.find(named_project(context))
+            line = named_line(context)
+            if line and line in project.top.others:
+                project = project.top.others[line]
+            return [name for name in names(project) if name.startswith(incomplete)]
         except PorterError:  # nobody reads an error here
             return []
 
@@ -65,6 +70,12 @@ def _targets(project: Project) -> Iterable[str]:
     from porter.stack import available
 
     return available(project.patches)
+
+
+def _lines(project: Project) -> Iterable[str]:
+    from porter.line import lines
+
+    return lines(project)
 
 
 def _patches(project: Project) -> Iterable[str]:
@@ -103,6 +114,7 @@ complete_check = _completed(_checks)
 complete_card = _completed(_cards)
 complete_weights = _completed(_weights)
 complete_dataset = _completed(_datasets)
+complete_line = _completed(_lines)
 _FAMILY = "A device family of `porter targets`"
 
 
@@ -164,7 +176,7 @@ def device(command: _Command) -> _Command:
 
 
 def give_common_options(command: click.Command, *names: str) -> None:
-    """Give a command, and each in its group, ``--project``, ``--quiet``, ``--verbose`` and ``--offline``.
+    """Give a command, and each in its group, ``--project``, ``--line``, ``--quiet``, ``--verbose`` and ``--offline``.
 
     They stand before its name or after it.  And every option gets its environment variable, which its help names.
 
@@ -182,6 +194,16 @@ def give_common_options(command: click.Command, *names: str) -> None:
                 help="The checkout of porter that is meant.  [default: the one that the current folder is in]",
             )
         )
+    command.params.append(
+        click.Option(
+            ["--line"],
+            metavar="NAME",
+            expose_value=False,
+            callback=_choose_line,
+            shell_complete=complete_line,
+            help="The release of upstream that is meant, of `porter lines`.  [default: the tree's own, or the first]",
+        )
+    )
     for short, name, help_ in (
         ("-q", _QUIET, "Print only results and errors."),
         ("-v", _VERBOSE, "Say on standard error what is run, asked and written."),
@@ -214,6 +236,17 @@ def named_project(context: click.Context | None = None) -> Path | None:
     """What ``--project`` names, where a command line is at work."""
     context = context or click.get_current_context(silent=True)
     return context.meta.get(_PROJECT) if context else None
+
+
+def _choose_line(context: click.Context, parameter: click.Parameter, name: str | None) -> None:
+    if name:
+        context.meta[_LINE] = name
+
+
+def named_line(context: click.Context | None = None) -> str:
+    """What ``--line`` names, where a command line is at work; empty for nothing."""
+    context = context or click.get_current_context(silent=True)
+    return context.meta.get(_LINE, "") if context else ""
 
 
 def _go_offline(context: click.Context, parameter: click.Parameter, is_given: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from porter.commands.arguments import AnyPath, AnyProject, find
+from porter.commands.arguments import AnyPath, AnyProject, find_of
 from porter.commands.options import (
     FOLDER,
     JSON,
@@ -106,7 +106,7 @@ def prepare(
         WrongUsage: there is no such target, interpreter, checkpoint or data set.
         EnvironmentFailed: network, disk or pip failed.
     """
-    project, progress = find(project), progress or Progress()
+    project, progress = find_of(project, tree, to_be_made=True), progress or Progress()
     family = load_known(project, target)
     python = find_python(python or sys.executable)
     known = [*datasets.SETS, SCENES]

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from porter.commands.arguments import AnyPath, AnyProject, find
+from porter.commands.arguments import AnyPath, AnyProject, find_of
 from porter.commands.options import FOLDER, JSON, print_json, tell
 from porter.errors import WrongUsage
 from porter.lockfile import Lock
@@ -42,7 +42,7 @@ def revert(tree: AnyPath, *, project: AnyProject = None) -> Reverted:
         WrongUsage: it holds no stack, or commits or changes of yours on it, which would be lost.
         EnvironmentFailed: it cannot be written.
     """
-    of, path = find(project), Path(tree)
+    of, path = find_of(project, tree), Path(tree)
     lock = Lock.load(of.lock_path)
     opened = Tree.open(path)
     if not opened.journal and _nothing(opened, lock):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from porter.commands.arguments import AnyPath, AnyProject, find
+from porter.commands.arguments import AnyPath, AnyProject, find_of
 from porter.commands.options import FOLDER, ProgramCommand, become, target_option
 from porter.commands.options import device as device_options
 from porter.diagnosis.interpreter import find_python
@@ -51,9 +51,10 @@ def run(
         WrongUsage: there is no such target, tree, program or interpreter; nothing counts on such a device.
         EnvironmentFailed: there is no such device, or the cache cannot be written to.
     """
-    found = load_known(find(project), target)
+    of = find_of(project, tree)
+    found = load_known(of, target)
     folder, interpreter, here = Path(tree), find_python(python or sys.executable), Path.cwd()
-    must_hold(find(project), folder, found.name)
+    must_hold(of, folder, found.name)
     file = None if counts is None else here / counts
     on = run_device(device, found, interpreter, profile=profile, tree=folder.absolute(), counts=file)
     return launch(on, interpreter, folder, program, here)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from porter.commands.arguments import AnyPath, AnyProject, find
+from porter.commands.arguments import AnyPath, AnyProject, find_of
 from porter.commands.options import FOLDER, JSON, print_json
 from porter.output import counted
 from porter.tree import clone
@@ -19,7 +19,7 @@ def status(tree: AnyPath = ".", *, project: AnyProject = None) -> Status:
     Raises:
         WrongUsage: it is no tree of upstream at the pin.
     """
-    return clone.status(find(project), Path(tree))
+    return clone.status(find_of(project, tree), Path(tree))
 
 
 @click.command(name="status")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from porter.commands.arguments import AnyPath, AnyProject, find
+from porter.commands.arguments import AnyPath, AnyProject, find_of
 from porter.commands.options import FOLDER, ProgramCommand, become, target_option
 from porter.diagnosis.interpreter import find_python
 from porter.errors import WrongUsage
@@ -46,9 +46,10 @@ def train(
     Raises:
         WrongUsage: there is no such target, tree or interpreter, or the numbers do not fit each other.
     """
-    found = load_known(find(project), target)
+    of = find_of(project, tree)
+    found = load_known(of, target)
     folder = Path(tree)
-    must_hold(find(project), folder, found.name)
+    must_hold(of, folder, found.name)
     launcher, environment = [], {}
     if cards > 1 or nodes > 1:
         launcher = _distributed(cards, nodes, node_rank, master)

@@ -13,7 +13,7 @@ import click
 
 from porter import process
 from porter.checkpoints.inspection import inspect
-from porter.commands.arguments import AnyPath, AnyProject, Names, find, names, path
+from porter.commands.arguments import AnyPath, AnyProject, Names, find, find_of, names, path
 from porter.commands.options import (
     FOLDER,
     STDOUT,
@@ -96,7 +96,7 @@ def verify(
         EnvironmentFailed: the device asked for is not to be had, or the disk is full.
     """
     started = time.monotonic()
-    found, progress, python = find(project), progress or Progress(), python or sys.executable
+    found, progress, python = find_of(project, tree), progress or Progress(), python or sys.executable
     family = load_known(found, target)
     chosen = select(level, names(checks), family)
     given, model = path(tree), path(weights)

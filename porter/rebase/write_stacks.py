@@ -217,7 +217,7 @@ def make_state(project: Project) -> None:
     """
     ignore = project.state / ".gitignore"
     try:
-        project.state.mkdir(exist_ok=True)
+        project.state.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EnvironmentFailed(f"cannot write {project.state}", error.strerror or str(error)) from error
     if not ignore.exists():

@@ -152,6 +152,8 @@ class _Search:
                 continue
             self._say(failed, answer[0])
             return answer
+        if not any(isinstance(source, IndexSource) for source in self.lock.sources):
+            failed.append(f"package index: no wheel there holds the files of {self.lock.pin.tag}")
         if had is None:
             raise EnvironmentFailed(
                 f"no source has {self.lock.pin.name} {self.lock.pin.tag}",

@@ -1,0 +1,211 @@
+"""Lines: stacks for more than one release of upstream in one checkout, and which of them a command means."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sources import closed_port, git, make_index
+from stacks import porter
+
+import porter as api
+from porter.commands.lock import lock as write_lock
+from porter.errors import EnvironmentFailed, WrongUsage
+from porter.git import Repository, objects
+from porter.line import name_of, named, of_tree
+from porter.lockfile import GitSource, Lock
+from porter.project import Project
+from porter.sources.obtain import obtain
+from porter.sources.snapshot import extents
+
+
+@pytest.fixture
+def later(made: Path, tmp_path: Path, own_home: Path) -> Path:
+    """The project's upstream, which has gone on: a clone of it, at its next release."""
+    path = tmp_path / "later"
+    git("clone", "-q", made / "small", path, cwd=tmp_path)
+    git("switch", "-q", "-c", "releases", "v6.0", cwd=path)
+    (path / "classify.py").write_text("import torch\n")
+    git("add", "-A", cwd=path)
+    git("commit", "-q", "-m", "Next", cwd=path)
+    git("tag", "v6.1", cwd=path)
+    return path
+
+
+@pytest.fixture
+def line(project: Project, later: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The line v6.1 of :func:`project`, which is a project with two lines by then; the current folder is in it."""
+    monkeypatch.chdir(project.root)
+    return add_line(project, later, "v6.1")
+
+
+def add_line(project: Project, upstream: Path, tag: str) -> Project:
+    folder = project.root / "lines" / tag
+    shutil.copytree(project.patches, folder / "patches")
+    commit, tree = (git("rev-parse", f"{tag}^{{{kind}}}", cwd=upstream) for kind in ("commit", "tree"))
+    pin = replace(Lock.load(project.lock_path).pin, tag=tag, commit=commit, tree=tree)
+    pin = replace(pin, files=Repository(upstream).files(commit))
+    made = Project(folder)
+    Lock(pin, (GitSource(str(upstream)),)).write(made.lock_path)
+    write_lock(project=made)
+    return made
+
+
+# -- which there are --------------------------------------------------------------------------------------
+
+
+def test_every_line_has_its_row(line: Project, project: Project) -> None:
+    first, second = api.lines()
+    assert (first.name, first.default, second.name, second.default) == ("v6.0", True, "v6.1", False)
+    assert second.upstream["commit"] == Lock.load(line.lock_path).pin.commit
+    assert (Path(first.root), Path(second.root)) == (project.root, line.root)
+    assert second.patches == {"common": 3, "mlu": 2, "tpu": 2} and second.targets == ("mlu", "tpu")
+    printed = porter("lines", cwd=project.root).stdout.splitlines()
+    assert [row.split()[0] for row in printed] == ["line", "v6.0*", "v6.1"]
+    assert printed[2].split()[1] == second.upstream["commit"][:12] and printed[2].endswith("git")
+    rows = json.loads(porter("lines", "--json", cwd=project.root).stdout)
+    assert [(row["kind"], row["name"], row["files"]) for row in rows] == [("line", "v6.0", 11), ("line", "v6.1", 12)]
+
+
+def test_lines_are_in_the_order_of_their_releases(project: Project, later: Path) -> None:
+    for tag in "v6.10", "v6.2", "v6.9":
+        git("tag", tag, "v6.1", cwd=later)
+        add_line(project, later, tag)
+    (project.root / "lines" / "notes").mkdir()
+    assert list(project.others) == ["v6.2", "v6.9", "v6.10"]
+
+
+def test_a_folder_in_a_line_is_in_that_line(line: Project, project: Project) -> None:
+    found = Project.find(line.patches / "mlu")
+    assert found == line and found.top == project and project.top == project
+    assert (name_of(found), name_of(project)) == ("v6.1", "v6.0")
+    # a line's own state is the checkout's: what is packed is the line's folder
+    assert line.state == project.root / ".porter/lines/v6.1" and project.state == project.root / ".porter"
+
+
+def test_an_unknown_line_is_refused_with_those_that_there_are(line: Project, project: Project) -> None:
+    for words in ("apply", "--target", "mlu", "tree"), ("targets",), ("lock", "--check"), ("drift",):
+        done = porter(*words, "--line", "v9.9", cwd=project.root)
+        assert done.returncode == 2 and "there is no line v9.9" in done.stderr and "v6.0, v6.1" in done.stderr, words
+
+
+@pytest.mark.parametrize("words", [("--line", "v6.1", "lock", "--check"), ("lock", "--check", "--line", "v6.1")])
+def test_a_line_is_named_before_the_command_or_after_it(words: tuple[str, ...], line: Project) -> None:
+    assert porter(*words, cwd=line.top.root).returncode == 0
+    with (line.patches / "mlu" / "series").open("a") as series:
+        series.write("absent.patch\n")
+    assert porter(*words, cwd=line.top.root).returncode == 1
+    assert porter("lock", "--check", "--line", "v6.0", cwd=line.top.root).returncode == 0
+
+
+def test_variables_name_a_line_and_a_shell_completes_it(line: Project, project: Project) -> None:
+    (line.patches / "tpu" / "series").unlink()
+    for variable in "PORTER_LINE", "PORTER_TARGETS_LINE":
+        assert "\ntpu" not in porter("targets", cwd=project.root, env={variable: "v6.1"}).stdout
+    assert "\ntpu" in porter("targets", cwd=project.root).stdout
+    for words, offers in {"porter apply --line ": "v6.0 v6.1", "porter --line v6.1 apply --target ": "mlu"}.items():
+        asked = {"_PORTER_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+        answer = porter(cwd=project.root, env=asked).stdout
+        assert [row.rpartition(",")[2] for row in answer.split()] == offers.split()
+
+
+# -- which one a tree is of -------------------------------------------------------------------------------
+
+
+def test_a_tree_knows_its_line(line: Project, project: Project, tmp_path: Path) -> None:
+    """Whoever works in it names the line once, when it is made."""
+    tree = tmp_path / "tree"
+    assert porter("apply", "--line", "v6.1", "--target", "mlu", tree, cwd=project.root).returncode == 0
+    assert (tree / "classify.py").is_file()
+    found = api.status(tree)
+    assert (found.pin["tag"], found.targets, found.whole) == ("v6.1", ("mlu",), True)
+    assert api.apply("mlu", tree).how == "already"
+    shown = porter("train", "--target", "mlu", "--dry-run", tree, cwd=project.root)
+    assert shown.returncode == 0, shown.stderr
+    wrong = porter("status", "--line", "v6.0", tree, cwd=project.root)
+    assert wrong.returncode == 2 and "is of the line v6.1, not v6.0" in wrong.stderr
+    (tree / "train.py").write_text((tree / "train.py").read_text() + "# mine\n")
+    git("-c", "user.name=A", "-c", "user.email=a@b.c", "commit", "-qam", "Import the accelerator", cwd=tree)
+    assert [commit.subject for commit in api.status(tree).commits] == ["Import the accelerator"]
+    git("reset", "-q", "--hard", "HEAD~", cwd=tree)
+    assert api.revert(tree).pristine and api.status(tree).pin["tag"] == "v6.1"
+
+
+def test_export_writes_into_the_trees_own_line(line: Project, project: Project, tmp_path: Path) -> None:
+    tree = api.apply("mlu", tmp_path / "tree", project=line).path
+    (tree / "train.py").write_text((tree / "train.py").read_text() + "# mine\n")
+    before = (project.patches / "common/import-the-accelerator.patch").read_bytes()
+    done = api.export(tree, into="common/1")
+    assert {edit.path.split("/")[0] for edit in done.rewrite.edits} == {"patches", "upstream.lock"}
+    assert b"+# mine" in (line.patches / "common/import-the-accelerator.patch").read_bytes()
+    assert (project.patches / "common/import-the-accelerator.patch").read_bytes() == before
+
+
+def test_a_clone_gets_the_stack_of_the_release_that_it_is_at(line: Project, later: Path) -> None:
+    """v6.0 is among its ancestors, too: the nearest release counts."""
+    assert api.apply("mlu", later).how == "switched"
+    assert api.status(later).pin["tag"] == "v6.1"
+    api.revert(later)
+    git("switch", "-q", "--detach", "v6.0", cwd=later)
+    assert api.apply("mlu", later).how == "switched"
+    assert api.status(later).pin["tag"] == "v6.0"
+
+
+def test_a_named_line_is_not_put_on_another_release(line: Project, later: Path, project: Project) -> None:
+    git("switch", "-q", "--detach", "v6.0", cwd=later)
+    done = porter("apply", "--line", "v6.1", "--target", "mlu", later, cwd=project.root)
+    assert done.returncode == 2 and "is not a clone of example/small at v6.1" in done.stderr
+    git("switch", "-q", "--detach", "v6.1", cwd=later)
+    done = porter("apply", "--line", "v6.0", "--target", "mlu", later, cwd=project.root)
+    assert done.returncode == 2 and "is not at v6.0" in done.stderr
+
+
+def test_a_tree_of_what_a_package_index_has_knows_its_line(line: Project, later: Path, tmp_path: Path) -> None:
+    """Its first commit is porter's own, and no release's."""
+    lock = Lock.load(line.lock_path)
+    lock = replace(lock, sources=(*lock.sources, make_index(tmp_path / "wheels")))
+    lock.write(line.lock_path)
+    extent = extents(lock)[1]
+    assert extent.missing and extent.made_base
+    git("init", "-q", tmp_path / "tree", cwd=tmp_path)
+    repository = Repository(tmp_path / "tree")
+    content = Repository(later).read(extent.blobs)
+    repository.write(objects.pack([*content, *extent.trees, extent.made_base]))
+    git("reset", "-q", "--hard", extent.base, cwd=tmp_path / "tree")
+    assert of_tree(line.top, tmp_path / "tree") == line
+    assert api.status(tmp_path / "tree").pin["tag"] == "v6.1"
+
+
+def test_what_is_no_tree_of_any_line(line: Project, project: Project, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    git("init", "-q", other, cwd=tmp_path)
+    assert of_tree(project, other) is of_tree(project, tmp_path / "absent") is None
+    (other / "a").write_text("")
+    git("add", "a", cwd=other)
+    git("-c", "user.name=A", "-c", "user.email=a@b.c", "commit", "-qm", "a", cwd=other)
+    assert of_tree(project, other) is None
+    with pytest.raises(WrongUsage, match=r"is not a clone of example/small at v6\.0"):
+        api.status(other)
+
+
+def test_a_program_names_a_line_by_its_folder(line: Project, later: Path, tmp_path: Path) -> None:
+    assert api.apply("mlu", tmp_path / "a", project=line).build.base == Lock.load(line.lock_path).pin.commit
+    assert api.apply("mlu", tmp_path / "b", project=line.root).build.base == Lock.load(line.lock_path).pin.commit
+    old = api.apply("mlu", tmp_path / "c", project=line.top).path
+    assert api.status(old, project=line.top.root).whole
+    for named_line in line, line.root:
+        with pytest.raises(WrongUsage, match=r"is of the line v6\.0, not v6\.1"):
+            api.status(old, project=named_line)
+    assert named(line, "v6.0") == line.top and named(line, "v6.1") == line
+
+
+def test_a_line_with_git_alone_says_so(line: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = Lock.load(line.lock_path)
+    replace(lock, sources=(GitSource(f"http://127.0.0.1:{closed_port()}/x"),)).write(line.lock_path)
+    monkeypatch.setenv("PORTER_CACHE", str(line.top.root / "empty"))
+    with pytest.raises(EnvironmentFailed) as caught:
+        obtain(Lock.load(line.lock_path))
+    assert "no wheel there holds the files of v6.1" in caught.value.why
