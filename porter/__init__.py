@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from porter.commands.bump import bump_redo as bump_redo
     from porter.commands.bump import bump_skip as bump_skip
     from porter.commands.bump import bump_status as bump_status
+    from porter.commands.carry import carry as carry
     from porter.commands.compare import compare as compare
     from porter.commands.compare import replay as replay
     from porter.commands.diff import diff as diff
@@ -76,9 +77,9 @@ _PLACES = {
     **{
         name: f"porter.commands.{name}"
         for name in (
-            "apply", "audit", "bench", "compare", "data", "diff", "doctor", "drift", "export", "import_", "lines",
-            "lint", "lock", "new_target", "prepare", "profile", "report", "revert", "run", "show", "status", "targets",
-            "train", "upstream", "verify", "weights",
+            "apply", "audit", "bench", "carry", "compare", "data", "diff", "doctor", "drift", "export", "import_",
+            "lines", "lint", "lock", "new_target", "prepare", "profile", "report", "revert", "run", "show", "status",
+            "targets", "train", "upstream", "verify", "weights",
         )
     },
 }  # fmt: skip

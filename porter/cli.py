@@ -107,6 +107,7 @@ _COMMANDS: dict[str, dict[str, str]] = {
     },
     "Upstream": {
         "upstream": "Get, show or check the pinned upstream.",
+        "carry": "Make the change of a patch in the later lines too.",
         "bump": "Rebase every stack onto another upstream commit.",
         "drift": "Show how far each patch carries after the pin.",
     },

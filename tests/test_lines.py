@@ -65,7 +65,7 @@ def test_every_line_has_its_row(line: Project, project: Project) -> None:
     assert second.patches == {"common": 3, "mlu": 2, "tpu": 2} and second.targets == ("mlu", "tpu")
     printed = porter("lines", cwd=project.root).stdout.splitlines()
     assert [row.split()[0] for row in printed] == ["line", "v6.0*", "v6.1"]
-    assert printed[2].split()[1] == second.upstream["commit"][:12] and printed[2].endswith("git")
+    assert printed[2].split()[1] == second.upstream["commit"][:12] and printed[2].endswith("git alone")
     rows = json.loads(porter("lines", "--json", cwd=project.root).stdout)
     assert [(row["kind"], row["name"], row["files"]) for row in rows] == [("line", "v6.0", 11), ("line", "v6.1", 12)]
 
@@ -209,3 +209,112 @@ def test_a_line_with_git_alone_says_so(line: Project, monkeypatch: pytest.Monkey
     with pytest.raises(EnvironmentFailed) as caught:
         obtain(Lock.load(line.lock_path))
     assert "no wheel there holds the files of v6.1" in caught.value.why
+
+
+# -- a change carried to the lines after it -----------------------------------------------------------------
+
+PATCH = "common/import-the-accelerator.patch"
+
+
+@pytest.fixture
+def kept(line: Project) -> Project:
+    """The project's line v6.1, in a repository that has both lines as they are."""
+    root = line.top.root
+    git("init", "-q", cwd=root)
+    git("add", "patches", "upstream.lock", "lines", cwd=root)
+    git("commit", "-q", "-m", "Lines", cwd=root)
+    return line
+
+
+def mend(project: Project, tree: Path, old: str, new: str, into: str = PATCH) -> None:
+    """Change a patch of a line as a person does: in a tree of it, exported."""
+    api.apply("mlu", tree, project=project)
+    text = (tree / "train.py").read_text()
+    assert text.count(old) == 1
+    (tree / "train.py").write_text(text.replace(old, new))
+    api.export(tree, into=into, project=project)
+
+
+def test_what_was_mended_is_carried_to_the_lines_after_it(kept: Project, later: Path, tmp_path: Path) -> None:
+    """A patch that is the same in three lines stays the same; what only one of them has stays, too."""
+    git("tag", "v6.2", "v6.1", cwd=later)
+    last = add_line(kept.top, later, "v6.2")
+    mend(last, tmp_path / "own", "import torch\n", "import torch  # of v6.2\n")
+    git("add", "lines", cwd=kept.top.root)
+    git("commit", "-q", "-m", "Another", cwd=kept.top.root)
+    mend(kept.top, tmp_path / "mended", "print('train', opt)", "print('trains', opt)")
+    done = api.carry(PATCH, project=kept.top)
+    assert [(one.line, one.state) for one in done.lines] == [("v6.1", "carried"), ("v6.2", "carried")]
+    data = [(each.patches / PATCH).read_bytes() for each in (kept.top, kept, last)]
+    assert b"+    print('trains', opt)" in data[0] and data[1] == data[0]
+    assert b"+    print('trains', opt)" in data[2] and b"# of v6.2" in data[2]
+    for each in kept.top, kept, last:
+        assert write_lock(check=True, project=each).stale == ()
+    assert [one.state for one in api.carry(PATCH, project=kept.top).lines] == ["same", "same"]
+
+
+def test_a_message_is_carried_too(kept: Project, tmp_path: Path) -> None:
+    tree = api.apply("mlu", tmp_path / "tree", project=kept.top).path
+    message = git("log", "-1", "--format=%B", ":/Import the acc", cwd=tree)
+    message = message.replace("The test needs it.", "Because it has to be.")
+    git("commit", "-q", "--allow-empty", "-m", f"amend! Import the accelerator\n\n{message}", cwd=tree)
+    api.export(tree, project=kept.top)
+    assert [one.state for one in api.carry(PATCH, project=kept.top).lines] == ["carried"]
+    assert b"Because it has to be." in (kept.patches / PATCH).read_bytes()
+
+
+def test_a_conflict_is_resolved_in_a_tree_of_that_line(
+    kept: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mend(kept, tmp_path / "other", "print('train', opt)", "print('another', opt)")
+    mend(kept.top, tmp_path / "mended", "print('train', opt)", "print('trains', opt)")
+    before = (kept.patches / PATCH).read_bytes()
+    monkeypatch.chdir(tmp_path)
+    done = porter("--project", kept.top.root, "carry", PATCH, cwd=tmp_path)
+    assert (done.returncode, done.stdout.splitlines()[0]) == (1, "v6.1: conflicts in train.py"), done.stderr
+    assert (kept.patches / PATCH).read_bytes() == before
+    tree = tmp_path / "carry-v6.1"
+    text = (tree / "train.py").read_text()
+    assert "<<<<<<<" in text and "'another'" in text and "'trains'" in text
+    with pytest.raises(WrongUsage, match=r"carry-v6\.1 is in the way"):
+        api.carry(PATCH, folder=tmp_path, project=kept.top)
+    (tree / "train.py").write_text("from utils import accelerator\nimport torch\n\n\nprint('both')\n")
+    git("add", "train.py", cwd=tree)
+    git("-c", "core.editor=true", "cherry-pick", "--continue", cwd=tree)
+    api.export(tree, project=kept.top.root)
+    assert b"+print('both')" in (kept.patches / PATCH).read_bytes()
+
+
+def test_what_cannot_be_carried_is_said(kept: Project, tmp_path: Path) -> None:
+    for words, said in {
+        ("carry", PATCH): "has not changed",
+        ("carry", "--to", "v6.0", PATCH): "no line v6.0 comes after v6.0",
+        ("carry", "--line", "v6.1", PATCH): "no line comes after v6.1",
+        ("carry", "--since", "nowhere", PATCH): "nowhere is neither a folder nor a commit",
+    }.items():
+        done = porter(*words, cwd=kept.top.root)
+        assert done.returncode == 2 and said in done.stderr, (words, done.stderr)
+
+
+def test_a_patch_that_a_line_has_not_is_passed_over(kept: Project, later: Path, tmp_path: Path) -> None:
+    git("tag", "v6.2", "v6.1", cwd=later)
+    last = add_line(kept.top, later, "v6.2")
+    git("add", "lines", cwd=kept.top.root)
+    git("commit", "-q", "-m", "Another", cwd=kept.top.root)
+    name = "move-delete-add-and-change-modes.patch"
+    (kept.patches / "common" / "series").write_text(
+        "".join(row for row in (kept.patches / "common" / "series").read_text().splitlines(True) if name not in row)
+    )
+    write_lock(project=kept)
+    api.apply("mlu", tmp_path / "tree", project=kept.top)
+    (tmp_path / "tree" / "data" / "get.sh").write_text("#!/bin/sh\nexit 1\n")
+    api.export(tmp_path / "tree", into=f"common/{name}", project=kept.top)
+    assert [one.state for one in api.carry(f"common/{name}", project=kept.top).lines] == ["absent", "carried"]
+    assert b"+exit 1" in (last.patches / "common" / name).read_bytes()
+
+
+def test_two_lines_are_compared_by_their_names(kept: Project, tmp_path: Path) -> None:
+    assert {pair.state for pairs in api.diff("v6.0", "v6.1").parts.values() for pair in pairs} == {"same"}
+    mend(kept, tmp_path / "other", "print('train', opt)", "print('another', opt)")
+    changed = [pair.subject for pair in api.diff("v6.0", "v6.1").parts["common"] if pair.state == "changed"]
+    assert changed == ["Import the accelerator"]

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,16 +13,16 @@ import click
 from porter import git
 from porter.commands.arguments import AnyPath, AnyProject, Names, find, names
 from porter.commands.options import JSON, colour, print_json, target_option, terminal
-from porter.errors import EnvironmentFailed, WrongUsage
-from porter.git import GitFailed, Repository, objects
+from porter.git import Repository, objects
+from porter.line import lines as all_lines
 from porter.lockfile import Lock
-from porter.output import Progress, counted, printable
-from porter.project import LOCK_NAME, PATCHES_NAME, Project
+from porter.output import Progress, counted
+from porter.project import Project
+from porter.rebase.states import state
 from porter.sources.obtain import obtain
 from porter.sources.snapshot import Snapshot
 from porter.stack import COMMON, load_parts, must_be_known, single_stacks
 from porter.stack.build import Build, Built
-from porter.temporary import temporary_folder
 
 _COLOUR = rb"\x1b\[[0-9;]*m"
 _PAIR = re.compile(rb"(?:C)* *(\d+|-): +\S+ (?:C)*([=!<>])(?:C)* +(\d+|-): +\S+ (.*)".replace(b"C", _COLOUR))
@@ -95,7 +94,8 @@ def diff(
     """Compare two states of the stacks patch by patch, what moved with upstream left out.
 
     Args:
-        old: a commit of the project's repository, as git names it (``HEAD``, ``v0.1.0``), or another checkout's folder.
+        old: a commit of the project's repository, as git names it (``HEAD``, ``v0.1.0``), or another checkout's folder,
+            or a line's name.
         new: the same.  None: the project's files as they are now.
         targets: the stacks of these only, besides ``common``.
 
@@ -111,10 +111,11 @@ def _read(
     old: str, new: str, targets: Sequence[str], project: Project, progress: Progress, *, coloured: bool = False
 ) -> tuple[StackDiff, dict[str, list[bytes]]]:
     """The two states compared, and each pair's lines as git printed them."""
+    known_lines = all_lines(project)
     with ExitStack() as stack:
         sides = []
         for named in old, new:
-            found = _state(project, named, stack) if named else project
+            found = (known_lines.get(named) or state(project, named, stack)) if named else project
             sides.append(_side(found, progress))
         known = sorted({part for side in sides for part in side.builds} - {COMMON})
         must_be_known(targets, known)
@@ -133,34 +134,6 @@ def _read(
             parts[part] = [_pair(text) for text in printed[part]]
     pins = (sides[0].lock.pin.tag, sides[1].lock.pin.tag)
     return StackDiff(old, new or str(project.root), pins, parts), printed
-
-
-def _state(project: Project, named: str, stack: ExitStack) -> Project:
-    """A folder that is another checkout, or the stacks and the lock of a commit, put into a folder for a while."""
-    if Path(named).is_dir():
-        return Project.find(Path(named))
-    repository = Repository(project.root)
-    try:
-        commit = repository.text("rev-parse", "--verify", "--quiet", "--end-of-options", f"{named}^{{commit}}")
-        inside = repository.text("rev-parse", "--show-prefix")
-    except GitFailed as error:
-        hint = "Name a commit of porter's repository, or the folder of another checkout."
-        raise WrongUsage(f"{printable(named)} is neither a folder nor a commit in {project.root}", hint=hint) from error
-    names = {
-        path[len(inside) :]: entry.id
-        for path, entry in repository.files(commit).items()
-        if path.startswith((f"{inside}{PATCHES_NAME}/", f"{inside}{LOCK_NAME}"))
-    }
-    if LOCK_NAME not in names:
-        raise WrongUsage(f"{printable(named)} has no {LOCK_NAME}: it is no state of the stacks")
-    folder = stack.enter_context(temporary_folder("porter-diff-"))
-    try:
-        for path, found in zip(names, repository.read(names.values())):
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes(found.data)
-    except OSError as error:
-        raise EnvironmentFailed(f"cannot write {folder}", error.strerror or str(error)) from error
-    return Project(folder)
 
 
 def _side(project: Project, progress: Progress) -> _Side:
@@ -212,12 +185,13 @@ def _pair(text: bytes) -> PatchPair:
 def command(targets: tuple[str, ...], as_json: bool, old: str, new: str) -> None:
     """Compare two states of the stacks, patch by patch, as git range-diff does.
 
-    OLD and NEW are commits of porter's repository or folders of other checkouts; without NEW, OLD is compared with the
-    files as they are. What only upstream moved is no difference: so a bump can be read.
+    OLD and NEW are commits of porter's repository, lines, or folders of other checkouts; without NEW, OLD is compared
+    with the files as they are. What only upstream moved is no difference: so a bump can be read.
 
     \b
     porter diff HEAD              what is not committed
     porter diff main my-branch
+    porter diff v6.2 v7.0         what each patch became on the way
     """
     with terminal() as progress:
         found, printed = _read(old, new, targets, find(None), progress, coloured=colour() and not as_json)

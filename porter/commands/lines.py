@@ -44,4 +44,6 @@ def _row(line: Line) -> tuple[str, ...]:
     sources = ["git" if source.startswith("git ") else index for source in line.sources]
     name = f"{line.name}*" if line.default else line.name
     patches = f"common {line.patches[COMMON]}"
-    return name, pin["commit"][:12], pin["date"][:10], patches, own, ", ".join(dict.fromkeys(sources))
+    kinds = ", ".join(dict.fromkeys(sources))
+    alone = "" if line.indexed else " alone"
+    return name, pin["commit"][:12], pin["date"][:10], patches, own, f"{kinds}{alone}"

@@ -27,6 +27,7 @@ from porter.commands.options import (
 )
 from porter.commands.options import device as device_options
 from porter.errors import WrongUsage
+from porter.line import name_of
 from porter.lockfile import Lock
 from porter.output import Progress, Terminal, command_line, counted, to_json
 from porter.patch import Patch
@@ -127,7 +128,7 @@ def verify(
             begun(f"confinement: {children.confinement}: {CONFINEMENTS[children.confinement]}")
         asked = on.kind if on.kind != "cpu" or device == "cpu" else "auto"
         options = _options(asked, profile, python, data)
-        repeats = [_repeat(target, check, options, model, full_size, given) for check in chosen]
+        repeats = [_repeat(target, check, options, model, full_size, given, _line(found, given)) for check in chosen]
         outcomes = _make(session, chosen, repeats, progress, ended)
     seconds = time.monotonic() - started
     confined = children.confinement if runs else NOTHING_RUN
@@ -180,7 +181,7 @@ def necessity(
         says = trees.whole.device.says
         begun(f"{target}: the stack without each of {counted(len(chosen), 'patch')}, on {says}")
         options = _options(device, profile, python)
-        trial = Judge(trees, lambda patch: _repeat_patch(target, patch, options))
+        trial = Judge(trees, lambda patch: _repeat_patch(target, patch, options, _line(found, None)))
         verdicts = {}
         # closed before the folder is removed, however this ends: its threads write there
         with closing(trial.judge_all(chosen, checks, progress)) as judged:
@@ -235,16 +236,27 @@ def _options(device: str, profile: str, python: str, data: str = "auto") -> list
 
 
 def _repeat(
-    target: str, check: Check, options: Sequence[str], weights: Path | None, full_size: bool, tree: Path | None
+    target: str,
+    check: Check,
+    options: Sequence[str],
+    weights: Path | None,
+    full_size: bool,
+    tree: Path | None,
+    line: Sequence[str],
 ) -> str:
-    words: list[str | Path] = ["porter", "verify", "--target", target, "--check", check.name, *options]
+    words: list[str | Path] = ["porter", "verify", *line, "--target", target, "--check", check.name, *options]
     words += ["--weights", weights] if weights and check.name in ("detect", "reference", "converges") else []
     words += ["--full-size"] if full_size else []
     return command_line(*words, "--keep", *([tree] if tree else []))
 
 
-def _repeat_patch(target: str, patch: Patch, options: Sequence[str]) -> str:
-    words = ["porter", "verify", "--target", target, "--necessity", "--patch", patch.label]
+def _line(project: Project, tree: Path | None) -> list[str]:
+    """What names the project's line in a command; nothing where it is the default one, or a tree says it."""
+    return [] if tree or project.top == project else ["--line", name_of(project)]
+
+
+def _repeat_patch(target: str, patch: Patch, options: Sequence[str], line: Sequence[str]) -> str:
+    words = ["porter", "verify", *line, "--target", target, "--necessity", "--patch", patch.label]
     return command_line(*words, *options, "--keep")
 
 

@@ -12,7 +12,7 @@ from porter.downloads.retry import RetryPolicy
 from porter.errors import CheckFailed, WrongUsage
 from porter.output import Progress
 
-RELEASES = ("v6.0", "v6.1")  # the models of both are the same layers; later ones have others
+RELEASES = ("v6.0", "v6.1", "v6.2", "v7.0")
 NAMES = tuple(f"yolov5{size}{wide}.pt" for wide in ("", "6") for size in "nsmlx")
 _RELEASE = "https://github.com/ultralytics/yolov5/releases/download"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from porter.lockfile import Lock as PinLock
 from porter.output import Progress
 from porter.project import Project
 from porter.target import Target
@@ -106,6 +107,11 @@ class Session:
         self.full_size, self.begun = full_size, begun
         self._lock = Lock()
         self._done: dict[str, Future[Any]] = {}
+
+    @cached_property
+    def upstream(self) -> str:
+        """The tag of the release that the tree is of, or what its commit is called."""
+        return PinLock.load(self.project.lock_path).pin.tag
 
     # -- what is done once ---------------------------------------------------------------------------
 

@@ -69,11 +69,11 @@ def test_the_band_is_the_prediction_interval() -> None:
 
 
 def test_within_holds_at_its_very_edge() -> None:
-    said = figures._held("coco128", [0.623, 0.404], [0.621, 0.406], 0.002)
+    said = figures._held("v6.0", "coco128", [0.623, 0.404], [0.621, 0.406], 0.002)
     assert said == "coco128: mAP@.5 0.623 and mAP 0.404 (v6.0: 0.621 and 0.406)"
     for found in [0.624, 0.406], [0.618, 0.406], [0.621, 0.403], [0.621, 0.409]:
         with pytest.raises(Failed, match=r"where v6\.0 has 0\.621 and 0\.406"):
-            figures._held("coco128", found, [0.621, 0.406], 0.002)
+            figures._held("v6.0", "coco128", found, [0.621, 0.406], 0.002)
 
 
 def test_what_pycocotools_prints_is_read() -> None:

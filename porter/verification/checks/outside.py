@@ -54,8 +54,8 @@ def _one_fails(session: Session, own: object) -> None:
     run = session.run(session.tree / "export.py", *words, "--device", "cpu", cwd=cwd, device="cpu", env=env)
     if run.forbidden:
         raise Failed(f"it tried: {run.forbidden[0]}", run.tail(), run.shown())
-    lines = [line for line in run.out.splitlines() if "export failure" in line and "CoreML" in line]
-    if run.status != 1 or "Traceback" in run.text or "Export complete" in run.out:
+    lines = [line for line in run.text.splitlines() if "export failure" in line and "CoreML" in line]
+    if run.status != 1 or "Traceback" in run.text or "Export complete" in run.text:
         raise Failed(f"an export that fails: it {run.ending}{run.reason}", run.tail(), run.shown())
     if len(lines) != 1 or "pip install coremltools" not in lines[0]:
         raise Failed("the package that an export needs is not named in a line", run.tail(), run.shown())

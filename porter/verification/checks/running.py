@@ -15,6 +15,7 @@ from porter.verification.device import card_of
 from porter.verification.finding import Failed, Finding, NotShown
 from porter.verification.outputs import results
 from porter.verification.plan import check
+from porter.verification.releases import default_hyp, release
 from porter.verification.session import DRIVERS, IMAGES, NANO, Session, newest, well
 
 SPEED = {
@@ -108,9 +109,10 @@ def ema(session: Session) -> Finding:
 
 @check("full", "a run that gets no better stops by itself (--patience)")
 def early_stop(session: Session) -> Finding:
+    upstream = release(session.upstream)
     run = session.whole.learned()
     cwd = session.children.folder("early-stop")
-    with open(session.tree / "data" / "hyps" / "hyp.scratch.yaml", encoding="utf-8") as file:
+    with open(default_hyp(session.tree), encoding="utf-8") as file:
         hyp = yaml.safe_load(file)
     hyp.update(lr0=0.0, warmup_bias_lr=3.0)  # biases run away from a model that was good: it can only get worse
     (cwd / "hyp.yaml").write_text(yaml.safe_dump(hyp), encoding="utf-8")
@@ -118,7 +120,7 @@ def early_stop(session: Session) -> Finding:
     words = ("--weights", run.best, "--batch-size", 16, "--epochs", 8, "--hyp", "hyp.yaml", "--patience", "1")
     stopped = session.record("early-stop", *words, cwd=cwd)
     epochs = len(results(stopped.folder))
-    if epochs >= 8 or "EarlyStopping patience 1 exceeded" not in stopped.run.text:
+    if epochs >= 8 or upstream.stops not in stopped.run.text:
         raise Failed(f"it went on for {epochs} epochs", stopped.run.tail(), stopped.run.shown())
     return Finding(f"after {epochs} of 8 epochs")
 

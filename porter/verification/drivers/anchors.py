@@ -5,13 +5,13 @@ import os
 import sys
 
 from entry import enter
+from release import dataloaders
 
 name, data = enter()
 
 import yaml
 from models.yolo import Model  # the tree's
 from utils.autoanchor import check_anchors
-from utils.datasets import LoadImagesAndLabels
 from utils.general import check_dataset, init_seeds
 from utils.torch_utils import select_device
 
@@ -36,7 +36,7 @@ device = select_device(name)
 for case, anchors in ("reversed", REVERSED), ("useless", USELESS):
     model = made(anchors).to(device)
     if case == "useless":
-        dataset = LoadImagesAndLabels(check_dataset(data)["train"], 96, 4)
+        dataset = dataloaders().LoadImagesAndLabels(check_dataset(data)["train"], 96, 4)
         init_seeds(1)
         check_anchors(dataset, model, thr=4.0, imgsz=96)
     head = model.model[-1]

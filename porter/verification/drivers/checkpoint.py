@@ -38,7 +38,7 @@ found = list(tensors(load_checkpoint(path)))
 # the device that was written beside each storage
 with open(path, "rb") as file:
     kinds = {storage.location.split(":")[0] for storage in torchfile.read(file).storages.values()}
-model = attempt_load(path, map_location="cpu")
+model = attempt_load(path, torch.device("cpu"))
 y = model(torch.zeros(1, 3, 64, 64))[0]
 print(
     "\n"

@@ -38,8 +38,10 @@ if clock == "fast":
 
 import detect  # the tree's, as all below
 import numpy
+import torch
 import train
 import val
+from models.common import AutoShape
 from models.experimental import attempt_load
 from utils import plots
 
@@ -86,7 +88,7 @@ words = ("--data", data, "--batch-size", "16", "--workers", "0", "--sync-bn", "-
 train.main(given(train, *common, *words))
 common = (*common, "--conf-thres", UNSURE, "--save-txt", "--save-conf")
 detect.main(given(detect, *common, "--source", str(Path(pictures[0]).parent), "--max-det", "50"))
-shaped = attempt_load(weights, map_location="cpu").autoshape()
+shaped = AutoShape(attempt_load(weights, torch.device("cpu")))
 shaped.conf = float(UNSURE)
 hub = [boxes.tolist() for boxes in shaped(pictures[:8], size=96).xyxy]
 # the last of all: what still draws when the program ends has to come to its end

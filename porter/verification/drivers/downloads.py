@@ -19,6 +19,7 @@ from entry import enter
 enter()
 
 from utils import downloads as tree_downloads  # the tree's
+from utils import general
 from utils.general import check_dataset, download
 
 FILES = {}  # path -> bytes, or (bytes, length that the server claims)
@@ -81,6 +82,8 @@ def case(work):
     inside.mkdir(parents=True)
     here = os.getcwd()
     os.chdir(inside)
+    if hasattr(general, "DATASETS_DIR"):  # where v7.0 unpacks
+        general.DATASETS_DIR = inside
     error = None
     try:
         work()
@@ -100,7 +103,8 @@ def case(work):
 
 def described(**more):
     """A data yaml that may be downloaded for, as a person allows it."""
-    text = json.dumps({"path": "coco", "train": "images/val", "val": "images/val", "nc": 80, **more})
+    # absolute: a relative one is taken from the current folder up to v6.0, later from the tree
+    text = json.dumps({"path": os.path.abspath("coco"), "train": "images/val", "val": "images/val", "nc": 80, **more})
     DATA.write_text(text, encoding="utf-8")
     os.environ["YOLOV5_ALLOW_DOWNLOAD"] = hashlib.sha256(text.encode()).hexdigest()
     return str(DATA)

@@ -4,13 +4,31 @@ import json
 import math
 
 from entry import enter
+from release import replace_sgd
 
 enter(charts=False)
 
-import train  # the tree's
-
 found = {"steps": 0}
 emas = []
+
+
+def counted(kind):
+    class SGD(kind):
+        def step(self, *args, **kwargs):
+            out = super().step(*args, **kwargs)
+            found["steps"] += 1
+            ema = emas[0]
+            d = 0.9999 * (1 - math.exp(-found["steps"] / 2000))  # utils/torch_utils.py, v6.0 to v7.0
+            now = floats(ema.watched)
+            ema.mine = {k: v * d + (1 - d) * now[k] for k, v in ema.mine.items()}
+            return out
+
+    return SGD
+
+
+replace_sgd(counted)
+
+import train  # the tree's
 
 
 def floats(model):
@@ -26,20 +44,6 @@ class EMA(train.ModelEMA):
         emas.append(self)
 
 
-SGD = train.SGD
-
-
-class Counted(SGD):
-    def step(self, *args, **kwargs):
-        out = super().step(*args, **kwargs)
-        found["steps"] += 1
-        ema = emas[0]
-        d = 0.9999 * (1 - math.exp(-found["steps"] / 2000))  # v6.0, utils/torch_utils.py
-        now = floats(ema.watched)
-        ema.mine = {k: v * d + (1 - d) * now[k] for k, v in ema.mine.items()}
-        return out
-
-
 class Loss(train.ComputeLoss):
     def __init__(self, model, *args):
         super().__init__(model, *args)
@@ -48,7 +52,7 @@ class Loss(train.ComputeLoss):
         assert emas[0].updates == 0
 
 
-train.ModelEMA, train.SGD, train.ComputeLoss = EMA, Counted, Loss
+train.ModelEMA, train.ComputeLoss = EMA, Loss
 train.main(train.parse_opt())
 ema = emas[0]
 average, weights = floats(ema.ema), floats(ema.watched)

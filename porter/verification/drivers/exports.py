@@ -5,6 +5,7 @@ Without the packages onnx and onnxruntime it stops after TorchScript, and says s
 """
 
 import importlib.util
+import inspect
 import json
 import shutil
 import sys
@@ -28,7 +29,7 @@ found = {"lacks": [x for x in ("onnx", "onnxruntime") if not importlib.util.find
 found["skipped"] = {}  # option -> why it was not looked at
 torch.manual_seed(0)
 square, oblong = torch.rand(1, 3, SIZE, SIZE), torch.rand(2, 3, SIZE, 2 * SIZE)
-model = attempt_load(checkpoint, map_location="cpu", fuse=True).float()
+model = attempt_load(checkpoint, torch.device("cpu"), fuse=True).float()
 
 
 def away(ours, theirs):
@@ -107,11 +108,15 @@ def everything_in_onnx():
     compared("ONNX", runtime(own)[:1])
     net = cv2.dnn.readNetFromONNX(own)
     net.setInput(square.numpy())
-    compared("ONNX in OpenCV", [net.forward("output")])
+    outputs = net.getUnconnectedOutLayersNames()  # "output", or "output0" from v7.0 on
+    compared("ONNX in OpenCV", [net.forward(next(name for name in outputs if name.startswith("output")))])
     found["detected"] = [detected(), detected("--dnn")]
     file = made("dynamic", dynamic=True)
     compared("--dynamic", runtime(file, oblong)[:1], oblong)
-    compared("--train", runtime(made("train", train=True)), train=True)
+    if "train" in inspect.signature(export.run).parameters:
+        compared("--train", runtime(made("train", train=True)), train=True)
+    else:
+        found["skipped"]["--train"] = "this release has no such option"
     if importlib.util.find_spec("onnxsim"):
         file = made("simple", dynamic=True, simplify=True)
         compared("--dynamic --simplify", runtime(file, oblong)[:1], oblong)
@@ -120,7 +125,8 @@ def everything_in_onnx():
 
 
 with torch.no_grad():
-    traced = torch.jit.load(str(Path(checkpoint).with_suffix(".torchscript.pt")))
+    (exported,) = Path(checkpoint).parent.glob(Path(checkpoint).stem + ".torchscript*")  # with .pt behind it up to v6.0
+    traced = torch.jit.load(str(exported))
     compared("TorchScript", traced(square)[:1])
     if not found["lacks"]:
         everything_in_onnx()

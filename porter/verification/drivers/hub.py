@@ -5,6 +5,7 @@ Prints JSON: of each input the boxes, and what is wrong with a result. What is s
 
 import functools
 import http.server
+import inspect
 import json
 import threading
 from pathlib import Path
@@ -56,7 +57,8 @@ def inputs():
     }
 
 
-model = hubconf.custom(weights, device=device, verbose=False)
+quiet = {"verbose" if "verbose" in inspect.signature(hubconf.custom).parameters else "_verbose": False}
+model = hubconf.custom(weights, device=device, **quiet)
 model.conf, model.max_det = 1e-5, 20  # a model after 20 iterations is sure of nothing
 found, wrong = {}, {}
 
@@ -64,7 +66,8 @@ found, wrong = {}, {}
 def looked_at(name, results, count):
     """Every method of the results; what it gives has to be there, drawn, and free to be drawn on."""
     results.print()
-    before = [np.array(each) for each in results.imgs]
+    drawn_on = results.ims if hasattr(results, "ims") else results.imgs  # the name from v7.0 on, and before
+    before = [np.array(each) for each in drawn_on]
     folder = Path("saved", name)
     results.save(save_dir=folder)
     results.show()

@@ -5,13 +5,14 @@ import json
 import os
 
 from entry import enter, leave
+from release import dataloaders
 
 (folder,) = enter(charts=False)
 
 import torch.distributed as dist
 import train  # the tree's
 from torch.nn.parallel import DistributedDataParallel
-from utils import datasets, torch_utils
+from utils import torch_utils
 
 found = {"images": 0, "order": []}  # per epoch the numbers of the pictures, in the order in which they were asked for
 
@@ -38,6 +39,9 @@ def watch(kind):  # in place, as a subclass would not do: v6.0 asks for the clas
         return forward(self, images, *args, **kwargs)
 
     kind.__init__, kind.forward = init, go
+
+
+datasets = dataloaders()
 
 
 class Sampler(datasets.torch.utils.data.distributed.DistributedSampler):

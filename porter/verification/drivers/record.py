@@ -13,6 +13,7 @@ import sys
 import threading
 
 from entry import enter
+from release import batch_ended
 
 out, *rest = enter(charts=False)
 kill_at = int(rest[0]) if rest else None
@@ -85,7 +86,8 @@ def write():
         json.dump(found, file)
 
 
-def end_of_batch(ni, model, imgs, *rest):
+def end_of_batch(*words):
+    ni, _, imgs = batch_ended(words)
     numbers.append(ni)
     shapes.append(list(imgs.shape))
     if counts():

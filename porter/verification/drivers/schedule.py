@@ -3,27 +3,29 @@
 import json
 
 from entry import enter
+from release import batch_ended, replace_sgd
 
 (out,) = enter(charts=False)
-
-import train  # the tree's
-from utils.callbacks import Callbacks
 
 found = {"iterations": [], "steps": [], "kept": [], "groups": []}
 pending, optimizers = [], []
 
 
-class SGD(train.SGD):
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        optimizers.append(self)
+def watched(kind):
+    class SGD(kind):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            optimizers.append(self)
 
-    def step(self, *args, **kwargs):
-        pending.append([[float(g["lr"]), float(g["momentum"])] for g in self.param_groups])
-        return super().step(*args, **kwargs)
+        def step(self, *args, **kwargs):
+            pending.append([[float(g["lr"]), float(g["momentum"])] for g in self.param_groups])
+            return super().step(*args, **kwargs)
+
+    return SGD
 
 
-def end_of_batch(ni, *rest):
+def end_of_batch(*words):
+    ni = batch_ended(words)[0]
     found["iterations"].append(ni)
     for groups in pending:
         found["steps"].append({"iteration": ni, "groups": groups})
@@ -33,7 +35,11 @@ def end_of_batch(ni, *rest):
     del pending[:]
 
 
-train.SGD = SGD
+replace_sgd(watched)
+
+import train  # the tree's
+from utils.callbacks import Callbacks
+
 callbacks = Callbacks()
 callbacks.register_action("on_train_batch_end", callback=end_of_batch)
 train.main(train.parse_opt(), callbacks)

@@ -1,8 +1,9 @@
-"""Files, names and pictures of strangers, other than checkpoints: ``untrusted.py TREE HONEST.pt``; prints JSON.
+"""Files, names and pictures of strangers, other than checkpoints: ``untrusted.py TREE HONEST.pt HYP``; prints JSON.
 
 Each payload that runs leaves a file in ``marks/``.
 """
 
+import inspect
 import json
 import os
 import shlex
@@ -10,10 +11,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 from entry import enter
+from release import dataloaders, pictures
 
-(honest,) = enter()
+honest, hyp = enter()
 TREE, HERE = Path(sys.path[0]), Path.cwd()
 MARKS = HERE / "marks"
 MARKS.mkdir()
@@ -29,9 +32,10 @@ from models.common import AutoShape, Detections  # the tree's
 from models.experimental import attempt_load
 from train import own_options
 from utils.checkpoint import load_checkpoint
-from utils.datasets import LoadImagesAndLabels
 from utils.general import check_dataset
 from utils.plots import feature_visualization
+
+Loader = dataloaders().LoadImagesAndLabels
 
 
 class Call:
@@ -62,16 +66,16 @@ def attempt(function, *values, **named):
 def scan():
     """What the loader has of the data set, and whether it scanned it."""
     scans = []
-    looked = LoadImagesAndLabels.cache_labels
+    looked = Loader.cache_labels
 
     def look(self, *args, **named):
         scans.append(1)
         return looked(self, *args, **named)
 
-    LoadImagesAndLabels.cache_labels = look
-    found = LoadImagesAndLabels(str(HERE / "set" / "images"), 64)
-    LoadImagesAndLabels.cache_labels = looked
-    data = [[found.img_files, found.shapes.tolist()], [x.tolist() for x in found.labels]]
+    Loader.cache_labels = look
+    found = Loader(str(HERE / "set" / "images"), 64)
+    Loader.cache_labels = looked
+    data = [[pictures(found), found.shapes.tolist()], [x.tolist() for x in found.labels]]
     data += [[[s.tolist() for s in x] for x in found.segments], [str(x.dtype) for x in found.labels]]
     return data, bool(scans)
 
@@ -144,7 +148,9 @@ NAMES = ["person", "/", "..", "", "../../up", "a/b", "a\\b", "a_b", "x" * 300, "
 def crops():
     boxes = torch.tensor([[2.0, 2.0, 20.0, 20.0, 0.9, number] for number in range(len(NAMES))])
     inside = HERE / "deep" / "er" / "crops"
-    found = Detections([np.zeros((64, 64, 3), np.uint8)], [boxes], ["(a+)+.jpg"], [0.0] * 4, NAMES, (1, 3, 64, 64))
+    times = inspect.signature(Detections).parameters["times"].default  # v7.0: of three steps, each with a clock
+    times = [SimpleNamespace(t=0.0)] * 3 if times is not None and len(times) == 3 else [0.0] * 4
+    found = Detections([np.zeros((64, 64, 3), np.uint8)], [boxes], ["(a+)+.jpg"], times, NAMES, (1, 3, 64, 64))
     errors = [attempt(found.crop, save_dir=str(inside)) for _ in range(2)]
     files = [path.relative_to(HERE) for path in HERE.rglob("*.jpg") if path.parent.parent.name != "data"]
     files = [path for path in files if path.parts[0] not in ("set", "runs")]
@@ -191,7 +197,7 @@ def files():
     )
     Path("run/weights").mkdir(parents=True)
     shutil.copy(honest, "run/weights/last.pt")
-    options = {"data": str(HERE / "python.yaml"), "hyp": str(TREE / "data/hyps/hyp.scratch.yaml"), "evolve": 1}
+    options = {"data": str(HERE / "python.yaml"), "hyp": hyp, "evolve": 1}
     options.update(bucket=f"x; touch {mark}/bucket;", save_dir=str(HERE / "elsewhere"), project="runs", name="exp")
     Path("run/opt.yaml").write_text(yaml.safe_dump(options), encoding="utf-8")
     shutil.copytree("run/weights", "piped/weights")
