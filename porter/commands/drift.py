@@ -12,9 +12,14 @@ import click
 
 from porter.commands.arguments import AnyProject, Names, find, names
 from porter.commands.options import FOLDER, STDOUT, UPSTREAM, colour, terminal, write_out
+from porter.errors import WrongUsage
+from porter.line import lines as all_lines
 from porter.lockfile import Lock
 from porter.output import Progress, counted
+from porter.project import Project
 from porter.rebase.drift import Drift, Track, follow
+from porter.rebase.joined import joined
+from porter.rebase.way import Way
 from porter.reports.heatmap import BETWEEN, SAYS, to_html, to_png
 from porter.sources.history import DEFAULT, History
 from porter.sources.remote import must_be_a_source
@@ -27,6 +32,7 @@ def drift(
     targets: Names = (),
     rev: str = DEFAULT,
     *,
+    lines: bool = False,
     upstream: str | None = None,
     project: AnyProject = None,
     progress: Progress | None = None,
@@ -36,6 +42,8 @@ def drift(
     Args:
         targets: whose patches; none: every target's.
         rev: the last commit: a tag, a branch, an id; ``HEAD``: the end of upstream's default branch.
+        lines: up to the release of each line take the patches of the line before it; ``ways`` of the result then
+            says for which release each was changed.
 
     Returns:
         each patch's outcome at each commit, and at which commits git was ``asked``; at the others it is taken to be
@@ -43,15 +51,28 @@ def drift(
 
     Raises:
         CheckFailed: a patch does not apply to the pin.
-        WrongUsage: there is no such target, or no such commit after the pin.
+        WrongUsage: there is no such target, or no such commit after the pin, or with ``lines`` only one line.
         EnvironmentFailed: upstream's history cannot be had, or the cache not be used.
     """
     found, progress = find(project), progress or Progress()
-    lock = Lock.load(found.lock_path)
-    stack = Stack.load(found, names(targets) or available(found.patches))
     if upstream:
         must_be_a_source(upstream)
-    return follow(History(lock, upstream, progress=progress), stack, rev, progress)
+
+    def along(line: Project, to: str) -> Drift:
+        stack = Stack.load(line, names(targets) or available(line.patches))
+        return follow(History(Lock.load(line.lock_path), upstream, progress=progress), stack, to, progress)
+
+    if not lines:
+        return along(found, rev)
+    known = all_lines(found)
+    if rev in known:  # what comes after it is not asked about
+        known = dict(list(known.items())[: list(known).index(rev) + 1])
+    if len(known) < 2:
+        raise WrongUsage(f"there is no line after {next(iter(known))}", hint="Leave --lines out.")
+    ends = [*list(known)[1:], rev]
+    parts = {name: along(line, end) for (name, line), end in zip(known.items(), ends) if end != name}
+    stacks = {name: Stack.load(line, names(targets) or available(line.patches)).patches for name, line in known.items()}
+    return joined(parts, stacks)
 
 
 @click.command(name="drift")
@@ -69,6 +90,7 @@ def drift(
     metavar="NAME",
     help="A target whose patches to follow; may be repeated.  [default: every target's]",
 )
+@click.option("--lines", is_flag=True, help="Up to each line's release with the patches of the line before it, joined.")
 @UPSTREAM
 @click.option("--html", "html_file", metavar="FILE", type=FOLDER, help="Write the heat map as a page of its own.")
 @click.option("--png", "png_file", metavar="FILE", type=FOLDER, help="Write the heat map as a picture.")
@@ -78,6 +100,7 @@ def drift(
 def command(
     rev: str,
     targets: Sequence[str],
+    lines: bool,
     upstream: str | None,
     html_file: Path | None,
     png_file: Path | None,
@@ -91,7 +114,7 @@ def command(
     cache. Files are written whole or not at all.
     """
     with terminal() as progress:
-        found = drift(targets, rev, upstream=upstream, progress=progress)
+        found = drift(targets, rev, lines=lines, upstream=upstream, progress=progress)
     if json_file != STDOUT:
         _print(found)
     if html_file:
@@ -119,6 +142,8 @@ def _print(found: Drift) -> None:
     click.echo(
         f"{found.reach} of {counted(len(found.tracks), 'patch')} reach {found.rev}: {', '.join(worst) or 'no commits'}"
     )
+    if found.ways:
+        _print_ways(found.ways)
     if found.whole < size:
         click.echo(f"All of them stand for {counted(found.whole, 'commit')}; then comes {_commit(found, found.whole)}")
 
@@ -149,7 +174,31 @@ def _range(outcome: str, first: int, last: int) -> str:
     return f"{outcome} {first}" if first == last else f"{outcome} {first}-{last}"
 
 
-_SIGNS = {"a": ("█", "green"), "o": ("▓", "green"), "m": ("▒", "yellow"), "t": ("t", "blue"), "c": ("·", "red")}
+_TALLY = ("same", "changed", "added", "dropped")
+
+
+def _print_ways(ways: Sequence[Way]) -> None:
+    """Patch by patch how many lines it is in each line, and the releases for which it was changed; what each cost."""
+    lines = list(dict.fromkeys(line for way in ways for line in way.lines))
+    wide = max(len(way.patch) for way in ways)
+    click.secho(f"{'lines added or taken away in':{wide}}  {'  '.join(f'{line:>5}' for line in lines)}", bold=True)
+    for way in ways:
+        sizes = "  ".join(f"{way.lines.get(line, '-'):>5}" for line in lines)
+        last = f"last changed for {way.touched[-1]}" if way.touched else "as in the first"
+        click.echo(f"{way.patch:{wide}}  {sizes}  {last}")
+    for line in lines[1:]:
+        steps = Counter(way.steps[line] for way in ways if line in way.steps)
+        click.echo(f"for {line}: {', '.join(f'{steps[step]} {step}' for step in _TALLY if steps[step])}")
+
+
+_SIGNS = {
+    "n": (" ", "white"),
+    "a": ("█", "green"),
+    "o": ("▓", "green"),
+    "m": ("▒", "yellow"),
+    "t": ("t", "blue"),
+    "c": ("·", "red"),
+}
 
 
 def _strip(track: Track, wide: int) -> str:

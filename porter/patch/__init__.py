@@ -54,6 +54,12 @@ _BREAK = re.compile(r"^(diff -|Index: |---\s*$|--- \S|From [0-9a-f]{40} )", re.M
 _IN_BODY_HEADER = re.compile(r"(From|Subject|Date|Content-Type|Content-Transfer-Encoding):|\[PATCH\]")
 
 
+def essence(diff: str) -> str:
+    """A diff without what depends on the files that it was made for: object ids and line numbers."""
+    diff = re.sub(r"^diff --git |^index [0-9a-f.]+( \d{6})?\n", "", diff, flags=re.MULTILINE)
+    return re.sub(r"^@@ -[\d,]+ \+[\d,]+ @@.*", "@@", diff, flags=re.MULTILINE).strip("\n")
+
+
 class PatchFailed(CheckFailed):
     """A patch does not apply.
 

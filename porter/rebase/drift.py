@@ -23,6 +23,7 @@ from porter.lockfile import Pin
 from porter.output import Progress, heading
 from porter.patch import Patch
 from porter.rebase.trial import BROKEN, LETTERS, StackOutcome, Trial, trial
+from porter.rebase.way import Way
 from porter.sources.history import History, UpstreamCommit
 from porter.sources.memo import Memo
 from porter.stack import Stack
@@ -101,6 +102,7 @@ class Drift:
         tags: index of a commit -> its tag.
         tracks: the patches, in order.
         new: at how many commits git was asked now; what it says of the others was known, or follows.
+        ways: each patch's way through the lines, where several lines were joined; see :mod:`porter.rebase.joined`.
     """
 
     pin: Pin
@@ -111,6 +113,7 @@ class Drift:
     tags: Mapping[int, str]
     tracks: tuple[Track, ...]
     new: int
+    ways: tuple[Way, ...] = ()
 
     @property
     def asked(self) -> list[int]:
@@ -144,6 +147,7 @@ class Drift:
             "patches": [self._record(track) for track in self.tracks],
             "reach": self.reach,
             "whole": self.whole,
+            **({"ways": [way.record() for way in self.ways]} if self.ways else {}),
         }
 
     def _record(self, track: Track) -> dict[str, Any]:

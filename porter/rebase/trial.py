@@ -20,8 +20,9 @@ from porter.rebase.outcome import APPLIES, CONFLICT, MERGED, OFFSET, TAKEN
 from porter.sources.history import History
 from porter.stack import Stack
 
-LETTERS = {"a": APPLIES, "o": OFFSET, "m": MERGED, "c": CONFLICT, "t": TAKEN}
-BROKEN = "c"
+BROKEN, ABSENT = "c", "n"
+# the last: a line's stack has no such patch, see porter.rebase.joined; git never says it
+LETTERS = {"a": APPLIES, "o": OFFSET, "m": MERGED, "c": CONFLICT, "t": TAKEN, ABSENT: "absent"}
 
 _WHO = {"GIT_COMMITTER_NAME": "porter", "GIT_COMMITTER_EMAIL": "porter@example.invalid"}
 _AM = ("am", "--3way", "--keep-cr", "--no-scissors")

@@ -21,7 +21,7 @@ from porter.files import LOCK, not_ours, read_json
 from porter.git import Repository
 from porter.lockfile import Lock, Pin
 from porter.output import command_line
-from porter.patch import FORMAT
+from porter.patch import FORMAT, essence
 from porter.project import Project
 from porter.sources.snapshot import Extent, Snapshot, extents
 from porter.stack import Stack, available, combined
@@ -373,7 +373,7 @@ def _compare(tree: Tree, stack: Stack, extent: Extent, above: list[str]) -> tupl
         for patch in wanted:
             match = next((commit for commit in rest if subjects[commit] == patch.subject), "")
             if match:
-                same = rendered.get(match) == _essence(patch.text)
+                same = rendered.get(match) == essence(patch.text)
                 found[patch.id] = (APPLIED if same else CHANGED, match)
                 rest.remove(match)
     states = [(patch, *found.get(patch.id, (MISSING, ""))) for patch in stack.patches]
@@ -393,13 +393,7 @@ def _rendered(tree: Tree, base: str) -> dict[str, str]:
     form = [option for option in FORMAT if option != "--zero-commit"]
     out = tree.repository.run("format-patch", "--stdout", *form, f"{base}..HEAD").decode(errors="surrogateescape")
     mails = re.split(r"^From ([0-9a-f]{40}) Mon Sep 17 00:00:00 2001\n", out, flags=re.MULTILINE)
-    return {i: _essence(mail.partition("\ndiff --git ")[2]) for i, mail in zip(mails[1::2], mails[2::2])}
-
-
-def _essence(diff: str) -> str:
-    """A diff without what depends on the patches before it: object ids and line numbers."""
-    diff = re.sub(r"^diff --git |^index [0-9a-f.]+( \d{6})?\n", "", diff, flags=re.MULTILINE)
-    return re.sub(r"^@@ -[\d,]+ \+[\d,]+ @@.*", "@@", diff, flags=re.MULTILINE).strip("\n")
+    return {i: essence(mail.partition("\ndiff --git ")[2]) for i, mail in zip(mails[1::2], mails[2::2])}
 
 
 def stack_in(tree: Tree, build: Build, above: list[str]) -> bool:

@@ -15,7 +15,10 @@ from histories import COMMITS, Applier, Line, sample
 from sources import git
 from stacks import porter
 
+from porter.commands.apply import apply
+from porter.commands.bump import bump
 from porter.commands.drift import drift
+from porter.commands.export import export
 from porter.errors import CheckFailed, WrongUsage
 from porter.lockfile import GitSource, Lock
 from porter.output import Progress
@@ -332,3 +335,49 @@ def test_the_lock_is_not_written(line: Line) -> None:
     run(line)
     assert line.project.lock_path.read_bytes() == before
     assert Lock.load(line.project.lock_path) == line.lock
+
+
+# -- through the lines of a project ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lined(line: Line, tmp_path: Path) -> Project:
+    """The project with a line for v6.1, as a bump makes it, and then somebody who changes a patch."""
+    project = copied(line, tmp_path)
+    shutil.copytree(line.project.root, project.root / "lines" / "v6.1")
+    later = project.others["v6.1"]
+    assert bump("v6.1", project=later).state == "done"
+    tree = apply("mlu", tmp_path / "tree", project=later).path
+    (tree / "utils" / "accelerator" / "mlu.py").write_text("NAME = 'MLU'\n")
+    export(tree, into="mlu/1", project=later)
+    return project
+
+
+def test_lines_are_joined_at_their_releases(line: Line, lined: Project) -> None:
+    """Up to v6.1 with the patches for v6.0, then with those for v6.1, which begin anew."""
+    found = drift(["mlu"], "v7.0", lines=True, project=lined)
+    alone = drift(["mlu"], "v7.0", project=lined.others["v6.1"])
+    assert (len(found.steps), found.tags) == (16, {4: "v6.1", 10: "v6.2", 15: "v7.0"})
+    assert letters(found) == {
+        subject: FOUND[subject][:5] + letters(alone).get(subject, "n" * 11) for subject in EXPECTED
+    }
+    assert letters(found)["Load on the host"] == "aaamm" + "a" * 11, "the line's own patch knows the file's new name"
+    for track in found.tracks:
+        assert [at for at in track.asked if at < 5] == [at for at in ASKED if at < 5]
+
+
+def test_the_release_that_a_patch_was_last_changed_for_is_said(lined: Project) -> None:
+    found = {way.patch.partition("/")[2]: way for way in drift(["mlu"], "v6.1", lines=True, project=lined).ways}
+    assert found["add-the-mlu.patch"].touched == ("v6.1",)
+    assert found["train-on-any-device.patch"].steps == {"v6.1": "same"}, "only the lines around it are others"
+    assert found["fix-a-bug.patch"].steps == {"v6.1": "dropped"} and not found["fix-a-bug.patch"].touched
+    assert found["fix-a-bug.patch"].lines == {"v6.0": 2} and found["add-the-mlu.patch"].lines == {"v6.0": 1, "v6.1": 1}
+    said = porter("drift", "--to", "v6.1", "--lines", "--stack", "mlu", cwd=lined.root).stdout
+    assert "last changed for v6.1" in said and "for v6.1: " in said and " 1 dropped" in said
+    printed = porter("drift", "--to", "v6.1", "--lines", "--stack", "mlu", "--json", "-", cwd=lined.root).stdout
+    assert {"patch", "lines", "steps", "touched"} == set(json.loads(printed)["ways"][0])
+
+
+def test_one_line_is_not_joined(line: Line) -> None:
+    with pytest.raises(WrongUsage, match=r"there is no line after v6\.0"):
+        drift(["mlu"], "v7.0", lines=True, project=line.project)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 
 import numpy as np
 import torch
@@ -18,7 +19,10 @@ def seed(number):
 
 def batch(config, stride):
     """Images as the loader gives them (uint8) and targets of the data set's first pictures."""
-    from utils.datasets import create_dataloader  # the tree's
+    try:
+        from utils.dataloaders import create_dataloader  # the tree's, from v6.2 on
+    except ImportError:
+        from utils.datasets import create_dataloader
 
     with open(config["data"], errors="ignore") as file:
         data = yaml.safe_load(file)
@@ -31,7 +35,10 @@ def batch(config, stride):
 
 
 def hyperparameters():
-    with open(os.path.join("data", "hyps", "hyp.scratch.yaml"), errors="ignore", encoding="utf-8") as file:
+    """Those that train.py takes where --hyp names none."""
+    with open("train.py", encoding="utf-8") as file:
+        named = re.search(r"'--hyp'.*?'(data/hyps/[\w.-]+)'", file.read())
+    with open(named.group(1), errors="ignore", encoding="utf-8") as file:
         return yaml.safe_load(file)
 
 

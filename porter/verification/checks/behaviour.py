@@ -166,7 +166,8 @@ def downloads(session: Session) -> Finding:
     cases = session.driver("downloads.py", cwd=session.children.folder("downloads"), device="cpu")
     asked = cases.pop("weights")
     wanted = f"https://github.com/ultralytics/yolov5/releases/download/{session.upstream}/yolov5n.pt"
-    if set(asked) != {wanted}:
+    # from v6.2 on a second server is asked where the first does not answer
+    if wanted not in asked or not all(url.endswith(f"/{session.upstream}/yolov5n.pt") for url in asked):
         raise Failed(f"for the weights of yolov5n it asks {', '.join(asked) or 'nobody'}")
     for name, case in cases.items():
         if case["outside"]:

@@ -23,11 +23,21 @@ import labels
 import picturefiles
 import sheet
 from entry import enter
+from release import dataloaders
 
 FILE, RESULT, SHEET, *FOLDERS = enter()
 WORK = os.path.dirname(os.path.realpath(RESULT))
-LEFT_OUT = "WARNING: Ignoring corrupted image and/or label "  # how verify_image_label() begins
-WRITTEN_ANEW = "WARNING: corrupt JPEG restored and saved "
+# how verify_image_label() says it; {} is the picture
+LEFT_OUT = (
+    "WARNING: Ignoring corrupted image and/or label {}: ",  # up to v6.0
+    "WARNING: {}: ignoring corrupt image/label: ",  # v6.1, v6.2
+    "WARNING \u26a0\ufe0f {}: ignoring corrupt image/label: ",  # v7.0
+)
+WRITTEN_ANEW = (
+    "WARNING: corrupt JPEG restored and saved {}",
+    "WARNING: {}: corrupt JPEG restored and saved",
+    "WARNING \u26a0\ufe0f {}: corrupt JPEG restored and saved",
+)
 SLACK = 1e-3  # of the picture: what rounding may put a box outside of it
 TREE = 1  # the place in FOLDERS of the tree
 
@@ -56,10 +66,25 @@ except Exception as error:  # a library of its own is not there
 
 import numpy as np
 from PIL import Image
-from utils import datasets  # the tree's
 from utils.general import check_dataset, segments2boxes
 
+datasets = dataloaders()
 READ_CACHE = datasets.load_label_cache
+FILES = "im_files" if datasets.__name__ == "utils.dataloaders" else "img_files"  # a data set's pictures
+
+
+def about(forms, picture, message):
+    """What a message says of a picture behind one of these beginnings; None if it does not begin so."""
+    heads = (form.format(picture) for form in forms)
+    return next((message[len(head) :] for head in heads if message.startswith(head)), None)
+
+
+def why(left_out, messages):
+    """Pairs of a picture that the loader left out and its reason; it says one of each, in the same order."""
+    rest = iter(messages)
+    for picture in left_out:
+        found = (about(LEFT_OUT, picture, message) for message in rest)
+        yield picture, next((reason for reason in found if reason is not None), "")
 
 
 def refuse_writing():
@@ -98,24 +123,26 @@ class Loader(datasets.LoadImagesAndLabels):
     scan, every, unusable, cache = None, (), (), ("", None)
 
     def cache_labels(self, path, prefix=""):
-        reasons = ((picture, picturefiles.unusable(picture)) for picture in self.img_files)
+        pictures = getattr(self, FILES)
+        reasons = ((picture, picturefiles.unusable(picture)) for picture in pictures)
         self.unusable = [each for each in reasons if each[1]]
         if not self.unusable:
             self.cache = path, self.cached(path)
         else:
             without = dict(self.unusable)
-            self.img_files = [picture for picture in self.img_files if picture not in without]
-            self.label_files = datasets.img2label_paths(self.img_files)
+            pictures = [picture for picture in pictures if picture not in without]
+            setattr(self, FILES, pictures)
+            self.label_files = datasets.img2label_paths(pictures)
         found = super().cache_labels(path, prefix)
-        self.scan, self.every = dict(found), list(self.img_files)
+        self.scan, self.every = dict(found), list(pictures)
         return found
 
     def cached(self, path):
         try:
-            found = READ_CACHE(path, self.img_files)
+            found = READ_CACHE(path, getattr(self, FILES))
         except Exception:  # there is none, or it is none of the tree's
             return None
-        key = self.cache_version, datasets.get_hash(self.label_files + self.img_files)
+        key = self.cache_version, datasets.get_hash(self.label_files + getattr(self, FILES))
         return found if (found["version"], found["hash"]) == key else None
 
 
@@ -220,16 +247,15 @@ class Review:
         rows = {picture: scan[picture] for picture in every if picture in scan}
         objects = sum(len(found) for found, _, _ in rows.values())
         self.splits[name] = {"pictures": n, "labelled": nf, "unlabelled": nm, "empty": ne, "objects": objects}
-        for message in scan["msgs"]:
-            if message.startswith(WRITTEN_ANEW) and message[len(WRITTEN_ANEW) :] not in self.looked:
+        said = set(scan["msgs"])
+        for picture in every:
+            if picture not in self.looked and any(form.format(picture) in said for form in WRITTEN_ANEW):
                 what = "it does not end as a JPEG does: a training would write it anew"
-                self.problem(message[len(WRITTEN_ANEW) :], 0, "corrupt picture", what)
-        # one message for each, in the same order
-        messages = (message for message in scan["msgs"] if message.startswith(LEFT_OUT))
-        reasons = dict(zip((picture for picture in every if picture not in rows), messages))
-        for picture, message in reasons.items():
+                self.problem(picture, 0, "corrupt picture", what)
+        lacking = [picture for picture in dict.fromkeys(every) if picture not in rows]
+        for picture, reason in why(lacking, scan["msgs"]):
             if picture not in self.looked:
-                self.left_out(picture, message[len(LEFT_OUT) + len(picture) + 2 :], named)
+                self.left_out(picture, reason, named)
         self.decoded([picture for picture in rows if picture not in self.looked], rows)
         for picture, (found, _, segments) in rows.items():
             if picture not in self.looked:
@@ -277,7 +303,7 @@ class Review:
     def refused(self, picture, label):
         """What the loader says against a picture with this label file; empty if it takes it."""
         taken, *_, message = datasets.verify_image_label((picture, label, ""))
-        return "" if taken else message[len(LEFT_OUT) + len(picture) + 2 :]
+        return "" if taken else about(LEFT_OUT, picture, message) or message
 
     def tried(self, lines):
         """What the loader says against these lines of labels."""
@@ -307,7 +333,8 @@ class Review:
                 say = self.problem if least > picturefiles.USUAL else self.warning
                 say(picture, 0, "narrow picture", what % (width, height, least))
         pictures = [picture for picture in pictures if picturefiles.narrow(rows[picture][1]) <= picturefiles.USUAL]
-        decode = picturefiles.Decoder(datasets.load_image, WORK)
+        load = getattr(datasets, "load_image", None) or datasets.LoadImagesAndLabels.load_image  # a method from v6.1 on
+        decode = picturefiles.Decoder(load, WORK)
         with datasets.Pool(min(datasets.NUM_THREADS, len(pictures) or 1)) as pool:
             for picture, stop, damage, changed in pool.imap(decode, pictures):
                 if stop:
@@ -345,7 +372,9 @@ class Review:
             with open(file) as f:
                 lines = [line for line, row in labels.numbered(f.read()) if row.strip()]
             for n, kind, detail in said:
-                (self.warning if kind == "box leaves the picture" else self.problem)(file, lines[n], kind, detail)
+                # from v6.1 on rows that stand there twice are merged, and no row is where it was
+                line = lines[n] if len(lines) == len(found) else 0
+                (self.warning if kind == "box leaves the picture" else self.problem)(file, line, kind, detail)
 
     def whole(self):
         """What shows where all splits are known."""

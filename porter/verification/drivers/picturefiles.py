@@ -7,6 +7,7 @@ import hashlib
 import os
 import stat
 from collections import defaultdict
+from pathlib import Path
 
 FEWEST = 64  # pixels of a side that --img can ask for
 USUAL = 640  # train.py's --img
@@ -76,8 +77,10 @@ class _One:
     """What ``load_image`` wants of a data set, with one picture in it."""
 
     def __init__(self, picture):
-        self.img_files, self.img_size, self.augment = [picture], USUAL, True
-        self.imgs = self.img_npy = [None]
+        self.img_files = self.im_files = [picture]  # the names up to v6.1, and from v6.2 on
+        self.img_size, self.augment = USUAL, True
+        self.imgs = self.ims = self.img_npy = [None]
+        self.npy_files = [Path(picture).with_suffix(".npy")]
 
 
 def narrow(shape):
