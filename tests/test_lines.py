@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 from sources import closed_port, git, make_index
-from stacks import porter
+from stacks import CHECKOUT, porter
 
 import porter as api
 from porter.commands.lock import lock as write_lock
 from porter.errors import EnvironmentFailed, WrongUsage
 from porter.git import Repository, objects
-from porter.line import name_of, named, of_tree
+from porter.line import lines, name_of, named, of_tree
 from porter.lockfile import GitSource, Lock
+from porter.patch import Patch, essence
 from porter.project import Project
 from porter.sources.obtain import obtain
 from porter.sources.snapshot import extents
+from porter.stack import digest, load_parts
 
 
 @pytest.fixture
@@ -318,3 +320,42 @@ def test_two_lines_are_compared_by_their_names(kept: Project, tmp_path: Path) ->
     mend(kept, tmp_path / "other", "print('train', opt)", "print('another', opt)")
     changed = [pair.subject for pair in api.diff("v6.0", "v6.1").parts["common"] if pair.state == "changed"]
     assert changed == ["Import the accelerator"]
+
+
+# -- the lines that are shipped -------------------------------------------------------------------------------
+
+SHIPPED = lines(Project(CHECKOUT))
+LATER = [name for name in SHIPPED if SHIPPED[name] != Project(CHECKOUT)]
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_a_line_is_called_as_its_release_and_in_step(name: str) -> None:
+    line = SHIPPED[name]
+    lock = Lock.load(line.lock_path)
+    assert (lock.pin.tag, lock.pin.name, lock.pin.license) == (name, "ultralytics/yolov5", "GPL-3.0-only")
+    found = {part: digest((patch.id, patch.data) for patch in patches) for part, patches in load_parts(line).items()}
+    assert found == {part: stack.digest for part, stack in lock.stacks.items()}
+    assert not [path for path in line.root.iterdir() if path.name not in ("patches", "upstream.lock")]
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_a_patch_that_does_the_same_in_two_lines_is_the_same(name: str) -> None:
+    """Author, date and message too: what was mended in one was mended in the other.  So are the targets' files."""
+    before, line = (SHIPPED[each] for each in list(SHIPPED)[list(SHIPPED).index(name) - 1 :][:2])
+    old, new = load_parts(before), load_parts(line)
+    assert set(new) <= {*old}
+    for part, patches in new.items():
+        known = {patch.name: patch for patch in old[part]}
+        for patch in patches:
+            other = known.get(patch.name)
+            if other and essence(other.text) == essence(patch.text):
+                assert head(other) == head(patch), patch.id
+            if other and other.text == patch.text:
+                assert other.data == patch.data, patch.id
+        for file in ("target.yaml", "requirements.txt") if part != "common" else ():
+            assert (line.patches / part / file).read_bytes() == (before.patches / part / file).read_bytes(), part
+
+
+def head(patch: Patch) -> bytes:
+    """What stands before its diff."""
+    return patch.data.partition(b"\ndiff --git ")[0]
