@@ -31,7 +31,7 @@ from porter.diagnosis.requirements import pins
 from porter.downloads import datasets
 from porter.downloads import weights as checkpoints
 from porter.errors import EnvironmentFailed, WrongUsage
-from porter.lockfile import Lock
+from porter.lockfile import Lock, glance
 from porter.output import Progress, command_line, counted
 from porter.project import Project
 from porter.stack import Stack
@@ -79,7 +79,7 @@ def prepare(
     install: bool = False,
     torch: bool = False,
     weights: str = "",
-    release: str = "v6.0",
+    release: str = "",
     data: str = "",
     python: str | None = None,
     upstream: str | None = None,
@@ -95,7 +95,7 @@ def prepare(
         install: have pip install what is missing; torch and NumPy stay as they are.
         torch: with ``install``: the pinned torch too, where there is none.
         weights: a checkpoint of upstream's, as ``yolov5m.pt``; empty: train from nothing.
-        release: upstream's release that it belongs to.
+        release: upstream's release that it belongs to; empty: the line's own.
         data: ``coco128``, ``coco``, ``scenes`` (drawn here), a data set's yaml, or empty for none.
         python: the interpreter that is to train.  None: this one.
         mirrors: where downloads are tried first.
@@ -112,6 +112,7 @@ def prepare(
     known = [*datasets.SETS, SCENES]
     if data and data not in known and not Path(data).is_file():
         raise WrongUsage(f"there is no data set {data}", hint=f"--data {', '.join(known)}, or a yaml's path.")
+    release = release or checkpoints.release_of(glance(project.lock_path)[0])
     if weights:
         checkpoints.known(weights, release)
     steps: list[Step] = []
@@ -145,7 +146,7 @@ def prepare(
     shell_complete=complete_weights,
     help="Download this checkpoint of upstream's, as yolov5m.pt.",
 )
-@click.option("--release", default="v6.0", show_default=True, help="Of upstream, for the checkpoint: v6.0 or v6.1.")
+@click.option("--release", default="", help="Of upstream, for the checkpoint.  [default: the line's]")
 @click.option(
     "--data",
     default="",

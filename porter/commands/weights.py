@@ -9,12 +9,13 @@ import click
 
 from porter.checkpoints import inspection
 from porter.checkpoints.inspection import Checkpoint
-from porter.commands.arguments import AnyPath
+from porter.commands.arguments import AnyPath, AnyProject, find
 from porter.commands.options import FOLDER, JSON, MIRROR, REQUIRE_KNOWN, complete_weights, print_json, tell, terminal
 from porter.downloads.digests import Digests
 from porter.downloads.download import Downloaded
 from porter.downloads.partial import amount
-from porter.downloads.weights import obtain
+from porter.downloads.weights import obtain, release_of
+from porter.lockfile import glance
 from porter.output import Progress, command_line, printable
 
 
@@ -22,9 +23,10 @@ def fetch(
     name: str,
     dest: AnyPath = ".",
     *,
-    release: str = "v6.0",
+    release: str = "",
     mirrors: Sequence[str] = (),
     require_known: bool = False,
+    project: AnyProject = None,
     progress: Progress | None = None,
 ) -> Downloaded:
     """Download a checkpoint of upstream's; it is looked into before it gets its name.
@@ -32,7 +34,7 @@ def fetch(
     Args:
         name: yolov5 n, s, m, l or x, for 1280 pixels with a 6, as ``yolov5m6.pt``; ``.pt`` may be left out.
         dest: the folder to put it in.
-        release: of upstream: ``v6.0`` or ``v6.1``.
+        release: of upstream: ``v6.0``, ``v6.1``, ``v6.2`` or ``v7.0``; empty: the line's own.
         mirrors: where it is tried first, as for :func:`porter.data.fetch`.
         require_known: refuse one that porter knows no digest of.
 
@@ -41,6 +43,7 @@ def fetch(
         EnvironmentFailed: it cannot be downloaded or written.
         WrongUsage: there is no such checkpoint or release, or a mirror makes no sense.
     """
+    release = release or release_of(glance(find(project).lock_path)[0])
     digests = Digests(strict=require_known)
     return obtain(name, Path(dest), progress or Progress(), release=release, mirrors=mirrors, digests=digests)
 
@@ -62,7 +65,7 @@ def command() -> None:
 
 
 @command.command(name="fetch")
-@click.option("--release", default="v6.0", show_default=True, help="Of upstream: v6.0 or v6.1.")
+@click.option("--release", default="", help="Of upstream: v6.0, v6.1, v6.2 or v7.0.  [default: the line's]")
 @click.option("--dest", metavar="DIR", type=FOLDER, default=".", help="Where to put it.  [default: the current folder]")
 @MIRROR
 @REQUIRE_KNOWN

@@ -56,6 +56,12 @@ def known(name: str, release: str = "v6.0") -> str:
     return name
 
 
+def release_of(tag: str) -> str:
+    """The release whose checkpoints go with a commit, by its tag or what `git describe` calls it."""
+    fitting = [release for release in RELEASES if tag == release or tag.startswith(f"{release}-")]
+    return fitting[0] if fitting else RELEASES[0]
+
+
 def url(name: str, release: str = "v6.0") -> str:
     """Where upstream has a checkpoint, by which its digest is known."""
     return f"{_RELEASE}/{release}/{name}"
