@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 from entry import enter, leave
+from release import dataloaders
 
 weights, device, picture = enter()
 
@@ -42,6 +43,8 @@ def inputs():
     image, bgr = Image.open(picture), cv2.imread(picture)
     read_only = bgr.copy()
     read_only.flags.writeable = False
+    # from v6.2 on upstream writes crops with Pillow, which takes no numbers but whole ones
+    kind = np.float64 if dataloaders().__name__ == "utils.datasets" else np.uint8
     return {
         "a file's name": picture,
         "a Path": Path(picture),
@@ -50,7 +53,7 @@ def inputs():
         "PIL": image,
         "PIL, grey": image.convert("L"),
         "PIL, with alpha": image.convert("RGBA"),
-        "NumPy, zeros": np.zeros((96, 128, 3)),
+        "NumPy, zeros": np.zeros((96, 128, 3), kind),
         "NumPy, grey": bgr[..., 0],
         "NumPy, read-only": read_only,
         "NumPy, channels first": bgr.transpose(2, 0, 1).copy(),
