@@ -213,6 +213,20 @@ def test_a_line_with_git_alone_says_so(line: Project, monkeypatch: pytest.Monkey
     assert "no wheel there holds the files of v6.1" in caught.value.why
 
 
+def test_a_page_lists_the_patches_of_the_line_that_its_records_are_of(
+    line: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = line.patches / "mlu" / "series"
+    series.write_text("".join(series.read_text().splitlines(True)[:-1]))
+    write_lock(project=line)
+    left_out = "Know the MLU at the top"
+    record = api.verify("mlu", level="static", project=line)
+    assert (record.upstream, json.loads(record.json())["upstream"]) == ("v6.1", "v6.1")
+    assert left_out not in api.report([record], project=line.top.root)
+    assert left_out in api.report([record], project=line.top)
+    assert all("verify --line v6.1 " in outcome.repeat for outcome in record.outcomes)
+
+
 # -- a change carried to the lines after it -----------------------------------------------------------------
 
 PATCH = "common/import-the-accelerator.patch"

@@ -55,6 +55,11 @@ def find_of(project: AnyProject, tree: AnyPath | None, *, to_be_made: bool = Fal
     return _whole(of)
 
 
+def is_line_named(project: AnyProject) -> bool:
+    """Whether somebody says which line is meant."""
+    return _meant(project)[1]
+
+
 def _meant(project: AnyProject) -> tuple[Project, bool]:
     """The project that is meant, and whether its line is named."""
     from porter.commands.options import named_line, named_project

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import click
 
-from porter.commands.arguments import AnyPath, AnyProject, Names, find, names
+from porter.commands.arguments import AnyPath, AnyProject, Names, find, is_line_named, names
 from porter.commands.options import FOLDER, JSON, print_json, target_option, tell, write_out
 from porter.errors import WrongUsage
+from porter.line import lines
 from porter.output import counted
+from porter.project import Project
 from porter.reports import page
-from porter.reports.records import Recorded, load, of_result
+from porter.reports.records import Record, Recorded, load, of_result
 
 
 def report(records: Sequence[AnyPath | Recorded], targets: Names = (), *, project: AnyProject = None) -> str:
@@ -21,7 +23,8 @@ def report(records: Sequence[AnyPath | Recorded], targets: Names = (), *, projec
 
     Args:
         records: what these functions returned, or files that the commands wrote, in any order.
-        targets: whose patches are listed; none: those that the records are about.
+        targets: whose patches are listed; none: those that the records are about.  Of the line that all records of
+            verify are about, where no line is named.
 
     Raises:
         WrongUsage: a file is no record, or is damaged; there is no such target.
@@ -31,7 +34,16 @@ def report(records: Sequence[AnyPath | Recorded], targets: Names = (), *, projec
     if not records:
         raise WrongUsage("no record named", hint="porter verify --json FILE writes one.")
     found = [load(Path(each)) if isinstance(each, (str, os.PathLike)) else of_result(each) for each in records]
-    return page.with_patches(find(project), found, names(targets))
+    return page.with_patches(_line(project, found), found, names(targets))
+
+
+def _line(project: AnyProject, records: Sequence[Record]) -> Project:
+    """The line that the records are about; where they do not agree, or one is named, as :func:`find`."""
+    here = find(project)
+    said = {str(record.field.value.get("upstream", "")) for record in records if record.kind == "verify"}
+    if len(said) != 1 or not here.top.others or is_line_named(project):
+        return here
+    return lines(here).get(said.pop(), here)
 
 
 @click.command(name="report")

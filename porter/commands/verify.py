@@ -132,7 +132,10 @@ def verify(
         outcomes = _make(session, chosen, repeats, progress, ended)
     seconds = time.monotonic() - started
     confined = children.confinement if runs else NOTHING_RUN
-    return Report(target, str(place), on.says, pictures, on.kind, confined, level, tuple(outcomes), seconds, commit)
+    return Report(
+        target, str(place), on.says, pictures, on.kind, confined, level, tuple(outcomes), seconds, commit,
+        session.upstream,
+    )  # fmt: skip
 
 
 def necessity(

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 
 from porter.diagnosis.interpreter import NEEDED
 
+FOLDERS = ("models/", "utils/", "segment/", "classify/")  # of modules, beside those at the top
 # what a training, a validation or a detection does not import unless it is asked for by name, and which needs
 # TensorFlow, Flask, Weights & Biases or another service's package
 OTHER = (
@@ -47,7 +48,7 @@ def _read(data: bytes) -> tuple[set[str], list[ast.stmt]]:
 
 def _counts(path: str) -> bool:
     """Whether a training, a validation or a detection may import a module."""
-    return not path.startswith(OTHER) and ("/" not in path or path.startswith(("models/", "utils/")))
+    return not path.startswith(OTHER) and ("/" not in path or path.startswith(FOLDERS))
 
 
 def _missing(

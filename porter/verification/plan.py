@@ -16,8 +16,8 @@ LEVELS = ("static", "smoke", "full")
 NAMES = (
     "tree", "audit", "import", "probe", "train", "parity", "finetune", "resume", "learns", "amp", "fp16", "multi-scale",
     "ema", "early-stop", "ddp", "metrics", "pictures", "schedule", "anchors", "boxes", "clock", "save", "downloads",
-    "warnings", "checkpoint", "val", "accuracy", "reference", "converges", "detect", "export", "hub", "graph", "safety",
-    "untrusted", "ops", "transfers",
+    "warnings", "checkpoint", "val", "accuracy", "reference", "converges", "detect", "export", "hub", "graph",
+    "segment", "classify", "safety", "untrusted", "ops", "transfers",
 )  # fmt: skip
 
 

@@ -49,6 +49,7 @@ class Report:
         target, tree, device, data: what was checked, on what, with what, each in words.
         kind: of the device: ``hardware``, ``simulator``, ``emulated`` or ``cpu``.
         commit: the tree's, of git.
+        upstream: the tag of the release that the tree is of.
         confinement: what kept the tree from other files and processes: ``namespaces``, ``landlock`` or ``none``.
         level: ``static``, ``smoke`` or ``full``.
         outcomes: in the order of the checks.
@@ -66,6 +67,7 @@ class Report:
     outcomes: tuple[Outcome, ...]
     seconds: float
     commit: str = ""
+    upstream: str = ""
     date: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
     @property
@@ -87,6 +89,7 @@ class Report:
             "target": self.target,
             "tree": self.tree,
             "commit": self.commit,
+            "upstream": self.upstream,
             "device": self.device,
             "emulated": self.kind == "emulated",
             "simulator": self.kind == "simulator",

@@ -14,6 +14,7 @@ from porter.verification.checks import (  # noqa: F401  registers them
     outside,
     running,
     source,
+    tasks,
     training,
 )
 from porter.verification.plan import CHECKS, LEVELS, NAMES, Check

@@ -62,7 +62,8 @@ def imports(session: Session) -> Finding:
 
 def modules(tree: Path) -> list[Path]:
     """The tree's modules that a training, a validation or a detection may import, relative to it."""
-    found = [*tree.glob("*.py"), *tree.glob("models/*.py"), *tree.glob("utils/**/*.py")]
+    folders = ("*.py", "models/*.py", "utils/**/*.py", "segment/*.py", "classify/*.py")
+    found = [path for folder in folders for path in tree.glob(folder)]
     relative = sorted(path.relative_to(tree) for path in found)
     return [path for path in relative if not path.as_posix().startswith(importable.OTHER)]
 
