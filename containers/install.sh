@@ -3,13 +3,13 @@
 #
 #   sh containers/install.sh TARGET [emulated]
 #
-# TARGET is mlu, tpu or npu. The Python that has torch is python3, or what PYTHON names; its torch and its NumPy stay as
+# TARGET is mlu, tpu, npu or musa. The Python that has torch is python3, or what PYTHON names; its torch and its NumPy stay as
 # they are. With `emulated` the device that stands in for the card is built too, and a tree is trained on it once.
 # All of it lies under PREFIX, /opt unless said otherwise: porter/env (a virtual environment, or a link to the one that
 # PYTHON is of), porter/cache, yolov5.
 set -eu
 
-target=${1:?name a target: mlu, tpu or npu}
+target=${1:?name a target: mlu, tpu, npu or musa}
 device=${2:-}
 source=$(cd "$(dirname "$0")/.." && pwd)
 prefix=${PREFIX:-/opt}
@@ -33,7 +33,7 @@ fi
 
 mkdir -p "$prefix/porter"
 kept="$prefix/porter/kept.txt"
-"$python" -m pip --disable-pip-version-check list --format=freeze 2>/dev/null | grep -iE '^(torch|torch[-_](mlu|tpu|npu)|numpy)==' >"$kept" || true
+"$python" -m pip --disable-pip-version-check list --format=freeze 2>/dev/null | grep -iE '^(torch|torch[-_](mlu|tpu|npu|musa)|numpy)==' >"$kept" || true
 if "$python" -c 'import sys; sys.exit(sys.prefix == sys.base_prefix)'; then
     # it is a virtual environment's already, whose packages another one would not see
     ln -sfn "$("$python" -c 'import sys; print(sys.prefix)')" "$prefix/porter/env"

@@ -40,7 +40,7 @@ def install(*words: str, **environment: str) -> subprocess.CompletedProcess[str]
 @pytest.mark.parametrize(
     ("words", "python", "said"),
     [
-        ((), "exit 0", "name a target: mlu, tpu or npu"),
+        ((), "exit 0", "name a target: mlu, tpu, npu or musa"),
         (("gpu",), "exit 0", "there is no target gpu"),
         (("mlu",), "exit 1", "is older than 3.9, which porter needs"),
         (("mlu",), 'case "$2" in *torch*) exit 1;; esac', "has no torch: name the one that has it in PYTHON"),

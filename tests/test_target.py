@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_shipped_targets() -> None:
-    mlu, npu, tpu = (Target.load(CHECKOUT / "patches" / name) for name in ("mlu", "npu", "tpu"))
+    mlu, musa, npu, tpu = targets = load_all(Project(CHECKOUT))
     assert (mlu.name, mlu.plugin.module, mlu.distributed) == ("mlu", "torch_mlu", ("cncl",))
     assert mlu.probe == ("torch.is_mlu_available()", "torch.mlu.is_available()")
     assert mlu.visible_devices[0] == "CN_VISIBLE_DEVICES"  # the stronger first
@@ -28,9 +28,10 @@ def test_the_shipped_targets() -> None:
     assert "torch-tpu" in tpu.plugin.confused_with
     assert (npu.plugin.module, npu.distributed, npu.probe) == ("torch_npu", ("hccl",), ("torch.npu.is_available()",))
     assert npu.visible_devices[0] == "ASCEND_RT_VISIBLE_DEVICES"
-    assert [target.features for target in (mlu, npu, tpu)] == [("hardware-time",), ("own-scaler",), ("fp16",)]
-    assert [target.plugin.own_torch for target in (mlu, npu, tpu)] == [True, False, False]
-    for target in (mlu, npu, tpu):
+    assert (musa.plugin.module, musa.distributed, musa.emulated) == ("torch_musa", ("mccl",), ("s4000",))
+    assert [target.features for target in targets] == [("hardware-time",), (), ("own-scaler",), ("fp16",)]
+    assert [target.plugin.own_torch for target in targets] == [True, True, False, False]
+    for target in targets:
         assert all(load_profile(card).type == target.name for card in target.emulated)
         assert set(target.title) == {"en", "zh"}
         assert target.documentation

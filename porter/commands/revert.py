@@ -14,8 +14,7 @@ from porter.errors import WrongUsage
 from porter.lockfile import Lock
 from porter.output import command_line
 from porter.project import Project
-from porter.stack import Stack, available, combined
-from porter.tree.clone import Move, Tree, TreeNotes, short, stack_in
+from porter.tree.clone import Move, Tree, TreeNotes, short, told_by_commits
 from porter.tree.switch import locked, recover, switch
 
 
@@ -92,13 +91,10 @@ def _notes(tree: Tree, project: Project, lock: Lock) -> TreeNotes:
     if tree.notes:
         return tree.notes
     part, above = tree.base(lock) or (None, [])
-    if part:
-        for targets in combined(available(project.patches)):
-            stack = Stack.load(project, targets)
-            build = stack.build(tree.snapshot(part, stack.paths))
-            if build.commits and stack_in(tree, build, above):
-                before = "refs/heads/master" if tree.resolve("refs/heads/master") == part.base else part.base
-                return TreeNotes(stack.targets, part.base, build.tip, before)
+    found = told_by_commits(tree, project, part, above) if part else None
+    if part and found:
+        before = "refs/heads/master" if tree.resolve("refs/heads/master") == part.base else part.base
+        return TreeNotes(found[0].targets, part.base, found[1].tip, before)
     raise WrongUsage(
         f"{tree.path} holds no stack that this porter knows",
         hint=f"`{command_line('porter', 'status', tree.path)}` says what it holds.",

@@ -117,7 +117,9 @@ def process_groups(code: Code) -> dict[str, dict[str, str]]:
             name = string(arguments[0]) if arguments and arguments[0].type == "string_literal" else None
             if name is None or len(arguments) < 2:
                 continue
-            maker = NAME.findall(text(arguments[1]))[-1]
+            given = text(arguments[1])
+            taken = re.search(r"&\s*([\w:]+)", given)  # py::cpp_function(&Group::maker, py::arg("store"), ...)
+            maker = NAME.findall(taken.group(1) if taken else given)[-1]
             found = code.functions.get(maker, [])
             out[name.lower()] = {
                 "at": f"{path}:{line(call)}",

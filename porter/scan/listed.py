@@ -38,18 +38,21 @@ class ListedOperator:
 
 
 def read(path: Path) -> list[ListedOperator]:
-    """The entries of every section whose value is a list: plain names, or mappings with `func`."""
+    """The entries of every section whose value is a list: plain names, or mappings with `func`.
+
+    A list without sections, as torch's own native_functions.yaml is one, is a section without a name.
+    """
     root = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
+    sections: list[tuple[str, yaml.Node]] = []
+    if isinstance(root, yaml.SequenceNode):
+        sections = [("", root)]
+    elif isinstance(root, yaml.MappingNode):
+        sections = [(str(key.value), value) for key, value in root.value]
     out: list[ListedOperator] = []
-    if not isinstance(root, yaml.MappingNode):
-        return out
-    for key, value in root.value:
-        if not isinstance(value, yaml.SequenceNode):
-            continue
-        for item in value.value:
-            found = entry(item, str(key.value))
-            if found is not None:
-                out.append(found)
+    for name, section in sections:
+        if isinstance(section, yaml.SequenceNode):
+            found = [entry(item, name) for item in section.value]
+            out += [one for one in found if one is not None]
     return out
 
 

@@ -12,7 +12,7 @@ from porter.errors import WrongUsage
 from porter.output import command_line
 from porter.scan.facts import SCHEMA
 
-READERS = ("ascend", "cambricon", "sophgo")
+READERS = ("ascend", "cambricon", "moorethreads", "sophgo")
 
 
 def readers() -> dict[str, ModuleType]:
@@ -26,7 +26,7 @@ def scan(checkout: Path, target: str, card: str | None, defines: list[str], also
 
     Args:
         checkout: the plugin's sources; a git checkout gives the record its commit.
-        target: porter's target, tpu, mlu or npu.
+        target: porter's target, tpu, mlu, npu or musa.
         card: which card's build; None takes the newest that the reader knows.
         defines: NAME or NAME=VALUE, added to those of the build.
         also: a second repository that the plugin is built with, where it has one.

@@ -350,10 +350,22 @@ def _stack(tree: Tree, project: Project, extent: Extent, above: list[str]) -> St
     for targets in (noted, named):
         if targets and set(targets) <= set(known):
             return Stack.load(project, targets)
-    for targets in reversed(combined(known)):
+    found = told_by_commits(tree, project, extent, above)
+    return found[0] if found else None
+
+
+def told_by_commits(tree: Tree, project: Project, extent: Extent, above: list[str]) -> tuple[Stack, Build] | None:
+    """The stack that a tree without notes holds, and what it makes there: the largest whose commits are there.
+
+    Only targets that the commits' trailers name are tried, as the sets of all that there are double with each new one.
+    """
+    messages = tree.repository.run("log", "--no-walk", "--format=%B", "--stdin", stdin="\n".join(above).encode())
+    named = set(re.findall(r"^Stack: (\S+)$", messages.decode(errors="replace"), re.MULTILINE)) if above else set()
+    for targets in reversed(combined(named & set(available(project.patches)))):
         stack = Stack.load(project, targets)
-        if stack_in(tree, stack.build(tree.snapshot(extent, stack.paths)), above):
-            return stack
+        build = stack.build(tree.snapshot(extent, stack.paths))
+        if build.commits and stack_in(tree, build, above):
+            return stack, build
     return None
 
 

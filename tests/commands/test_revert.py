@@ -80,8 +80,9 @@ def test_a_branch_of_the_users_own_at_the_stacks_end_stays(project: Project, clo
     assert git("branch", "--list", "porter/*", cwd=clone) == ""
 
 
-def test_a_clone_of_a_tree_has_no_notes_and_needs_none(project: Project, tmp_path: Path) -> None:
-    apply(["mlu"], tmp_path / "tree", project=project)
+@pytest.mark.parametrize("targets", [["mlu"], ["mlu", "tpu"]])
+def test_a_clone_of_a_tree_has_no_notes_and_needs_none(targets: list[str], project: Project, tmp_path: Path) -> None:
+    apply(targets, tmp_path / "tree", project=project)
     git("clone", "-q", tmp_path / "tree", tmp_path / "copy", cwd=tmp_path)
     done = revert(tmp_path / "copy", project=project)
     assert done.head == Lock.load(project.lock_path).pin.commit

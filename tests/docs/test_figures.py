@@ -87,10 +87,11 @@ def test_how_many_patches_there_are() -> None:
 
 def test_how_often_a_step_waits() -> None:
     waits = {target.name: target.budget["synchronisations"] for target in load_all(Project(ROOT))}
-    assert set(waits) == {"mlu", "tpu", "npu"} and waits["mlu"] == waits["npu"]
+    assert set(waits) == {"mlu", "tpu", "npu", "musa"} and waits["mlu"] == waits["npu"] == waits["musa"]
     (measured,) = re.findall(r"^\| synchronisations \| (\d+) \| (\d+) \|$", MEASURED, re.MULTILINE)
     said = text(READMES[0])
-    assert f"waits for the device {waits['mlu']} time on `mlu` and `npu` and {waits['tpu']} times on `tpu`" in said
+    most = "`mlu`, `npu` and `musa`"
+    assert f"waits for the device {waits['mlu']} time on {most} and {waits['tpu']} times on `tpu`" in said
     assert f"a straightforward port to `mlu` waits {measured[0]} times" in said and int(measured[1]) == waits["mlu"]
 
 
@@ -130,7 +131,8 @@ def test_what_was_tried_on_what() -> None:
             made[card, heading] = f"emulated, `{run['level']}`"
     (table,) = (t for t in tables(READMES[0].read_text(encoding="utf-8")) if t[0][:2] == ["card", "driver"])
     for row in table[1:]:
-        card = row[0].partition(" ")[2].replace(" ", "").lower()
+        written = row[0].replace(" ", "").lower()
+        card = next((name for name in profiles() if written.endswith(name)), "")
         cells = dict(zip(table[0], row))
         assert cells["driver"] == ("–" if row[0] == "CPU" else "no")
         for heading in table[0][3:]:

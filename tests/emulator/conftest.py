@@ -17,7 +17,7 @@ import pytest
 from porter.emulator import Profile, environment, load_profile
 
 DRIVERS = Path(__file__).with_name("drivers")
-PROFILES = ["mlu370", "bm1684x", "sg2260", "ascend910b"]
+PROFILES = ["mlu370", "bm1684x", "sg2260", "ascend910b", "s4000"]
 
 
 @dataclass
@@ -47,7 +47,7 @@ def built(built_emulator: Path) -> Path:
 
 def clean_environment() -> dict[str, str]:
     """This process's, without what would change how a device is found; half the threads, so that tests can share."""
-    prefixes = ("PORTER_", "MLU_", "CN_", "TPU_", "ASCEND_", "CHIP_", "ENABLE_FALLBACK", "PYTHONPATH")
+    prefixes = ("PORTER_", "MLU_", "CN_", "TPU_", "ASCEND_", "MUSA_", "CHIP_", "ENABLE_FALLBACK", "PYTHONPATH")
     env = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
     return {**env, "OMP_NUM_THREADS": "1"}
 

@@ -1,4 +1,4 @@
-"""porter profile scan over plugins of our own in the layouts of Cambricon's and of Huawei's: a list and its kernels."""
+"""porter profile scan over plugins of our own, each a list and its kernels, laid out as three vendors' are."""
 
 from __future__ import annotations
 
@@ -37,6 +37,32 @@ HUAWEI = {
         "  - func: later(Tensor self) -> Tensor\n    op_api: [v2.5, newest]\n"
     ),
     "third_party/op-plugin/op_plugin/ops/opapi/Rows.cpp": KERNEL.format(name="rows_out"),
+}
+MOORE_THREADS = {
+    "torch_musa/csrc/aten/ops/musa_functions.yaml": (
+        "- func: twice.out\n  dispatch:\n    PrivateUse1, QuantizedPrivateUse1: Twice\n"
+        "- func: rows\n"
+        "- func: rows_\n"
+        "- func: rows.out\n  dispatch:\n    PrivateUse1: RowsOut\n"
+        "- func: packed\n  dispatch:\n    QuantizedPrivateUse1: PackedQuantized\n"
+        "- func: packed.out\n  dispatch:\n    PrivateUse1: PackedOut\n"
+        "- func: scale\n  dispatch:\n    QuantizedPrivateUse1: Scale\n"
+        "- func: torchs\n- func: torchs.out\n"
+        "- func: own\n- func: own.out\n  structured: false\n  dispatch:\n    PrivateUse1: Own\n"
+    ),
+    "torch_musa/csrc/aten/ops/Twice.cpp": KERNEL.format(name="Twice"),
+    "torch_musa/csrc/aten/ops/Own.cpp": KERNEL.format(name="Own"),
+    "torch_musa/csrc/aten/ops/musa/Rows.mu": (
+        "TORCH_IMPL_FUNC(RowsOut)(const Tensor& self, Tensor& out) {\n"
+        '  TORCH_CHECK(self.dim() == 4, "four dimensions");\n}\n'
+    ),
+    "torch_musa/csrc/distributed/Register.cpp": (
+        "Backend* Group::maker(const Store& store, int rank) {\n  return nullptr;\n}\n"
+        "void registerGroup(PyObject* module) {\n"
+        '  register_backend("mccl", py::cpp_function(&Group::maker, py::arg("rank")));\n}\n'
+    ),
+    "torch_musa/__init__.py": "import torch_musa._MUSAC\n\ndef is_available():\n    return True\n",
+    "version.txt": "2.7.1\n",
 }
 
 
@@ -81,3 +107,25 @@ def test_huaweis_without_op_plugin(tmp_path: Path) -> None:
     alone = {name: text for name, text in HUAWEI.items() if not name.startswith("third_party")}
     with pytest.raises(porter.PorterError, match="holds no op-plugin"):
         scan(tmp_path, "npu", alone)
+
+
+def test_moore_threads(tmp_path: Path) -> None:
+    """An entry of a structured group has the kernel of the group's out variant; one of other tensors alone has none."""
+    found = scan(tmp_path, "musa", MOORE_THREADS)
+    assert (found["plugin"], found["card"], found["version"]) == ("torch_musa", "s4000", "2.7.1")
+    operators = found["operators"]
+    assert "aten::scale" not in operators, "of quantized tensors alone"
+    rows = "torch_musa/csrc/aten/ops/musa/Rows.mu:1"
+    assert {name: one["kernel"] for name, one in operators.items()} == {
+        "aten::twice.out": "torch_musa/csrc/aten/ops/Twice.cpp:1",
+        **dict.fromkeys(("aten::rows", "aten::rows_", "aten::rows.out"), rows),
+        **dict.fromkeys(("aten::packed", "aten::packed.out"), None),  # listed, with no such function in the source
+        **dict.fromkeys(("aten::torchs", "aten::torchs.out"), None),  # torch's own
+        "aten::own": None,
+        "aten::own.out": "torch_musa/csrc/aten/ops/Own.cpp:1",
+    }
+    assert operators["aten::twice.out"]["demands"] == demand("torch_musa/csrc/aten/ops/Twice.cpp")
+    assert operators["aten::rows"]["demands"] == demand("torch_musa/csrc/aten/ops/musa/Rows.mu")
+    assert list(found["python"]) == ["torch.musa.is_available"]
+    place = "torch_musa/csrc/distributed/Register.cpp"
+    assert found["process_group"] == {"mccl": {"at": f"{place}:5", "maker": f"{place}:1", "options": "none"}}

@@ -208,7 +208,7 @@ def test_what_is_printed(plugin: Path, tmp_path: Path) -> None:
     [
         (["--target", "tpu", "FOLDER"], "is no checkout of torch_tpu", "git clone"),
         (["--target", "tpu", "FOLDER/nothing"], "there is no such folder", "git clone"),
-        (["--target", "musa", "FOLDER"], "porter cannot read the plugin of musa", "--target tpu"),
+        (["--target", "hpu", "FOLDER"], "porter cannot read the plugin of hpu", "--target tpu"),
     ],
 )
 def test_wrong_usage(words: list[str], what: str, hint: str, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The facts that porter ships are what a scan of the plugins' sources prints, byte for byte, where those are at hand.
 
 PORTER_PLUGINS names a folder with the plugins as git repositories, bare or not, each under OWNER+NAME (or with its git
-directory in a folder `repo` of it): sophgo+torch-tpu, Cambricon+torch_mlu, Ascend+pytorch, Ascend+op-plugin.
+directory in a folder `repo` of it): sophgo+torch-tpu, Cambricon+torch_mlu, Ascend+pytorch, Ascend+op-plugin,
+MooreThreads+torch_musa.
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ from porter.emulator.profiles import profiles
 pytest.importorskip("tree_sitter")
 pytest.importorskip("tree_sitter_cpp")
 
-REPOSITORIES = {"torch_tpu": "sophgo+torch-tpu", "torch_mlu": "Cambricon+torch_mlu", "torch_npu": "Ascend+pytorch"}
+REPOSITORIES = {
+    "torch_tpu": "sophgo+torch-tpu",
+    "torch_mlu": "Cambricon+torch_mlu",
+    "torch_npu": "Ascend+pytorch",
+    "torch_musa": "MooreThreads+torch_musa",
+}
 SECOND = ("Ascend+op-plugin", "738effc0fe0d004af0f9c54ef7d781e08b095551")  # branch 7.2.0
 
 
@@ -52,7 +58,7 @@ def test_the_shipped_file_is_what_a_scan_prints(file: Path, tmp_path: Path) -> N
 
 
 # a place in the plugin's source, as the profiles cite it: path:7, path:7-9 or path:7, 12
-CITED = re.compile(r"(torch_(?:tpu|mlu|npu)/[\w/.-]+):(\d+(?:(?:-|, )\d+)*)")
+CITED = re.compile(r"(torch_(?:tpu|mlu|npu|musa)/[\w/.-]+):(\d+(?:(?:-|, )\d+)*)")
 
 
 @pytest.mark.plugins

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from porter.stack import available, combined
+from porter.stack import available
 
 from .harness import CHECKOUT, Lab, Tree, porter
 
-STACKS = ["+".join(targets) for targets in combined(available(CHECKOUT / "patches"))]
+TARGETS = available(CHECKOUT / "patches")
+STACKS = [*TARGETS, "+".join(TARGETS)]
 SEED = Path(__file__).parents[1] / "lifecycle" / "data" / "mlu-seed.diff"
 
 
@@ -32,7 +33,7 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 @pytest.mark.parametrize("name", STACKS)
 def test_export_after_apply_changes_no_byte(name: str, lab: Lab, project: Path, porter_env: dict[str, str]) -> None:
-    """Of every target that there is, and of every set of them that a tree can hold."""
+    """Of every target that there is, and of all of them together."""
     targets = [word for target in name.split("+") for word in ("--target", target)]
     tree = lab.folder("export") / "tree"
     done = porter("apply", *targets, tree, cwd=project, env=porter_env)
