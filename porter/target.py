@@ -17,6 +17,8 @@ FILE = "target.yaml"
 _URL = r"https?://\S+"
 BUDGET = ("host_to_device", "device_to_host", "synchronisations", "inside_kernels")
 _VARIABLE = r"[A-Z][A-Z0-9_]*"
+# a public function of torch, in whichever module of it: it is looked up name by name, never evaluated
+_PROBE = r"torch(\.[A-Za-z][A-Za-z0-9_]*)+\(\)"
 IN_TREE = "torch"  # stands for a plugin where the device is torch's own
 # what porter new-target writes where nobody said it; the host is one that RFC 2606 keeps from everybody
 NOWHERE, SOMEBODY = "https://example.invalid/", "the vendor of "
@@ -74,7 +76,8 @@ class Target:
         name: as ``--device`` and ``--target`` have it.
         title: language (``en``, ``zh``) -> what people call it.
         plugin: the vendor's plugin.
-        probe: expressions over ``torch`` that tell whether a device is there; the first that exists counts.
+        probe: calls of functions that tell whether a device is there, such as ``torch.mlu.is_available()`` or
+            ``torch.backends.mps.is_available()``; the first that exists counts.
         distributed: backends of torch.distributed, the preferred first.
         visible_devices: environment variables that restrict the devices, the stronger first; empty if there are none.
         requirements: the file beside ``target.yaml`` that pins what the tree runs on.
@@ -172,7 +175,7 @@ class Target:
             name=folder.name,
             title={language: title.text() for language, title in titles.items()},
             plugin=plugin,
-            probe=_texts(fields["probe"], r"torch[\w.]*\(\)", "an expression such as torch.mlu.is_available()"),
+            probe=_texts(fields["probe"], _PROBE, "a call of a function of torch's, such as torch.mlu.is_available()"),
             distributed=_texts(fields["distributed"], r"[a-z]+", "a backend's name"),
             visible_devices=_texts(fields["visible_devices"], _VARIABLE, "an environment variable's name", empty=True),
             requirements=requirements,

@@ -19,7 +19,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_shipped_targets() -> None:
-    mlu, musa, npu, tpu = targets = load_all(Project(CHECKOUT))
+    every = load_all(Project(CHECKOUT))
+    mlu, musa, npu, tpu = targets = [target for target in every if not target.plugin.in_tree]
+    (xpu,) = (target for target in every if target.plugin.in_tree)
     assert (mlu.name, mlu.plugin.module, mlu.distributed) == ("mlu", "torch_mlu", ("cncl",))
     assert mlu.probe == ("torch.is_mlu_available()", "torch.mlu.is_available()")
     assert mlu.visible_devices[0] == "CN_VISIBLE_DEVICES"  # the stronger first
@@ -31,7 +33,8 @@ def test_the_shipped_targets() -> None:
     assert (musa.plugin.module, musa.distributed, musa.emulated) == ("torch_musa", ("mccl",), ("s4000",))
     assert [target.features for target in targets] == [("hardware-time",), (), ("own-scaler",), ("fp16",)]
     assert [target.plugin.own_torch for target in targets] == [True, True, False, False]
-    for target in targets:
+    assert (xpu.distributed, xpu.visible_devices, xpu.emulated) == (("xccl",), ("ZE_AFFINITY_MASK",), ())
+    for target in every:
         assert all(load_profile(card).type == target.name for card in target.emulated)
         assert set(target.title) == {"en", "zh"}
         assert target.documentation
@@ -56,7 +59,13 @@ def test_all_targets_of_a_project(project: Project) -> None:
         ("module: torch_tpu", "module: torch-tpu", "a module's name"),
         ("url: https://developer.sophgo.com/site", "url: developer.sophgo.com/site", "a URL"),
         ("setup: source", "torch: source", "vendor, or left out"),
-        ("torch.tpu.is_available()", "__import__('os')", "an expression"),
+        ("torch.tpu.is_available()", "__import__('os')", "a call of a function of torch's"),
+        ("torch.tpu.is_available()", "torch.tpu.is_available", "a call of a function of torch's"),
+        ("torch.tpu.is_available()", "torch.tpu.is_available('x')", "a call of a function of torch's"),
+        ("torch.tpu.is_available()", "torch.tpu.__class__()", "a call of a function of torch's"),
+        ("torch.tpu.is_available()", "torch._C._mps_emptyCache()", "a call of a function of torch's"),
+        ("torch.tpu.is_available()", "torch..is_available()", "a call of a function of torch's"),
+        ("torch.tpu.is_available()", "torchfoo()", "a call of a function of torch's"),
         ("requirements: requirements.txt", "requirements: ../other.txt", "a file"),
         ("requirements: requirements.txt", "requirements: absent.txt", "a file in tpu/"),
         ("  zh:", "  de:", "zh|absent"),

@@ -175,8 +175,11 @@ def _print(found: Diagnosis) -> None:
         name = found.target.name
         there = found.plugin and found.plugin.installed and not found.plugin.foreign
         device = ["--device", "emulated"] if there else []  # an installed plugin goes before, unless this is said
+        where = "an emulated one"
+        if found.target.plugin.in_tree:
+            device, where = [], "the cpu"
         verify = command_line("porter", "verify", "--target", name, *device)
-        tell(f"Without a card: {verify} proves a tree on an emulated one.")
+        tell(f"Without a card: {verify} proves a tree on {where}.")
     elif found.problems == []:
         seen = [each.target for each in found.cards if each.cards and each.target in found.interpreter.plugins]
         if found.target:

@@ -258,6 +258,9 @@ def _why_no_device(setup: Setup, target: Target) -> str:
     nodes = _nodes(target)
     if nodes and not any(os.access(node, os.R_OK | os.W_OK) for node in nodes):
         return f"You may not open {nodes[0]}: sudo chmod a+rw /dev/{_NODES[target.name]}, or join its group"
+    if target.plugin.in_tree:
+        page = target.documentation[0]
+        return f"It takes a build of torch that has the {target.name}, and the card: {page.title}, {page.url}"
     if setup.machine.container and not nodes:
         return f"This container was started without the card: docker run --device /dev/{_NODES.get(target.name, '…')} …"
     if setup.cards and not setup.cards.cards:

@@ -227,6 +227,8 @@ def test_a_card_that_the_plugin_does_not_see(monkeypatch: pytest.MonkeyPatch) ->
     assert told([trouble]) == [("device", "problem")] and trouble.do.endswith("unset MLU_VISIBLE_DEVICES")
     monkeypatch.delenv("MLU_VISIBLE_DEVICES")
     assert "docker run --device /dev/cambricon_dev*" in found(plugin=blind, container=True)[0].do
+    builtin = found("xpu", plugin=blind, container=True)
+    assert told(builtin) == [("device", "problem")] and "It takes a build of torch that has the xpu" in builtin[0].do
     none = Cards("mlu", "cnmon", True, why="cnmon lists no card")
     assert "cnmon lists no card" in found(plugin=blind, cards=none)[0].do
 

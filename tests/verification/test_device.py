@@ -49,6 +49,19 @@ def test_a_plugin_without_the_probe_on_which_nothing_can_be_made(
     assert "finds no device" not in raised.value.why and "does not load" not in raised.value.why
 
 
+def test_a_probe_may_be_in_any_module_of_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torch.backends.mps.is_available() is; what torch lacks on the way to the function is lacking like it."""
+    text = "import torch, types\ntorch.backends.mine = types.SimpleNamespace(is_available=lambda: {})\n"
+    probes = ("torch.backends.other.is_available()", "torch.backends.mine.is_available()")
+    there = target("meta", tmp_path, text.format(True), monkeypatch, *probes)
+    found = choose("hardware", there, sys.executable)
+    assert found.kind == "hardware" and "it works, though" not in found.says
+    none = target("meta", tmp_path, text.format(False), monkeypatch, *probes)
+    with pytest.raises(EnvironmentFailed) as raised:
+        choose("hardware", none, sys.executable)
+    assert raised.value.why == "torch_meta finds no device"
+
+
 def test_a_probe_that_raises_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "import torch\ntorch.is_bar_available = lambda: 1 // 0\n"
     wanted = target("bar", tmp_path, text, monkeypatch, "torch.is_bar_available()")
