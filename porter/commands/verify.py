@@ -115,7 +115,8 @@ def verify(
         if runs:
             begun(f"{target}: looking for a device with {python}")
         on = choose(device, family, python, profile=profile, begun=begun) if runs else nothing
-        begun(f"{target}: {given or 'a temporary tree'}, on {on.says}")
+        of = "" if found.top == found else f" of {name_of(found)}"
+        begun(f"{target}: {given or 'a temporary tree'}{of}, on {on.says}")
         children = Children(root, python, jobs, timeout, kept=family.inherited, hardware=on.kind == "hardware")
         session = Session(
             found, place.absolute(), family, on, children, root, data, progress,

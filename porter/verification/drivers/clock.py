@@ -88,7 +88,8 @@ words = ("--data", data, "--batch-size", "16", "--workers", "0", "--sync-bn", "-
 train.main(given(train, *common, *words))
 common = (*common, "--conf-thres", UNSURE, "--save-txt", "--save-conf")
 detect.main(given(detect, *common, "--source", str(Path(pictures[0]).parent), "--max-det", "50"))
-shaped = AutoShape(attempt_load(weights, torch.device("cpu")))
+shaped = attempt_load(weights, torch.device("cpu"))
+shaped = shaped.autoshape() if hasattr(shaped, "autoshape") else AutoShape(shaped)  # up to v6.0; later
 shaped.conf = float(UNSURE)
 hub = [boxes.tolist() for boxes in shaped(pictures[:8], size=96).xyxy]
 # the last of all: what still draws when the program ends has to come to its end
