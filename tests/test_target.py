@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_shipped_targets() -> None:
     every = load_all(Project(CHECKOUT))
     mlu, musa, npu, tpu = targets = [target for target in every if not target.plugin.in_tree]
-    (xpu,) = (target for target in every if target.plugin.in_tree)
+    mps, xpu = (target for target in every if target.plugin.in_tree)
     assert (mlu.name, mlu.plugin.module, mlu.distributed) == ("mlu", "torch_mlu", ("cncl",))
     assert mlu.probe == ("torch.is_mlu_available()", "torch.mlu.is_available()")
     assert mlu.visible_devices[0] == "CN_VISIBLE_DEVICES"  # the stronger first
@@ -34,6 +34,7 @@ def test_the_shipped_targets() -> None:
     assert [target.features for target in targets] == [("hardware-time",), (), ("own-scaler",), ("fp16",)]
     assert [target.plugin.own_torch for target in targets] == [True, True, False, False]
     assert (xpu.distributed, xpu.visible_devices, xpu.emulated) == (("xccl",), ("ZE_AFFINITY_MASK",), ())
+    assert (mps.probe, mps.visible_devices, mps.emulated) == (("torch.backends.mps.is_available()",), (), ())
     for target in every:
         assert all(load_profile(card).type == target.name for card in target.emulated)
         assert set(target.title) == {"en", "zh"}

@@ -24,8 +24,8 @@ from porter.emulator import Profile, generic_profile
 from .conftest import Run
 
 pytestmark = pytest.mark.device
-# what torch asks every module of a plugin for, and none of its own
-ASKED = {"device", "get_amp_supported_dtype", "manual_seed_all"}
+# what torch asks of a plugin's module and not of its own, and what the stand-in's functions ask
+ASKED = {"current_device", "device", "get_amp_supported_dtype", "manual_seed_all"}
 ACCELERATOR = """
 from utils.accelerator import register
 from utils.accelerator.base import Accelerator
@@ -89,7 +89,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(porter.data.make(tmp_path_factory.mktemp("scenes") / "scenes", images=4, size=(64, 64)).yaml)
 
 
-@pytest.fixture(params=["xpu"])
+@pytest.fixture(params=["xpu", "mps"])
 def target(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
