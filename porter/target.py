@@ -22,6 +22,8 @@ _PROBE = r"torch(\.[A-Za-z][A-Za-z0-9_]*)+\(\)"
 IN_TREE = "torch"  # stands for a plugin where the device is torch's own
 # what porter new-target writes where nobody said it; the host is one that RFC 2606 keeps from everybody
 NOWHERE, SOMEBODY = "https://example.invalid/", "the vendor of "
+# device types of torch's that a plugin of another project brings; no PrivateUse1 device can have such a name
+KEPT = ("fpga", "hpu", "ipu", "maia", "mtia", "ort", "ve", "vulkan", "xla")
 _ASCENDING = ("ASCEND_RT_VISIBLE_DEVICES",)
 FEATURES = ("fp16", "hardware-time", "own-scaler")
 
@@ -83,7 +85,7 @@ class Target:
         requirements: the file beside ``target.yaml`` that pins what the tree runs on.
         documentation: the vendor's documents.
         emulated: profiles of the cards that the emulated device can stand in for, the usual one first; ``generic``
-            where no card is known.  Empty for a device of torch's own, whose name no emulated device can have.
+            where no card is known.  Empty where torch keeps the name for itself: no emulated device can have it.
         budget: what a steady training step may do at most (calls): ``host_to_device`` and ``device_to_host`` copies,
             ``synchronisations`` of the host with the device, and ``inside_kernels``: copies to the host and back
             that the vendor's own kernels make.
@@ -180,7 +182,7 @@ class Target:
             visible_devices=_texts(fields["visible_devices"], _VARIABLE, "an environment variable's name", empty=True),
             requirements=requirements,
             documentation=tuple(_link(link) for link in fields["documentation"].sequence("a list of links")),
-            emulated=_emulated(fields["emulated"], plugin),
+            emulated=_emulated(fields["emulated"], folder.name, plugin),
             budget={
                 name: int(value.text(r"[0-9]{1,9}", "a number of calls"))
                 for name, value in fields["budget"].fields(BUDGET).items()
@@ -244,10 +246,11 @@ def _link(value: Value) -> Link:
     return Link(fields["title"].text(), fields["url"].text(_URL, "a URL"))
 
 
-def _emulated(value: Value, plugin: Plugin) -> tuple[str, ...]:
-    names = _texts(value, r"[a-z0-9]+", "a profile's name", empty=plugin.in_tree)
-    if names and plugin.in_tree:
-        value.fail("empty: no emulated device can have the name of a device of torch's own")
+def _emulated(value: Value, name: str, plugin: Plugin) -> tuple[str, ...]:
+    none = plugin.in_tree or name in KEPT
+    names = _texts(value, r"[a-z0-9]+", "a profile's name", empty=none)
+    if names and none:
+        value.fail(f"empty: no emulated device can be called {name}, which is a device type of torch's")
     return names
 
 

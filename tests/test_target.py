@@ -106,6 +106,16 @@ def test_a_device_of_torchs_own_needs_no_plugin_and_is_not_emulated(folder: Path
         Target.load(folder)
 
 
+def test_a_type_that_torch_keeps_for_a_plugin_is_not_emulated(folder: Path) -> None:
+    made = folder.rename(folder.parent / "xla")
+    text = (made / "target.yaml").read_text().replace("name: tpu", "name: xla")
+    (made / "target.yaml").write_text(text)
+    with pytest.raises(WrongUsage, match="emulated should be empty: no emulated device can be called xla"):
+        Target.load(made)
+    (made / "target.yaml").write_text(text.replace("[sg2260, bm1684x]", "[]"))
+    assert Target.load(made).emulated == ()
+
+
 def test_no_description(folder: Path) -> None:
     (folder / "target.yaml").unlink()
     with pytest.raises(WrongUsage, match=r"there is no .*target\.yaml"):

@@ -30,7 +30,7 @@ from porter.patch import FORMAT, Patch, file_names
 from porter.project import Project
 from porter.sources.obtain import obtain
 from porter.stack import COMMON, SERIES, available, load_parts, must_be_known, relock
-from porter.target import FILE, IN_TREE, NOWHERE, SOMEBODY, Link, Plugin, Target
+from porter.target import FILE, IN_TREE, KEPT, NOWHERE, SOMEBODY, Link, Plugin, Target
 from porter.temporary import temporary_folder
 from porter.verification.device import known_to_torch
 
@@ -98,7 +98,8 @@ def new_target(
     """Make ``patches/NAME``, a stack for another device family, and bring the lock in step; all of it or nothing.
 
     Args:
-        name: the device's type as its plugin for PyTorch registers it, or a type that torch has itself.
+        name: the device's type as its plugin for PyTorch registers it, or a type that torch has itself.  One that torch
+            keeps for a plugin (``xla``) takes the plugin's name as well: nothing can be emulated under it.
         title: what people call it (by default the name in capitals); ``title_zh``: the same in Chinese.
         plugin: the module to import, by default ``torch_NAME``; ``source``: where it comes from, in words; ``url``.
         confused_with: what the plugin is not, if a name is alike.
@@ -117,7 +118,8 @@ def new_target(
     """
     found = find(project)
     found.must_be_a_checkout()
-    own, backend = _check_name(found, name)
+    known = _check_name(found, name, plugin)
+    own = known["type"] and known["module"]
     if own and plugin not in ("", IN_TREE):
         raise WrongUsage(f"{name} is a device of torch's own and needs no plugin", hint="Leave --plugin out.")
     called, page = title or name.upper(), url or NOWHERE + name
@@ -127,11 +129,11 @@ def new_target(
         title={"en": called, "zh": title_zh or called},
         plugin=Plugin(module, source or f"{SOMEBODY}{called}", page, confused_with),
         probe=tuple(probe) or (f"torch.{name}.is_available()",),
-        distributed=tuple(distributed) or (backend or "gloo",),
+        distributed=tuple(distributed) or (known["backend"] or "gloo",),
         visible_devices=tuple(visible_devices) or (() if own else (f"{name.upper()}_VISIBLE_DEVICES",)),
         requirements=_REQUIREMENTS,
         documentation=tuple(Link(*pair) for pair in documentation) or (Link(f"{called}, documents", page),),
-        emulated=tuple(emulated) or (() if own else (GENERIC,)),
+        emulated=tuple(emulated) or (() if known["type"] else (GENERIC,)),
         budget=_BUDGET,
         environment=tuple(environment),
     )
@@ -216,9 +218,10 @@ def _document(context: click.Context, option: click.Parameter, values: tuple[str
 def command(name: str, as_json: bool, **options: Any) -> None:
     """Make patches/NAME, a stack for another device family, and bring the lock in step.
 
-    NAME is the device's type as its plugin for PyTorch registers it (PrivateUse1), or a type that torch has
-    itself (xpu, mps). The stack is a target.yaml and one generated patch; it applies and verifies on an emulated device
-    at once, and porter lint names what is left to fill in. Options that may be repeated go by their order.
+    NAME is the device's type as its plugin for PyTorch registers it (PrivateUse1), or a type that torch has itself
+    (xpu, mps), or one that torch keeps for a plugin (xla, with --plugin torch_xla). The stack is a target.yaml and one
+    generated patch; it applies and verifies on an emulated device at once, and porter lint names what is left to fill
+    in. Options that may be repeated go by their order.
     """
     with terminal() as progress:
         made = new_target(name, **options, progress=progress)
@@ -236,14 +239,16 @@ def _print(made: NewTarget) -> None:
         click.echo(f"To fill in: {', '.join(made.unsaid)} in {made.folder / 'target.yaml'}")
     if made.target.plugin.in_tree:
         click.echo(f"{name} is torch's own: verify uses the card or the cpu, nothing can be emulated under its name.")
+    elif not made.target.emulated:
+        click.echo(f"{name} is a type of torch's: nothing can be emulated under it, verify uses the plugin or the cpu.")
     click.echo(f"Next: {command_line('porter', 'verify', '--target', name)}")
 
 
 # -- the name and what torch knows of it ----------------------------------------------------------
 
 
-def _check_name(project: Project, name: str) -> tuple[str, str]:
-    """What torch knows of the name: its device type where it is torch's own, and a backend for it; either may be empty.
+def _check_name(project: Project, name: str, plugin: str) -> dict[str, Any]:
+    """What torch knows of the name: whether it is a ``type`` and a ``module`` of torch's, and a ``backend`` for it.
 
     Raises:
         WrongUsage: no device can have it here.
@@ -261,14 +266,14 @@ def _check_name(project: Project, name: str) -> tuple[str, str]:
     if name in _LATER and not known["type"]:
         hint = "Run porter with a newer torch."
         raise WrongUsage(f"{name} is a device type of torch's, which torch {known['torch']} does not know", hint=hint)
-    if known["type"] and not known["module"]:
+    if known["type"] and not known["module"] and (name not in KEPT or plugin in ("", IN_TREE)):
         why = f"It is one of the types that torch {known['torch']} keeps for itself, and has no torch.{name} for it"
-        hint = "Such a device needs a stack written by hand: patches/NAME with a target.yaml and a series."
-        raise WrongUsage(f"{name} is a device type of torch's", why, hint)
+        brought = f"Name the plugin that brings it: {command_line('porter', 'new-target', name, '--plugin', 'MODULE')}"
+        raise WrongUsage(f"{name} is a device type of torch's", why, brought if name in KEPT else "")
     if known["module"] and not known["type"]:
         why = f"torch {known['torch']} has a torch.{name}, so that no plugin can put its device there"
         raise WrongUsage(f"{name} is torch's already", why, "Name the target as its plugin names the device.")
-    return known["type"], known["backend"]
+    return known
 
 
 # -- what is written ----------------------------------------------------------------------------------
@@ -395,8 +400,8 @@ def _plugin(plugin: Plugin) -> dict[str, str]:
 
 
 def _why_emulated(target: Target) -> str:
-    if target.plugin.in_tree:
-        return "# a device of torch's own: nothing can be emulated under its name\n"
+    if not target.emulated:
+        return "# a device type of torch's: nothing can be emulated under its name\n"
     if GENERIC in target.emulated:
         return "# generic: no card and no operator list is known, so the emulated device allows everything torch has\n"
     return ""

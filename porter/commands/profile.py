@@ -147,7 +147,7 @@ def show(card: str, *, target: str | None = None, project: AnyProject = None) ->
         family = load_known(find(project), target)
         profile = card_of(family, card)
         if profile is None:
-            raise WrongUsage(f"{family.name} is a device of torch's own", hint="No card stands in for it.")
+            raise WrongUsage(f"nothing can be emulated as {family.name}, a device type of torch's")
     elif card in (BARE, GENERIC):
         raise WrongUsage(
             f"{card} stands for a card of any target",

@@ -135,7 +135,7 @@ def _ask(python: str, driver: str, *words: str) -> dict[str, Any]:
 
 
 def card_of(target: Target, profile: str = "") -> emulator.Profile | None:
-    """What is known of a target's card: the one of this profile, or the usual one; None for a device of torch's own.
+    """What is known of a target's card: the one of this profile, or the usual one; None where nothing can be emulated.
 
     A profile may be the path of a record of a card.
 
@@ -204,7 +204,7 @@ def choose(
         return Device("cpu", "cpu", f"the cpu ({where})", facts=found)
     card = card_of(target, profile)
     if card is None:
-        what = f"{target.name} is a device of torch's own, which nothing can be emulated as"
+        what = f"nothing can be emulated as {target.name}, a device type of torch's"
         if kind == "emulated":
             raise WrongUsage(what, hint="Verify it on the card (--device hardware) or on the cpu (--device cpu).")
         return Device("cpu", "cpu", f"the cpu ({where}); {what}", facts=found)

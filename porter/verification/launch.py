@@ -118,7 +118,7 @@ def run_device(
         return RunDevice(target.name, {}, target.called if target.simulated else "")
     card = card_of(target, profile)
     if card is None:
-        what = f"{target.name} is a device of torch's own, which nothing can be emulated as"
+        what = f"nothing can be emulated as {target.name}, a device type of torch's"
         raise WrongUsage(what, hint="Run it on the card (--device hardware) or on the cpu (--device cpu).")
     found = emulator.environment(card, cache=emulator.cache_folder(), counts=counts, root=tree, alone=True)
     # an empty one only keeps an outer run's from leaking in

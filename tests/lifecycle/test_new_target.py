@@ -202,6 +202,20 @@ def test_the_command_writes_yaml_that_others_read_alike(project: Project) -> Non
     assert wrong.returncode == 2 and "TITLE=URL" in wrong.stderr
 
 
+def test_a_type_that_torch_keeps_for_a_plugin(project: Project) -> None:
+    """xla is torch_xla's: the plugin has to be named, and nothing is emulated under the name."""
+    with pytest.raises(WrongUsage) as error:
+        new_target("xla", project=project)
+    assert error.value.hint.endswith(": porter new-target xla --plugin MODULE")
+    refused(project, "emulated should be empty", "xla", plugin="torch_xla", emulated=["generic"])
+    new_target("xla", plugin="torch_xla", environment=["PJRT_DEVICE"], fp16=False, project=project)
+    target = Target.load(project.patches / "xla")
+    assert (target.plugin.module, target.emulated, target.inherited[-1]) == ("torch_xla", (), "PJRT_DEVICE")
+    assert "plugin = 'torch_xla'" in (project.patches / "xla/add-the-xla-accelerator.patch").read_text()
+    with pytest.raises(WrongUsage, match="nothing can be emulated as xla"):
+        choose("emulated", target, sys.executable)
+
+
 if hasattr(torch, "mps"):  # torch 2.0 and later
 
     def test_a_device_of_torchs_own_needs_no_plugin(project: Project) -> None:
@@ -212,7 +226,7 @@ if hasattr(torch, "mps"):  # torch 2.0 and later
         assert target.plugin.in_tree and target.emulated == target.visible_devices == ()
         assert "plugin =" not in (project.patches / "mps/add-the-mps-accelerator.patch").read_text()
         assert lint(project=project) == []
-        with pytest.raises(WrongUsage, match="mps is a device of torch's own, which nothing can be emulated as"):
+        with pytest.raises(WrongUsage, match="nothing can be emulated as mps, a device type of torch's"):
             choose("emulated", target, sys.executable)
         assert choose("auto", target, sys.executable).kind in ("cpu", "hardware")
 
