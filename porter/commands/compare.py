@@ -120,6 +120,7 @@ def replay(
     device: str = "auto",
     profile: str = "",
     python: str | None = None,
+    begun: Callable[[str], None] = lambda line: None,
     project: AnyProject = None,
 ) -> Replayed:
     """Make the call of an operator that :func:`compare` kept again, alone, on a device and on the cpu.
@@ -128,6 +129,7 @@ def replay(
         file: what was kept; it is read as data.
         device: as for :func:`porter.verify`; ``profile``: the card to emulate.
         python: the interpreter.  None: this one.
+        begun: gets a line where the emulated device has to be built.
 
     Raises:
         WrongUsage: there is no such target or interpreter, or the file holds no operator.
@@ -135,7 +137,7 @@ def replay(
         EnvironmentFailed: there is no such device.
     """
     family, python = load_known(find(project), target), python or sys.executable
-    on = choose(device, family, python, profile=profile)
+    on = choose(device, family, python, profile=profile, begun=begun)
     with work_folder("porter-compare-") as root:
         children = Children(root, python, 1, A_DAY, False, os.cpu_count() or 1, family.inherited)
         return sides.replay(children, family, on, Path(file))
@@ -235,7 +237,9 @@ def _replay(target: str, device: str, profile: str, file: Path, test: Path | Non
         if test != STDOUT:
             tell(f"{test}: send it with {file}")
         return
-    found = replay(target, file, device=device, profile=profile, python=python)
+    with terminal() as progress:
+        begun = progress.note if as_json else progress.say
+        found = replay(target, file, device=device, profile=profile, python=python, begun=begun)
     if as_json:
         print_json("replay", found.record())
     else:

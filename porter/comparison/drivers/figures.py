@@ -50,6 +50,11 @@ def epsilon(dtype):
     return torch.finfo(dtype).eps if dtype.is_floating_point else 0.0
 
 
+def smallest(dtype):
+    """The smallest number that has all digits; 0 for integers."""
+    return torch.finfo(dtype).tiny if dtype.is_floating_point else 0.0
+
+
 def compare(mine, reference, usual, largest):
     """The figures of a tensor against its reference, both of the host.
 
@@ -87,6 +92,19 @@ def compare(mine, reference, usual, largest):
     found.update(absolute=absolute, cosine=_cosine(a, b, squares, along, usual**2 * b.numel()))
     if usual:
         found.update(relative=relative, ulps=ulps / max(places) if places else 0.0)
+    return found
+
+
+def distance(mine, reference):
+    """The largest absolute error of a tensor, in the reference's dtype; both have the same shape."""
+    if reference.numel() <= _BLOCK:
+        return float((mine.to(reference.dtype) - reference).abs_().max())
+    a, b = mine.reshape(-1), reference.reshape(-1)
+    error, found = torch.empty_like(b[:_BLOCK]), 0.0
+    for start in range(0, b.numel(), _BLOCK):
+        some = b[start : start + _BLOCK]
+        block = _largest(torch.sub(a[start : start + _BLOCK], some, out=error[: some.numel()]))
+        found = max(block, found)  # a NaN stays
     return found
 
 
@@ -152,9 +170,16 @@ def band(noise, usual, largest, dtype):
         noise: the cpu's own largest error there, as a part of the tensor's root mean square.
         usual, largest: of the reference, as :func:`size` says.
     """
-    return TIMES * noise * usual + ULPS * epsilon(dtype) * largest
+    # numbers near 0 are no closer to each other than the smallest: in half precision gradients are that small
+    return TIMES * noise * usual + ULPS * epsilon(dtype) * (largest + smallest(dtype))
 
 
 def outside(figures, allowed):
     """Whether an error is larger than allowed."""
     return bool(figures["nan"] or figures["inf"] or not figures["absolute"] <= allowed)
+
+
+def share(mine, reference, allowed):
+    """How many errors are larger than allowed, as a part of the values that are not 0."""
+    a, b = _flat(mine).double(), _flat(reference).double()
+    return float(((a - b).abs() > allowed).sum()) / max(1, int(((a != 0) | (b != 0)).sum()))

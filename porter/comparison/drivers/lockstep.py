@@ -25,15 +25,18 @@ class Lockstep:
     Args:
         training: of the reference.
         images, targets, config: as :func:`sides.run` takes them.
+        follows: its tensors may be replaced by the other side's: of each it waits to be told.
     """
 
-    def __init__(self, training, images, targets, config):
+    def __init__(self, training, images, targets, config, follows=False):
         # locks: a semaphore of Python's own takes ten times longer
         self._goes, self._made = threading.Lock(), threading.Lock()
         self._goes.acquire()
         self._made.acquire()
         self._ended, self._error, self._hand = False, None, None
         self._ahead = collections.OrderedDict()
+        self.follows, self._taken, self._other = follows, None, None
+        self._default_dtype = torch.get_default_dtype()  # it is the process's, and a side in float64 sets it
         self._lost = 0
         self._known = ()
         work = (training, images, targets, config, torch.get_num_threads())
@@ -58,13 +61,15 @@ class Lockstep:
             raise Ended
 
     def _give(self, thing, tensor):
-        """Hand a tensor over; at the end of a step: none."""
-        if thing is not None and tensor.numel() < _SMALL and len(self._ahead) < _AHEAD:
+        """Hand a tensor over; at the end of a step: none.  Returns what to go on from instead, or None."""
+        if thing is not None and not self.follows and tensor.numel() < _SMALL and len(self._ahead) < _AHEAD:
             self._ahead[thing.name] = tensor.detach().clone()
-            return
+            return None
         self._hand = thing, tensor
         self._made.release()
         self._wait()
+        other, self._other = self._other, None
+        return other
 
     # -- the other side's ------------------------------------------------------------------------------
 
@@ -78,6 +83,7 @@ class Lockstep:
 
     def take(self, thing):
         """The reference's tensor, until the next one is asked for; None if there is none."""
+        self._taken = None
         loss = thing.path == LOSS
         for _ in range(_AHEAD if loss or thing.name in self._known else 0):
             if self._hand is None and thing.name not in self._ahead:
@@ -90,12 +96,21 @@ class Lockstep:
                 break
             self._hand = None
             if made.name == thing.name:
+                self._taken = tensor
                 return tensor
             self._ahead[made.name] = tensor.detach().clone()
             if len(self._ahead) > 2 * _AHEAD:
                 self._ahead.popitem(last=False)
                 self._lost += 1
         return self._ahead.pop(thing.name, None)
+
+    def replace(self, tensor):
+        """Let the reference go on from the other side's values of what was taken last.
+
+        What the reference made before its turn stays: it has gone on from that.
+        """
+        if self._taken is not None:
+            self._other = tensor.to(self._taken.dtype, copy=True)
 
     def end(self):
         """The step ended: how many of the reference's tensors nobody asked for."""
@@ -112,8 +127,12 @@ class Lockstep:
 
     def _next(self):
         """Let the reference go on to what it hands over."""
+        mine = torch.get_default_dtype()
+        torch.set_default_dtype(self._default_dtype)
         self._goes.release()
         self._made.acquire()
+        self._default_dtype = torch.get_default_dtype()
+        torch.set_default_dtype(mine)
         if self._error is not None:
             raise self._error
 

@@ -21,7 +21,7 @@ os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 
 import torch
 from lockstep import Lockstep
-from noise import noise, scale
+from noise import following_noise, noise, scale
 from operators import find_operator
 from sides import Comparer, Recorded, recorders, run
 from step import Training, batch, halved, seed
@@ -126,14 +126,15 @@ def with_cpu(config):
     built = now()
     alone = plain(config, of) if config["time"] else {}
     begun = now()
-    found = noise(of.model, of.images, of.targets, config, training)
+    find = noise if config["precision"] == "fp32" else following_noise
+    found = find(of.model, of.images, of.targets, config, training)
     seconds = {"build": built - began, "noise": now() - begun, **alone}
     return beside(config, of, training, found, seconds)
 
 
 def beside(config, of, training, found, seconds):
     """The same, from what is built."""
-    reference = Lockstep(training, of.images, of.targets, config)
+    reference = Lockstep(training, of.images, of.targets, config, follows=config["precision"] != "fp32")
     about = {"reference": "the cpu (torch %s)" % torch.__version__, "model": lines(of.model)}
     try:
         return compared(config, of, reference, found, about, seconds)
@@ -166,7 +167,7 @@ def compared(config, of, reference, found, about, seconds):
 
         def of_step(number):
             keep = lambda row: rows.write(json.dumps(dict(row, step=number)) + "\n")  # noqa: E731
-            comparers.append(Comparer(reference, found[number], config["precision"], keep))
+            comparers.append(Comparer(reference, found[number], config["precision"], not number, keep))
             return comparers[-1]
 
         run(training, of.images, of.targets, config, of_step, end=lambda: missing.append(reference.end()))

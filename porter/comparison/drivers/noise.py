@@ -9,6 +9,7 @@ import os
 
 import figures
 import torch
+from lockstep import Lockstep
 from sides import Kept, recorders, run
 from step import Training
 from tensors import Reader, Writer, host
@@ -40,7 +41,7 @@ class Noise:
         if not usual:
             self.found.setdefault(thing.name, 0.0)
         elif reference.shape == tensor.shape:
-            error = float((host(tensor).to(reference.dtype) - reference).abs_().max())
+            error = figures.distance(host(tensor), reference)
             self.found[thing.name] = max(self.found.get(thing.name, 0.0), error / usual)
 
 
@@ -50,6 +51,29 @@ def small(images, stride):
     images = images[:IMAGES, :, ::every, ::every]
     height, width = (size // stride * stride for size in images.shape[2:])
     return images[:, :, :height, :width]
+
+
+class FollowingNoise:
+    """Notes how far every tensor is from a reference that goes on from each: the error of one operation alone.
+
+    Args:
+        reference: a lockstep that follows; ``names``: of what it makes.
+        found: name -> the largest error as a part of the tensor's usual size; the larger stays.
+    """
+
+    def __init__(self, reference, names, found):
+        self.reference, self.found = reference, found
+        reference.begin(names)
+
+    def __call__(self, thing, tensor):
+        reference = self.reference.take(thing)
+        if reference is None or reference.shape != tensor.shape:
+            return
+        reference = host(reference)
+        usual = figures.size(reference)[0]
+        error = figures.distance(host(tensor), reference) if usual else 0.0
+        self.found[thing.name] = max(self.found.get(thing.name, 0.0), error / (usual or 1.0))
+        self.reference.replace(tensor)
 
 
 class Largest:
@@ -109,4 +133,29 @@ def noise(model, images, targets, config, training):
     if config["steps"] > 1:
         exact.close()
         os.remove(file)
+    return found
+
+
+def following_noise(model, images, targets, config, training):
+    """The same for half precision, where the reference follows the device.
+
+    The step in float64 goes on from each tensor of the rounded one, so that what an error leads to later, such as
+    another edge of two boxes, is not counted.  Arguments and result are those of :func:`noise`.
+    """
+    names = set()
+    watched = small(images, int(model.stride.max())), targets[targets[:, 0] < IMAGES]
+    run(training, *watched, dict(config, steps=1), lambda number: lambda thing, tensor: names.add(thing.name))
+    training.begin_again()
+    rounded = Training(model, "cpu", config, rounds=True)
+    found = [{} for _ in range(config["steps"])]
+    for other_order in False, True:
+        exact = Lockstep(Training(model, "cpu", config, torch.float64), images, targets, config, follows=True)
+        before = torch.backends.mkldnn.set_flags(not other_order)
+        try:
+            of_step = lambda number: FollowingNoise(exact, names, found[number])  # noqa: B023, E731
+            run(rounded, images, targets, config, of_step, end=exact.end)
+        finally:
+            torch.backends.mkldnn.set_flags(*before[:1])
+            exact.close()
+        rounded.begin_again()
     return found

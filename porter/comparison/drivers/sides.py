@@ -7,7 +7,7 @@ import figures
 import torch
 from step import seed
 from tensors import host
-from watching import Watch
+from watching import HANDED, LOSS, Watch, kind
 
 
 def said(thing):
@@ -59,6 +59,8 @@ class Recorded:
         things: the rows of each step, as :class:`Recorder` made them.
     """
 
+    follows = False  # what is recorded goes on from nothing else
+
     def __init__(self, reader, things):
         self.reader, self.things, self.number = reader, things, -1
 
@@ -76,6 +78,14 @@ class Recorded:
         return len(self.left)
 
 
+SELECTED = 0.1  # of a gradient's numbers: so many may go to another place because a rounding decided so
+
+
+def selects(thing):
+    """Whether a gradient goes where the largest value was, or comes of one that does: all of the loss's."""
+    return thing.phase == "backward" and (thing.path == LOSS or thing.what == HANDED or "pool" in kind(thing.node))
+
+
 class Comparer:
     """Compares every tensor of a step with a reference's, at once.
 
@@ -83,12 +93,17 @@ class Comparer:
         reference: :class:`Recorded` or a lockstep.
         noise: the cpu's own, for this step.
         precision: the device's.  In half precision a rounding may decide which of two boxes' edges the loss takes, and
-            so move single gradients as far as they go: of what comes after it a NaN or an infinity alone is outside.
+            so move single gradients as far as they go.  A reference that follows goes on from each tensor of the
+            device's: so every tensor is judged by itself.  Of one that does not, of what comes after the loss a NaN or
+            an infinity alone is outside.
+        first_step: whether this is the step of which every tensor is seen.
         keep: gets each tensor's figures.
     """
 
-    def __init__(self, reference, noise, precision, keep):
-        self.reference, self.noise, self.precision, self.keep = reference, noise, precision, keep
+    def __init__(self, reference, noise, precision, first_step, keep):
+        self.reference, self.noise, self.keep = reference, noise, keep
+        self.follows = reference.follows and first_step
+        self.whole = precision == "fp32" or self.follows  # whether backward and step are judged by their values
         self.first = None
         self.count = 0
         self.largest_noise = 0.0  # of the tensors so far
@@ -109,12 +124,17 @@ class Comparer:
         found = figures.compare(tensor, reference, usual, largest)
         dtype = tensor.dtype if tensor.dtype.is_floating_point else torch.float32
         part = self.noise.get(thing.name, 0.0)
-        if thing.phase == "backward" and thing.path == "loss":  # few numbers, not those of the noise's batch
+        # few numbers, not those of the noise's batch; one that follows has no half precision in its own loss
+        if (thing.path == LOSS and (thing.phase == "backward" or self.follows)) or thing.what == HANDED:
             part = max(part, self.largest_noise)
         self.largest_noise = max(self.largest_noise, part)
         allowed = figures.band(part, usual, largest, dtype)
-        judged = self.precision == "fp32" or thing.phase == "forward"
+        judged = self.whole or thing.phase == "forward"
         outside = figures.outside(found if judged else dict(found, absolute=0.0), allowed)
+        if outside and self.follows and selects(thing) and not found["nan"] and not found["inf"]:
+            outside = figures.share(tensor, reference, allowed) > SELECTED
+        if self.follows:
+            self.reference.replace(tensor)
         made = dict(said(thing), shape=list(reference.shape), dtype=str(tensor.dtype).partition(".")[2])
         made.update(found, allowed=allowed, outside=outside, order=self.count)
         self.count += 1
@@ -159,7 +179,7 @@ def results(seen):
     """Of a later step what comes of it alone: each tensor of the first is looked at, of all steps would be too many."""
 
     def some(thing, tensor):
-        if thing.phase == "step" or (thing.path == "loss" and thing.phase == "forward"):
+        if thing.phase == "step" or (thing.path == LOSS and thing.phase == "forward"):
             seen(thing, tensor)
 
     return some

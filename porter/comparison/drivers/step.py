@@ -89,6 +89,7 @@ class Training:
 
         self.device, self.scale, self.rounds = torch.device(device), config["scale"], rounds
         self.precision = "fp32" if self.device.type == "cpu" else config["precision"]
+        self.parts = config["precision"] != "fp32"  # the backward pass in two
         self.dtype = torch.float16 if self.precision == "fp16" else dtype
         self.default_dtype = dtype  # of the loss
         self.acc = accelerator.get(self.device)
@@ -157,31 +158,36 @@ class Training:
             images = images.to(self.device).to(self.dtype) / 255.0
             images = halved(images) if self.rounds else images
             with self.acc.autocast(enabled=self.precision == "amp"):
-                predicted = self.model(images)
+                made = predicted = self.model(images)
                 if watch:
                     watch.begin("forward", LOSS)
                 if self.precision == "fp16":
-                    predicted = [each.float() for each in predicted]
+                    predicted = [each.float() for each in made]
                 loss, items = self.loss(predicted, targets.to(self.default_dtype))
                 if watch:
                     watch.end("forward")
                     watch.computed(LOSS, [loss, items])
-            self._backward(loss)
+            self._backward(loss, made, watch)
             if watch:
                 watch.begin("step", STEP)
             self._update()
             if watch:
                 watch.end("step")
                 for name, parameter in self.model.named_parameters():
-                    watch.seen(Thing("step", STEP, name), parameter)
+                    watch.show(Thing("step", STEP, name), parameter)
             self.optimizer.zero_grad()
 
-    def _backward(self, loss):
+    def _backward(self, loss, made, watch):
+        """The gradients: in half precision first those of what the model made, for a watch to see and to replace."""
         if self.scaler is not None:
             loss = self.scaler.scale(loss)
         elif self.scale != 1.0:
             loss = loss * self.scale
-        loss.backward()
+        if not self.parts:
+            loss.backward()
+            return
+        gradients = torch.autograd.grad(loss, made)
+        torch.autograd.backward(made, watch.handed(gradients) if watch else gradients)
 
     def _update(self):
         if self.scaler is not None:

@@ -12,6 +12,7 @@ from tensors import tensors_in
 
 LOSS = "loss"  # stands for the path of what is computed after the model
 STEP = "optimizer"
+HANDED = "gradient of its output"  # what the loss hands to the model, whose path is empty
 
 
 class Thing:
@@ -42,7 +43,8 @@ class Watch:
 
     Args:
         model: the model.
-        seen: called with a :class:`Thing` and its tensor, as it is made, on whatever device.
+        seen: called with a :class:`Thing` and its tensor, as it is made, on whatever device.  If it returns a tensor,
+            the step goes on from that one's values instead.
         entered: called with the phase and path of what begins to run, and None when that ends.
     """
 
@@ -75,8 +77,19 @@ class Watch:
     def computed(self, path, value):
         """What was computed after the model, and so belongs to no module."""
         for number, tensor in enumerate(tensors_in(value)):
-            self.seen(Thing("forward", path, "output %d" % number), tensor)
+            self.show(Thing("forward", path, "output %d" % number), tensor)
         self._own(path, tensors_in(value))
+
+    def show(self, thing, tensor):
+        """Let a tensor be seen that stays where it is."""
+        other = self.seen(thing, tensor)
+        if other is not None:
+            tensor.data.copy_(other)  # what the graph has saved of it is this memory
+
+    def handed(self, gradients):
+        """The gradients of what the model made, as they go into it."""
+        others = [self.seen(Thing("backward", "", HANDED, number=n), each) for n, each in enumerate(gradients)]
+        return [each if other is None else other for each, other in zip(gradients, others)]
 
     # -- forward -------------------------------------------------------------------------------------
 
@@ -96,7 +109,7 @@ class Watch:
             for number, tensor in enumerate(tensors_in(inputs)):
                 if self._is_new(tensor):  # the module around it made it, or it is the model's own input
                     what = "input %d of %s" % (number, path) if path else "input %d" % number
-                    self.seen(Thing("forward", around, what, number=call), tensor)
+                    self.show(Thing("forward", around, what, number=call), tensor)
             self._own(around, tensors_in(inputs))
             self.begin("forward", path)
 
@@ -109,11 +122,11 @@ class Watch:
             for name in buffers:
                 tensor = getattr(module, name)
                 if tensor.dtype.is_floating_point:
-                    self.seen(Thing("forward", path, name, number=call), tensor)
+                    self.show(Thing("forward", path, name, number=call), tensor)
             found = tensors_in(output)
             for number, tensor in enumerate(found):
                 if self._is_new(tensor):
-                    self.seen(Thing("forward", path, "output %d" % number if number else "output", number=call), tensor)
+                    self.show(Thing("forward", path, "output %d" % number if number else "output", number=call), tensor)
             self._own(path, found)
 
         return hook
@@ -145,15 +158,21 @@ class Watch:
         self.numbers[path, kind(said)] = first + len(node.next_functions)
         whats = []
         for following, _ in node.next_functions:
+            if following is not None and kind(following.name()) == "tocopy":  # autocast's, of a weight
+                following = following.next_functions[0][0]
             of = self.parameters.get(id(getattr(following, "variable", None)), "")
             whats.append("gradient of %s" % (of.rpartition(".")[2] or "its input"))
 
         def hook(gradients, _):
+            others = {}
             for number, gradient in enumerate(gradients):
                 if gradient is not None:
                     what = whats[number] if number < len(whats) else "gradient"
-                    self.seen(Thing("backward", path, what, node=said, number=first + number), gradient)
+                    other = self.seen(Thing("backward", path, what, node=said, number=first + number), gradient)
+                    if other is not None:
+                        others[number] = other
             if self.entered:
                 self.entered("backward", None)
+            return tuple(others.get(n, each) for n, each in enumerate(gradients)) if others else None
 
         return hook

@@ -1,7 +1,7 @@
 """Compare an emulated device that has one wrong kernel with the cpu: ``faults.py TREE CONFIG.json OUT.json NAME...``.
 
-One process makes all of it, from one record: the faults that are named, and then seeds on a device whose kernels sum in
-another order but are right.
+One process makes all of it: the faults that are named, and then seeds on a device whose kernels sum in another order
+but are right.  A fault's name behind ``amp: `` is tried in mixed precision; each second seed is, too.
 """
 
 import json
@@ -13,7 +13,7 @@ import torch_mlu  # the emulated one
 from porter_emulated.kernels import replace
 
 sys.path.insert(1, os.environ["PORTER_TEST_DRIVERS"])
-from main import Subject, beside, noise, subject
+from main import Subject, beside, following_noise, noise, subject
 
 tree, config_file, out, *names = sys.argv[1:]
 sys.path[0] = tree
@@ -105,6 +105,16 @@ def reordered(host, x, weight, bias, *rest):
     return convolve(host, host("aten::flip", x, [1]), host("aten::flip", weight, [1]), bias, *rest)
 
 
+def reordered_backward(host, grad, x, weight, sizes, *rest):
+    """The gradients' channels and the images summed in another order."""
+    if rest[5] != 1 or rest[3]:
+        return host("aten::convolution_backward", grad, x, weight, sizes, *rest)
+    grad, x, weight = host("aten::flip", grad, [0, 1]), host("aten::flip", x, [0]), host("aten::flip", weight, [0])
+    input_, of_weight, of_bias = host("aten::convolution_backward", grad, x, weight, sizes, *rest)
+    turned = [None if each is None else host("aten::flip", each, [0]) for each in (input_, of_weight, of_bias)]
+    return tuple(turned)
+
+
 FAULTS = {
     "silu in half precision": {"aten::silu": half},
     "silu's gradient without its second term": {"aten::silu_backward": silu_backward},
@@ -122,22 +132,34 @@ FAULTS = {
     "a straight line for a sigmoid": {"aten::sigmoid": sigmoid},
     "a step a thousandth too long": {"aten::_foreach_add_.List": decay},
 }
+REORDERED = {CONV: reordered, BACKWARD: reordered_backward}
 with open(config_file) as file:
     config = json.load(file)
 
 
 class Reference:
-    """What the faults are compared with: one subject, and the noise of its step."""
+    """What the faults are compared with: one subject, and the noise of its step.
 
-    def __init__(self, subject):
-        self.subject, self.training = subject, subject.training(config, "cpu")
-        self.noise = noise(subject.model, subject.images, subject.targets, config, self.training)
+    Args:
+        drawn: whether its pictures are random numbers.
+    """
+
+    def __init__(self, precision, seed=0, drawn=False):
+        self.config = dict(config, precision=precision, seed=seed)
+        made = subject(self.config)
+        if drawn:
+            torch.manual_seed(seed)
+            images = torch.randint(0, 256, made.images.shape, dtype=torch.uint8)
+            made = Subject(made.model, images, made.targets)
+        self.subject, self.training = made, made.training(self.config, "cpu")
+        find = noise if precision == "fp32" else following_noise
+        self.noise = find(made.model, made.images, made.targets, self.config, self.training)
 
 
 def compared(kernels, reference):
     library = replace(porter_emulated.start(torch_mlu.__name__), kernels)
     try:
-        found = beside(dict(config), reference.subject, reference.training, reference.noise, {})
+        found = beside(dict(reference.config), reference.subject, reference.training, reference.noise, {})
     finally:
         library._destroy()
         reference.training.begin_again()
@@ -161,18 +183,19 @@ def differs():
 
 found = {}
 if names != ["seeds"]:
-    reference = Reference(subject(config))
+    references = {}
     for name in names or FAULTS:
-        found[name] = compared(FAULTS[name], reference)
+        precision = "amp" if name.startswith("amp: ") else "fp32"
+        if precision not in references:
+            references[precision] = Reference(precision)
+        found[name] = compared(FAULTS[name.rpartition("amp: ")[2]], references[precision])
         print(name, found[name], file=sys.stderr, flush=True)
 if not names or names == ["seeds"]:
     for seed in range(int(os.environ.get("PORTER_TEST_SEEDS", "4"))):
-        config["seed"] = seed
-        drawn = subject(config)
-        torch.manual_seed(seed)
-        images = torch.randint(0, 256, drawn.images.shape, dtype=torch.uint8)
-        found[str(seed)] = compared({CONV: reordered}, Reference(Subject(drawn.model, images, drawn.targets)))
-        print(seed, found[str(seed)], file=sys.stderr, flush=True)
+        for precision in ("fp32", "amp")[: 1 + seed % 2]:
+            name = f"{precision} {seed}"
+            found[name] = compared(REORDERED, Reference(precision, seed, drawn=True))
+            print(name, found[name], file=sys.stderr, flush=True)
 with open(out, "w") as file:
     json.dump(found, file)
 sys.stderr.flush()
