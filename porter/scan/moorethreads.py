@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from porter.scan import bindings, listed
-from porter.scan.cpp import SEEDS, STATEMENTS, read
+from porter.scan.cpp import SEEDS, STATEMENTS, Code, calls, line, read, string, text
 from porter.scan.facts import described
 from porter.scan.kernels import Rules
 from porter.scan.listed import ListedOperator
@@ -60,7 +60,7 @@ def scan(root: Path, card: str, defines: list[str], also: Path | None = None) ->
             kernel = listed.kernel(code, one, names, r"csrc/aten/")
             operators[f"aten::{one.name}"] = described(code, RULES, f"{SIGN}:{one.line}", kernel)
     surface = Surface(root, SETTINGS)
-    bound = bindings.bound(code, ["InitMusaModule"])
+    bound = {**bindings.bound(code, ["InitMusaModule"]), **given_to_the_package(code)}
     return {
         "version": version(root),
         "defines": found,
@@ -97,6 +97,28 @@ def kernel_names(one: ListedOperator, entries: list[ListedOperator]) -> list[str
 def kernel_of(dispatch: dict[str, Any]) -> str:
     """What the dispatch names for dense tensors; one of its keys may be two: `PrivateUse1, QuantizedPrivateUse1`."""
     return next((str(name) for joined, name in dispatch.items() if KEY in re.split(r",\s*", str(joined))), "")
+
+
+def given_to_the_package(code: Code) -> dict[str, str]:
+    """What the C++ gives to torch_musa itself, under its full name.
+
+    That is what a function that imports the package gives to set_module_attr, and what a function to which it hands the
+    package defines in it.
+    """
+    out: dict[str, str] = {}
+    for function in (each for found in code.functions.values() for each in found):
+        if not re.search(rf'[Ii]mport(Module)?\("{PLUGIN}"\)', text(function.body)):
+            continue
+        for call in calls(function.body):
+            called = text(call.child_by_field_name("function"))
+            arguments = call.child_by_field_name("arguments").named_children
+            if called == "set_module_attr" and arguments:
+                out[f"{PLUGIN}.{string(arguments[0])}"] = f"{function.path}:{line(call)}"
+            elif len(arguments) == 1 and arguments[0].type == "identifier":
+                for other in code.functions.get(called, []):
+                    names = {bindings.bound_by(each): each for each in calls(other.body)}
+                    out.update({f"{PLUGIN}.{name}": f"{other.path}:{line(at)}" for name, at in names.items() if name})
+    return out
 
 
 def version(root: Path) -> str:

@@ -61,7 +61,16 @@ MOORE_THREADS = {
         "void registerGroup(PyObject* module) {\n"
         '  register_backend("mccl", py::cpp_function(&Group::maker, py::arg("rank")));\n}\n'
     ),
-    "torch_musa/__init__.py": "import torch_musa._MUSAC\n\ndef is_available():\n    return True\n",
+    "torch_musa/csrc/core/Module.cpp": (
+        'static void Give(PyObject* module) {\n  m.def("_properties", [](int device) { return device; });\n}\n'
+        "static PyObject* Init(PyObject* self, PyObject* unused) {\n"
+        '  auto m = THPObjectPtr(PyImport_ImportModule("torch_musa"));\n'
+        '  set_module_attr("generators", nullptr);\n  Give(m);\n  return nullptr;\n}\n'
+    ),
+    "torch_musa/__init__.py": (
+        "import torch_musa._MUSAC\n\ndef seed():\n    return torch_musa.generators, torch_musa._properties(0)\n\n"
+        "def lost():\n    return torch_musa.nowhere\n"
+    ),
     "version.txt": "2.7.1\n",
 }
 
@@ -126,6 +135,7 @@ def test_moore_threads(tmp_path: Path) -> None:
     }
     assert operators["aten::twice.out"]["demands"] == demand("torch_musa/csrc/aten/ops/Twice.cpp")
     assert operators["aten::rows"]["demands"] == demand("torch_musa/csrc/aten/ops/musa/Rows.mu")
-    assert list(found["python"]) == ["torch.musa.is_available"]
+    missing = {name: entry["missing"] for name, entry in found["python"].items()}
+    assert missing == {"torch.musa.seed": [], "torch.musa.lost": ["torch_musa.nowhere"]}
     place = "torch_musa/csrc/distributed/Register.cpp"
     assert found["process_group"] == {"mccl": {"at": f"{place}:5", "maker": f"{place}:1", "options": "none"}}
