@@ -24,11 +24,11 @@ def with_porter(folder: Path) -> dict[str, str]:
     ("words", "offers"),
     [
         ("porter doc", "doctor"),
-        ("porter train --target ", "mlu npu tpu"),
+        ("porter train --target ", "mlu mps musa npu tpu xpu"),
         ("porter verify --lev", "--level"),
         ("porter verify --level s", "static smoke"),
         ("porter verify --check tr", "tree train transfers"),
-        ("porter bump v6.1 --target ", "mlu npu tpu"),
+        ("porter bump v6.1 --target ", "mlu mps musa npu tpu xpu"),
         ("porter audit --target n", "npu"),
         ("porter show common/assign-t", "common/assign-targets-to-anchors-on-the-host.patch"),
         ("porter verify --profile bm", "bm1684x"),
