@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -18,8 +19,10 @@ from porter.emulator.profiles import load_profile, profiles
 from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
 from porter.lockfile import Lock
 from porter.project import Project
+from porter.rebase.joined import ways
+from porter.rebase.way import CHANGED, DROPPED, SAME
 from porter.sources.obtain import extents
-from porter.stack import COMMON, available, series
+from porter.stack import COMMON, available, load_parts, series
 from porter.target import FEATURES, Target, load_all
 from porter.verification.checks import known
 
@@ -210,3 +213,21 @@ def test_help_texts_are_sentences() -> None:
             if isinstance(option, click.Option):
                 said = (option.help or "").partition("  [")[0].rstrip()
                 assert said.endswith("."), f"porter {command.name} {option.opts[0]}: {said!r}"
+
+
+def test_how_patches_came_from_line_to_line() -> None:
+    """docs/lines.md's table, counted from the patches; and the stacks of which nothing changed."""
+    top = Project(ROOT)
+    names = {"v6.0": top, **top.others}
+    way = ways({name: [p for part in load_parts(line).values() for p in part] for name, line in names.items()})
+    found = Counter((line, each.patch.partition("/")[0], step) for each in way for line, step in each.steps.items())
+    sums = {name: sum(each.lines.get(name, 0) for each in way) for name in names}
+    page = (DOCS / "lines.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (v\S+) \| (\w+) \| (\d+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
+    said = {(line, stack): tuple(map(int, counts)) for line, stack, *counts in rows}
+    assert said == {
+        (line, stack): tuple(found[line, stack, step] for step in (SAME, CHANGED, DROPPED)) for line, stack in said
+    }
+    assert {line for line, _ in said} == set(top.others)
+    assert {stack for _, stack, step in found if step != SAME} == {COMMON, "tpu", "mps"}
+    assert f"{sums['v6.0']:,} in v6.0's, {sums['v7.0']:,} in\nv7.0's" in page
