@@ -28,7 +28,7 @@ TREE = {
         ("utils/new.py", "try:\n    import pkg_resources\nexcept ImportError:\n    pass\n", ""),
         ("utils/new.py", "def f():\n    import pkg_resources\n", ""),
         ("utils/aws/resume.py", "import boto3\n", ""),
-        ("classify/train.py", "import torchvision\n", ""),
+        ("classify/train.py", "import torchvision\n", "classify/train.py:1: imports torchvision, which is neither"),
         ("utils/new.py", "import yaml, cv2, pandas, urllib.request\nfrom models.yolo import general\n", ""),
     ],
 )

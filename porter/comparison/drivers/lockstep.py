@@ -104,7 +104,7 @@ class Lockstep:
                 self._lost += 1
         return self._ahead.pop(thing.name, None)
 
-    def replace(self, tensor):
+    def substitute(self, tensor):
         """Let the reference go on from the other side's values of what was taken last.
 
         What the reference made before its turn stays: it has gone on from that.

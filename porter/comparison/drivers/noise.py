@@ -73,7 +73,7 @@ class FollowingNoise:
         usual = figures.size(reference)[0]
         error = figures.distance(host(tensor), reference) if usual else 0.0
         self.found[thing.name] = max(self.found.get(thing.name, 0.0), error / (usual or 1.0))
-        self.reference.replace(tensor)
+        self.reference.substitute(tensor)
 
 
 class Largest:

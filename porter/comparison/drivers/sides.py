@@ -134,7 +134,7 @@ class Comparer:
         if outside and self.follows and selects(thing) and not found["nan"] and not found["inf"]:
             outside = figures.share(tensor, reference, allowed) > SELECTED
         if self.follows:
-            self.reference.replace(tensor)
+            self.reference.substitute(tensor)
         made = dict(said(thing), shape=list(reference.shape), dtype=str(tensor.dtype).partition(".")[2])
         made.update(found, allowed=allowed, outside=outside, order=self.count)
         self.count += 1
