@@ -18,22 +18,27 @@ class Release:
         bias: the number of the optimizer's parameter group that holds the biases.
         cosine: whether the learning rate falls along a cosine where nobody asks for one; else along a line.
         stops: what it says when ``--patience 1`` is exceeded.
+        graphless: what its tree says where TensorBoard gets no graph; a patch's until upstream went on by itself.
     """
 
     warm_up: int
     bias: int
     cosine: bool
     stops: str
+    graphless: str
 
 
 _STOPS = "no improvement observed in last 1 epochs"
+_GRAPHLESS = "TensorBoard graph visualization failure"  # utils/loggers/__init__.py
 # train.py: `nw =`, `warmup_bias_lr`, `lf =`; from v6.2 on smart_optimizer() of utils/torch_utils.py begins with the
 # biases; EarlyStopping there
 RELEASES = {
-    "v6.0": Release(warm_up=1000, bias=2, cosine=True, stops="EarlyStopping patience 1 exceeded"),
-    "v6.1": Release(warm_up=1000, bias=2, cosine=False, stops=_STOPS),
-    "v6.2": Release(warm_up=100, bias=0, cosine=False, stops=_STOPS),
-    "v7.0": Release(warm_up=100, bias=0, cosine=False, stops=_STOPS),
+    "v6.0": Release(
+        warm_up=1000, bias=2, cosine=True, stops="EarlyStopping patience 1 exceeded", graphless="TensorBoard: no graph"
+    ),
+    "v6.1": Release(warm_up=1000, bias=2, cosine=False, stops=_STOPS, graphless="TensorBoard: no graph"),
+    "v6.2": Release(warm_up=100, bias=0, cosine=False, stops=_STOPS, graphless=_GRAPHLESS),
+    "v7.0": Release(warm_up=100, bias=0, cosine=False, stops=_STOPS, graphless=_GRAPHLESS),
 }
 
 
