@@ -192,7 +192,7 @@ def _print_ways(ways: Sequence[Way]) -> None:
 
 
 _SIGNS = {
-    "n": (" ", "white"),
+    "z": (" ", "white"),
     "a": ("█", "green"),
     "o": ("▓", "green"),
     "m": ("▒", "yellow"),

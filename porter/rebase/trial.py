@@ -20,7 +20,7 @@ from porter.rebase.outcome import APPLIES, CONFLICT, MERGED, OFFSET, TAKEN
 from porter.sources.history import History
 from porter.stack import Stack
 
-BROKEN, ABSENT = "c", "n"
+BROKEN, ABSENT = "c", "z"
 # the last: a line's stack has no such patch, see porter.rebase.joined; git never says it
 LETTERS = {"a": APPLIES, "o": OFFSET, "m": MERGED, "c": CONFLICT, "t": TAKEN, ABSENT: "absent"}
 

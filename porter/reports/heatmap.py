@@ -17,11 +17,11 @@ SAYS = {
     "m": "merges three-way",
     "t": "taken upstream",
     "c": "conflicts",
-    "n": "is in no stack of that line",
+    "z": "is in no stack of that line",
 }
 BETWEEN = "Between two of these a patch is taken to have the outcome that it has at both."
-# told apart in the common colour blindnesses, and by lightness alone
-COLOURS = {"a": "#1b7a5a", "o": "#6cbf8f", "m": "#f0c24b", "t": "#4a78c8", "c": "#b5352f", "n": "#9aa0a6"}
+# told apart in the common colour blindnesses, and by lightness alone; a letter is a class of the page, which has others
+COLOURS = {"a": "#1b7a5a", "o": "#6cbf8f", "m": "#f0c24b", "t": "#4a78c8", "c": "#b5352f", "z": "#9aa0a6"}
 _WIDE, _ROW = 1400, 26  # pixels for the commits, at least one each, and of a patch's row
 _LEFT, _RIGHT, _ABOVE, _BELOW = 480, 90, 130, 100  # pixels around them
 _SUBJECT = 40  # characters
