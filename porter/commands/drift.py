@@ -58,20 +58,23 @@ def drift(
     if upstream:
         must_be_a_source(upstream)
 
-    def along(line: Project, to: str) -> Drift:
-        stack = Stack.load(line, names(targets) or available(line.patches))
+    def stack_of(line: Project) -> Stack:
+        return Stack.load(line, names(targets) or available(line.patches))
+
+    def along(line: Project, stack: Stack, to: str) -> Drift:
         return follow(History(Lock.load(line.lock_path), upstream, progress=progress), stack, to, progress)
 
     if not lines:
-        return along(found, rev)
+        return along(found, stack_of(found), rev)
     known = all_lines(found)
     if rev in known:  # what comes after it is not asked about
         known = dict(list(known.items())[: list(known).index(rev) + 1])
     if len(known) < 2:
         raise WrongUsage(f"there is no line after {next(iter(known))}", hint="Leave --lines out.")
+    held = {name: stack_of(line) for name, line in known.items()}
     ends = [*list(known)[1:], rev]
-    parts = {name: along(line, end) for (name, line), end in zip(known.items(), ends) if end != name}
-    stacks = {name: Stack.load(line, names(targets) or available(line.patches)).patches for name, line in known.items()}
+    parts = {name: along(line, held[name], end) for (name, line), end in zip(known.items(), ends) if end != name}
+    stacks = {name: stack.patches for name, stack in held.items()}
     return joined(parts, stacks)
 
 

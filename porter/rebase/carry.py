@@ -96,10 +96,10 @@ def carry(
     fix = _fix(source, load_parts(before), patch, obtain(Lock.load(source.lock_path), upstream, progress=progress))
     for line_name, line in lines.items():
         progress.step(f"carrying {patch.id} to {line_name}")
-        if fix.old is not None and _own(load_parts(line), fix.patch) is None:
+        old = load_parts(line)
+        if fix.old is not None and _own(old, fix.patch) is None:
             yield LineOutcome(line_name, ABSENT)
             continue
-        old = load_parts(line)
         found = _carry(fix, line_name, line, conflicts / f"carry-{line_name}", upstream, progress)
         yield found
         if found.state == CONFLICT:
