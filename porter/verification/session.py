@@ -108,6 +108,11 @@ class Session:
         self._lock = Lock()
         self._done: dict[str, Future[Any]] = {}
 
+    @property
+    def devices(self) -> list[str]:
+        """What ``--device`` gets where both sides are wanted: the cpu, and the device where that is another."""
+        return list(dict.fromkeys(("cpu", self.device.name)))
+
     @cached_property
     def upstream(self) -> str:
         """The tag of the release that the tree is of, or what its commit is called."""

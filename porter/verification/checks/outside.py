@@ -66,7 +66,7 @@ def _one_fails(session: Session, own: object) -> None:
 def hub(session: Session) -> Finding:
     picture = min((session.data / "images" / "val").iterdir())
     found = {}
-    for device in dict.fromkeys(("cpu", session.device.name)):
+    for device in session.devices:
         cwd = session.children.folder(f"hub-{device}")
         found[device] = session.driver("hub.py", session.weights, device, picture, cwd=cwd, device=device)
         for name, what in found[device]["wrong"].items():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import math
 import re
 import shutil
 from pathlib import Path
 
 from porter.output import counted
 from porter.verification.finding import Failed, Finding, NotShown
+from porter.verification.outputs import results
 from porter.verification.plan import check
 from porter.verification.session import BATCH, UNSURE, Session
 
@@ -30,7 +29,7 @@ def segment(session: Session) -> Finding:
         BATCH,
         "--sync-bn",
     ]
-    made = {device: _trained(session, "segment", device, *words) for device in _devices(session)}
+    made = {device: _trained(session, "segment", device, *words) for device in session.devices}
     said = _agree(session, {device: _rows(folder) for device, folder in made.items()}, "a training's results.csv")
     weights = made["cpu"] / "weights" / "best.pt"
     tables, masks = {}, {}
@@ -61,7 +60,7 @@ def segment(session: Session) -> Finding:
 def classify(session: Session) -> Finding:
     _must_have(session, "classify")
     words: list[object] = ["--model", session.weights, "--img", 64, "--batch-size", BATCH]
-    made = {device: _trained(session, "classify", device, *words) for device in _devices(session)}
+    made = {device: _trained(session, "classify", device, *words) for device in session.devices}
     said = _agree(session, {device: _rows(folder) for device, folder in made.items()}, "a training's results.csv")
     weights = made["cpu"] / "weights" / "best.pt"
     tables = {}
@@ -83,10 +82,6 @@ def classify(session: Session) -> Finding:
 def _must_have(session: Session, folder: str) -> None:
     if not (session.tree / folder / "train.py").is_file():
         raise NotShown(f"{session.upstream} has no {folder}/")
-
-
-def _devices(session: Session) -> list[str]:
-    return list(dict.fromkeys(("cpu", session.device.name)))
 
 
 def _trained(session: Session, folder: str, device: str, *words: object) -> Path:
@@ -134,13 +129,9 @@ def _rows(folder: Path) -> list[list[float]]:
     Raises:
         Failed: there is none, or one is not finite.
     """
-    path = folder / "results.csv"
-    if not path.is_file():
-        raise Failed("it left no results.csv")
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [list(map(float, row)) for row in list(csv.reader(file))[1:]]
-    if not rows or not all(map(math.isfinite, (number for row in rows for number in row))):
-        raise Failed(f"a number of results.csv is none: {rows}")
+    rows = [list(row.values()) for row in results(folder, ())]
+    if not rows:
+        raise Failed("results.csv has no epoch")
     return rows
 
 
