@@ -12,7 +12,7 @@ from sides import run
 from watching import LOSS
 
 _AHEAD = 64  # tensors that are kept because the other side makes them later, or never
-_SMALL = 1 << 14  # elements: copies of so small tensors cost less than a turn of the other side
+_SMALL = 1 << 18  # elements: copies of so small tensors cost less than a turn of the other side
 
 
 class Ended(BaseException):

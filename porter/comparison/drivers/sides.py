@@ -108,6 +108,7 @@ class Comparer:
         self.count = 0
         self.largest_noise = 0.0  # of the tensors so far
         self.lock = threading.Lock()  # the backward pass has a thread for each device
+        self.rooms = {}  # dtype -> memory that each tensor of the device is copied to: new memory costs more than a copy
         reference.begin(noise)
 
     def __call__(self, thing, tensor):
@@ -119,7 +120,7 @@ class Comparer:
         # another version's graph may compute a gradient by other nodes: those are not comparable
         if reference is None or (thing.phase == "backward" and tensor.shape != reference.shape):
             return
-        tensor, reference = host(tensor), host(reference)
+        tensor, reference = self._fetched(tensor), host(reference)
         usual, largest = figures.size(reference)
         found = figures.compare(tensor, reference, usual, largest)
         dtype = tensor.dtype if tensor.dtype.is_floating_point else torch.float32
@@ -141,6 +142,15 @@ class Comparer:
         if outside and self.first is None:
             self.first = made
         self.keep(made)
+
+    def _fetched(self, tensor):
+        """A tensor's values in host memory, until the next one's are asked for."""
+        if tensor.device.type == "cpu":
+            return host(tensor)
+        room = self.rooms.get(tensor.dtype)
+        if room is None or room.numel() < tensor.numel():
+            room = self.rooms[tensor.dtype] = torch.empty(tensor.numel(), dtype=tensor.dtype)
+        return room[: tensor.numel()].view(tensor.shape).copy_(tensor.detach())
 
 
 def recorders(writer, recorded):
