@@ -175,7 +175,7 @@ class Session:
         device: str | None = None,
         env: Mapping[str, str] | None = None,
         limit: float | None = None,
-        charts: bool = True,
+        charts: bool = False,
     ) -> Run:
         """``python TREE/NAME WORDS --device DEVICE``, which has to end well; without charts: drivers/program.py."""
         device = device or self.device.name
@@ -286,7 +286,7 @@ class Session:
             (cwd / ".git").mkdir()  # v6.0 asks for updates where it believes to be in a clone
             words = (*NANO, "--epochs", 1, "--data", self.copy_data(cwd), "--project", "runs", "--optimizer", "SGD")
             self.begun(f"training plain on {self.device.name}: usually {PLAIN_TAKES} s")
-            run = self.script("train.py", *words, cwd=cwd, env=env)
+            run = self.script("train.py", *words, cwd=cwd, env=env, charts=True)
             return Record(run, newest(cwd / "runs"), {})
 
         found: Record = self.once("plain", make)

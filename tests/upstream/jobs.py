@@ -127,7 +127,9 @@ def detect(shop: Shop, tree: Tree, weights: Path) -> Detection:
     """detect.py on v6.0's own pictures."""
     cwd = shop.lab.folder("detect")
     args = ["--weights", weights, "--source", tree.path / "data" / "images", "--save-txt", "--save-conf"]
-    run = shop.lab.script(tree, "detect.py", *args, "--device", "cpu", "--project", "runs/detect", cwd=cwd)
+    run = shop.lab.script(
+        tree, "detect.py", *args, "--device", "cpu", "--project", "runs/detect", cwd=cwd, charts=False
+    )
     assert run.status == 0, run.story()
     if tree.name != "pristine":
         run.ok()

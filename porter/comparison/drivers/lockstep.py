@@ -128,11 +128,11 @@ class Lockstep:
     def _next(self):
         """Let the reference go on to what it hands over."""
         mine = torch.get_default_dtype()
-        torch.set_default_dtype(self._default_dtype)
+        _set_default_dtype(self._default_dtype)
         self._goes.release()
         self._made.acquire()
         self._default_dtype = torch.get_default_dtype()
-        torch.set_default_dtype(mine)
+        _set_default_dtype(mine)
         if self._error is not None:
             raise self._error
 
@@ -140,3 +140,9 @@ class Lockstep:
         """End the thread."""
         self._ended, self._hand = True, None
         self._goes.release()
+
+
+def _set_default_dtype(dtype):
+    """torch makes much of it, also where it is that already."""
+    if torch.get_default_dtype() is not dtype:
+        torch.set_default_dtype(dtype)

@@ -108,7 +108,8 @@ class Comparer:
         self.count = 0
         self.largest_noise = 0.0  # of the tensors so far
         self.lock = threading.Lock()  # the backward pass has a thread for each device
-        self.rooms = {}  # dtype -> memory that each tensor of the device is copied to: new memory costs more than a copy
+        # dtype -> where each tensor of the device is copied to: memory that is asked for anew costs more than the copy
+        self.rooms = {}
         reference.begin(noise)
 
     def __call__(self, thing, tensor):

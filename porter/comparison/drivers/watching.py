@@ -38,6 +38,12 @@ def kind(node):
     return "convolution" if "conv" in found else "norm" if "norm" in found else found
 
 
+def name_of(node):
+    """A node's name: torch's own have a class of that name, which is asked in no time; others are made from C++'s."""
+    name = type(node).__name__
+    return node.name() if name == "CppFunction" else name
+
+
 class Watch:
     """Watches one step of a model.
 
@@ -153,12 +159,12 @@ class Watch:
         return hook
 
     def _made(self, node, path):
-        said = node.name() if callable(getattr(node, "name", None)) else type(node).__name__
+        said = name_of(node)
         first = self.numbers.get((path, kind(said)), 0)
         self.numbers[path, kind(said)] = first + len(node.next_functions)
         whats = []
         for following, _ in node.next_functions:
-            if following is not None and kind(following.name()) == "tocopy":  # autocast's, of a weight
+            if following is not None and kind(name_of(following)) == "tocopy":  # autocast's, of a weight
                 following = following.next_functions[0][0]
             of = self.parameters.get(id(getattr(following, "variable", None)), "")
             whats.append("gradient of %s" % (of.rpartition(".")[2] or "its input"))

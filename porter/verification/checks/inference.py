@@ -23,19 +23,18 @@ _PLACES = 2e-3  # hardware: what precision, recall and mAP may differ by
 @check("smoke", "a checkpoint written on the device loads where there is neither the device nor its plugin")
 def checkpoint(session: Session) -> Finding:
     run, plugin = session.trained(), session.target.plugin.module
-    found = {}
-    for path in _checkpoints(session, run):
-        cwd = session.children.folder("load")
-        found[path.name] = session.driver("checkpoint.py", path, plugin, cwd=cwd, device="cpu")
-        devices = found[path.name]["devices"] + (found[path.name]["written"] if path.name != FOREIGN else [])
+    cwd = session.children.folder("load")
+    found = session.driver("checkpoint.py", plugin, *_checkpoints(session, run), cwd=cwd, device="cpu")
+    for name, held in found.items():
+        devices = held["devices"] + (held["written"] if name != FOREIGN else [])
         if set(devices) != {"cpu"}:
-            raise Failed(f"{path.name} holds tensors of {', '.join(sorted(set(devices)))}")
-        if found[path.name]["modules"]:
-            raise Failed(f"loading {path.name} imported {', '.join(found[path.name]['modules'])}")
-        if not found[path.name]["finite"]:
-            raise Failed(f"{path.name} holds numbers that are not finite")
-        if path.name == FOREIGN and session.device.kind != "cpu" and not found[path.name]["written"]:
-            raise Failed(f"{path.name} holds no tensor of the device: nothing was tried")
+            raise Failed(f"{name} holds tensors of {', '.join(sorted(set(devices)))}")
+        if held["modules"]:
+            raise Failed(f"loading {name} imported {', '.join(held['modules'])}")
+        if not held["finite"]:
+            raise Failed(f"{name} holds numbers that are not finite")
+        if name == FOREIGN and session.device.kind != "cpu" and not held["written"]:
+            raise Failed(f"{name} holds no tensor of the device: nothing was tried")
     return Finding(f"{found['last.pt']['tensors']} tensors, all of the host", figures=found)
 
 
@@ -101,7 +100,7 @@ def _val(session: Session, weights: Path, device: str, name: str, data: Path | N
     cwd = session.children.folder(f"{name}-{device}")
     words = ["--data", session.copy_data(cwd, data), "--weights", weights, "--img", 96, "--batch-size", 4]
     words += ["--conf-thres", UNSURE, *BOXES]
-    run = session.script("val.py", *words, cwd=cwd, device=device, charts=False)
+    run = session.script("val.py", *words, cwd=cwd, device=device)
     return table(run), _read(newest(cwd / "runs") / "labels")
 
 

@@ -72,7 +72,7 @@ def fp16(session: Session) -> Finding:
             raise NotShown("this torch has no gradient scaler for the cpu")
         well(run)
     else:
-        session.script("train_fp16.py", *words, cwd=cwd, charts=False)
+        session.script("train_fp16.py", *words, cwd=cwd)
     rows = results(newest(cwd / "runs"))
     return Finding(f"an epoch, mAP and losses are numbers: {rows[-1]['train/box_loss']:.4f} box loss")
 

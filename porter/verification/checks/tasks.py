@@ -37,7 +37,7 @@ def segment(session: Session) -> Finding:
         cwd = session.children.folder(f"segment-val-{device}")
         words = ["--weights", weights, "--data", _polygons(session, cwd), "--img", 96, "--batch-size", BATCH]
         run = session.script(
-            "segment/val.py", *words, "--conf-thres", UNSURE, "--project", "runs", cwd=cwd, device=device, charts=False
+            "segment/val.py", *words, "--conf-thres", UNSURE, "--project", "runs", cwd=cwd, device=device
         )
         rows = re.findall(r"(?m)^ +all +\d+ +\d+((?: +[\d.e+-]+){8})$", run.text)
         if not rows:
@@ -45,7 +45,7 @@ def segment(session: Session) -> Finding:
         tables[device] = [list(map(float, rows[-1].split()))]
         words = ["--weights", weights, "--source", session.data / "images" / "val", "--img", 96, "--max-det", 20]
         words += ["--conf-thres", UNSURE, "--save-txt", "--save-conf", "--nosave", "--project", "runs"]
-        session.script("segment/predict.py", *words, cwd=cwd, device=device, charts=False)
+        session.script("segment/predict.py", *words, cwd=cwd, device=device)
         files = sorted((cwd / "runs").glob("exp*/labels/*.txt"))
         masks[device] = [list(map(float, row.split())) for file in files for row in _text(file).splitlines()]
     _agree(session, tables, "segment/val.py's table")
@@ -67,13 +67,13 @@ def classify(session: Session) -> Finding:
     for device in made:
         cwd = session.children.folder(f"classify-val-{device}")
         words = ["--weights", weights, "--data", _classes(session, cwd), "--img", 64, "--batch-size", BATCH]
-        run = session.script("classify/val.py", *words, "--project", "runs", cwd=cwd, device=device, charts=False)
+        run = session.script("classify/val.py", *words, "--project", "runs", cwd=cwd, device=device)
         rows = re.findall(r"(?m)^ +all +\d+ +(\S+) +(\S+)$", run.text)
         if not rows:
             raise Failed("classify/val.py printed no accuracy", run.tail(), run.shown())
         tables[device] = [list(map(float, rows[-1]))]
         words = ["--weights", weights, "--source", session.data / "images" / "val", "--img", 64, "--project", "runs"]
-        session.script("classify/predict.py", *words, cwd=cwd, device=device, charts=False)
+        session.script("classify/predict.py", *words, cwd=cwd, device=device)
     _agree(session, tables, "classify/val.py's accuracy")
     top1, top5 = tables["cpu"][0]
     return Finding(f"{said}, accuracy {top1:g} and {top5:g}")
@@ -90,7 +90,7 @@ def _trained(session: Session, folder: str, device: str, *words: object) -> Path
     data = _polygons(session, cwd) if folder == "segment" else _classes(session, cwd)
     words = (*words, "--data", data, "--epochs", 1, "--workers", 0, "--project", "runs")
     session.begun(f"training {folder} on {device}: usually 20 s")
-    run = session.script(f"{folder}/train.py", *words, cwd=cwd, device=device, charts=False)
+    run = session.script(f"{folder}/train.py", *words, cwd=cwd, device=device)
     made = cwd / "runs" / "exp"
     for name in "last.pt", "best.pt":
         if not (made / "weights" / name).is_file():

@@ -7,7 +7,7 @@ import sys
 from entry import enter
 from release import dataloaders
 
-name, data = enter()
+name, data = enter(charts=False)
 
 import yaml
 from models.yolo import Model  # the tree's

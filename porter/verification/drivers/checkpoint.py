@@ -1,11 +1,12 @@
-"""What a checkpoint holds, in a process that knows no plugin: ``checkpoint.py TREE FILE PLUGIN``; prints JSON."""
+"""What checkpoints hold, in a process that knows no plugin: ``checkpoint.py TREE PLUGIN FILE...``; prints JSON."""
 
 import json
+import os
 import sys
 
 from entry import enter
 
-path, plugin = enter()
+plugin, *paths = enter(charts=False)
 
 import torch
 from models.experimental import attempt_load  # the tree's
@@ -34,22 +35,21 @@ def tensors(x):
             yield from tensors(value)
 
 
-found = list(tensors(load_checkpoint(path)))
-# the device that was written beside each storage
-with open(path, "rb") as file:
-    kinds = {storage.location.split(":")[0] for storage in torchfile.read(file).storages.values()}
-model = attempt_load(path, torch.device("cpu"))
-y = model(torch.zeros(1, 3, 64, 64))[0]
-print(
-    "\n"
-    + json.dumps(
-        {
-            "tensors": len(found),
-            "devices": sorted({t.device.type for t in found}),
-            "written": sorted(kinds - {"cpu"}),
-            "finite": all(bool(torch.isfinite(t.float()).all()) for t in found if t.numel())
-            and bool(torch.isfinite(y).all()),
-            "modules": sorted(m for m in sys.modules if m in (plugin, "porter_emulated") and m != "torch"),
-        }
-    )
-)
+def described(path):
+    found = list(tensors(load_checkpoint(path)))
+    # the device that was written beside each storage
+    with open(path, "rb") as file:
+        kinds = {storage.location.split(":")[0] for storage in torchfile.read(file).storages.values()}
+    model = attempt_load(path, torch.device("cpu"))
+    y = model(torch.zeros(1, 3, 64, 64))[0]
+    finite = all(bool(torch.isfinite(t.float()).all()) for t in found if t.numel()) and bool(torch.isfinite(y).all())
+    return {
+        "tensors": len(found),
+        "devices": sorted({t.device.type for t in found}),
+        "written": sorted(kinds - {"cpu"}),
+        "finite": finite,
+        "modules": sorted(m for m in sys.modules if m in (plugin, "porter_emulated") and m != "torch"),
+    }
+
+
+print("\n" + json.dumps({os.path.basename(path): described(path) for path in paths}))

@@ -13,7 +13,7 @@ from pathlib import Path
 from entry import enter, leave
 from release import dataloaders
 
-checkpoint, device, pictures = enter()
+checkpoint, device, pictures = enter(charts=False)
 
 import cv2
 import detect  # the tree's, as all below

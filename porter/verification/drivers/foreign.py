@@ -7,7 +7,7 @@ import json
 
 from entry import enter
 
-path, out, device = enter()
+path, out, device = enter(charts=False)
 
 import torch
 from utils.checkpoint import load_checkpoint  # the tree's

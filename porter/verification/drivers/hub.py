@@ -13,7 +13,7 @@ from pathlib import Path
 from entry import enter, leave
 from release import dataloaders
 
-weights, device, picture = enter()
+weights, device, picture = enter(charts=False)
 
 import cv2
 import hubconf  # the tree's

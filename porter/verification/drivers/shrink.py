@@ -9,7 +9,7 @@ import json
 
 from entry import enter
 
-side, *files = enter()
+side, *files = enter(charts=False)
 
 from PIL import Image
 
