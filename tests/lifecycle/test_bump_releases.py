@@ -1,9 +1,10 @@
-"""How the shipped stacks fare on upstream's later releases: docs/upstream.md's table, where the history can be had."""
+"""How the shipped stacks fare on later releases: docs/upstream.md's and docs/lines.md's tables, where git has them."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,11 @@ from porter.rebase.session import BumpRun
 from porter.rebase.state import Journal, Store
 from porter.stack import COMMON, available, load_parts
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "upstream.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = (DOCS / "upstream.md").read_text(encoding="utf-8")
+LINES = (DOCS / "lines.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| (\S+) \| (common|mlu|tpu) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", re.MULTILINE)
+STEP = re.compile(r"^\| (v\S+) \| (v\S+) \| (\d+) \| (\d+) \|$", re.MULTILINE)
 # what tests/histories.py's own stacks do there, worked out by hand from its COMMITS
 SYNTHETIC = {
     "v6.1": {"common": (8, 0, 1, 0), "mlu": (2, 0, 0, 0), "tpu": (1, 0, 0, 0)},
@@ -67,3 +71,21 @@ def test_a_release(
     assert resolved.new_pin is not None
     assert resolved.new_pin.licences.before == "GPL-3.0-only"
     assert resolved.new_pin.licences.changed is (line.name == "synthetic" and release == "v7.0")
+
+
+def test_each_line_moves_to_the_next(
+    line_of_the_session: Line, bump_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many common patches of a line move to the release of the line after it by themselves."""
+    if line_of_the_session.name == "synthetic":
+        pytest.skip("upstream's history cannot be had, and the one made here has one line")
+    monkeypatch.setenv("PORTER_CACHE", str(bump_cache.with_name("real-cache")))
+    lines = {"v6.0": line_of_the_session.project, **line_of_the_session.project.others}
+    rows = []
+    for before, after in zip(lines, list(lines)[1:]):
+        one = replace(line_of_the_session, project=lines[before])
+        counts = counted(previewed(one, after, True), COMMON)
+        rows.append((before, after, sum(counts.values()) - counts[CONFLICT], sum(counts.values())))
+    said = [(before, after, int(alone), int(of)) for before, after, alone, of in STEP.findall(LINES)]
+    assert said == rows
+    assert rows[-1][2] * 2 > rows[-1][3], "half of the common patches move from v6.2 to v7.0 by themselves"
