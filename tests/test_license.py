@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from porter.rebase.license import UNKNOWN, file_of, identify
+from porter.rebase.new_pin import UNKNOWN_LICENSE, license_file, license_of
 
 # what these files begin with, as projects write them: indented, in capitals, with or without a date
 BEGINNINGS = {
@@ -21,21 +21,21 @@ BEGINNINGS = {
 
 @pytest.mark.parametrize("name", BEGINNINGS)
 def test_a_licence_is_known_by_its_text(name: str) -> None:
-    assert identify(BEGINNINGS[name]) == name
+    assert license_of(BEGINNINGS[name]) == name
 
 
 def test_what_is_not_known_is_said() -> None:
-    assert identify("Do what you like.\n") == UNKNOWN
-    assert identify("") == UNKNOWN
+    assert license_of("Do what you like.\n") == UNKNOWN_LICENSE
+    assert license_of("") == UNKNOWN_LICENSE
 
 
 def test_this_projects_own() -> None:
     text = (Path(__file__).resolve().parents[1] / "LICENSE").read_text(encoding="utf-8")
-    assert identify(text) == "GPL-3.0-only"  # although the text names the Affero licence further down
+    assert license_of(text) == "GPL-3.0-only"  # although the text names the Affero licence further down
 
 
 def test_which_file_it_is() -> None:
-    assert file_of(["README.md", "LICENSE", "COPYING", "docs/LICENSE"]) == "LICENSE"
-    assert file_of(["COPYING", "LICENSE.md"]) == "LICENSE.md"
-    assert file_of(["LICENCE.txt"]) == "LICENCE.txt"
-    assert file_of(["docs/LICENSE", "LICENSES.md"]) == ""
+    assert license_file(["README.md", "LICENSE", "COPYING", "docs/LICENSE"]) == "LICENSE"
+    assert license_file(["COPYING", "LICENSE.md"]) == "LICENSE.md"
+    assert license_file(["LICENCE.txt"]) == "LICENCE.txt"
+    assert license_file(["docs/LICENSE", "LICENSES.md"]) == ""

@@ -12,11 +12,10 @@ import click
 from porter.commands.arguments import AnyPath, AnyProject, find
 from porter.commands.options import FOLDER, JSON, UPSTREAM, complete_line, complete_patch, print_json, tell, terminal
 from porter.errors import WrongUsage
-from porter.line import lines, name_of
+from porter.line import lines, name_of, state
 from porter.output import Progress, command_line
 from porter.rebase import carry as carrying
 from porter.rebase.carry import ABSENT, CARRIED, CONFLICT, LineOutcome
-from porter.rebase.states import state
 from porter.stack import find_patch
 
 

@@ -15,10 +15,10 @@ from porter.commands.arguments import AnyPath, AnyProject, Names, find, names
 from porter.commands.options import JSON, colour, print_json, target_option, terminal
 from porter.git import Repository, objects
 from porter.line import lines as all_lines
+from porter.line import state
 from porter.lockfile import Lock
 from porter.output import Progress, counted
 from porter.project import Project
-from porter.rebase.states import state
 from porter.sources.obtain import obtain
 from porter.sources.snapshot import Snapshot
 from porter.stack import COMMON, load_parts, must_be_known, single_stacks

@@ -17,9 +17,7 @@ from porter.line import lines as all_lines
 from porter.lockfile import Lock
 from porter.output import Progress, counted
 from porter.project import Project
-from porter.rebase.drift import Drift, Track, follow
-from porter.rebase.joined import joined
-from porter.rebase.way import Way
+from porter.rebase.drift import Drift, Track, Way, follow, joined
 from porter.reports.heatmap import BETWEEN, SAYS, to_html, to_png
 from porter.sources.history import DEFAULT, History
 from porter.sources.remote import must_be_a_source

@@ -25,7 +25,7 @@ from porter.lockfile import Lock
 from porter.output import Progress
 from porter.patch.paths import path_problem
 from porter.project import Project
-from porter.rebase import header
+from porter.rebase import commits
 from porter.rebase.export import Exported, person
 from porter.sources.history import History
 from porter.sources.obtain import obtain
@@ -200,7 +200,7 @@ def _taken(
                 author, date = who.rsplit(" ", 2)[0], " ".join(who.rsplit(" ", 2)[1:])
             only = f": {outcome.paths[0]}" if len(outcome.paths) == 1 else ""
             title = f"Import {patch.name}{only}".encode(errors="replace").decode()  # a path may be any bytes
-            message = header.completed(patch.subject or title, patch.body, stack)
+            message = commits.completed_message(patch.subject or title, patch.body, stack)
             merge.commit(f"{patch.author or author} {patch.date or date}", message)
         wanted = f"{merge.tip}\n^{start}\n".encode()
         made.write(merge.git.run("pack-objects", "--revs", "--stdout", "-q", stdin=wanted))

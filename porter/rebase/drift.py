@@ -12,9 +12,9 @@ that was interrupted goes on where it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -22,8 +22,7 @@ from porter import git
 from porter.lockfile import Pin
 from porter.output import Progress, heading
 from porter.patch import Patch
-from porter.rebase.trial import BROKEN, LETTERS, StackOutcome, Trial, trial
-from porter.rebase.way import Way
+from porter.rebase.trial import ABSENT, BROKEN, LETTERS, StackOutcome, Trial, trial
 from porter.sources.history import History, UpstreamCommit
 from porter.sources.memo import Memo
 from porter.stack import Stack
@@ -102,7 +101,7 @@ class Drift:
         tags: index of a commit -> its tag.
         tracks: the patches, in order.
         new: at how many commits git was asked now; what it says of the others was known, or follows.
-        ways: each patch's way through the lines, where several lines were joined; see :mod:`porter.rebase.joined`.
+        ways: each patch's way through the lines, where several lines were joined; see :func:`joined`.
     """
 
     pin: Pin
@@ -267,3 +266,128 @@ class _Answers:
         self._memory.put(key, [row.letters, list(row.files.items())])
         self._memory.save()
         return row
+
+
+# What became of a patch from line to line.
+
+SAME, CHANGED, ADDED, DROPPED = "same", "changed", "added", "dropped"
+
+
+@dataclass(frozen=True)
+class Way:
+    """A patch's way through the lines.
+
+    Attributes:
+        patch: its id, as the last line that has it calls it.
+        lines: line -> how many lines the patch adds and takes away there; only those that have it.
+        steps: line, from the second on -> what became of the patch for it: ``same`` (it adds and takes away the same
+            lines, whatever stands around them), ``changed``, ``added`` or ``dropped``; only where it is or was.
+    """
+
+    patch: str
+    lines: Mapping[str, int]
+    steps: Mapping[str, str]
+
+    @property
+    def touched(self) -> tuple[str, ...]:
+        """The releases for which it was changed or added."""
+        return tuple(line for line, step in self.steps.items() if step in (CHANGED, ADDED))
+
+    def record(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        return {"patch": self.patch, "lines": dict(self.lines), "steps": dict(self.steps), "touched": self.touched}
+
+
+# Drift through the lines of a project: up to each release with the patches of the one before it.
+#
+# What one line's stack makes of the commits up to the next line's release is :mod:`porter.rebase.drift`'s.  Here these
+# are joined patch by patch, a patch being the same in two lines where its stack and its file's name are; and what a
+# person had to change for each release is told from the patches themselves.
+
+
+def ways(stacks: Mapping[str, Sequence[Patch]]) -> list[Way]:
+    """The way of each patch.
+
+    Args:
+        stacks: line -> its patches, the oldest line first.
+    """
+    found = []
+    for key in _keys(stacks):
+        here = {line: next((one for one in patches if one.id == key), None) for line, patches in stacks.items()}
+        steps, before = {}, next(iter(here.values()))
+        for line, patch in list(here.items())[1:]:
+            if patch is not None or before is not None:
+                steps[line] = _step(before, patch)
+            before = patch
+        sizes = {line: len(_rows(patch)) for line, patch in here.items() if patch is not None}
+        found.append(Way(key, sizes, steps))
+    return found
+
+
+def joined(parts: Mapping[str, Drift], stacks: Mapping[str, Sequence[Patch]]) -> Drift:
+    """One drift of several that follow each other: line -> from its release to the next line's, or the end."""
+    first, last = next(iter(parts.values())), list(parts.values())[-1]
+    begin, offsets = 0, {}
+    for line, part in parts.items():
+        offsets[line] = begin
+        begin += len(part.steps)
+    tracks = []
+    for key in _keys({line: stacks[line] for line in parts}):
+        tracks.append(_joined_track(key, parts, offsets))
+    return replace(
+        first,
+        rev=last.rev,
+        until=last.until,
+        steps=tuple(step for part in parts.values() for step in part.steps),
+        tags={offsets[line] + at: tag for line, part in parts.items() for at, tag in part.tags.items()},
+        tracks=tuple(tracks),
+        new=sum(part.new for part in parts.values()),
+        ways=tuple(ways(stacks)),
+    )
+
+
+def _joined_track(key: str, parts: Mapping[str, Drift], offsets: Mapping[str, int]) -> Track:
+    letters, files, asked = "", {}, []
+    patch: Patch | None = None
+    for line, part in parts.items():
+        own = next((track for track in part.tracks if track.patch.id == key), None)
+        if own is None:
+            letters += ABSENT * len(part.steps)
+            continue
+        patch = own.patch
+        letters += own.letters
+        files.update({offsets[line] + at: file for at, file in own.files.items()})
+        asked += [offsets[line] + at for at in own.asked]
+    assert patch is not None  # the keys are those of the parts
+    return Track(patch, letters, files, tuple(asked))
+
+
+def _keys(stacks: Mapping[str, Sequence[Patch]]) -> list[str]:
+    """The patches' ids: common's first, in the order of the line that has each first."""
+    found: dict[str, None] = {}
+    for patches in stacks.values():
+        found.update((patch.id, None) for patch in patches)
+    return sorted(found, key=_by_stack(stacks))
+
+
+def _by_stack(stacks: Mapping[str, Sequence[Patch]]) -> Callable[[str], tuple[int, int]]:
+    parts = list(dict.fromkeys(patch.stack for patches in stacks.values() for patch in patches))
+    place: dict[str, int] = {}
+    for patches in stacks.values():
+        for number, patch in enumerate(patches):
+            place.setdefault(patch.id, number)
+    return lambda key: (parts.index(key.partition("/")[0]), place[key])
+
+
+def _step(before: Patch | None, now: Patch | None) -> str:
+    if before is None:
+        return ADDED
+    if now is None:
+        return DROPPED
+    return SAME if _rows(before) == _rows(now) else CHANGED
+
+
+def _rows(patch: Patch) -> list[str]:
+    """The lines that a patch adds and takes away, without those around them."""
+    rows = patch.text.split("\n")
+    return [row for row in rows if row.startswith(("+", "-")) and not row.startswith(("+++ ", "--- "))]

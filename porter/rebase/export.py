@@ -19,10 +19,8 @@ from porter.lockfile import Lock
 from porter.output import Progress, command_line
 from porter.patch import Patch, PatchFailed
 from porter.project import Project
-from porter.rebase import commits, header, render, write_stacks
-from porter.rebase.commits import Commit
-from porter.rebase.order import Item, arrange
-from porter.rebase.pick import pick
+from porter.rebase import commits, render, write_stacks
+from porter.rebase.commits import Commit, Item, arrange, pick
 from porter.rebase.write_stacks import Rewrite
 from porter.sources.snapshot import Extent, Snapshot
 from porter.stack import (
@@ -100,7 +98,7 @@ def export_tree(
     """
     if not check:
         project.must_be_a_checkout()
-    message = header.proposed(new, stack, why, trailers) if new else ""
+    message = commits.proposed_message(new, stack, why, trailers) if new else ""
     return _Export(project, Tree.open(tree), tuple(targets), check, stack, into, message, progress or Progress()).run()
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from porter.errors import WrongUsage
 from porter.git import GitFailed, objects
 from porter.lockfile import GitSource, Lock, Pin
-from porter.rebase import license
 from porter.sources.history import History, UpstreamCommit
 from porter.sources.snapshot import Snapshot
 
@@ -130,15 +131,15 @@ def _named(history: History, commit: str, rev: str) -> tuple[str, str, str]:
 
 def _licences(history: History, commit: str, before: Snapshot, after: Snapshot) -> Licences:
     sides = (before, after)
-    paths = [license.file_of(side.files) for side in sides]
+    paths = [license_file(side.files) for side in sides]
     texts = [
         side.objects[side.files[path].id].data.decode("utf-8", "replace") if path else None
         for side, path in zip(sides, paths)
     ]
-    names = [license.identify(text) if text is not None else license.NONE for text in texts]
+    names = [license_of(text) if text is not None else NO_LICENSE for text in texts]
     file = paths[1] or paths[0]
     written = history.lock.pin.license
-    if texts[0] == texts[1] or (names[0] == names[1] != license.UNKNOWN):
+    if texts[0] == texts[1] or (names[0] == names[1] != UNKNOWN_LICENSE):
         return Licences(written, written, file)
     touching = history.touching(before.base, commit, file)
     by = next((step for step in touching if _brought(history, step, file, names[1])), None)
@@ -151,4 +152,44 @@ def _brought(history: History, step: UpstreamCommit, file: str, name: str) -> bo
         text = history.repository.run("cat-file", "blob", f"{step.id}^:{file}").decode("utf-8", "replace")
     except GitFailed:  # there was no such file
         return True
-    return license.identify(text) != name
+    return license_of(text) != name
+
+
+# Which licence a project is under, read from its licence file.
+#
+# The text decides, not what somebody wrote about it: upstream was GPL-3.0 up to and including v7.0 and became
+# AGPL-3.0 with one commit in April 2023, and a port that moves across that commit changes its terms.
+
+# SPDX identifier -> what the first lines of that licence's text say, white space squeezed, in small letters.
+# The first that is there counts: BSD's three clauses hold the two.
+_LICENSES = (
+    ("AGPL-3.0-only", "gnu affero general public license version 3"),
+    ("LGPL-3.0-only", "gnu lesser general public license version 3"),
+    ("GPL-3.0-only", "gnu general public license version 3"),
+    ("GPL-2.0-only", "gnu general public license version 2"),
+    ("Apache-2.0", "apache license version 2.0"),
+    ("MPL-2.0", "mozilla public license version 2.0"),
+    ("MIT", "permission is hereby granted, free of charge, to any person obtaining a copy of this software"),
+    ("BSD-3-Clause", "neither the name of"),
+    ("BSD-2-Clause", "redistribution and use in source and binary forms"),
+)
+_HEAD = 2000  # characters; a title stands well before, and the GNU texts name each other well after
+_LICENSE_NAME = re.compile(r"(licen[cs]e|copying)(\.(md|txt|rst))?", re.IGNORECASE)
+UNKNOWN_LICENSE = "LicenseRef-unknown"
+NO_LICENSE = "NONE"
+
+
+def license_file(paths: Iterable[str]) -> str:
+    """The licence file among a project's paths, or empty: one in its root folder, ``LICENSE`` before others."""
+    found = sorted(path for path in paths if _LICENSE_NAME.fullmatch(path))
+    return next(iter(sorted(found, key=lambda path: (not path.upper().startswith("LICEN"), len(path), path))), "")
+
+
+def license_of(text: str) -> str:
+    """The SPDX identifier of a licence's text; :data:`UNKNOWN` if it is none that is known here.
+
+    A text of the GNU licences does not say whether later versions may be chosen: that stands in the files'
+    own headers, so the narrower ``-only`` is given.
+    """
+    head = " ".join(text[:_HEAD].lower().split())
+    return next((name for name, title in _LICENSES if title in head), UNKNOWN_LICENSE)

@@ -30,10 +30,10 @@ from porter.rebase.outcome import (
     Bump,
     Halt,
     PatchOutcome,
+    suspects,
 )
 from porter.rebase.picks import Fate, Pick
 from porter.rebase.state import Halted, Journal, Resolution, Store
-from porter.rebase.suspects import suspects
 from porter.rebase.worktree import Stop, Worktree
 from porter.rebase.write_stacks import Rewrite
 from porter.sources.history import History

@@ -21,7 +21,7 @@ from porter.sources.history import History
 from porter.stack import Stack
 
 BROKEN, ABSENT = "c", "z"
-# the last: a line's stack has no such patch, see porter.rebase.joined; git never says it
+# the last: a line's stack has no such patch, see porter.rebase.drift; git never says it
 LETTERS = {"a": APPLIES, "o": OFFSET, "m": MERGED, "c": CONFLICT, "t": TAKEN, ABSENT: "absent"}
 
 _WHO = {"GIT_COMMITTER_NAME": "porter", "GIT_COMMITTER_EMAIL": "porter@example.invalid"}

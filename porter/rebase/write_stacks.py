@@ -9,6 +9,7 @@ touched.
 
 from __future__ import annotations
 
+import difflib
 import errno
 import hashlib
 import json
@@ -26,7 +27,6 @@ from porter.files import locked, move, write_file
 from porter.lockfile import Lock
 from porter.patch import Patch, PatchFailed
 from porter.project import REWRITE_NAME, Project
-from porter.rebase import series
 from porter.rebase.render import numbered
 from porter.sources.snapshot import Snapshot
 from porter.stack import SERIES, LockCalculator, Stack, load_parts, single_stacks, tried_together
@@ -147,7 +147,7 @@ def _edits(
         path = f"{folder}/{name}/{SERIES}"
         before = _read(project.root / path)
         assert before is not None  # it was read a moment ago
-        yield FileEdit(path, before, series.updated(before.decode(), [patch.name for patch in patches]).encode())
+        yield FileEdit(path, before, updated_series(before.decode(), [patch.name for patch in patches]).encode())
 
 
 def _edit(project: Project, path: str, after: bytes | None) -> FileEdit:
@@ -349,3 +349,45 @@ def _sync(path: Path) -> None:
 
 def _digest(data: bytes | None) -> str | None:
     return None if data is None else hashlib.sha256(data).hexdigest()
+
+
+# A ``series`` file with other patches in it: what people wrote around the names stays.
+
+
+def updated_series(text: str, names: Sequence[str]) -> str:
+    """The file's text with ``names`` as its patches, in order.
+
+    Comments and empty lines stay where they are, and a comment behind a name moves with it.
+    """
+    lines = text.split("\n")
+    if lines and not lines[-1]:
+        lines.pop()
+    rows = [n for n, line in enumerate(lines) if _named(line)]
+    old = [_named(lines[n]) for n in rows]
+    if old == list(names):
+        return text
+    behind = {name: lines[n].partition("#")[1] + lines[n].partition("#")[2] for name, n in zip(old, rows)}
+    fresh = [_commented(name, behind.get(name, "")) for name in names]
+    matcher = difflib.SequenceMatcher(None, old, names, False)
+    for _, start, end, first, last in reversed(matcher.get_opcodes()):
+        kept = min(end - start, last - first)
+        for n in range(kept):
+            lines[rows[start + n]] = fresh[first + n]
+        for n in reversed(range(start + kept, end)):
+            del lines[rows[n]]
+        after = rows[start + kept - 1] + 1 if start + kept else _first_place(lines)
+        lines[after:after] = fresh[first + kept : last]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _named(line: str) -> str:
+    return line.partition("#")[0].strip()
+
+
+def _commented(name: str, comment: str) -> str:
+    return f"{name}  {comment}" if comment else name
+
+
+def _first_place(lines: Sequence[str]) -> int:
+    """Where the first name goes: behind the comments that the file begins with, up to an empty line."""
+    return next((n for n, line in enumerate(lines) if not line.startswith("#")), len(lines))

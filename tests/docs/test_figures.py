@@ -19,8 +19,7 @@ from porter.emulator.profiles import load_profile, profiles
 from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
 from porter.lockfile import Lock
 from porter.project import Project
-from porter.rebase.joined import ways
-from porter.rebase.way import CHANGED, DROPPED, SAME
+from porter.rebase.drift import CHANGED, DROPPED, SAME, ways
 from porter.sources.obtain import extents
 from porter.stack import COMMON, available, load_parts, series
 from porter.target import FEATURES, Target, load_all

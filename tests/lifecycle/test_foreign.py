@@ -16,7 +16,7 @@ from porter.foreign.names import rebound
 from porter.foreign.reader import is_series, read
 from porter.foreign.unified import parse
 from porter.git.objects import Entry, blob
-from porter.rebase.header import completed
+from porter.rebase.commits import completed_message
 
 KNOWN = {"train.py", "utils/general.py"}
 HUNK = b"@@ -1,3 +1,3 @@\n one\n-two\n+zwei\n three\n"
@@ -150,10 +150,10 @@ def test_names_that_git_quotes(quoted: bytes, name: str) -> None:
 
 def test_what_they_say_stays_the_message() -> None:
     rows = "Reason: TODO\nUpstream: no\nCheck: TODO\nStack: mlu\n"
-    assert completed("Raise it", "Why: fewer boxes.", "mlu") == f"Raise it\n\nWhy: fewer boxes.\n\n{rows}"
-    signed = completed(": [x] Re: it", "Signed-off-by: A <a@example.org>", "mlu")
+    assert completed_message("Raise it", "Why: fewer boxes.", "mlu") == f"Raise it\n\nWhy: fewer boxes.\n\n{rows}"
+    signed = completed_message(": [x] Re: it", "Signed-off-by: A <a@example.org>", "mlu")
     assert signed.startswith("it\n\nTODO: what goes wrong without it?\n\nSigned-off-by: A <a@example.org>\nReason: ")
-    assert completed("[x", "", "mlu").startswith("Import what others changed\n")
+    assert completed_message("[x", "", "mlu").startswith("Import what others changed\n")
 
 
 def test_what_is_taken_back_gets_its_mode_back_or_says_why_not() -> None:

@@ -10,7 +10,7 @@ from stacks import commit
 
 from porter.errors import CheckFailed
 from porter.git import Repository, scratch
-from porter.rebase.pick import pick
+from porter.rebase.commits import pick
 
 TEXT = "".join(f"{n}\n" for n in range(20))
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from porter.rebase.series import updated
+from porter.rebase.write_stacks import updated_series
 
 TEXT = """\
 # the order
@@ -46,11 +46,11 @@ def names(text: str) -> list[str]:
     ],
 )
 def test_comments_stay_and_a_comment_behind_a_name_moves_with_it(wanted: list[str], expected: str) -> None:
-    assert updated(TEXT, wanted) == expected
+    assert updated_series(TEXT, wanted) == expected
 
 
 def test_an_empty_file() -> None:
-    assert updated("", ["a.patch"]) == "a.patch\n"
+    assert updated_series("", ["a.patch"]) == "a.patch\n"
 
 
 def test_whatever_changes_the_names_are_those_and_every_line_without_a_name_stays() -> None:
@@ -63,7 +63,7 @@ def test_whatever_changes_the_names_are_those_and_every_line_without_a_name_stay
             lines.append(name + rng.choice(["", "  # why"]))
         text = "".join(f"{line}\n" for line in lines)
         wanted = [f"{letter}.patch" for letter in rng.sample("abcdefg", rng.randint(0, 7))]
-        found = updated(text, wanted)
+        found = updated_series(text, wanted)
         assert names(found) == wanted, text
         assert [line for line in found.split("\n")[:-1] if not names(line)] == [
             line for line in lines if not names(line)

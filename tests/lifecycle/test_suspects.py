@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from porter.patch import Patch
-from porter.rebase.suspects import suspects
+from porter.rebase.outcome import suspects
 
 HEAD = """From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001
 From: Ann <ann@example.org>
