@@ -37,8 +37,7 @@ from porter.stack import Stack, find_patch, load_parts
 from porter.target import Target, load_known
 from porter.tree.clone import must_hold
 from porter.tree.make import apply_stack
-from porter.verification.attempt import attempt
-from porter.verification.checks import known, select
+from porter.verification.checks import attempt, known, select
 from porter.verification.child import CONFINEMENTS, Children, workplace
 from porter.verification.device import Device, choose
 from porter.verification.necessity import Judge, Necessity, Verdict, checks_of, named_checks

@@ -22,9 +22,8 @@ from porter.sources.cache import Cache
 from porter.sources.snapshot import Extent
 from porter.stack import COMMON, Stack, check_against_lock
 from porter.stack.build import Build, Built, commit_of
-from porter.verification import importable, static
-from porter.verification.finding import Failed
-from porter.verification.report import FAILED, PASSED, Outcome
+from porter.verification import static
+from porter.verification.report import FAILED, PASSED, Failed, Outcome
 
 _REDO = "porter bump --redo PATCH goes back to a patch, --abort gives the bump up. patches/ is as it was."
 
@@ -110,10 +109,10 @@ def verify(planned: Rewrite, new: NewPin, targets: Sequence[str], progress: Prog
 
 def _imported(target: str, files: Mapping[str, bytes]) -> Outcome:
     """What the check ``import`` would find, as far as reading tells it.  Told only: upstream may need a new package."""
-    wrong = importable.complaints(files)
+    wrong = static.unimportable(files)
     said = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
     repeat = command_line("porter", "verify", "--target", target, "--check", "import")
-    return Outcome("import", importable.IMPORT, FAILED if wrong else PASSED, said, 0.0, repeat=repeat)
+    return Outcome("import", static.IMPORT, FAILED if wrong else PASSED, said, 0.0, repeat=repeat)
 
 
 def _audited(

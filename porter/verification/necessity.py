@@ -16,8 +16,7 @@ from porter.output import Progress, counted, heading
 from porter.patch import Patch
 from porter.target import Target
 from porter.verification import report
-from porter.verification.attempt import attempt
-from porter.verification.checks import select
+from porter.verification.checks import attempt, select
 from porter.verification.device import Device
 from porter.verification.plan import Check
 from porter.verification.report import Outcome

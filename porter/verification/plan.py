@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from porter.verification.finding import Finding
+from porter.verification.report import Finding
 
 if TYPE_CHECKING:
     from porter.verification.session import Session

@@ -19,7 +19,7 @@ from porter.project import Project
 from porter.target import Target
 from porter.verification.child import Children, Run
 from porter.verification.device import Device
-from porter.verification.finding import Failed
+from porter.verification.report import Failed
 
 if TYPE_CHECKING:
     from porter.verification.data import Pictures

@@ -20,8 +20,7 @@ from porter.output import Progress
 from porter.project import Project
 from porter.sources.obtain import obtain
 from porter.stack import Stack
-from porter.verification.attempt import BROKE, attempt
-from porter.verification.checks import known
+from porter.verification.checks import BROKE, attempt, known
 from porter.verification.child import ENDLESS
 from porter.verification.report import FAILED, PASSED, Outcome
 from porter.verification.variants import Variants, variants

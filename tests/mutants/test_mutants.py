@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from porter.output import Progress
-from porter.verification.attempt import BROKE
-from porter.verification.checks import known
+from porter.verification.checks import BROKE, known
 from porter.verification.child import ENDLESS
 from porter.verification.report import Outcome
 

@@ -8,7 +8,7 @@ from porter.lockfile import Lock
 from porter.project import Project
 from porter.sources.obtain import obtain
 from porter.stack import Stack
-from porter.verification import omission
+from porter.verification import variants
 
 from .harness import CHECKOUT
 
@@ -25,9 +25,9 @@ def test_neighbouring_imports_take_no_patch_along(tmp_path: Path) -> None:
     project = Project(CHECKOUT)
     snapshot, stack = obtain(Lock.load(project.lock_path)), Stack.load(project, ["mlu"])
     build, found = stack.build(snapshot), {}
-    with omission.repository(snapshot, build) as made:
+    with variants.commits_of_build(snapshot, build) as made:
         for name in ALONE:
             (patch,) = (patch for patch in stack.patches if patch.id == name)
-            gone = omission.make_tree(made, build, [patch], tmp_path / name.replace("/", "-"))
+            gone = variants.make_tree(made, build, [patch], tmp_path / name.replace("/", "-"))
             found[name] = [other.id for other in gone]
     assert found == ALONE

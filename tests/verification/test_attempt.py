@@ -12,12 +12,11 @@ from porter.errors import EnvironmentFailed
 from porter.process import Stopped
 from porter.project import Project
 from porter.target import Target
-from porter.verification.attempt import BROKE, attempt
+from porter.verification.checks import BROKE, attempt
 from porter.verification.child import Children
 from porter.verification.device import Device
-from porter.verification.finding import Failed, Finding, NotShown, showing
 from porter.verification.plan import Check
-from porter.verification.report import FAILED, NOT_SHOWN, PASSED
+from porter.verification.report import FAILED, NOT_SHOWN, PASSED, Failed, Finding, NotShown, showing
 from porter.verification.session import Session, usual
 
 

@@ -14,7 +14,7 @@ from porter.target import Target
 from porter.verification.checks import figures
 from porter.verification.child import Children
 from porter.verification.device import Device
-from porter.verification.finding import Failed, NotShown
+from porter.verification.report import Failed, NotShown
 from porter.verification.session import Session
 
 CONVERGES = yaml.safe_load(figures.FILE.read_text())["converges"]

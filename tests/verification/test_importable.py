@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from porter.verification.importable import complaints
+from porter.verification.static import unimportable
 
 TREE = {
     "train.py": b"import torch\nfrom utils.general import check, LOGGER\nfrom models import yolo\n",
@@ -33,5 +33,5 @@ TREE = {
     ],
 )
 def test_what_is_missing_is_named(path: str, text: str, said: str) -> None:
-    wrong = complaints({**TREE, path: text.encode()})
+    wrong = unimportable({**TREE, path: text.encode()})
     assert [said in each for each in wrong] == ([True] if said else []), wrong

@@ -9,7 +9,7 @@ from typing import Optional
 import pytest
 
 from porter import git
-from porter.verification.imports import resolve
+from porter.verification.variants import merged_imports
 
 Merge = Callable[[bytes, bytes, bytes], Optional[bytes]]
 BASE = b"import os\nfrom utils import a\nfrom utils.b import c, d\n\n\ndef f():\n    return 1\n"
@@ -23,7 +23,7 @@ def merge(tmp_path: Path) -> Merge:
         for name, data in zip(("ours", "base", "theirs"), sides):
             (tmp_path / name).write_bytes(data)
         words = ("merge-file", "--quiet", "--stdout", "--diff3", "ours", "base", "theirs")
-        return resolve(git.run(*words, cwd=tmp_path, status=range(128)))
+        return merged_imports(git.run(*words, cwd=tmp_path, status=range(128)))
 
     return made
 

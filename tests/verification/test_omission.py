@@ -14,7 +14,7 @@ from porter.patch import Patch
 from porter.project import Project
 from porter.sources.obtain import obtain
 from porter.stack import Stack
-from porter.verification import omission
+from porter.verification import variants
 
 pytestmark = pytest.mark.usefixtures("warm")
 
@@ -28,8 +28,8 @@ def parts(project: Project, *targets: str):  # type: ignore[no-untyped-def]
 def without(project: Project, targets: str, patches: Collection[Patch], folder: Path) -> list[str]:
     """Lay the tree of a stack without some patches into a folder; the names of those that went with them."""
     snapshot, _, build = parts(project, *targets.split("+"))
-    with omission.repository(snapshot, build) as made:
-        return [patch.id for patch in omission.make_tree(made, build, patches, folder)]
+    with variants.commits_of_build(snapshot, build) as made:
+        return [patch.id for patch in variants.make_tree(made, build, patches, folder)]
 
 
 def on_disk(folder: Path) -> dict[str, Entry]:

@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from porter.output import counted
-from porter.verification.finding import Failed, Finding
 from porter.verification.plan import check
 from porter.verification.releases import Release, default_hyp, release
+from porter.verification.report import Failed, Finding
 from porter.verification.session import DRIVERS, IMAGES, NANO, PER_EPOCH, Session, newest, well
 
 _NOMINAL = 64  # train.py: nominal batch size

@@ -9,8 +9,8 @@ from typing import Any
 from porter.emulator import Profile
 from porter.emulator.counting import read_counts
 from porter.verification.device import card_of
-from porter.verification.finding import Failed, Finding, NotShown, showing
 from porter.verification.plan import check
+from porter.verification.report import Failed, Finding, NotShown, showing
 from porter.verification.session import COUNTS, PER_EPOCH, Session
 
 

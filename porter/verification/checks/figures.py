@@ -18,9 +18,9 @@ from porter.downloads.datasets import SETS
 from porter.downloads.digests import KNOWN, sha256_of
 from porter.errors import WrongUsage
 from porter.verification.child import Run
-from porter.verification.finding import Failed, Finding, NotShown, showing
-from porter.verification.outputs import results, table
 from porter.verification.plan import check
+from porter.verification.releases import results, table
+from porter.verification.report import Failed, Finding, NotShown, showing
 from porter.verification.session import Session, newest
 
 FILE = Path(__file__).parents[1] / "figures.yaml"

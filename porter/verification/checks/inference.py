@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from porter.checkpoints.inspection import inspect
 from porter.datasets import generate
 from porter.output import counted
-from porter.verification.detections import SURE, detections
-from porter.verification.finding import Failed, Finding, showing
-from porter.verification.outputs import results, table
 from porter.verification.plan import check
+from porter.verification.releases import results, table
+from porter.verification.report import Failed, Finding, showing
 from porter.verification.session import BOXES, DRIVERS, UNSURE, Record, Session, newest
 
 Boxes = dict[str, list[list[float]]]  # picture -> class, x, y, width, height (parts of the picture), confidence
@@ -197,3 +197,41 @@ def safety(session: Session) -> Finding:
     if len(found["plain"]) < 5:
         raise Failed("plain pickle runs these files no more: nothing was tried")
     return Finding(f"{len(found['cases'])} hostile files refused by name, none ran anything")
+
+
+# Detections for the report: pictures with the boxes that a model finds in them on the cpu and on the device.
+
+SURE = 0.25  # confidence from which boxes are drawn: detect.py's own
+_SIDE = 640  # pixels of a picture at most; bus.jpg is then about 60 kB
+
+
+def detections(
+    session: Session, model: str, classes: Sequence[str], files: Sequence[Path], cpu: Boxes, device: Boxes | None
+) -> dict[str, Any]:
+    """Pictures and boxes as plain data.
+
+    Args:
+        model: which model found them, in words.
+        classes: the names of its classes.
+        files: the pictures; their names without endings are those of ``cpu`` and ``device``.
+        device: None where there is only the cpu.
+    """
+    cwd = session.children.folder("pictures")
+    pictures: Any = session.driver("shrink.py", _SIDE, *files, cwd=cwd, device="cpu") if files else []
+    shown = [
+        {
+            "name": file.name,
+            **picture,
+            "cpu": _sure(cpu.get(file.stem, ())),
+            "device": None if device is None else _sure(device.get(file.stem, ())),
+        }
+        for file, picture in zip(files, pictures)
+    ]
+    numbers = sorted({int(box[0]) for each in shown for side in ("cpu", "device") for box in each[side] or ()})
+    names = {str(n): classes[n] if n < len(classes) else f"class {n}" for n in numbers}
+    return {"model": model, "sure": SURE, "classes": names, "pictures": shown}
+
+
+def _sure(boxes: Sequence[Sequence[float]]) -> list[list[float]]:
+    """The boxes to draw, the surest first."""
+    return sorted((list(box) for box in boxes if box[5] >= SURE), key=lambda box: (-box[5], box))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from porter.verification.finding import Failed, Finding, NotShown
 from porter.verification.plan import check
 from porter.verification.releases import release
+from porter.verification.report import Failed, Finding, NotShown
 from porter.verification.session import DRIVERS, NANO, Session, newest, well
 
 _AWAY, _AWAY_HALF = 1e-3, 5e-2  # what a number may differ by, as a part of 1 or of itself; a half has 11 bits

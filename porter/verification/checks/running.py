@@ -12,10 +12,9 @@ import yaml
 from porter.output import counted
 from porter.process import free_port
 from porter.verification.device import card_of
-from porter.verification.finding import Failed, Finding, NotShown
-from porter.verification.outputs import results
 from porter.verification.plan import check
-from porter.verification.releases import default_hyp, release
+from porter.verification.releases import default_hyp, release, results
+from porter.verification.report import Failed, Finding, NotShown
 from porter.verification.session import DRIVERS, IMAGES, NANO, Session, newest, well
 
 SPEED = {

@@ -10,9 +10,9 @@ from pathlib import Path
 from porter import auditing
 from porter.output import counted
 from porter.tree.clone import APPLIED, status
-from porter.verification import importable, static
-from porter.verification.finding import Failed, Finding
+from porter.verification import static
 from porter.verification.plan import check
+from porter.verification.report import Failed, Finding
 from porter.verification.session import DRIVERS, Session
 
 
@@ -65,7 +65,7 @@ def modules(tree: Path) -> list[Path]:
     folders = ("*.py", "models/*.py", "utils/**/*.py", "segment/*.py", "classify/*.py")
     found = [path for folder in folders for path in tree.glob(folder)]
     relative = sorted(path.relative_to(tree) for path in found)
-    return [path for path in relative if not path.as_posix().startswith(importable.OTHER)]
+    return [path for path in relative if not path.as_posix().startswith(static.OTHER)]
 
 
 def module(path: Path) -> str:

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 from porter.output import counted
-from porter.verification.finding import Failed, Finding, NotShown
-from porter.verification.outputs import results
 from porter.verification.plan import check
+from porter.verification.releases import results
+from porter.verification.report import Failed, Finding, NotShown
 from porter.verification.session import BATCH, UNSURE, Session
 
 _CLOSE = 5e-2  # hardware: what figures after an epoch may differ by, as a part of 1 or of themselves

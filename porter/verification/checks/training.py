@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from porter.verification.finding import Failed, Finding, NotShown, showing
-from porter.verification.outputs import results
 from porter.verification.plan import check
+from porter.verification.releases import results
+from porter.verification.report import Failed, Finding, NotShown, showing
 from porter.verification.session import PER_EPOCH, Record, Session
 
 # Hardware sums in another order and multiplies float32 in less precision than the cpu: losses of the first
