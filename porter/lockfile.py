@@ -19,7 +19,7 @@ from porter import yamlfile
 from porter.errors import CheckFailed, WrongUsage
 from porter.files import read_file, write_file
 from porter.git.objects import Entry, Object, trees
-from porter.patch.paths import path_problem
+from porter.patch.diff import path_problem
 from porter.yamlfile import Value
 
 _HEAD = """\

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from porter.downloads import coco128 as finder
+from porter.downloads import datasets as finder
 from porter.downloads.datasets import SETS
 
 _TESTS = Path(__file__).resolve().parent

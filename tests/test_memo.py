@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from porter.sources import memo
-from porter.sources.memo import Memo
+from porter.sources import cache
+from porter.sources.cache import Memo
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_all_that_a_result_depends_on_counts(kept: Memo, depends: list[bytes]) -
 
 
 def test_another_version_of_porter_knows_nothing(kept: Memo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memo, "__version__", "0.0.other")
+    monkeypatch.setattr(cache, "__version__", "0.0.other")
     assert Memo("kind", [b"code"]).get("key") is None
 
 

@@ -13,7 +13,7 @@ from stacks import porter
 
 import porter as api
 from porter.cli import cli
-from porter.downloads import offline
+from porter.downloads import retry
 from porter.errors import EnvironmentFailed
 from porter.project import Project
 
@@ -69,7 +69,7 @@ def test_offline_nothing_is_asked(own_home: Path, tmp_path: Path, monkeypatch: p
     assert done.stderr == porter(*words, "--offline", cwd=tmp_path).stderr
     assert done.stderr == porter(*words, cwd=tmp_path, env={"PORTER_OFFLINE": "1"}).stderr
     monkeypatch.setenv("PORTER_OFFLINE", "0")
-    assert not offline.is_offline()
+    assert not retry.is_offline()
 
 
 def test_offline_what_is_here_serves(

@@ -25,7 +25,7 @@ import click
 
 import porter
 from porter.commands import data
-from porter.downloads import coco128, weights
+from porter.downloads import datasets, weights
 from porter.downloads.retry import RetryPolicy, timeout
 from porter.files import cache_folder
 from porter.output import Terminal, counted
@@ -69,7 +69,7 @@ class Plan:
 def choose(tree: Path, log: Path, terminal: Terminal) -> Plan:
     """coco128 and a checkpoint, or drawn scenes where one of the two cannot be had."""
     try:
-        found = coco128.find(tree) or coco128.download(terminal)
+        found = datasets.find_coco128(tree) or datasets.fetch_coco128(terminal)
         checkpoint = find_checkpoint(tree, terminal)
     except (porter.EnvironmentFailed, porter.CheckFailed) as error:
         return draw_scenes(error.what, terminal)
@@ -81,7 +81,7 @@ def choose(tree: Path, log: Path, terminal: Terminal) -> Plan:
 
 def find_checkpoint(tree: Path, terminal: Terminal) -> Path:
     """One of v6.0's smallest: where it usually lies, or downloaded into porter's cache, if that is quick."""
-    data_folder = os.environ.get(coco128.VARIABLE)
+    data_folder = os.environ.get(datasets.DATA_VARIABLE)
     for folder in (*([Path(data_folder)] if data_folder else []), Path(), tree):
         for name in "yolov5n.pt", "yolov5s.pt":
             if (folder / name).is_file():

@@ -21,8 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from porter import yamlfile
-from porter.auditing.place import ALLOWED, UNPORTED, Place
-from porter.auditing.rules import RULES
+from porter.auditing.rules import ALLOWED, RULES, UNPORTED, Place
 from porter.yamlfile import Value
 
 FILE = "audit.yaml"

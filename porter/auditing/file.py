@@ -8,20 +8,40 @@ import tokenize
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from porter.auditing import meanings, slots, untrusted
-from porter.auditing.names import FUNCTIONS, SCOPES, Exports, Scope, device_like, package, scopes, source
-from porter.auditing.place import ALLOWED, ROUTED, UNPORTED, WORST, Place
+from porter.auditing import slots, untrusted
+from porter.auditing.names import (
+    FUNCTIONS,
+    SCOPES,
+    Exports,
+    Scope,
+    asks_backend,
+    device_like,
+    device_rule,
+    device_side,
+    device_word,
+    is_environment,
+    is_layer,
+    package,
+    scopes,
+    source,
+    takes_strings,
+)
 from porter.auditing.rules import (
     ACCELERATOR_FOLDER,
+    ALLOWED,
     ASKED,
     BACKENDS,
     DEVICE_WORD,
     INDEX_WORD,
+    ROUTED,
     RULES,
     RUNTIME_WORD,
     TENSOR_TYPE,
     TYPES,
+    UNPORTED,
     VISIBLE,
+    WORST,
+    Place,
 )
 
 _IN_ACCELERATOR = "the accelerator's own code"
@@ -112,7 +132,7 @@ class File:
             origin = source(node, package(self.path))
             names = [f"{origin}.{alias.name}" for alias in node.names]
         for name in names:
-            rule = meanings.rule_of(name)
+            rule = device_rule(name)
             if rule:
                 self._add(rule, node, scope, f"import of {name}")
 
@@ -142,7 +162,7 @@ class File:
             if not isinstance(self._outermost(node, (ast.Tuple, ast.List)), ast.Compare):
                 self._add("half-precision", node, scope)
             return
-        rule = meanings.rule_of(dotted)
+        rule = device_rule(dotted)
         if rule:
             called = isinstance(parent, ast.Call) and parent.func is node
             self._add(rule, node, scope, dotted + "()" * called)
@@ -184,7 +204,7 @@ class File:
             self._add("distributed-backend", node, scope)
         if dotted in ("importlib.import_module", "__import__") or getattr(node.func, "id", "") == "__import__":
             for word, value in slots.literals(node.args[0]) if node.args else ():
-                rule = meanings.rule_of(str(value))
+                rule = device_rule(str(value))
                 if rule:
                     self._add(rule, word, scope, f"import of {value}")
         self._options(node, dotted, scope)
@@ -238,9 +258,9 @@ class File:
             for word, text in slots.literals(side):
                 if not isinstance(text, str):
                     continue
-                if text.lower() in BACKENDS and any(meanings.asks_backend(other) for other in others):
+                if text.lower() in BACKENDS and any(asks_backend(other) for other in others):
                     self._add("distributed-backend", node, scope)
-                elif meanings.device_word(text) and any(meanings.device_side(other) for other in others):
+                elif device_word(text) and any(device_side(other) for other in others):
                     self._add("device-type", node, scope)
                 elif DEVICE_WORD.fullmatch(text) and any(device_like(other) for other in others):
                     self._add("device-literal", word, scope, f"{text!r}")
@@ -266,7 +286,7 @@ class File:
 
     def _literal(self, word: ast.Constant, value: slots.Literal, node: ast.AST, scope: Scope) -> None:
         text = str(value)
-        string = isinstance(node, ast.Call) and meanings.takes_strings(node)
+        string = isinstance(node, ast.Call) and takes_strings(node)
         if TENSOR_TYPE.fullmatch(text) or DEVICE_WORD.fullmatch(text):
             self._add("device-literal", word, scope, repr(value))
         elif text == "cpu":
@@ -347,7 +367,7 @@ class File:
             node = one.node
             if isinstance(node, FUNCTIONS):
                 if node not in self._on_device:
-                    layer = one.parent is not None and meanings.is_layer(one.parent)
+                    layer = one.parent is not None and is_layer(one.parent)
                     own = layer and node.name != "__init__"
                     self._on_device[node] = own or slots.handles_device(node)
                 if self._on_device[node]:
@@ -364,16 +384,16 @@ class File:
     def _in_environment(self, node: ast.Constant) -> bool:
         parent = self._outermost(node, ())
         if isinstance(parent, ast.Subscript):
-            return meanings.environment(parent.value)
+            return is_environment(parent.value)
         if isinstance(parent, ast.Compare):
-            return any(meanings.environment(side) for side in parent.comparators)
+            return any(is_environment(side) for side in parent.comparators)
         if isinstance(parent, ast.Call) and isinstance(parent.func, (ast.Attribute, ast.Name)):
             name = parent.func.attr if isinstance(parent.func, ast.Attribute) else parent.func.id
-            return name in ("getenv", "putenv", "unsetenv") or meanings.environment(parent.func)
+            return name in ("getenv", "putenv", "unsetenv") or is_environment(parent.func)
         if isinstance(parent, ast.Dict):
             outer = self._outermost(parent, (ast.Dict,))
             return (isinstance(outer, ast.keyword) and outer.arg == "env") or (
-                isinstance(outer, ast.Call) and meanings.environment(outer.func)
+                isinstance(outer, ast.Call) and is_environment(outer.func)
             )
         return False
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from porter.auditing.allowed import FILE, Stale
-from porter.auditing.place import ALLOWED, ROUTED, UNPORTED, Place
-from porter.auditing.rules import RULES
+from porter.auditing.rules import ALLOWED, ROUTED, RULES, UNPORTED, Place
 from porter.output import counted, labelled, to_json
 from porter.project import PATCHES_NAME
 from porter.version import __version__

@@ -1,7 +1,7 @@
 """Find every place in a tree's Python that names a device.  The files are parsed, never imported.
 
 What was found in a file follows from its path, its content and what its star imports bring, so it is remembered
-(:mod:`porter.sources.memo`): a file that was looked at once is not parsed again.
+(:mod:`porter.sources.cache`): a file that was looked at once is not parsed again.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from porter.auditing.names import imported, package, source
-from porter.auditing.place import Place
+from porter.auditing.rules import Place
 from porter.errors import CheckFailed
-from porter.sources.memo import Memo
+from porter.sources.cache import Memo
 
 _STAR = "*"
 # a place as it is remembered, without the path, which the key holds

@@ -15,8 +15,7 @@ from porter.commands.arguments import AnyPath, AnyProject, find, find_of, path
 from porter.commands.options import FOLDER, JSON, STDOUT, colour, print_json, target_option, tell, terminal, write_out
 from porter.commands.options import device as device_options
 from porter.comparison import sides
-from porter.comparison.result import Comparison, Replayed, TensorRow
-from porter.comparison.script import script
+from porter.comparison.result import Comparison, Replayed, TensorRow, script
 from porter.datasets import generate
 from porter.errors import WrongUsage
 from porter.files import move

@@ -15,7 +15,7 @@ import click
 from porter.commands.arguments import AnyProject, find
 from porter.commands.options import JSON, print_json, target_option, tell, terminal
 from porter.diagnosis import cards as tools
-from porter.diagnosis import interpreter, machine, program
+from porter.diagnosis import interpreter, machine
 from porter.diagnosis.cards import Cards
 from porter.diagnosis.interpreter import Interpreter, Plugin
 from porter.diagnosis.known_problems import PROBLEM, Setup, Trouble, judge
@@ -131,7 +131,7 @@ def doctor(
             looking = pool.submit(machine.look, Path())
             looked, found, used = [future.result() for future in asking], looking.result(), using.result()
         except BaseException:
-            program.stop()
+            machine.stop()
             raise
     cards = tuple(each for each in looked if each and (each.found or wanted))
     pinned = pins(project.patches / wanted.name / wanted.requirements) if wanted else {}

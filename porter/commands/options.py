@@ -251,9 +251,9 @@ def named_line(context: click.Context | None = None) -> str:
 
 def _go_offline(context: click.Context, parameter: click.Parameter, is_given: bool) -> None:
     if is_given:
-        from porter.downloads import offline
+        from porter.downloads import retry
 
-        offline.forbid()
+        retry.forbid()
 
 
 def _choose(context: click.Context, parameter: click.Parameter, is_given: bool) -> None:

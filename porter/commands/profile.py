@@ -33,8 +33,7 @@ from porter.output import Progress, command_line, counted, printable, to_json
 from porter.recording.difference import Difference, difference, tally
 from porter.recording.record import LIMIT, Recorder, assembled, visible
 from porter.scan import plugins
-from porter.scan.facts import dumps
-from porter.scan.summary import Summary, summarise
+from porter.scan.facts import Summary, dumps, summarise
 from porter.target import load_known
 from porter.verification.device import card_of, choose, must_have_torch
 

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from porter.diagnosis.program import Answer, ask
+from porter.diagnosis.machine import Answer, ask
 from porter.temporary import temporary_folder
 
 _SECONDS = 2.5  # a driver that hangs must not keep the rest waiting

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from porter.diagnosis.program import Answer, ask
+from porter.diagnosis.machine import Answer, ask
 from porter.errors import WrongUsage
 from porter.target import Target
 

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from porter.diagnosis.interpreter import Interpreter
-from porter.diagnosis.program import ask
-from porter.downloads.offline import WHY, is_offline
-from porter.downloads.pip import pip
+from porter.diagnosis.machine import ask
+from porter.downloads.retry import WHY, is_offline, pip
 from porter.errors import CheckFailed, EnvironmentFailed
 from porter.output import command_line
 from porter.target import Target

@@ -18,8 +18,7 @@ from urllib.parse import urlsplit
 
 from porter.downloads.digests import Digest, Digests, sha256_of
 from porter.downloads.http import Refused, shown
-from porter.downloads.partial import NoRoom, Partial, amount, claim
-from porter.downloads.ranges import Transfer
+from porter.downloads.partial import NoRoom, Partial, Transfer, amount, claim
 from porter.downloads.retry import RetryPolicy
 from porter.errors import CheckFailed, EnvironmentFailed, PorterError, WrongUsage
 from porter.output import Progress

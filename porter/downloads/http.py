@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from porter.downloads.drivers.metered_pip import Metered, TooSlow
-from porter.downloads.offline import WHY, is_offline
-from porter.downloads.retry import RetryPolicy
+from porter.downloads.retry import WHY, RetryPolicy, is_offline
 from porter.errors import redacted
 from porter.output import printable
 from porter.version import __version__

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from porter.downloads.drivers.metered_pip import SLOWEST
 from porter.errors import WrongUsage
@@ -57,3 +59,40 @@ def pause(failures: int) -> float:
     """
     longest: float = min(_FIRST * 2 ** (failures - 1), _MOST)
     return longest * random.uniform(0.5, 1.0)
+
+
+# Whether porter may use the network: ``--offline``, or ``PORTER_OFFLINE`` in the environment, forbids it.
+#
+# The variable holds for what porter starts, too.  What is in the cache, folders and clones on this machine stay usable.
+
+OFFLINE_VARIABLE = "PORTER_OFFLINE"
+WHY = f"porter is offline (--offline, {OFFLINE_VARIABLE})"
+
+
+def is_offline() -> bool:
+    """Whether the network is forbidden: the variable is there, and neither empty nor 0."""
+    return os.environ.get(OFFLINE_VARIABLE, "") not in ("", "0")
+
+
+def forbid() -> None:
+    """Forbid it from now on, to what this process starts, too."""
+    os.environ[OFFLINE_VARIABLE] = "1"
+
+
+# pip of an interpreter, which asks the index, proxy and certificates that its user has set.
+
+_PROGRAM = Path(__file__).parent / "drivers/metered_pip.py"
+
+
+def pip(python: str) -> list[str]:
+    """The words that ``python -m pip`` is run with, but given up where a server sends less than 1000 bytes a second.
+
+    That is counted over ``PORTER_TIMEOUT`` seconds of waiting, or over those that pip's own variable allows for a
+    server's silence, if they are more; pip's own time-out and retries stay what the user has set.
+
+    Raises:
+        WrongUsage: ``PORTER_TIMEOUT`` is no number of seconds.
+    """
+    own = [os.environ.get(name, "") for name in ("PIP_TIMEOUT", "PIP_DEFAULT_TIMEOUT")]
+    seconds = max([timeout(), *(float(text) for text in own if re.fullmatch(r"\d{1,6}(\.\d*)?", text))])
+    return [python, str(_PROGRAM), f"{seconds:g}"]

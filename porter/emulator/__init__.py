@@ -13,8 +13,8 @@ a program finds it, and read what it counted.  None of them imports torch.
     for counts in read_counts(work / "counts-%p.json"): ...
 """
 
-from porter.emulator.building import build, cache_folder
-from porter.emulator.counting import read_counts
+from porter.emulator.building import build, cache_folder, read_counts
+from porter.emulator.plugins import environment
 from porter.emulator.profiles import (
     BARE,
     GENERIC,
@@ -26,7 +26,6 @@ from porter.emulator.profiles import (
     profiles,
     recorded_profile,
 )
-from porter.emulator.variables import environment
 
 __all__ = [
     "BARE",

@@ -11,8 +11,8 @@ from porter.foreign.base import Base, Judge, Score
 from porter.foreign.hunks import FileChange, Incoming
 from porter.git import scratch
 from porter.git.objects import Entry, Object, blob
+from porter.patch.diff import path_problem
 from porter.patch.parser import BINARY
-from porter.patch.paths import path_problem
 
 _FEW = 3  # files of upstream's that a copy of it has at least
 _TEXT = 8000  # a NUL in so many first bytes makes a file binary, as in git

@@ -23,7 +23,7 @@ from porter.git import GitFailed, Repository, scratch
 from porter.git.objects import Entry
 from porter.lockfile import Lock
 from porter.output import Progress
-from porter.patch.paths import path_problem
+from porter.patch.diff import path_problem
 from porter.project import Project
 from porter.rebase import commits
 from porter.rebase.export import Exported, person

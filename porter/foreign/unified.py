@@ -12,9 +12,8 @@ from collections.abc import Iterable, Sequence
 
 from porter.errors import CheckFailed
 from porter.foreign.hunks import FileChange
-from porter.patch.diff import Hunk
+from porter.patch.diff import Hunk, path_problem
 from porter.patch.parser import Malformed, Part, is_header, parts, read_hunk, stripped
-from porter.patch.paths import path_problem
 
 _UNCHANGED = "its hunks change no line: it was cut off, or made with --word-diff or --color-words; make the diff again"
 _SVN_BINARY = re.compile(rb"^Index: (.+)\n=+\nCannot display: .*$", re.MULTILINE)

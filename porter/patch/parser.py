@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from porter.patch.diff import HUNK, Change, Hunk
-from porter.patch.paths import path_problem
+from porter.patch.diff import HUNK, Change, Hunk, path_problem
 
 FILE_MODES = ("100644", "100755")
 BINARY = "it is a binary file; a patch holds text alone: leave it out, and ship it beside the port"

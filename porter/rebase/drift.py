@@ -23,8 +23,8 @@ from porter.lockfile import Pin
 from porter.output import Progress, heading
 from porter.patch import Patch
 from porter.rebase.trial import ABSENT, BROKEN, LETTERS, StackOutcome, Trial, trial
+from porter.sources.cache import Memo
 from porter.sources.history import History, UpstreamCommit
-from porter.sources.memo import Memo
 from porter.stack import Stack
 
 _FORM = b"2"  # of what is kept of a commit

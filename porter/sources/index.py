@@ -20,8 +20,7 @@ from pathlib import Path
 
 from porter import process
 from porter.downloads.archive import UNREADABLE
-from porter.downloads.offline import WHY, is_offline
-from porter.downloads.pip import pip
+from porter.downloads.retry import WHY, is_offline, pip
 from porter.errors import CheckFailed, EnvironmentFailed
 from porter.git.objects import Object, blob
 from porter.lockfile import IndexSource, Pin, Wheel, WheelEdit

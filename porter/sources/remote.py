@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from porter import git
-from porter.downloads.offline import WHY, is_offline
-from porter.downloads.retry import timeout
+from porter.downloads.retry import WHY, is_offline, timeout
 from porter.errors import CheckFailed, EnvironmentFailed, Unreachable, WrongUsage
 from porter.git import GitFailed, Repository
 from porter.git.objects import Object, parse_tree

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from porter.datasets import generate
-from porter.downloads import coco128
+from porter.downloads import datasets
 from porter.errors import EnvironmentFailed, PorterError, WrongUsage
 from porter.output import Progress
 
@@ -51,16 +51,16 @@ def pictures(
     why = ""
     if kind != "scenes":
         try:
-            found = coco128.find(tree)
+            found = datasets.find_coco128(tree)
             if found is None:
                 begun("data: fetching coco128, 7 MB")
-                found = coco128.download(progress)
+                found = datasets.fetch_coco128(progress)
             return _part(found, count, folder)
         except WrongUsage:
             raise
         except PorterError as error:
             if kind == "coco128":
-                hint = f"`porter data fetch coco128`, or name the folder that holds it in {coco128.VARIABLE}."
+                hint = f"`porter data fetch coco128`, or name the folder that holds it in {datasets.DATA_VARIABLE}."
                 raise EnvironmentFailed("coco128 is not to be had", str(error), hint) from error
             said = ": ".join(part for part in (error.what, error.why) if part).replace("\n", " ")
             why = f" (no coco128: {said})"
@@ -68,7 +68,7 @@ def pictures(
     return Pictures(made.path, _SCENES + why)
 
 
-def _part(found: coco128.Found, count: int, folder: Path) -> Pictures:
+def _part(found: datasets.Found, count: int, folder: Path) -> Pictures:
     """The first labelled pictures of coco128, copied: v6.0 writes beside what it trains on."""
     images, labels = found.path / "images" / "train2017", found.path / "labels" / "train2017"
     labelled = [path for path in sorted(images.iterdir()) if (labels / f"{path.stem}.txt").is_file()]

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 
-from porter.auditing.place import ALLOWED, ROUTED
 from porter.auditing.report import Audit
+from porter.auditing.rules import ALLOWED, ROUTED
 from porter.diagnosis.interpreter import NEEDED
 from porter.errors import CheckFailed
 from porter.output import counted
-from porter.sources.memo import Memo
+from porter.sources.cache import Memo
 from porter.verification.report import Failed, Finding
 
 TREE = "the tree is what upstream.lock and the patches make of the pin, and every file of it is Python"

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from porter.datasets import png
+from porter.datasets import scenes
 
 
 def decode(data: bytes) -> np.ndarray:
@@ -21,14 +21,14 @@ def decode(data: bytes) -> np.ndarray:
 def test_opencv_reads_the_very_pixels_back(width: int, height: int) -> None:
     palette = [(i, 255 - i, i * 7 % 256) for i in range(256)]
     rows = [bytes((x * 31 + y * 17) % 256 for x in range(width)) for y in range(height)]
-    picture = decode(png.encode(width, palette, rows))
+    picture = decode(scenes.encode(width, palette, rows))
     expected = np.array([[palette[i][::-1] for i in row] for row in rows], np.uint8)
     np.testing.assert_array_equal(picture, expected)
 
 
 def test_no_compressor_touches_the_pixels() -> None:
     rows = [bytes(300)] * 400
-    data = png.encode(300, [(1, 2, 3)], rows)
+    data = scenes.encode(300, [(1, 2, 3)], rows)
     start = data.index(b"IDAT")
     (length,) = struct.unpack(">I", data[start - 4 : start])
     stream = data[start + 4 : start + 4 + length]

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 from reports import made
 
-from porter.auditing import place
+from porter.auditing import rules
 from porter.commands import lint, prepare
 from porter.diagnosis import known_problems
 from porter.lockfile import Lock
@@ -72,7 +72,7 @@ LISTS = {
     ),
     "`patches` of `status`": (clone.PatchStatus, {clone.APPLIED, clone.CHANGED, clone.MISSING}),
     "`patches` of `bump`": (outcome.PatchOutcome, set(outcome.OUTCOMES)),
-    "`places` of `audit`": (place.Place, {place.ROUTED, place.ALLOWED, place.UNPORTED}),
+    "`places` of `audit`": (rules.Place, {rules.ROUTED, rules.ALLOWED, rules.UNPORTED}),
     "`findings` of `lint`": (lint.Problem, set()),
     "`troubles` of `doctor`": (known_problems.Trouble, {known_problems.PROBLEM, known_problems.WARNING}),
     "`problems` of `data check`, `warnings` too": (loader.Remark, set()),

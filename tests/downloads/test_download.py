@@ -18,7 +18,7 @@ from fileserver import Asked, Shelf, shelf
 from sources import closed_port, mute_port, small_file_system
 
 import porter
-from porter.downloads import ranges
+from porter.downloads import partial
 from porter.downloads.digests import Digests
 from porter.downloads.download import Downloaded, Wanted, fetch
 from porter.downloads.retry import RetryPolicy, pause
@@ -33,8 +33,8 @@ QUICK = RetryPolicy(timeout=5, tries=3)
 @pytest.fixture(autouse=True)
 def alone(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of hundredths of a second; nothing leaves this machine."""
-    monkeypatch.setattr(ranges, "_TELL", 0)
-    monkeypatch.setattr(ranges, "pause", lambda failures: 0.01)
+    monkeypatch.setattr(partial, "_TELL", 0)
+    monkeypatch.setattr(partial, "pause", lambda failures: 0.01)
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
     monkeypatch.setenv("no_proxy", "127.0.0.1")

@@ -12,7 +12,7 @@ import pytest
 from fileserver import raw, shelf
 from sources import Heard, small_file_system
 
-from porter.downloads import ranges
+from porter.downloads import partial
 from porter.downloads.download import Wanted, fetch
 from porter.downloads.partial import claim
 from porter.downloads.retry import RetryPolicy
@@ -26,7 +26,7 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
 @pytest.fixture(autouse=True)
 def alone(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranges, "pause", lambda failures: 0.01)
+    monkeypatch.setattr(partial, "pause", lambda failures: 0.01)
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
 

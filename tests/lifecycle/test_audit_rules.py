@@ -7,8 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from porter.auditing.place import ALLOWED, ROUTED, UNPORTED, Place
-from porter.auditing.rules import RULES
+from porter.auditing.rules import ALLOWED, ROUTED, RULES, UNPORTED, Place
 from porter.auditing.scan import scan
 from porter.errors import CheckFailed
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from porter.auditing.place import ALLOWED, ROUTED, UNPORTED
-from porter.auditing.rules import RULES
+from porter.auditing.rules import ALLOWED, ROUTED, RULES, UNPORTED
 from porter.auditing.scan import scan
 from porter.auditing.untrusted import READERS
 

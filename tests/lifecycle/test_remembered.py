@@ -15,7 +15,7 @@ from porter.auditing.scan import remembered, scan
 from porter.commands.apply import apply
 from porter.errors import CheckFailed
 from porter.project import Project
-from porter.sources.memo import Memo
+from porter.sources.cache import Memo
 
 FILES = {
     "a.py": b"import torch\n\n\ndef f(x):\n    return x.cuda()  # moves it\n",

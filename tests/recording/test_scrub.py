@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from porter.recording.scrub import MOST, own_words, scrubbed
+from porter.recording.record import MOST, own_words, scrubbed
 
 WORDS = ("gpu-node-17", "zhangsan")
 

@@ -14,8 +14,7 @@ import pytest
 import yaml
 
 from porter.auditing import read
-from porter.auditing.place import ALLOWED, UNPORTED, Place
-from porter.auditing.rules import RULES
+from porter.auditing.rules import ALLOWED, RULES, UNPORTED, Place
 from porter.auditing.scan import scan
 from porter.commands.audit import audit
 from porter.project import Project

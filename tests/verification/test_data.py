@@ -8,7 +8,7 @@ import published
 import pytest
 import yaml
 
-from porter.downloads import archive, coco128
+from porter.downloads import archive, datasets
 from porter.errors import EnvironmentFailed, WrongUsage
 from porter.output import Progress
 from porter.verification.data import pictures
@@ -21,7 +21,7 @@ def real(tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     published.stand_in(published.coco128(), tmp_path, monkeypatch)
     (tmp_path / "unpacked").mkdir()
     archive.unpack(tmp_path / "coco128.zip", tmp_path / "unpacked", Progress())
-    monkeypatch.setenv(coco128.VARIABLE, str(tmp_path / "unpacked"))
+    monkeypatch.setenv(datasets.DATA_VARIABLE, str(tmp_path / "unpacked"))
     return tmp_path / "unpacked" / "coco128"
 
 
@@ -60,7 +60,7 @@ def test_coco128_or_nothing(own_home: Path, tmp_path: Path, unreachable: None) -
 
 
 def test_a_folder_that_is_named_has_to_hold_it(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(coco128.VARIABLE, str(tmp_path))
+    monkeypatch.setenv(datasets.DATA_VARIABLE, str(tmp_path))
     with pytest.raises(WrongUsage, match="PORTER_DATA"):
         pictures("auto", 4, tmp_path / "p", tmp_path, Progress())
 

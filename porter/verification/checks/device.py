@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from porter.emulator import Profile
-from porter.emulator.counting import read_counts
+from porter.emulator.building import read_counts
 from porter.verification.device import card_of
 from porter.verification.plan import check
 from porter.verification.report import Failed, Finding, NotShown, showing

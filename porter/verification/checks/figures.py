@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from porter.datasets.generate import data_yaml
-from porter.downloads import coco128, weights
+from porter.downloads import datasets, weights
 from porter.downloads.datasets import SETS
 from porter.downloads.digests import KNOWN, sha256_of
 from porter.errors import WrongUsage
@@ -165,7 +165,7 @@ def _official(session: Session) -> Path:
 def _coco128(session: Session) -> Path | None:
     """The published coco128, if it is at hand."""
     try:
-        found = coco128.find(session.whole.tree)
+        found = datasets.find_coco128(session.whole.tree)
     except WrongUsage:  # PORTER_DATA names something else, COCO maybe
         return None
     return found.path if found else None
@@ -173,7 +173,7 @@ def _coco128(session: Session) -> Path | None:
 
 def _coco(session: Session) -> Path | None:
     """COCO's part for validation, where v6.0 looks for it or PORTER_DATA says."""
-    named = os.environ.get(coco128.VARIABLE)
+    named = os.environ.get(datasets.DATA_VARIABLE)
     folders = [Path(named), Path(named) / "coco"] if named else []
     for path in (*folders, session.whole.tree / "datasets" / "coco", session.whole.tree.parent / "datasets" / "coco"):
         if all((path / part).exists() for part in (*_VAL, "images/val2017")):
