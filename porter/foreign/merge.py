@@ -15,8 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from porter import git
 from porter.foreign.base import Base
-from porter.foreign.hunks import FileChange, Incoming
-from porter.foreign.unified import hunks_in, parse
+from porter.foreign.hunks import FileChange, Incoming, hunks_in, parse
 from porter.git import GitFailed, Repository, objects, with_worktree
 from porter.patch.diff import Hunk, lines
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from porter import git
 from porter.errors import CheckFailed
-from porter.foreign.hunks import Incoming
-from porter.foreign.unified import parse
+from porter.foreign.hunks import Incoming, parse
 from porter.patch import tidy
 
 DIFF = re.compile(

@@ -9,7 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from porter.reports.markup import Html, element, join, key, number
+from porter.output import counted
+from porter.reports.markup import Html, code, details, element, figure, join, key, number, paragraph, table
+from porter.reports.records import Field
 
 _WIDE, _HIGH = 360, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 26, 38
@@ -229,3 +231,200 @@ def _round(value: float, steps: Sequence[float] = (1.0, 2.0, 2.5, 5.0, 10.0)) ->
     """The next of the steps times a power of ten that is not less."""
     size = 10.0 ** math.floor(math.log10(value))
     return next(step * size for step in steps if step * size >= value * (1 - 1e-9))
+
+
+# Losses and metrics of a training on the cpu and on the device, over each other.
+
+_SIDES = (("cpu", "cpu"), ("device", "device"))
+_TITLES = {"all": "Loss", "box": "Box loss", "obj": "Objectness loss", "cls": "Class loss"}
+
+
+def part(parity: Field | None, learns: Field | None, accuracy: Field | None) -> Html:
+    """The charts of the checks ``parity``, ``learns`` and ``accuracy``, as far as they were made."""
+    parts = [*(_parity(parity) if parity else ()), *(_learns(learns, accuracy) if learns else ())]
+    if not parts:
+        return Html("")
+    charts = element("div", *parts, class_="charts")
+    return join([element("h3", "Training"), charts, _in_figures(parity) if parity else ""])
+
+
+def _parity(field: Field) -> list[Html]:
+    names = [each.text() for each in field["losses"].entries()]
+    losses = {side: [row.numbers(len(names)) for row in field[side]["losses"].entries()] for side, _ in _SIDES}
+    made = []
+    for n, name in enumerate(names):
+        drawn = [_curve_line(side, look, [row[n] for row in losses[side]]) for side, look in _SIDES]
+        title = _TITLES.get(name, f"Loss {name}")
+        made.append(figure(lines(title, "iteration", title.lower(), drawn), _sentence(title, losses, n)))
+    epochs = {side: _epochs(field[side]["epochs"]) for side, _ in _SIDES}
+    if not all(epochs.values()):
+        return made
+    if not any(best for side in epochs.values() for _, _, best, _ in side):
+        said = (
+            f"mAP@0.5 was 0 after each of {len(epochs['cpu'])} epochs on both sides: too short a run to find anything."
+        )
+        return [*made, paragraph(said, class_="note")]
+    drawn = [
+        Line(side, [(epoch, best) for epoch, _, best, _ in epochs[side]], look, dots=True) for side, look in _SIDES
+    ]
+    words = "mAP@0.5 of the same run, validated after each epoch: it is far too short to find much."
+    made.append(figure(lines("mAP@0.5 of the short run", "epoch", "mAP@0.5", drawn, zero=True), words))
+    return made
+
+
+def _in_figures(field: Field) -> Html:
+    sides = [[row.numbers()[:1] for row in field[side]["losses"].entries()] for side, _ in _SIDES]
+    rows = [(at, *(number(value) for row in pair for value in row)) for at, pair in enumerate(zip(*sides))]
+    return details("the loss in figures", table(("iteration", "cpu", "device"), rows, right=(0, 1, 2), class_="plain"))
+
+
+def _sentence(title: str, losses: dict[str, list[list[float]]], n: int) -> str:
+    pairs = list(zip(losses["cpu"], losses["device"]))
+    if len(losses["cpu"]) != len(losses["device"]):
+        return f"{title}: {len(losses['cpu'])} iterations on the cpu, {len(losses['device'])} on the device."
+    same = sum(cpu[n] == device[n] for cpu, device in pairs)
+    if same == len(pairs):
+        return f"{title} of {len(pairs)} iterations from the same start: equal, bit for bit."
+    worst = max((abs(cpu[n] - device[n]) / max(abs(cpu[n]), 1e-9) for cpu, device in pairs), default=0.0)
+    apart = f"{same} equal, {worst:.2g} apart at most (relative)"
+    return f"{title} of {len(pairs)} iterations from the same start: {apart}."
+
+
+def _learns(field: Field, accuracy: Field | None) -> list[Html]:
+    epochs = _epochs(field["epochs"])
+    beside = field.get("cpu")
+    sides = [*([("cpu", "cpu", _epochs(beside))] if beside else ()), ("device", "device", epochs)]
+    loss = [Line(side, [(at, loss) for at, loss, _, _ in rows], look, dots=True) for side, look, rows in sides]
+    asked = field["asked"].number()
+    drawn = [
+        Line(f"mAP@0.5, {side}", [(at, best) for at, _, best, _ in rows], look, dots=True) for side, look, rows in sides
+    ]
+    drawn.append(Line("mAP@0.5:0.95, device", [(at, mean) for at, _, _, mean in epochs], "three", dots=True))
+    said = f"mAP of each epoch's validation; the check asks for {number(asked)} at 0.5 on the device."
+    if beside:
+        said += " Cpu and device are equal." if sides[0][2] == epochs else " Cpu and device are not equal."
+    cpu = accuracy.get("cpu") if accuracy else None
+    if accuracy and cpu and epochs:
+        metrics = cpu.numbers(4)
+        drawn.append(Line("mAP@0.5 of the best model, val.py on the cpu", [(epochs[-1][0], metrics[2])], "one"))
+        device = accuracy["metrics"].numbers(4)[2]
+        said += f" val.py gives the best model {metrics[2]:.4g} on the cpu, {device:.4g} on the device."
+    return [
+        figure(
+            lines("loss of the overfit run", "epoch", "loss", loss, zero=True),
+            "Loss of a run that is to learn its few pictures by heart, mean of each epoch.",
+        ),
+        figure(lines("mAP of the overfit run", "epoch", "mAP", drawn, [Limit("asked for", asked)], zero=True), said),
+    ]
+
+
+def _epochs(field: Field) -> list[tuple[float, float, float, float]]:
+    """Epoch, loss, mAP@0.5 and mAP@0.5:0.95 of each epoch."""
+    return [
+        (float(each["epoch"].count()), each["loss"].number(), each["mAP50"].number(), each["mAP"].number())
+        for each in field.entries()
+    ]
+
+
+def _curve_line(name: str, look: str, values: Sequence[float]) -> Line:
+    return Line(name, list(enumerate(map(float, values))), look)
+
+
+# The device's work: which operators ran, against the vendor's list, and what went between host and device.
+
+_KINDS = {
+    "host_to_device": "copies to the device",
+    "device_to_host": "copies to the host",
+    "synchronisations": "waits for the device",
+    "inside_kernels": "copies inside the vendor's kernels",
+}
+
+
+def coverage(field: Field | None) -> Html:
+    """The operators of the check ``ops``."""
+    if field is None:
+        return Html("")
+    used = {name: (each["calls"].count(), each["line"].text()) for name, each in field["operators"].fields()}
+    missing = {name: line.text() for name, line in field["missing"].fields()}
+    outside = [each.text() for each in field["outside"].entries()]
+    parts = [element("h3", "Operators"), *_share(field, len(used), len(missing), outside)]
+    if missing:
+        lost = [(code(name), code(line)) for name, line in missing.items()]
+        parts.append(table(("operator without a kernel", "used at"), lost, class_="plain"))
+    rows = [(code(name), f"{calls:,}", code(line)) for name, (calls, line) in used.items()]
+    heading = f"the {len(used)} operators, how often each was called and where first"
+    parts.append(details(heading, table(("operator", "calls", "first used at"), rows, right=(1,), class_="plain")))
+    return join(parts)
+
+
+def _share(field: Field, used: int, missing: int, outside: list[str]) -> list[Html]:
+    listed = field.get("listed")
+    if listed is None:
+        return [paragraph(f"{used} operators ran. No list of the vendor's is known, so nothing was refused.")]
+    whole = listed.count()
+    said = f"Training and validation used {used} operators. The list has {whole}: {field['list'].text()}."
+    said += f" {missing} of those used are refused." if missing else " Every one used has a kernel there."
+    facts = field.get("facts")
+    if facts is not None:
+        counts = {name: len(facts[name].entries()) for name in ("known", "assumed", "refused")}
+        said += f" Of {counts['known']} it is known what their kernels demand; {counts['assumed']} are assumed to take"
+        said += f" what they get, since their kernels could not be read to the end; {counts['refused']} are refused."
+    if outside:
+        said += f" Not in the list, being memory, views or copies, which a plugin has of itself: {', '.join(outside)}."
+    ours = used - len(outside)
+    bars = [("used", ours, "one"), ("in the list, not used", max(whole - ours, 0), "rest")]
+    bars += [("used, not in the list", missing, "missing")] if missing else []
+    return [figure(share("operators of the vendor's list", bars), said)]
+
+
+def transfers(field: Field | None) -> Html:
+    """The counts of the check ``transfers``."""
+    if field is None:
+        return Html("")
+    most = {name: value.count() for name, value in field["most"].fields()}
+    budget = {name: value.count() for name, value in field["budget"].fields()}
+    rows = [
+        (_KINDS.get(name, name), count, budget.get(name, "-"), "yes" if count <= budget.get(name, count) else "no")
+        for name, count in most.items()
+    ]
+    head = ("in a training step", "at most", "budget", "within")
+    charts = [_steps(name, field["steps"][name], budget.get(name)) for name in most]
+    lines = [
+        (
+            _KINDS.get(each["kind"].text(), each["kind"].text()),
+            code(each["operator"].text()),
+            code(each["line"].text()),
+            each["count"].count(),
+            f"{size.count():,}" if (size := each.get("bytes")) else "",
+        )
+        for each in field["lines"].entries()
+    ]
+    listed = details(
+        f"the {counted(len(lines), 'place')} of one step",
+        table(("what", "operator", "line", "times", "bytes"), lines, right=(3, 4), class_="plain"),
+    )
+    return join(
+        [
+            element("h3", "Transfers per step"),
+            table(head, rows, right=(1, 2), class_="plain"),
+            element("div", *charts, class_="charts"),
+            listed,
+        ]
+    )
+
+
+def _steps(name: str, field: Field, allowed: int | None) -> Html:
+    counts = field.numbers()
+    what = _KINDS.get(name, name)
+    line = Line(what, list(enumerate(counts)), "one", dots=True)
+    # what begins and ends an epoch dwarfs the steady steps: the scale is theirs
+    steady = sorted(counts)[len(counts) // 2] if counts else 0.0
+    top = max(2.0 * max(steady, allowed or 0.0), 4.0)
+    shown = Line(what, [(x, y if y <= top else float("nan")) for x, y in line.points], "one", dots=True)
+    above = [f"{number(y)} in step {x:.0f}" for x, y in line.points if y > top]
+    said = f"{what.capitalize()} in each step."
+    if above:
+        said += f" Off the scale: {', '.join(above)}; a run's first step does more, and so does an epoch's, since the"
+        said += " validation before it is counted there."
+    limits = [] if allowed is None else [Limit("budget of a steady step", allowed)]
+    return figure(lines(what, "step", "calls", [shown], limits, zero=True), said)

@@ -11,10 +11,9 @@ from stacks import commit
 
 from porter.errors import CheckFailed
 from porter.foreign.base import Base, Judge, best
-from porter.foreign.hunks import FileChange, Incoming
-from porter.foreign.names import rebound
+from porter.foreign.hunks import FileChange, Incoming, parse
 from porter.foreign.reader import is_series, read
-from porter.foreign.unified import parse
+from porter.foreign.tree import rebound
 from porter.git.objects import Entry, blob
 from porter.rebase.commits import completed_message
 

@@ -9,9 +9,8 @@ import pytest
 from sources import git
 
 from porter.foreign.base import Base
-from porter.foreign.hunks import Incoming
+from porter.foreign.hunks import Incoming, parse
 from porter.foreign.merge import ImportOutcome, Merger
-from porter.foreign.unified import parse
 from porter.git import Repository, scratch
 from porter.git.objects import Entry, blob
 
