@@ -4,8 +4,7 @@ import json
 import os
 import sys
 
-from entry import enter
-from release import dataloaders
+from entry import dataloaders, enter
 
 name, data = enter(charts=False)
 

@@ -3,8 +3,7 @@
 import json
 import math
 
-from entry import enter
-from release import replace_sgd
+from entry import enter, replace_sgd
 
 enter(charts=False)
 

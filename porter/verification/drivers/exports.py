@@ -10,8 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from entry import enter, leave
-from release import dataloaders
+from entry import dataloaders, enter, leave
 
 checkpoint, device, pictures = enter(charts=False)
 

@@ -10,8 +10,7 @@ import json
 import threading
 from pathlib import Path
 
-from entry import enter, leave
-from release import dataloaders
+from entry import dataloaders, enter, leave
 
 weights, device, picture = enter(charts=False)
 

@@ -19,11 +19,9 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import datayaml
-import labels
 import picturefiles
 import sheet
-from entry import enter
-from release import dataloaders
+from entry import dataloaders, enter
 
 FILE, RESULT, SHEET, *FOLDERS = enter()
 WORK = os.path.dirname(os.path.realpath(RESULT))
@@ -228,7 +226,7 @@ class Review:
             self.lists.add(path)
             try:
                 with open(path) as f:
-                    rows = list(labels.numbered(f.read()))
+                    rows = list(picturefiles.numbered(f.read()))
             except UnicodeDecodeError as error:
                 self.problem(path, error.object.count(b"\n", 0, error.start) + 1, "no text", str(error))
                 continue
@@ -315,7 +313,7 @@ class Review:
         """The lines of a label file for which the loader leaves its picture out, found by trying them."""
         try:
             with open(file, "rb") as f:
-                found = labels.wrong_lines(f.read(), self.tried, segments2boxes)
+                found = picturefiles.wrong_lines(f.read(), self.tried, segments2boxes)
         except (OSError, ValueError):
             found = [(0, reason)]
         for line, said in found:
@@ -370,7 +368,7 @@ class Review:
         if said:
             file = label_file(picture)
             with open(file) as f:
-                lines = [line for line, row in labels.numbered(f.read()) if row.strip()]
+                lines = [line for line, row in picturefiles.numbered(f.read()) if row.strip()]
             for n, kind, detail in said:
                 # from v6.1 on rows that stand there twice are merged, and no row is where it was
                 line = lines[n] if len(lines) == len(found) else 0

@@ -4,8 +4,7 @@ import hashlib
 import json
 import os
 
-from entry import enter, leave
-from release import dataloaders
+from entry import dataloaders, enter, leave
 
 (folder,) = enter(charts=False)
 

@@ -12,8 +12,7 @@ import signal
 import sys
 import threading
 
-from entry import enter
-from release import batch_ended
+from entry import batch_ended, enter
 
 out, *rest = enter(charts=False)
 kill_at = int(rest[0]) if rest else None

@@ -2,8 +2,7 @@
 
 import json
 
-from entry import enter
-from release import batch_ended, replace_sgd
+from entry import batch_ended, enter, replace_sgd
 
 (out,) = enter(charts=False)
 

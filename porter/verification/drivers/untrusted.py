@@ -13,8 +13,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-from entry import enter
-from release import dataloaders, pictures
+from entry import dataloaders, enter, pictures
 
 honest, hyp = enter()
 TREE, HERE = Path(sys.path[0]), Path.cwd()
