@@ -10,6 +10,8 @@ disk, permissions, a missing plugin or compiler).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # what stands before a URL's host, and what behind its path: either may be a password
 _BEFORE_HOST = re.compile(r"(?<=://)[^/\s]*@")
@@ -58,3 +60,12 @@ class EnvironmentFailed(PorterError):
 
 class Unreachable(EnvironmentFailed):
     """A remote could not be asked; ``why`` says it all to whoever knows which remote it was."""
+
+
+@contextmanager
+def os_errors(what: str, hint: str = "") -> Iterator[None]:
+    """Say what the block could not do where the system refuses it: an OSError of it is an EnvironmentFailed."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentFailed(what, error.strerror or str(error), hint) from error

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from porter.errors import EnvironmentFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage, os_errors
 from porter.process import held
 
 _log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def write_file(path: Path, data: bytes, *, durable: bool = True) -> None:
         EnvironmentFailed: the folder cannot be written to, or the disk is full; the file is as it was.
     """
     path = path.resolve()  # a link stays a link
-    try:
+    with os_errors(f"cannot write {path}"):
         mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
         _sweep_files(path)
         handle, temporary = _make_temporary(path)
@@ -104,8 +104,6 @@ def write_file(path: Path, data: bytes, *, durable: bool = True) -> None:
             with suppress(FileNotFoundError):
                 os.unlink(temporary)
             raise
-    except OSError as error:
-        raise EnvironmentFailed(f"cannot write {path}", error.strerror or str(error)) from error
 
 
 def _make_temporary(path: Path) -> tuple[int, str]:
@@ -146,14 +144,11 @@ def append_line(path: Path, line: bytes) -> None:
         EnvironmentFailed: it cannot be written.
     """
     data = line + b"\n"
-    try:
-        with open(path, "ab+") as file:
-            if file.tell():
-                file.seek(-1, os.SEEK_END)
-                data = data if file.read(1) == b"\n" else b"\n" + data  # a line was cut off: leave it to itself
-            file.write(data)
-    except OSError as error:
-        raise EnvironmentFailed(f"cannot write {path}", error.strerror or str(error)) from error
+    with os_errors(f"cannot write {path}"), open(path, "ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            data = data if file.read(1) == b"\n" else b"\n" + data  # a line was cut off: leave it to itself
+        file.write(data)
 
 
 def move(old: Path, new: Path) -> None:
@@ -228,11 +223,9 @@ def locked(path: Path, seconds: float, busy: str, hint: str = "") -> Iterator[in
     Raises:
         EnvironmentFailed: the file cannot be made, or another porter holds it.
     """
-    try:
+    with os_errors(f"cannot write {path.parent}"):
         path.parent.mkdir(exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise EnvironmentFailed(f"cannot write {path.parent}", error.strerror or str(error)) from error
     deadline = time.monotonic() + seconds
     try:
         while not try_lock(descriptor):
@@ -338,7 +331,7 @@ def staged(destination: Path, lock_name: str = LOCK) -> Iterator[Staging]:
     lock = -1
     done = False
     try:
-        try:
+        with os_errors(f"cannot make {destination}"):
             destination.parent.mkdir(parents=True, exist_ok=True)
             sweep(destination, lock_name)
             for _ in range(_TRIES):
@@ -348,8 +341,6 @@ def staged(destination: Path, lock_name: str = LOCK) -> Iterator[Staging]:
                     break
             else:  # a file system such as /proc, which says so of every new folder
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-        except OSError as error:
-            raise EnvironmentFailed(f"cannot make {destination}", error.strerror or str(error)) from error
         assert made is not None
         yield Staging(made, destination)
         done = not made.exists()

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from porter.errors import EnvironmentFailed, PorterError, WrongUsage
+from porter.errors import PorterError, WrongUsage, os_errors
 from porter.git import GitFailed, Repository
 from porter.lockfile import IndexSource, Lock, glance
 from porter.output import printable
@@ -163,10 +163,8 @@ def state(project: Project, named: str, stack: ExitStack) -> Project:
     if LOCK_NAME not in names:
         raise WrongUsage(f"{printable(named)} has no {LOCK_NAME}: it is no state of the stacks")
     folder = stack.enter_context(temporary_folder("porter-diff-"))
-    try:
+    with os_errors(f"cannot write {folder}"):
         for path, found in zip(names, repository.read(names.values())):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(found.data)
-    except OSError as error:
-        raise EnvironmentFailed(f"cannot write {folder}", error.strerror or str(error)) from error
     return Project(folder)

@@ -14,7 +14,7 @@ from porter.auditing import allowed
 from porter.auditing.report import Audit, compare
 from porter.auditing.rules import ACCELERATOR_FOLDER
 from porter.auditing.scan import remembered, scan
-from porter.errors import EnvironmentFailed, WrongUsage
+from porter.errors import WrongUsage, os_errors
 from porter.git import Repository
 from porter.git.objects import Entry, Object
 from porter.lockfile import IndexSource, Lock
@@ -117,11 +117,9 @@ def read(tree: Path) -> dict[str, bytes]:
         raise WrongUsage(f"{tree} is a file" if tree.exists() else f"there is no {tree}", hint="Name a folder.")
     files = {}
     for path in _paths(tree):
-        try:
+        with os_errors(f"cannot read {tree / path}"):
             if path.endswith(".py") and (tree / path).is_file() and not (tree / path).is_symlink():
                 files[path] = (tree / path).read_bytes()
-        except OSError as error:
-            raise EnvironmentFailed(f"cannot read {tree / path}", error.strerror or str(error)) from error
     if not files:
         raise WrongUsage(f"there is no Python file in {tree}", hint="Name a tree, or a clone of upstream.")
     return files

@@ -20,7 +20,7 @@ from porter import git, process
 from porter.commands.arguments import AnyProject, find
 from porter.commands.options import JSON, UPSTREAM, complete_card, complete_target, is_quiet, print_json, terminal
 from porter.emulator import BARE, GENERIC, load_profile
-from porter.errors import EnvironmentFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage, os_errors
 from porter.files import Taken, staged
 from porter.git import GitFailed, objects, scratch
 from porter.git.objects import Entry
@@ -148,15 +148,13 @@ def new_target(
     patch = _patch(made, _accelerator(made, pin_memory, fp16), _author(found))
     with temporary_folder("porter-new-target-") as folder:
         copy = Project(folder)
-        try:
+        with os_errors(f"cannot work in {folder}"):
             shutil.copytree(found.patches, copy.patches, symlinks=True)
             shutil.copy(found.lock_path, copy.lock_path)
             (copy.patches / name).mkdir()
             for file, text in {**texts, SERIES: f"{patch.name}\n"}.items():
                 (copy.patches / name / file).write_text(text, encoding="utf-8")
             (copy.patches / name / patch.name).write_bytes(patch.data)
-        except OSError as error:
-            raise EnvironmentFailed(f"cannot work in {folder}", error.strerror or str(error)) from error
         target = _loaded(copy.patches / name)
         before = Lock.load(copy.lock_path)
         parts = load_parts(copy)

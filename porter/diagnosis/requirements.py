@@ -10,7 +10,7 @@ from pathlib import Path
 from porter.diagnosis.interpreter import Interpreter
 from porter.diagnosis.machine import ask
 from porter.downloads.retry import WHY, is_offline, pip
-from porter.errors import CheckFailed, EnvironmentFailed
+from porter.errors import CheckFailed, EnvironmentFailed, os_errors
 from porter.output import command_line
 from porter.target import Target
 from porter.temporary import temporary_folder
@@ -79,10 +79,8 @@ def pins(path: Path) -> dict[str, str]:
     Raises:
         EnvironmentFailed: it cannot be read.
     """
-    try:
+    with os_errors(f"cannot read {path}"):
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise EnvironmentFailed(f"cannot read {path}", error.strerror or str(error)) from error
     rows = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", text, re.MULTILINE)
     return {name.lower(): version for name, version in rows}
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from porter.errors import CheckFailed, EnvironmentFailed
+from porter.errors import CheckFailed, EnvironmentFailed, os_errors
 from porter.files import user_folder, write_file
 
 # URL -> SHA-256, of files that we had in our hands (yolov5s.pt), or that at least two public projects which know
@@ -107,7 +107,7 @@ class Digests:
         """
         from filelock import FileLock
 
-        try:
+        with os_errors(f"cannot write {self.path}"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{self.path}.lock"):
                 found = self.find(url)
@@ -115,8 +115,6 @@ class Digests:
                     entry = {"sha256": sha256, "date": time.strftime("%Y-%m-%d"), "from": source}
                     text = json.dumps({**self._read(), url: entry}, indent=1, sort_keys=True) + "\n"
                     write_file(self.path, text.encode())
-        except OSError as error:
-            raise EnvironmentFailed(f"cannot write {self.path}", error.strerror or str(error)) from error
         return found or Digest(sha256, f"sha256 {sha256} is kept in {self.path} for the next time", self.path)
 
     def _read(self) -> dict[str, Any]:

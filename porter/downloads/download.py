@@ -20,7 +20,7 @@ from porter.downloads.digests import Digest, Digests, sha256_of
 from porter.downloads.http import Refused, shown
 from porter.downloads.partial import NoRoom, Partial, Transfer, amount, claim
 from porter.downloads.retry import RetryPolicy
-from porter.errors import CheckFailed, EnvironmentFailed, PorterError, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, PorterError, WrongUsage, os_errors
 from porter.output import Progress
 
 VARIABLE = "PORTER_MIRROR"
@@ -220,10 +220,8 @@ class _Fetch:
 
 def _there(wanted: Wanted, destination: Path, known: Digest | None) -> Downloaded:
     """Check the file that is there already."""
-    try:
+    with os_errors(f"cannot read {destination}"):
         found = sha256_of(destination)
-    except OSError as error:
-        raise EnvironmentFailed(f"cannot read {destination}", error.strerror or str(error)) from error
     if known is None:
         wanted.check(destination)
         return Downloaded(destination, found, "", wanted.vouched or "there already, only its structure checked")

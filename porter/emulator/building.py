@@ -11,7 +11,7 @@ from typing import Any
 
 from porter import files, process
 from porter.emulator.profiles import SITE
-from porter.errors import EnvironmentFailed
+from porter.errors import EnvironmentFailed, os_errors
 
 _PROGRAM = "import sys; from porter_emulated.build import main; sys.exit(main())"
 
@@ -46,18 +46,16 @@ def build(python: Path, cache: Path, begun: Callable[[], None] = lambda: None) -
     env.update(PYTHONPATH=str(SITE), PORTER_EMULATED_CACHE=str(cache), TORCH_DEVICE_BACKEND_AUTOLOAD="0")
     how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     said: list[bytes] = []
-    try:
-        # torch's headers take a compiler a minute: neither it nor its half-made files outlive a porter that is ended
-        with process.started([python, "-c", _PROGRAM], env=env, supervisor=["--grace", "3"], **how) as child:
-            assert child.stdout is not None
-            for line in child.stdout:
-                if line.rstrip(b"\n") == _BEGUN:
-                    begun()
-                else:
-                    said.append(line.rstrip(b"\n"))
-            status = child.wait()
-    except OSError as error:
-        raise EnvironmentFailed(f"no emulated device: cannot run {python}", error.strerror or str(error)) from error
+    # torch's headers take a compiler a minute: neither it nor its half-made files outlive a porter that is ended
+    starting = process.started([python, "-c", _PROGRAM], env=env, supervisor=["--grace", "3"], **how)
+    with os_errors(f"no emulated device: cannot run {python}"), starting as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if line.rstrip(b"\n") == _BEGUN:
+                begun()
+            else:
+                said.append(line.rstrip(b"\n"))
+        status = child.wait()
     places = [place for place in map(os.fsdecode, said) if os.path.isabs(place) and os.path.isdir(place)]
     if status or not places:
         raise _failure(python, status, said)

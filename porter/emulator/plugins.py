@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from porter.emulator.profiles import SITE, Profile
-from porter.errors import EnvironmentFailed
+from porter.errors import os_errors
 from porter.files import move
 from porter.temporary import temporary_folder
 
@@ -46,11 +46,9 @@ def write_plugin(profile: Profile, cache: Path) -> tuple[Path, str]:
             files[profile.data["source"]] = json.dumps(profile.facts, indent=2) + "\n"
     digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
     made = cache / "plugins" / f"{profile.plugin}-{digest[:16]}"
-    try:
+    with os_errors(f"no emulated device: cannot write to {cache}"):
         if not made.is_dir():
             _write(made, files)
-    except OSError as error:
-        raise EnvironmentFailed(f"no emulated device: cannot write to {cache}", error.strerror or str(error)) from error
     return made, str(made / f"{Path(profile.name).stem}.json") if profile.path is None else profile.name
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
+from porter.errors import CheckFailed, WrongUsage, os_errors
 from porter.files import read_given
 from porter.foreign import messages
 from porter.foreign.base import Base, Judge, Score
@@ -192,11 +192,9 @@ class Fork(Judge):
             place = folder / path
             if place.is_symlink() or not place.is_file():
                 continue
-            try:
+            with os_errors(f"cannot read {place}"):
                 self.blobs[path] = blob(place.read_bytes())
                 self.modes[path] = "100755" if place.stat().st_mode & 0o100 else "100644"
-            except OSError as error:
-                raise EnvironmentFailed(f"cannot read {place}", error.strerror or str(error)) from error
         if len(pin & self.blobs.keys()) < _FEW_FILES:
             raise WrongUsage(
                 f"{folder} holds neither patches nor a copy of upstream",

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from porter import process
-from porter.errors import CheckFailed, EnvironmentFailed
+from porter.errors import CheckFailed, EnvironmentFailed, os_errors
 from porter.git.objects import Entry, Object
 from porter.output import Timed, command_line
 from porter.temporary import temporary_folder
@@ -427,7 +427,7 @@ def scratch(borrow: Repository | None = None, shallow: Iterable[str] = ()) -> It
             theirs = borrow.common
             with suppress(FileNotFoundError):
                 grafts += (theirs / "shallow").read_text(encoding="utf-8").split()
-        try:
+        with os_errors(f"cannot write {folder}"):
             # what `git init` makes, without its process
             for part in ("objects", "refs"):
                 (inside / part).mkdir(parents=True)
@@ -437,8 +437,6 @@ def scratch(borrow: Repository | None = None, shallow: Iterable[str] = ()) -> It
                 lend(inside, theirs / "objects")
             if grafts:
                 (inside / "shallow").write_text("".join(f"{commit}\n" for commit in grafts), encoding="utf-8")
-        except OSError as error:
-            raise EnvironmentFailed(f"cannot write {folder}", error.strerror or str(error)) from error
         yield Repository(inside, exact=True)
 
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from porter import process
-from porter.errors import EnvironmentFailed
+from porter.errors import os_errors
 from porter.files import locked, move, not_ours, read_json, write_file
 from porter.git.objects import Entry
 from porter.lockfile import Lock
@@ -147,10 +147,8 @@ class Store:
         Raises:
             EnvironmentFailed: it cannot be written.
         """
-        try:
+        with os_errors(f"cannot write {self.bump}"):
             self.bump.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise EnvironmentFailed(f"cannot write {self.bump}", error.strerror or str(error)) from error
         write_file(self._journal, _dump(asdict(journal)))
 
     def close(self) -> None:
@@ -160,17 +158,14 @@ class Store:
             EnvironmentFailed: the folder cannot be written.
         """
         gone = self.folder / "bump.dead"
-        try:
-            with process.held():
-                _remove(gone)  # a porter that was killed here left it
-                if self.bump.exists():
-                    move(self.bump, gone)
-                _remove(gone)
-                with suppress(OSError):  # there is something to remember
-                    self.memory.rmdir()
-                write_stacks.sweep(self.project)
-        except OSError as error:
-            raise EnvironmentFailed(f"cannot remove {self.bump}", error.strerror or str(error)) from error
+        with os_errors(f"cannot remove {self.bump}"), process.held():
+            _remove(gone)  # a porter that was killed here left it
+            if self.bump.exists():
+                move(self.bump, gone)
+            _remove(gone)
+            with suppress(OSError):  # there is something to remember
+                self.memory.rmdir()
+            write_stacks.sweep(self.project)
 
     @property
     def remembers(self) -> bool:
@@ -196,10 +191,8 @@ class Store:
             EnvironmentFailed: it cannot be written.
         """
         rows = {name: (old, (new[0], _text(new[1])) if new else None) for name, (old, new) in made.items()}
-        try:
+        with os_errors(f"cannot write {self._resolutions}"):
             self._resolutions.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise EnvironmentFailed(f"cannot write {self._resolutions}", error.strerror or str(error)) from error
         write_file(self._resolutions / f"{key}.json", _dump(rows))
 
     def inputs(self) -> dict[str, str]:
@@ -209,11 +202,9 @@ class Store:
             EnvironmentFailed: one cannot be read.
         """
         project = self.project
-        try:
+        with os_errors(f"cannot read {project.patches}"):
             paths = [project.lock_path, *(path for path in project.patches.rglob("*") if path.is_file())]
             return {path.relative_to(project.root).as_posix(): _digest(path.read_bytes()) for path in sorted(paths)}
-        except OSError as error:
-            raise EnvironmentFailed(f"cannot read {project.patches}", error.strerror or str(error)) from error
 
     def inputs_after(self, edits: Iterable[FileEdit]) -> dict[str, str]:
         """What :meth:`inputs` is after these edits."""
@@ -243,13 +234,11 @@ class Store:
         texts, root = read_json(self._old, _HINT), self.project.root
         if texts is None:
             raise not_ours(self._old, _HINT)
-        try:
+        with os_errors(f"cannot read {root}"):
             edits = [
                 FileEdit(path, _bytes(root / path), text.encode(*_CODEC) if text is not None else None)
                 for path, text in sorted(texts.items())
             ]
-        except OSError as error:
-            raise EnvironmentFailed(f"cannot read {root}", error.strerror or str(error)) from error
         write_stacks.write(write_stacks.Rewrite(self.project, Lock.load(self.project.lock_path), {}, {}, tuple(edits)))
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from porter import git
-from porter.errors import CheckFailed, EnvironmentFailed
+from porter.errors import CheckFailed, EnvironmentFailed, os_errors
 from porter.git import GitFailed, Repository
 from porter.rebase.outcome import APPLIES, CONFLICT, MERGED, OFFSET, TAKEN
 from porter.sources.history import History
@@ -82,12 +82,10 @@ class Trial:
             CheckFailed: a patch does not apply to the pin.
             EnvironmentFailed: there is no room for it.
         """
-        try:
+        with os_errors(f"cannot write {self._folder}"):
             self._folder.mkdir()
             for patch, file in zip(self._patches, self._files):
                 file.write_bytes(patch.data)
-        except OSError as error:
-            raise EnvironmentFailed(f"cannot write {self._folder}", error.strerror or str(error)) from error
         for n, path in sorted(self.ask(pin).files.items()):
             raise CheckFailed(f"{self._patches[n].id} does not apply to {path}", hint="`porter lint` says why.")
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from porter import git, process
-from porter.errors import EnvironmentFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage, os_errors
 from porter.files import move
 from porter.git import GitFailed, Repository, objects
 from porter.git.objects import Entry, Object, Sides, sides
@@ -204,7 +204,7 @@ class Worktree:
             EnvironmentFailed: the folder cannot be written.
         """
         inside, shallow = self.path / ".git", lender / "shallow"
-        try:
+        with os_errors(f"cannot write {self.path}"):
             if (inside / "objects").is_dir():
                 git.lend(inside, lender / "objects")
                 if shallow.exists():
@@ -212,8 +212,6 @@ class Worktree:
                 else:
                     with suppress(FileNotFoundError):
                         (inside / "shallow").unlink()
-        except OSError as error:
-            raise EnvironmentFailed(f"cannot write {self.path}", error.strerror or str(error)) from error
 
     def _read(self, name: str, folder: Path | None = None) -> str:
         try:
@@ -293,7 +291,7 @@ class Worktree:
         Raises:
             EnvironmentFailed: the folder cannot be written.
         """
-        try:
+        with os_errors(f"cannot write {self.path}"):
             for path, new in files.items():
                 file = self.path / path
                 with suppress(FileNotFoundError):
@@ -302,8 +300,6 @@ class Worktree:
                     file.parent.mkdir(parents=True, exist_ok=True)
                     file.write_bytes(new[1])
                     file.chmod(0o755 if new[0] == "100755" else 0o644)
-        except OSError as error:
-            raise EnvironmentFailed(f"cannot write {self.path}", error.strerror or str(error)) from error
         if files:
             self._run("add", "--force", "--all", "--", *files)
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from porter import process
-from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage, os_errors
 from porter.files import locked, move, write_file
 from porter.lockfile import Lock
 from porter.patch import Patch, PatchFailed
@@ -216,10 +216,8 @@ def make_state(project: Project) -> None:
         EnvironmentFailed: it cannot be made.
     """
     ignore = project.state / ".gitignore"
-    try:
+    with os_errors(f"cannot write {project.state}"):
         project.state.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EnvironmentFailed(f"cannot write {project.state}", error.strerror or str(error)) from error
     if not ignore.exists():
         write_file(ignore, b"# written by porter: nothing here belongs into a commit\n*\n")
 
@@ -287,7 +285,7 @@ def _finish(project: Project) -> None:
             "\n".join(str(path) for path in foreign[1:]),
             f"Save your edit elsewhere and put the file back (git checkout), or remove {folder} to stay in between.",
         )
-    try:
+    with os_errors(f"cannot write {project.patches}", "The next porter that runs here goes on with it."):
         paths = _resolved(path for path, _, _ in rows)
         for number, (path, (_, _, after)) in enumerate(zip(paths, rows)):
             _move_into_place(folder / str(number), path, after)
@@ -295,12 +293,6 @@ def _finish(project: Project) -> None:
             _sync(parent)
         (folder / _JOURNAL).unlink()
         folder.rmdir()
-    except OSError as error:
-        raise EnvironmentFailed(
-            f"cannot write {project.patches}",
-            error.strerror or str(error),
-            "The next porter that runs here goes on with it.",
-        ) from error
 
 
 def _resolved(paths: Iterable[Path]) -> list[Path]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from porter import process
 from porter.comparison.sides import DRIVERS as COMPARISON
-from porter.errors import EnvironmentFailed
+from porter.errors import EnvironmentFailed, os_errors
 from porter.files import read_file
 from porter.output import Progress, heading
 from porter.target import Target
@@ -125,22 +125,18 @@ class Recorder:
                 "stderr": said,
                 "cwd": config.parent,
             }
-            try:
-                with process.started(words, env=environment, start_new_session=True, **how) as child:
-                    while child.poll() is None:
-                        last = _last(self.journal)
-                        progress.step("recording", int(last.get("number", last.get("begun", 0))), None)
-                        time.sleep(_POLL)
-            except OSError as error:
-                raise EnvironmentFailed(f"cannot run {words[0]}", error.strerror or str(error)) from error
+            starting = process.started(words, env=environment, start_new_session=True, **how)
+            with os_errors(f"cannot run {words[0]}"), starting as child:
+                while child.poll() is None:
+                    last = _last(self.journal)
+                    progress.step("recording", int(last.get("number", last.get("begun", 0))), None)
+                    time.sleep(_POLL)
             said.seek(0)
             return child.returncode, said.read().decode(errors="replace")
 
     def _write(self, start: Mapping[str, Any]) -> None:
-        try:
+        with os_errors(f"cannot write {self.journal}"):
             self.journal.write_text(json.dumps(start) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise EnvironmentFailed(f"cannot write {self.journal}", error.strerror or str(error)) from error
 
     def _append(self, line: Mapping[str, Any]) -> None:
         with open(self.journal, "a", encoding="utf-8") as file:

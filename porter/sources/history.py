@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from porter import process
-from porter.errors import CheckFailed, EnvironmentFailed, PorterError, Unreachable, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, PorterError, Unreachable, WrongUsage, os_errors
 from porter.files import move
 from porter.git import GitFailed, Repository, lend
 from porter.git import run as run_git
@@ -377,26 +377,23 @@ class History:
     def _publish(self, inbox: Repository, folder: Path) -> None:
         """Move what was fetched into the cache: objects first, refs last."""
         own, lent = self.repository.path, inbox.path / "objects/info/alternates"
-        try:
-            with process.held():
-                if not lent.exists():
-                    if own.exists():
-                        move(own, folder / "old.git")
-                    move(inbox.path, own)
-                    return
-                packs = sorted((inbox.path / "objects/pack").iterdir(), key=lambda path: path.suffix == ".idx")
-                for path in packs:  # a pack counts from when its index is there
-                    move(path, own / "objects/pack" / path.name)
-                if (inbox.path / "shallow").exists():
-                    move(inbox.path / "shallow", own / "shallow")
-                else:  # what was missing has come
-                    with suppress(FileNotFoundError):
-                        (own / "shallow").unlink()
-                rows = inbox.text("for-each-ref", "--format=update %(refname) %(objectname)")
-                if rows:
-                    self.repository.run("update-ref", "--stdin", stdin=f"{rows}\n".encode())
-        except OSError as error:
-            raise EnvironmentFailed(f"cannot write to the cache {own}", error.strerror or str(error)) from error
+        with os_errors(f"cannot write to the cache {own}"), process.held():
+            if not lent.exists():
+                if own.exists():
+                    move(own, folder / "old.git")
+                move(inbox.path, own)
+                return
+            packs = sorted((inbox.path / "objects/pack").iterdir(), key=lambda path: path.suffix == ".idx")
+            for path in packs:  # a pack counts from when its index is there
+                move(path, own / "objects/pack" / path.name)
+            if (inbox.path / "shallow").exists():
+                move(inbox.path / "shallow", own / "shallow")
+            else:  # what was missing has come
+                with suppress(FileNotFoundError):
+                    (own / "shallow").unlink()
+            rows = inbox.text("for-each-ref", "--format=update %(refname) %(objectname)")
+            if rows:
+                self.repository.run("update-ref", "--stdin", stdin=f"{rows}\n".encode())
 
 
 def deepen(source: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from porter import process
-from porter.errors import EnvironmentFailed, WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage, os_errors
 from porter.files import Taken, staged
 from porter.git import GitFailed, objects
 from porter.lockfile import Lock
@@ -93,12 +93,10 @@ def apply_stack(
 
 def _vacant(destination: Path) -> bool:
     """Whether there is nothing, or an empty folder, at ``destination``."""
-    try:
+    with os_errors(f"cannot read {destination}"):
         if not destination.is_symlink() and not destination.exists():
             return True
         return destination.is_dir() and not any(destination.iterdir())
-    except OSError as error:
-        raise EnvironmentFailed(f"cannot read {destination}", error.strerror or str(error)) from error
 
 
 def _make(

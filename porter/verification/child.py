@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from porter import process
-from porter.errors import EnvironmentFailed
+from porter.errors import os_errors
 from porter.output import Progress, Timed, command_line
 from porter.process import Stopped
 from porter.temporary import temporary_folder, work_folder
@@ -201,15 +201,13 @@ class Children:
             marks = log / "forbidden"
             options = _options(self.confinement, self.root) if self.confine else []
             how = {"cwd": cwd, "env": self.environment(marks, env), "stdin": subprocess.DEVNULL}
-            try:
+            with os_errors(f"cannot run {command[0]}"):
                 told = Timed(_log, command)
                 with ExitStack() as stack:
                     out, err = (stack.enter_context(open(log / name, "wb")) for name in ("out", "err"))
                     starting = self._group.started(command, supervisor=options, stdout=out, stderr=err, **how)
                     killed = _wait(child := stack.enter_context(starting), self.limit if limit is None else limit)
                 told.ended(child.returncode)
-            except OSError as error:
-                raise EnvironmentFailed(f"cannot run {command[0]}", error.strerror or str(error)) from error
         if self._group.closed:
             raise Stopped
         self._of_thread.last = made = Run(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from porter.datasets import generate
 from porter.downloads import datasets
-from porter.errors import EnvironmentFailed, PorterError, WrongUsage
+from porter.errors import EnvironmentFailed, PorterError, WrongUsage, os_errors
 from porter.output import Progress
 
 KINDS = ("auto", "coco128", "scenes")
@@ -75,7 +75,7 @@ def _part(found: datasets.Found, count: int, folder: Path) -> Pictures:
     wanted = count + count // 4
     if len(labelled) < wanted:
         raise EnvironmentFailed(f"{found.path} has {len(labelled)} labelled pictures, {wanted} are needed")
-    try:
+    with os_errors(f"cannot write {folder}"):
         for split, chosen in ("train", labelled[:count]), ("val", labelled[count:wanted]):
             for kind in "images", "labels":
                 (folder / kind / split).mkdir(parents=True)
@@ -84,6 +84,4 @@ def _part(found: datasets.Found, count: int, folder: Path) -> Pictures:
                 shutil.copyfile(labels / f"{path.stem}.txt", folder / "labels" / split / f"{path.stem}.txt")
         text = generate.data_yaml("", folder, {split: f"images/{split}" for split in ("train", "val")})
         (folder / "data.yaml").write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise EnvironmentFailed(f"cannot write {folder}", error.strerror or str(error)) from error
     return Pictures(folder, f"{wanted} pictures of {found.word}")

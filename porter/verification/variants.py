@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from porter import git, process
-from porter.errors import EnvironmentFailed
+from porter.errors import os_errors
 from porter.git import GitFailed, Repository, objects
 from porter.output import Progress
 from porter.patch import Patch
@@ -159,10 +159,8 @@ def make_tree(made: Repository, build: Build, left_out: Collection[Patch], folde
     later = [each for each in build.commits[first:] if each.patch.id not in ids]
     made.run("worktree", "add", "--quiet", "--detach", str(folder), start)
     skipped = _pick(Repository(folder, settings=_SETTINGS), [each.commit for each in later])
-    try:
+    with os_errors(f"cannot write {folder}"):
         (folder / ".git").unlink()
-    except OSError as error:
-        raise EnvironmentFailed(f"cannot write {folder}", error.strerror or str(error)) from error
     return [each.patch for each in later if each.commit in skipped]
 
 
