@@ -16,12 +16,13 @@ from porter.scan.cpp import SEEDS, STATEMENTS, Code, read
 from porter.scan.facts import described
 from porter.scan.kernels import Rules
 from porter.scan.preprocessor import Preprocessor
-from porter.scan.surface import Settings, Surface
+from porter.scan.surface import Settings, Surface, setup_version
 
 TARGET = "npu"
 PLUGIN = "torch_npu"
 SIGN = "torch_npu/csrc/aten/npu_native_functions.yaml"
 URL = "https://github.com/Ascend/pytorch"
+CARDS = ("ascend910b",)
 SECOND = "op_plugin/config/op_plugin_functions.yaml"
 RULES = Rules(
     device="npu",
@@ -42,14 +43,6 @@ MACROS = [
     *(f"TORCH_NPU_{name}(...)" for name in ("WARN", "WARN_ONCE", "LOGI", "LOGD", "LOGW", "LOGE")),
 ]
 SETTINGS = Settings(PLUGIN, "torch_npu.npu", "torch_npu._C", "torch.npu", {})
-
-
-def is_one(root: Path) -> bool:
-    return (root / SIGN).is_file()
-
-
-def cards(root: Path) -> list[str]:
-    return ["ascend910b"]
 
 
 def scan(root: Path, card: str, defines: list[str], also: Path | None = None) -> dict[str, Any]:
@@ -74,21 +67,18 @@ def scan(root: Path, card: str, defines: list[str], also: Path | None = None) ->
     for path in sorted([*(second / "op_plugin" / "ops").rglob("*.cpp")]):
         plugin.alone(path)
     code, other = read(reader.units), read(plugin.units)
-    torch = f"v{'.'.join(version(root).split('.')[:2])}"
+    torch = f"v{'.'.join(setup_version(root).split('.')[:2])}"
     operators = own(root, code)
     operators.update(of_plugin(second, other, torch, operators))
     surface = Surface(root, SETTINGS)
     bound = bindings.bound(code, ["initModule", "PyInit__C"])
     return {
-        "version": version(root),
+        "version": setup_version(root),
         "defines": defines,
         "also": {"plugin": "op_plugin", "torch": torch},
         "operators": operators,
-        "python": surface.record(bound),
-        "process_group": surface.process_groups(),
-        "environment": {**surface.environment(), **bindings.variables(code)},
+        **bindings.of_plugin(surface, code, bound),
         "visible": surface.parser("_parse_visible_devices"),
-        "autocast": bindings.autocast(code),
     }
 
 
@@ -152,10 +142,3 @@ def placed(record: dict[str, Any]) -> dict[str, Any]:
             for key, value in record.items()
         }
     return [placed(each) for each in record] if isinstance(record, list) else record  # type: ignore[unreachable]
-
-
-def version(root: Path) -> str:
-    path = root / "setup.py"
-    said = path.read_text("utf-8", "replace") if path.is_file() else ""
-    match = re.search(r"^VERSION\s*=\s*['\"]([^'\"]+)", said, re.MULTILINE)
-    return match.group(1) if match else ""

@@ -11,8 +11,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from porter.scan.cpp import Code, Function, Node, calls, line, string, text
+from porter.scan.surface import Surface
 
 NAME = re.compile(r"[A-Za-z_]\w*")
+
+
+def of_plugin(surface: Surface, code: Code, bound: dict[str, str]) -> dict[str, Any]:
+    """What of a record is found in the same way in every plugin; bound are the names that its C side gives."""
+    return {
+        "python": surface.record(bound),
+        "process_group": {**surface.process_groups(), **process_groups(code)},
+        "environment": {**surface.environment(), **variables(code)},
+        "autocast": autocast(code),
+    }
 
 
 def reached(code: Code, roots: Iterable[str]) -> list[Function]:

@@ -24,6 +24,7 @@ TARGET = "mlu"
 PLUGIN = "torch_mlu"
 SIGN = "codegen/mlu_functions.yaml"
 URL = "https://github.com/Cambricon/torch_mlu"
+CARDS = ("mlu370",)
 NAMESPACES = {"aten": "aten", "vision": "torchvision", "audio": "torchaudio", "custom": "torch_mlu"}
 RULES = Rules(
     device="mlu",
@@ -34,14 +35,6 @@ RULES = Rules(
     contiguous=("cnnl_contiguous", "expect_contiguous"),
 )
 SETTINGS = Settings(PLUGIN, "torch_mlu.mlu", "torch_mlu._MLUC", "torch.mlu", {})
-
-
-def is_one(root: Path) -> bool:
-    return (root / SIGN).is_file()
-
-
-def cards(root: Path) -> list[str]:
-    return ["mlu370"]
 
 
 def scan(root: Path, card: str, defines: list[str], also: Path | None = None) -> dict[str, Any]:
@@ -70,12 +63,9 @@ def scan(root: Path, card: str, defines: list[str], also: Path | None = None) ->
         "version": version(root),
         "defines": defines,
         "operators": operators,
-        "python": surface.record(bound),
-        "process_group": surface.process_groups(),
-        "environment": {**surface.environment(), **bindings.variables(code)},
+        **bindings.of_plugin(surface, code, bound),
         "visible": surface.parser("_parse_visible_devices"),
         "dtypes": library_dtypes(code, "getCnnlDataType", "CNNL_DTYPE_"),
-        "autocast": bindings.autocast(code),
     }
 
 

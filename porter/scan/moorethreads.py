@@ -23,6 +23,7 @@ TARGET = "musa"
 PLUGIN = "torch_musa"
 SIGN = "torch_musa/csrc/aten/ops/musa_functions.yaml"
 URL = "https://github.com/MooreThreads/torch_musa"
+CARDS = ("s4000",)
 KEY = "PrivateUse1"  # others are of sparse and quantized tensors
 RULES = Rules(
     device="musa",
@@ -34,14 +35,6 @@ RULES = Rules(
 # the libraries' status is checked by macros of their own, which say nothing of the arguments
 MACROS = [f"{name}(...)" for name in ("CHECK_MUDNN_STATUS", "C10_MUSA_CHECK", "TORCH_MUSABLAS_CHECK")]
 SETTINGS = Settings(PLUGIN, PLUGIN, "torch_musa._MUSAC", "torch.musa", {})
-
-
-def is_one(root: Path) -> bool:
-    return (root / SIGN).is_file()
-
-
-def cards(root: Path) -> list[str]:
-    return ["s4000"]
 
 
 def scan(root: Path, card: str, defines: list[str], also: Path | None = None) -> dict[str, Any]:
@@ -65,10 +58,7 @@ def scan(root: Path, card: str, defines: list[str], also: Path | None = None) ->
         "version": version(root),
         "defines": found,
         "operators": operators,
-        "python": surface.record(bound),
-        "process_group": bindings.process_groups(code),
-        "environment": {**surface.environment(), **bindings.variables(code)},
-        "autocast": bindings.autocast(code),
+        **bindings.of_plugin(surface, code, bound),
     }
 
 

@@ -13,6 +13,9 @@ from porter.output import command_line
 from porter.scan.facts import SCHEMA
 
 READERS = ("ascend", "cambricon", "moorethreads", "sophgo")
+# of a record, as the facts files have them
+KEYS = ("version", "defines", "also", "operators", "python", "process_group", "environment", "visible", "dtypes",
+        "autocast")  # fmt: skip
 
 
 def readers() -> dict[str, ModuleType]:
@@ -46,19 +49,17 @@ def scan(checkout: Path, target: str, card: str | None, defines: list[str], also
             "--target tpu",
         )
     reader = known[target]
-    if not checkout.is_dir() or not reader.is_one(checkout):
+    if not checkout.is_dir() or not (checkout / reader.SIGN).exists():
         raise WrongUsage(
             f"{checkout} is no checkout of {reader.PLUGIN}",
             f"{reader.SIGN} is not in it" if checkout.is_dir() else "there is no such folder",
             f"{command_line('git', 'clone', reader.URL)}, then give its folder",
         )
-    cards = reader.cards(checkout)
-    if card is None:
-        card = cards[-1]
-    if card not in cards:
-        raise WrongUsage(
-            f"{reader.PLUGIN} is not built for {card}", f"cards: {', '.join(cards)}", f"--card {cards[-1]}"
-        )
+    *_, newest = reader.CARDS
+    card = newest if card is None else card
+    if card not in reader.CARDS:
+        known_cards = f"cards: {', '.join(reader.CARDS)}"
+        raise WrongUsage(f"{reader.PLUGIN} is not built for {card}", known_cards, f"--card {newest}")
     found = reader.scan(checkout, card, defines, also)
     return {
         "kind": "profile scan",
@@ -67,7 +68,7 @@ def scan(checkout: Path, target: str, card: str | None, defines: list[str], also
         "plugin": reader.PLUGIN,
         "card": card,
         "commit": commit(checkout),
-        **found,
+        **{key: found[key] for key in KEYS if key in found},
     }
 
 

@@ -16,7 +16,7 @@ from porter.scan.cpp import SEEDS, STATEMENTS, read
 from porter.scan.facts import operator
 from porter.scan.kernels import Rules
 from porter.scan.preprocessor import Preprocessor
-from porter.scan.surface import Settings, Surface
+from porter.scan.surface import Settings, Surface, setup_version
 
 TARGET = "tpu"
 PLUGIN = "torch_tpu"
@@ -47,14 +47,6 @@ RULES = Rules(
 
 
 URL = "https://github.com/sophgo/torch-tpu"
-
-
-def is_one(root: Path) -> bool:
-    return (root / SIGN).is_dir()
-
-
-def cards(root: Path) -> list[str]:
-    return list(CARDS)
 
 
 def scan(root: Path, card: str, defines: list[str], also: Path | None = None) -> dict[str, Any]:
@@ -88,13 +80,10 @@ def scan(root: Path, card: str, defines: list[str], also: Path | None = None) ->
         **bindings.keys(code, "TPUGetMemStats", "memory_stats"),
     }
     return {
-        "version": version(root),
+        "version": setup_version(root),
         "defines": found,
         "operators": operators,
-        "python": surface.record(bound),
-        "process_group": bindings.process_groups(code),
-        "environment": {**surface.environment(), **bindings.variables(code)},
-        "autocast": bindings.autocast(code),
+        **bindings.of_plugin(surface, code, bound),
     }
 
 
@@ -109,16 +98,6 @@ def collectives(root: Path, card: str) -> list[str]:
 def settings(card: str) -> Settings:
     known = {"CHIP_ARCH": card, "arch": card, "BACKEND": CARDS[card].partition("_")[2]}
     return Settings(PLUGIN, "torch_tpu.tpu", "torch_tpu._C", "torch.tpu", known)
-
-
-def version(root: Path) -> str:
-    path = root / "setup.py"
-    match = (
-        re.search(r"^VERSION\s*=\s*['\"]([^'\"]+)", path.read_text("utf-8", "replace"), re.MULTILINE)
-        if path.is_file()
-        else None
-    )
-    return match.group(1) if match else ""
 
 
 def build_defines(root: Path, card: str) -> list[str]:

@@ -7,6 +7,7 @@ function, class or method of the package that it names needs.
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -398,3 +399,11 @@ def dotted_names(node: ast.AST) -> Iterator[list[str]]:
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST):
                 yield from dotted_names(child)
+
+
+def setup_version(root: Path) -> str:
+    """The version that a plugin's setup.py gives it; empty where it gives none."""
+    path = root / "setup.py"
+    said = path.read_text("utf-8", "replace") if path.is_file() else ""
+    match = re.search(r"^VERSION\s*=\s*['\"]([^'\"]+)", said, re.MULTILINE)
+    return match.group(1) if match else ""
