@@ -12,7 +12,7 @@ from porter.git import Repository, scratch
 from porter.lockfile import Lock
 from porter.project import Project
 from porter.rebase import commits
-from porter.rebase.render import canonical, mails
+from porter.rebase.commits import canonical, mails
 from porter.sources.obtain import obtain
 from porter.stack import Stack, load_part, load_parts
 from porter.stack.build import Builder

@@ -15,7 +15,7 @@ from porter.lockfile import Lock
 from porter.output import Progress, counted
 from porter.patch import Patch, PatchFailed, file_names
 from porter.project import Project
-from porter.rebase.render import canonical
+from porter.rebase.commits import canonical
 from porter.sources.obtain import obtain
 from porter.sources.snapshot import Snapshot
 from porter.stack import (

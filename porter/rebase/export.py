@@ -19,7 +19,7 @@ from porter.lockfile import Lock
 from porter.output import Progress, command_line
 from porter.patch import Patch, PatchFailed
 from porter.project import Project
-from porter.rebase import commits, render, write_stacks
+from porter.rebase import commits, write_stacks
 from porter.rebase.commits import Commit, Item, arrange, pick
 from porter.rebase.write_stacks import Rewrite
 from porter.sources.snapshot import Extent, Snapshot
@@ -345,7 +345,7 @@ class _Export:
             if fresh:
                 clean.write(objects.pack(fresh))
             self.progress.step("writing the patches")
-            mails = render.mails(clean, base, [commit.id for commit in line])
+            mails = commits.mails(clean, base, [commit.id for commit in line])
             made += [_Written(item, commits.parse(commit), mails.get(commit.id)) for item, commit in zip(own, line)]
             base = _common(made) or base
         return made
@@ -383,7 +383,9 @@ class _Export:
         old = load_parts(self.project)
         parts: dict[str, list[Patch]] = {part: [] for part in (COMMON, *targets)}
         for one, name in zip(made, _names(made)):
-            parts[one.item.stack].append(render.parsed(one.mail, one.item.stack, name, f"commit {one.item.commit}"))
+            parts[one.item.stack].append(
+                commits.patch_in_mail(one.mail, one.item.stack, name, f"commit {one.item.commit}")
+            )
         every = [patch for part in (*old.values(), *parts.values()) for patch in part]
         snapshot = self.tree.snapshot(self.extent, {path for p in every for c in p.changes for path in (c.old, c.new)})
         parts.update(self._others(old, parts, snapshot, _common(made) or self.extent.base, clean))
@@ -429,9 +431,9 @@ class _Export:
             own = [one for one in build.commits if one.patch.stack == name]
             labels = [f"{one.patch.id}, on the new {COMMON}," for one in own]
             picked = pick(clean, common, [one.commit for one in own], labels, COMMON, write_stacks.UNWRITTEN)
-            mails = render.mails(clean, common, [commit for commit, _ in picked])
+            mails = commits.mails(clean, common, [commit for commit, _ in picked])
             found[name] = [
-                render.parsed(mails.get(commit), name, one.patch.name, one.patch.id)
+                commits.patch_in_mail(mails.get(commit), name, one.patch.name, one.patch.id)
                 for one, (commit, _) in zip(own, picked)
             ]
         return found
@@ -462,7 +464,7 @@ class _Written:
 
 def _names(made: Sequence[_Written]) -> list[str]:
     """The name of each one's file."""
-    return render.named([one.item.stack for one in made], [one.commit.subject for one in made])
+    return commits.patch_names([one.item.stack for one in made], [one.commit.subject for one in made])
 
 
 def _common(made: Sequence[_Written]) -> str:

@@ -15,8 +15,9 @@ from porter.git.objects import Entry, Object
 from porter.lockfile import Lock
 from porter.output import Progress
 from porter.patch import Patch
-from porter.rebase import conflicts, new_pin, new_stacks, picks, write_stacks
+from porter.rebase import conflicts, new_pin, new_stacks, write_stacks
 from porter.rebase.new_pin import NewPin
+from porter.rebase.new_stacks import Fate, Pick
 from porter.rebase.outcome import (
     CONFLICT,
     DONE,
@@ -32,7 +33,6 @@ from porter.rebase.outcome import (
     PatchOutcome,
     suspects,
 )
-from porter.rebase.picks import Fate, Pick
 from porter.rebase.state import Halted, Journal, Resolution, Store
 from porter.rebase.worktree import Stop, Worktree
 from porter.rebase.write_stacks import Rewrite
@@ -304,11 +304,11 @@ class BumpRun:
 
     def _position(self, stop: Stop) -> tuple[int, str]:
         """How many patches were decided before a stop, and the commit that the waiting one goes on."""
-        found, tip = picks.decided(self.tree, self._patches, self.new.pin.commit, stop.commit)
+        found, tip = new_stacks.decided(self.tree, self._patches, self.new.pin.commit, stop.commit)
         return len(found), tip
 
     def _picks(self, stop: Stop) -> list[Pick]:
-        return picks.decided(self.tree, self._patches, self.new.pin.commit, stop.commit)[0]
+        return new_stacks.decided(self.tree, self._patches, self.new.pin.commit, stop.commit)[0]
 
     def _note(self, stop: Stop) -> None:
         """Note what became of the patch that waited, whoever made git go on."""
@@ -393,7 +393,7 @@ class BumpRun:
             **dict.fromkeys(self.journal.skipped, SKIPPED),
             **dict.fromkeys(self._conflicts, CONFLICT),
         }
-        return picks.fates(done, self.tree, self.new.snapshot, self._contents, known, self.lock.pin.commit)
+        return new_stacks.fates(done, self.tree, self.new.snapshot, self._contents, known, self.lock.pin.commit)
 
     def _bump(self, state: str, told: Sequence[Fate], since: int, **more: Any) -> Bump:
         pin = self.lock.pin

@@ -27,7 +27,7 @@ from porter.files import locked, move, write_file
 from porter.lockfile import Lock
 from porter.patch import Patch, PatchFailed
 from porter.project import REWRITE_NAME, Project
-from porter.rebase.render import numbered
+from porter.rebase.commits import numbered
 from porter.sources.snapshot import Snapshot
 from porter.stack import SERIES, LockCalculator, Stack, load_parts, single_stacks, tried_together
 from porter.stack.build import Build, Builder
