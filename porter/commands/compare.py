@@ -176,25 +176,12 @@ def replay(
 @click.argument("tree", metavar="[DIR]", type=FOLDER, required=False)
 def command(
     target: str,
-    device: str,
-    profile: str,
-    against: str,
-    cfg: str,
-    weights: Path | None,
-    data: Path | None,
-    img: int,
-    batch: int,
-    steps: int,
-    seed: int,
-    precision: str,
-    record: Path | None,
-    keep: Path,
     replayed: Path | None,
     write_test: Path | None,
-    python: str,
     threads: int | None,
     as_json: bool,
     tree: Path | None,
+    **asked: Any,
 ) -> None:
     """Find where the device parts from the cpu in a training step of the tree in DIR.
 
@@ -207,18 +194,15 @@ def command(
     porter compare --target mlu --replay porter-operator.npz
     """
     if replayed is not None:
-        _replay(target, device, profile, replayed, write_test, python, as_json)
+        _replay(target, replayed, write_test, as_json, {name: asked[name] for name in ("device", "profile", "python")})
         return
     if tree is None or write_test is not None:
         raise click.UsageError("DIR is missing." if tree is None else "--write-test goes with --replay.")
     with terminal() as progress:
-        found = compare(
-            target, tree, device=device, profile=profile, against=against, cfg=cfg, weights=weights, data=data, img=img,
-            batch=batch, steps=steps, seed=seed, precision=precision, record=record, keep=keep, python=python,
-            threads=threads or 0, begun=progress.note if as_json else progress.say, progress=progress,
-        )  # fmt: skip
+        begun = progress.note if as_json else progress.say
+        found = compare(target, tree, **asked, threads=threads or 0, begun=begun, progress=progress)
     if found is None:
-        again = command_line("porter", "compare", "--target", target, "--against", record or "", "DIR")
+        again = command_line("porter", "compare", "--target", target, "--against", asked["record"] or "", "DIR")
         tell(f"Next, on another machine: {again}")
         return
     if as_json:
@@ -229,7 +213,7 @@ def command(
     sys.exit(int(found.differs))
 
 
-def _replay(target: str, device: str, profile: str, file: Path, test: Path | None, python: str, as_json: bool) -> None:
+def _replay(target: str, file: Path, test: Path | None, as_json: bool, asked: Mapping[str, str]) -> None:
     if test is not None:
         family = load_known(find(None), target)
         write_out(test, script(file, family.name, family.plugin.module, family.title["en"]).encode())
@@ -238,7 +222,7 @@ def _replay(target: str, device: str, profile: str, file: Path, test: Path | Non
         return
     with terminal() as progress:
         begun = progress.note if as_json else progress.say
-        found = replay(target, file, device=device, profile=profile, python=python, begun=begun)
+        found = replay(target, file, **asked, begun=begun)
     if as_json:
         print_json("replay", found.record())
     else:

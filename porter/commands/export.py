@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -79,17 +80,7 @@ def export(
 )
 @JSON
 @click.argument("tree", metavar="[TREE]", type=FOLDER, default=".")
-def command(
-    targets: Sequence[str],
-    check: bool,
-    stack: str,
-    into: str,
-    new: str,
-    why: str,
-    trailers: Sequence[str],
-    as_json: bool,
-    tree: Path,
-) -> None:
+def command(targets: Sequence[str], check: bool, as_json: bool, tree: Path, **options: Any) -> None:
     """Make the patches what the commits in TREE are, one patch a commit.
 
     Commit, amend, reorder, split and drop with git as you like, and mend with git commit --fixup; export folds the
@@ -97,9 +88,7 @@ def command(
     are brought in step, or nothing is written. The lock follows.
     """
     with terminal() as progress:
-        done = export(
-            tree, targets, check=check, stack=stack, into=into, new=new, why=why, trailers=trailers, progress=progress
-        )
+        done = export(tree, targets, check=check, **options, progress=progress)
     if as_json:
         print_json("export", done.record())
     else:

@@ -338,7 +338,7 @@ def show_command(target: str | None, as_json: bool, card: str) -> None:
     help="A call that takes longer counts as hanging.",
 )
 @click.argument("file", metavar="FILE", type=FOLDER)
-def record_command(target: str, device: str, profile: str, python: str, limit: int, file: Path) -> None:
+def record_command(target: str, file: Path, **asked: Any) -> None:
     """Record what a card does, into FILE.
 
     Makes each operator call of YOLOv5's training, validation and detection on the device and on the CPU, in minutes:
@@ -347,16 +347,7 @@ def record_command(target: str, device: str, profile: str, python: str, limit: i
     the same command goes on behind the last call.
     """
     with terminal() as progress:
-        found = record(
-            target,
-            file,
-            device=device,
-            profile=profile,
-            python=python,
-            limit=limit,
-            begun=progress.note,
-            progress=progress,
-        )
+        found = record(target, file, **asked, begun=progress.note, progress=progress)
     click.echo(f"{found.file}: {found.device}: {_tallied(found.tally)}")
     tell(f"Next: {command_line('porter', 'verify', '--target', target, '--profile', found.file)}")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -369,22 +370,17 @@ def _only(check: Check) -> str:
 @click.argument("tree", metavar="[TREE]", type=FOLDER, required=False)
 def command(
     target: str,
-    device: str,
-    profile: str,
-    level: str,
     checks: tuple[str, ...],
-    python: str,
+    level: str,
     jobs: int | None,
-    timeout: float,
     weights: Path | None,
     full_size: bool,
     json_file: Path | None,
     html_file: Path | None,
-    data: str,
-    keep: bool,
     leave_out: bool,
     patches: tuple[str, ...],
     tree: Path | None,
+    **asked: Any,
 ) -> None:
     """Prove that TREE trains as on the target's device; without TREE, a temporary one.
 
@@ -398,18 +394,13 @@ def command(
     with terminal() as progress:
         begun = progress.note if is_quiet() or not say else progress.say
         made: Report | Necessity
+        how = {**asked, "jobs": jobs or 0, "begun": begun, "progress": progress}
         if leave_out:
-            made = necessity(
-                target, patches, device=device, profile=profile, python=python, jobs=jobs or 0, timeout=timeout,
-                keep=keep, data=data, begun=begun, progress=progress,
-                ended=lambda verdict: _print_verdict(verdict, progress) if say else None,
-            )  # fmt: skip
+            how["ended"] = lambda verdict: _print_verdict(verdict, progress) if say else None
+            made = necessity(target, patches, **how)
         else:
-            made = verify(
-                target, tree, device=device, profile=profile, level=level, checks=checks, python=python, jobs=jobs or 0,
-                timeout=timeout, keep=keep, data=data, weights=weights, full_size=full_size, begun=begun,
-                progress=progress, ended=lambda outcome: _print_outcome(outcome, progress) if say else None,
-            )  # fmt: skip
+            how["ended"] = lambda outcome: _print_outcome(outcome, progress) if say else None
+            made = verify(target, tree, **how, level=level, checks=checks, weights=weights, full_size=full_size)
     _write(made, json_file, html_file)
     if say:
         click.echo(made.summary)
