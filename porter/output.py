@@ -163,6 +163,22 @@ def heading(kind: str) -> dict[str, Any]:
     return {"kind": kind, "schema": SCHEMA, "porter": __version__}
 
 
+def record_of(made: Any) -> dict[str, Any]:
+    """A dataclass and all in it as JSON has them: objects, lists and text."""
+    import dataclasses  # of no use where nothing is printed
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value):
+            return record_of(value)
+        if isinstance(value, Mapping):
+            return {name: plain(inner) for name, inner in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(inner) for inner in value]
+        return str(value) if isinstance(value, Path) else value
+
+    return {field.name: plain(getattr(made, field.name)) for field in dataclasses.fields(made)}
+
+
 def labelled(kind: str, value: Mapping[str, Any]) -> dict[str, Any]:
     """A record with its heading; one that has one already stays as it is."""
     return {**heading(kind), **value}

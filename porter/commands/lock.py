@@ -10,7 +10,7 @@ import click
 from porter.commands.arguments import AnyProject, find
 from porter.commands.options import JSON, UPSTREAM, print_json, tell, terminal
 from porter.lockfile import Lock
-from porter.output import Progress
+from porter.output import Progress, record_of
 from porter.sources.obtain import obtain
 from porter.stack import load_parts, relock
 
@@ -24,7 +24,7 @@ class Locked:
 
     def record(self) -> dict[str, Any]:
         """As plain data, for JSON."""
-        return {"stale": list(self.stale), "written": self.written}
+        return record_of(self)
 
 
 def lock(

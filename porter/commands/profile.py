@@ -29,7 +29,7 @@ from porter.emulator.profiles import BARE, GENERIC, SITE, is_record, load_profil
 from porter.emulator.recorded import read_record, reading
 from porter.errors import WrongUsage
 from porter.files import write_file
-from porter.output import Progress, command_line, counted, printable, to_json
+from porter.output import Progress, command_line, counted, printable, record_of, to_json
 from porter.recording.difference import Difference, difference, tally
 from porter.recording.record import LIMIT, Recorder, assembled, visible
 from porter.scan import plugins
@@ -94,14 +94,7 @@ class Known:
 
     def record(self) -> dict[str, Any]:
         """The same for ``--json``."""
-        return {
-            "card": self.card,
-            "type": self.type,
-            "file": self.file,
-            "scan": self.scan.record() if self.scan else None,
-            "facts": [{"name": one.name, "value": one.value, "source": one.source} for one in self.facts],
-            "recorded": dict(self.recorded) if self.recorded is not None else None,
-        }
+        return record_of(self)
 
 
 def scan(

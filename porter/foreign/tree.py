@@ -22,7 +22,7 @@ from porter.foreign.reader import Fork, is_series, read
 from porter.git import GitFailed, Repository, scratch
 from porter.git.objects import Entry
 from porter.lockfile import Lock
-from porter.output import Progress
+from porter.output import Progress, record_of
 from porter.patch.diff import path_problem
 from porter.project import Project
 from porter.rebase import commits
@@ -82,10 +82,7 @@ class Imported:
             "rejects": list(self.rejects),
             "cut": list(self.cut),
             "lacking": list(self.lacking),
-            "rebound": [
-                {"path": each.path, "name": each.name, "lines": list(each.lines), "added": list(each.added)}
-                for each in self.rebound
-            ],
+            "rebound": [record_of(each) for each in self.rebound],
             "exported": self.exported.record() if self.exported else None,
         }
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from porter.output import record_of
 from porter.scan.conditions import (
     DTYPES,
     FAR,
@@ -342,16 +343,7 @@ class Summary:
 
     def record(self) -> dict[str, Any]:
         """The same for ``--json``."""
-        return {
-            "plugin": self.plugin,
-            "version": self.version,
-            "commit": self.commit,
-            "defines": list(self.defines),
-            "counts": dict(self.counts),
-            "missing": {name: list(what) for name, what in self.missing.items()},
-            "kernels": list(self.kernels),
-            "conditions": list(self.conditions),
-        }
+        return record_of(self)
 
 
 def untranslated(facts: list[dict[str, Any]]) -> int:

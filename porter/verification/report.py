@@ -100,20 +100,7 @@ class Report:
             "seconds": round(self.seconds, 2),
             "machine": platform.platform(),
             "date": self.date,
-            "checks": [
-                {
-                    "check": o.check,
-                    "proves": o.proves,
-                    "state": o.state,
-                    "said": o.said,
-                    "seconds": round(o.seconds, 2),
-                    "log": o.log,
-                    "command": o.command,
-                    "repeat": o.repeat,
-                    "figures": dict(o.figures),
-                }
-                for o in self.outcomes
-            ],
+            "checks": [{**vars(outcome), "seconds": round(outcome.seconds, 2)} for outcome in self.outcomes],
         }
 
     def json(self) -> str:
