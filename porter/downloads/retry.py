@@ -1,4 +1,4 @@
-"""How long porter waits for a server that says nothing, and how often it tries again."""
+"""Whether porter may use the network, how long it waits for a server that says nothing, how often it tries again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commits as they are stored: what a range of history consists of, and what each commit says.
+"""Commits, to become patches: read, given a message and an order, picked onto another commit, written as mails.
 
 ``git log`` re-encodes, trims and joins; here the objects themselves are read, so that a message or an author
 that nobody touched stays the same bytes.

@@ -1,4 +1,4 @@
-"""The new stacks: what git made of the patches as patch files and lock, verified before any of it is written."""
+"""The new stacks: what became of each patch, as patch files and lock, verified before any of it is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts as SVG: lines over a number, bars, points.  Colours are the page's (CSS), so that they follow light and dark.
+"""Charts as SVG, and the sections that are charts.  Colours are the page's (CSS), so that they follow light and dark.
 
 A chart is 360 units wide, about what a phone shows, so that its letters are readable there without zooming.
 """

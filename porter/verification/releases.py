@@ -1,4 +1,4 @@
-"""What upstream's releases do differently, as far as a check has to know it: from upstream's source, by tag."""
+"""What upstream's releases do differently, by tag, from upstream's source; and what their scripts write and print."""
 
 from __future__ import annotations
 

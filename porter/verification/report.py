@@ -1,4 +1,4 @@
-"""What was proved, for people (a line a check) and for programs (a record, of which porter.reports makes a page)."""
+"""How a check ends, for people (a line a check) and for programs (a record, of which porter.reports makes a page)."""
 
 from __future__ import annotations
 

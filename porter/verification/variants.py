@@ -1,4 +1,4 @@
-"""Trees of one target, each with something changed, checked on one device: what they can share is made once."""
+"""Trees of one target, each without some patches, checked on one device: what they can share is made once."""
 
 from __future__ import annotations
 
