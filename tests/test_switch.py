@@ -102,11 +102,14 @@ def cut_off(project: Project, clone: Path, verb: str, when: str, code: str) -> N
 
 
 @pytest.mark.parametrize("then", ["apply", "revert"])
+@pytest.mark.parametrize("killed", ["apply", "revert"])
 @pytest.mark.parametrize(("when", "code"), KILLS, ids=IDS)
-def test_apply_killed_then_apply_or_revert(
-    project: Project, clone: Path, lock: Lock, when: str, code: str, then: str
+def test_killed_then_apply_or_revert(
+    project: Project, clone: Path, lock: Lock, when: str, code: str, killed: str, then: str
 ) -> None:
-    cut_off(project, clone, "apply", when, code)
+    if killed == "revert":
+        apply(["mlu"], clone, project=project)
+    cut_off(project, clone, killed, when, code)
     if then == "apply":
         assert apply(["mlu"], clone, project=project).how in ("switched", "already")
         assert_whole(clone, lock, lock.stacks["mlu"].commit)
@@ -118,22 +121,6 @@ def test_apply_killed_then_apply_or_revert(
     apply(["mlu"], clone, project=project)
     assert revert(clone, project=project).head == "refs/heads/mine"
     assert_whole(clone, lock, lock.pin.commit)
-
-
-@pytest.mark.parametrize("then", ["apply", "revert"])
-@pytest.mark.parametrize(("when", "code"), KILLS, ids=IDS)
-def test_revert_killed_then_revert_or_apply(
-    project: Project, clone: Path, lock: Lock, when: str, code: str, then: str
-) -> None:
-    apply(["mlu"], clone, project=project)
-    cut_off(project, clone, "revert", when, code)
-    if then == "apply":
-        assert apply(["mlu"], clone, project=project).how in ("switched", "already")
-        assert_whole(clone, lock, lock.stacks["mlu"].commit)
-    else:
-        revert(clone, project=project)
-        assert_whole(clone, lock, lock.pin.commit)
-        assert git("branch", "--list", "porter/*", cwd=clone) == ""
 
 
 def test_the_middle_is_really_the_middle(project: Project, clone: Path, lock: Lock) -> None:
