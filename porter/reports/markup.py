@@ -64,14 +64,12 @@ def table(
     head: Sequence[object],
     rows: Iterable[Sequence[object]],
     *,
-    caption: object = "",
     right: Sequence[int] = (),
     class_: str | None = None,
 ) -> Html:
     """A table that scrolls by itself where the page is too narrow.
 
     Args:
-        caption: what it shows, for everybody who does not see the heading above it.
         right: numbers of the columns that hold numbers.
     """
 
@@ -82,7 +80,6 @@ def table(
 
     made = element(
         "table",
-        element("caption", caption) if caption else "",
         element("thead", row("th", head)),
         element("tbody", *(row("td", cells) for cells in rows)),
         class_=class_,
@@ -90,14 +87,14 @@ def table(
     return element("div", made, class_="wide", tabindex="0")
 
 
-def details(summary: object, *content: object, class_: str | None = None, open_: bool = False) -> Html:
+def details(summary: object, *content: object, open_: bool = False) -> Html:
     """What is there for whoever wants to look: closed on a screen, open on paper."""
-    return element("details", element("summary", summary), *content, class_=class_, open="" if open_ else None)
+    return element("details", element("summary", summary), *content, open="" if open_ else None)
 
 
-def figure(picture: object, caption: object, *more: object, class_: str | None = None) -> Html:
+def figure(picture: object, caption: object, *more: object) -> Html:
     """A picture with words under it."""
-    return element("figure", picture, element("figcaption", caption), *more, class_=class_)
+    return element("figure", picture, element("figcaption", caption), *more)
 
 
 def number(value: float) -> str:
