@@ -136,7 +136,7 @@ def _describe(name: str, line: Project) -> Line:
     )
 
 
-def state(project: Project, named: str, stack: ExitStack) -> Project:
+def earlier_state(project: Project, named: str, stack: ExitStack) -> Project:
     """A folder that is another checkout, or the stacks and the lock of a commit, put into a folder for a while.
 
     Args:

@@ -12,7 +12,7 @@ import click
 from porter.commands.arguments import AnyPath, AnyProject, find
 from porter.commands.options import FOLDER, JSON, UPSTREAM, complete_line, complete_patch, print_json, tell, terminal
 from porter.errors import WrongUsage
-from porter.line import lines, name_of, state
+from porter.line import earlier_state, lines, name_of
 from porter.output import Progress, command_line
 from porter.rebase import carry as carrying
 from porter.rebase.carry import ABSENT, CARRIED, CONFLICT, LineOutcome
@@ -78,7 +78,7 @@ def carry(
     wanted = {name: known[name] for name in after[: after.index(to) + 1 if to else None]}
     named = find_patch(found, patch).id
     with ExitStack() as stack:
-        before = state(found, since, stack)
+        before = earlier_state(found, since, stack)
         made = tuple(carrying.carry(found, before, named, wanted, Path(folder), upstream, progress))
     return Carried(named, source, made)
 

@@ -14,8 +14,8 @@ from porter import git
 from porter.commands.arguments import AnyPath, AnyProject, Names, find, names
 from porter.commands.options import JSON, colour, print_json, target_option, terminal
 from porter.git import Repository, objects
+from porter.line import earlier_state
 from porter.line import lines as all_lines
-from porter.line import state
 from porter.lockfile import Lock
 from porter.output import Progress, counted
 from porter.project import Project
@@ -115,7 +115,7 @@ def _read(
     with ExitStack() as stack:
         sides = []
         for named in old, new:
-            found = (known_lines.get(named) or state(project, named, stack)) if named else project
+            found = (known_lines.get(named) or earlier_state(project, named, stack)) if named else project
             sides.append(_side(found, progress))
         known = sorted({part for side in sides for part in side.builds} - {COMMON})
         must_be_known(targets, known)
