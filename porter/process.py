@@ -187,6 +187,14 @@ def kill(child: subprocess.Popen[bytes]) -> None:
     child.terminate()
 
 
+def ending(status: int) -> str:
+    """How a child ended, in words, by its exit status as :class:`subprocess.Popen` has it."""
+    if status < 0:
+        with suppress(ValueError):
+            return f"died of {signal.Signals(-status).name}"
+    return f"ended with status {status}"
+
+
 class Stopped(Exception):
     """No child is started any more."""
 

@@ -7,10 +7,8 @@ import os
 import platform
 import re
 import shutil
-import signal
 import subprocess
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,16 +147,9 @@ def ask(words: Sequence[str | Path], *, seconds: float, environment: Mapping[str
         return Answer("", "", f"cannot be run: {error.strerror or error}")
     told.ended("killed" if why else child.returncode)
     said, complained = (text.decode(errors="replace") for text in (out, err))
-    return Answer(said, complained, why or _ending(child.returncode))
+    return Answer(said, complained, why or (process.ending(child.returncode) if child.returncode else ""))
 
 
 def stop() -> None:
     """End every program that was asked and has not answered, from another thread: Ctrl-C."""
     _group.kill()
-
-
-def _ending(status: int) -> str:
-    if status < 0:
-        with suppress(ValueError):
-            return f"died of {signal.Signals(-status).name}"
-    return f"ended with status {status}" if status else ""

@@ -180,11 +180,7 @@ def _last(journal: Path) -> dict[str, Any]:
 def _ended(status: int, hung: bool) -> dict[str, Any]:
     if hung:
         return {"state": "hangs"}
-    how = signal.Signals(-status).name if status < 0 else f"status {status}"
-    return {
-        "state": "crashes",
-        "message": f"the process died of {how}" if status < 0 else f"the process ended with {how}",
-    }
+    return {"state": "crashes", "message": f"the process {process.ending(status)}"}
 
 
 def _outcomes(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ import copy
 import logging
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -68,10 +67,7 @@ class Run:
         """How it ended, in words."""
         if self.limit:
             return f"{ENDLESS} {self.limit:g} s without an end"
-        if self.status < 0:
-            with contextlib.suppress(ValueError):
-                return f"died of {signal.Signals(-self.status).name}"
-        return f"ended with status {self.status}"
+        return process.ending(self.status)
 
     @property
     def reason(self) -> str:
