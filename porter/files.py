@@ -49,6 +49,19 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
 
 
+def read_if_there(path: Path) -> bytes | None:
+    """A file's bytes; None if there is no file.
+
+    Raises:
+        EnvironmentFailed: it cannot be read.
+    """
+    with os_errors(f"cannot read {path}"):
+        try:
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+
 def read_given(path: Path, most: int) -> bytes:
     """The bytes of a file that somebody gave us: a plain one, or what a shell pipes (``<(git diff)``).
 
@@ -177,12 +190,11 @@ def read_json(path: Path, hint: str = "") -> dict[str, Any] | None:
         WrongUsage: it is none.
         EnvironmentFailed: it cannot be read.
     """
-    try:
-        read = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
+    data = read_if_there(path)
+    if data is None:
         return None
-    except OSError as error:
-        raise EnvironmentFailed(f"cannot read {path}", error.strerror or str(error)) from error
+    try:
+        read = json.loads(data)
     except ValueError as error:
         raise not_ours(path, hint) from error
     if not isinstance(read, dict):

@@ -25,7 +25,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from porter.errors import CheckFailed, EnvironmentFailed
+from porter.errors import CheckFailed
+from porter.files import read_if_there
 from porter.output import command_line
 from porter.patch import diff, parser
 
@@ -174,12 +175,9 @@ class Patch:
             CheckFailed: the file is not there or not a patch; the message holds its line.
             EnvironmentFailed: it cannot be read.
         """
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError as error:
-            raise CheckFailed(f"there is no {path}", hint="Put it back, or take its name out of series.") from error
-        except OSError as error:
-            raise EnvironmentFailed(f"cannot read {path}", error.strerror or str(error)) from error
+        data = read_if_there(path)
+        if data is None:
+            raise CheckFailed(f"there is no {path}", hint="Put it back, or take its name out of series.")
         return cls.parse(data, stack, path.name)
 
     @classmethod

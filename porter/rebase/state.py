@@ -28,7 +28,7 @@ from typing import Any
 
 from porter import process
 from porter.errors import os_errors
-from porter.files import locked, move, not_ours, read_json, write_file
+from porter.files import locked, move, not_ours, read_if_there, read_json, write_file
 from porter.git.objects import Entry
 from porter.lockfile import Lock
 from porter.project import Project
@@ -234,11 +234,10 @@ class Store:
         texts, root = read_json(self._old, _HINT), self.project.root
         if texts is None:
             raise not_ours(self._old, _HINT)
-        with os_errors(f"cannot read {root}"):
-            edits = [
-                FileEdit(path, _bytes(root / path), text.encode(*_CODEC) if text is not None else None)
-                for path, text in sorted(texts.items())
-            ]
+        edits = [
+            FileEdit(path, read_if_there(root / path), text.encode(*_CODEC) if text is not None else None)
+            for path, text in sorted(texts.items())
+        ]
         write_stacks.write(write_stacks.Rewrite(self.project, Lock.load(self.project.lock_path), {}, {}, tuple(edits)))
 
 
@@ -248,13 +247,6 @@ def _text(data: bytes) -> str:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _bytes(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
 
 
 def _remove(folder: Path) -> None:

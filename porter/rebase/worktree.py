@@ -24,7 +24,7 @@ from pathlib import Path
 
 from porter import git, process
 from porter.errors import EnvironmentFailed, WrongUsage, os_errors
-from porter.files import move
+from porter.files import move, read_if_there
 from porter.git import GitFailed, Repository, objects
 from porter.git.objects import Entry, Object, Sides, sides
 from porter.output import command_line, counted
@@ -214,12 +214,8 @@ class Worktree:
                         (inside / "shallow").unlink()
 
     def _read(self, name: str, folder: Path | None = None) -> str:
-        try:
-            return ((folder or self._state) / name).read_text(encoding="utf-8", errors="surrogateescape")
-        except (FileNotFoundError, NotADirectoryError):
-            return ""
-        except OSError as error:
-            raise EnvironmentFailed(f"cannot read {self.path}", error.strerror or str(error)) from error
+        data = read_if_there((folder or self._state) / name)
+        return "" if data is None else data.decode("utf-8", "surrogateescape")
 
     def _commands(self, name: str, folder: Path | None = None) -> list[tuple[str, str]]:
         rows = (line.split(" ") for line in self._read(name, folder).splitlines() if line and line[0] != "#")

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from porter import process
 from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage, os_errors
-from porter.files import locked, move, write_file
+from porter.files import locked, move, read_if_there, write_file
 from porter.lockfile import Lock
 from porter.patch import Patch, PatchFailed
 from porter.project import REWRITE_NAME, Project
@@ -145,22 +145,13 @@ def _edits(
                 )
             yield edit
         path = f"{folder}/{name}/{SERIES}"
-        before = _read(project.root / path)
+        before = read_if_there(project.root / path)
         assert before is not None  # it was read a moment ago
         yield FileEdit(path, before, updated_series(before.decode(), [patch.name for patch in patches]).encode())
 
 
 def _edit(project: Project, path: str, after: bytes | None) -> FileEdit:
-    return FileEdit(path, _read(project.root / path), after)
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise EnvironmentFailed(f"cannot read {path}", error.strerror or str(error)) from error
+    return FileEdit(path, read_if_there(project.root / path), after)
 
 
 def write(rewrite: Rewrite) -> None:
@@ -179,7 +170,7 @@ def write(rewrite: Rewrite) -> None:
     with _locked(project):
         _finish(project)
         for edit in rewrite.edits:
-            if _read(project.root / edit.path) != edit.before:
+            if read_if_there(project.root / edit.path) != edit.before:
                 raise WrongUsage(f"{project.root / edit.path} was changed just now", hint="Try again.")
         with process.held():
             _prepare(project, rewrite.edits)
@@ -278,7 +269,7 @@ def _finish(project: Project) -> None:
         raise EnvironmentFailed(f"cannot read {folder}", error.strerror or str(error)) from error
     except (ValueError, KeyError, TypeError) as error:
         raise WrongUsage(f"{folder / _JOURNAL} is not as porter writes it", hint="Another version wrote it.") from error
-    foreign = [path for path, before, after in rows if _digest(_read(path)) not in (before, after)]
+    foreign = [path for path, before, after in rows if _digest(read_if_there(path)) not in (before, after)]
     if foreign:
         raise WrongUsage(
             f"an earlier porter was cut off while it wrote the stacks, and {foreign[0]} was edited since",
