@@ -150,7 +150,9 @@ def crops():
     times = inspect.signature(Detections).parameters["times"].default  # v7.0: of three steps, each with a clock
     times = [SimpleNamespace(t=0.0)] * 3 if times is not None and len(times) == 3 else [0.0] * 4
     found = Detections([np.zeros((64, 64, 3), np.uint8)], [boxes], ["(a+)+.jpg"], times, NAMES, (1, 3, 64, 64))
-    errors = [attempt(found.crop, save_dir=str(inside)) for _ in range(2)]
+    # v7.0 makes a folder of its own for each call, unless it is told not to
+    again = {"exist_ok": True} if "exist_ok" in inspect.signature(found.crop).parameters else {}
+    errors = [attempt(found.crop, save_dir=str(inside), **again) for _ in range(2)]
     files = [path.relative_to(HERE) for path in HERE.rglob("*.jpg") if path.parent.parent.name != "data"]
     files = [path for path in files if path.parts[0] not in ("set", "runs")]
     outside = [str(path) for path in files if path.parts[:3] != ("deep", "er", "crops")]
