@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from porter.commands.options import JSON, print_json, target_option, tell, termi
 from porter.diagnosis import cards as tools
 from porter.diagnosis import interpreter, machine
 from porter.diagnosis.cards import Cards
+from porter.diagnosis.hints import catalogue, in_chinese, wants_chinese
 from porter.diagnosis.interpreter import Interpreter, Plugin
 from porter.diagnosis.known_problems import PROBLEM, Setup, Trouble, judge
 from porter.diagnosis.machine import GIB, Machine
@@ -164,11 +166,17 @@ def _print(found: Diagnosis) -> None:
         click.secho(heading, bold=True)
         for name, value in rows:
             click.echo(f"  {name:22} {value}")
+    chinese = _chinese(found.troubles)
     for trouble in found.troubles:
         click.echo()
         level = click.style(trouble.level, fg="red" if trouble.level == "problem" else "yellow", bold=True)
         click.echo(f"{level}: {trouble.what} [{trouble.trap}]")
-        click.echo(f"  do: {trouble.do}")
+        if trouble in chinese:
+            what, do = chinese[trouble]
+            click.echo(f"  {what}")
+            click.echo(f"  办法：{do}")
+        else:
+            click.echo(f"  do: {trouble.do}")
     click.echo()
     click.secho(found.verdict, fg="red" if found.problems else "green")
     if found.problems and found.target:
@@ -186,6 +194,22 @@ def _print(found: Diagnosis) -> None:
             tell(f"Next: {command_line('porter', 'prepare', '--target', found.target.name, './yolov5')}")
         else:
             tell(f"Next: {command_line('porter', 'doctor', '--target', seen[0] if seen else 'NAME')}")
+
+
+def _chinese(troubles: tuple[Trouble, ...]) -> dict[Trouble, tuple[str, str]]:
+    """What and do of each in Chinese; empty where the locale asks for English, or its encoding has no such characters.
+
+    The English line stays above it: it is what people search for, and what the troubleshooting pages quote.
+    """
+    if not troubles or not wants_chinese(os.environ):
+        return {}
+    known = catalogue()
+    said = {each: tuple(in_chinese(text, each.trap, known) for text in (each.what, each.do)) for each in troubles}
+    try:
+        "办法".join(text for texts in said.values() for text in texts).encode(sys.stdout.encoding)
+    except (LookupError, UnicodeEncodeError):
+        return {}
+    return {each: (what, do) for each, (what, do) in said.items()}
 
 
 def _machine(found: Machine) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 import pytest
 
 from porter.diagnosis.cards import Card, Cards
+from porter.diagnosis.hints import Hint, catalogue, in_chinese
 from porter.diagnosis.interpreter import Interpreter, Package, Plugin
 from porter.diagnosis.known_problems import Setup, Trouble, judge
 from porter.diagnosis.machine import GIB, Machine
 from porter.project import Project
 from porter.target import load_all
 
+CHINESE = catalogue()
 TARGETS = {target.name: target for target in load_all(Project.find(Path(__file__).parent))}
 MACHINE = Machine("Linux", "a processor", 8, 32 * GIB, 30 * GIB, "/", 100 * GIB, 16 * GIB, "git 2.39", "c++ 12", False)
 GOOD = Plugin("/site/torch_x", loads=True, available=True, computes=True, count=1, name="MLU370-X8")
@@ -59,7 +62,12 @@ def found(
         broken=broken or {},
         plugins=plugins,
     )
-    return judge(Setup(replace(MACHINE, **machine), here, TARGETS.get(target), cards, pinned or {}, "pip"))
+    troubles = judge(Setup(replace(MACHINE, **machine), here, TARGETS.get(target), cards, pinned or {}, "pip"))
+    for trouble in troubles:  # words of ours are said in Chinese, too; a bare command has none
+        for text in (trouble.what, trouble.do):
+            command = re.match(r"(pip|export|unset|apt-get) ", text) and not isinstance(text, Hint)
+            assert command or re.search(r"[\u4e00-\u9fff]", in_chinese(text, trouble.trap, CHINESE)), text
+    return troubles
 
 
 def told(troubles: Sequence[Trouble]) -> list[tuple[str, str]]:

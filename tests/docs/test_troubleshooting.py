@@ -72,6 +72,8 @@ def patterns(printed_by: str) -> tuple[re.Pattern[str], ...]:
     """What a program may print: its strings of more than a word or two, with anything in their holes."""
     package = COMMANDS.get(printed_by)
     found = _python(package) if package else _patches() if printed_by == "train.py" else _profiles()
+    if package == "diagnosis":  # a hint names its holes
+        found = (re.sub(r"\{\w+\}", _HOLE, text) for text in found)
     long = {text for text in found if len(text.replace(_HOLE, "")) > 10 and " " in text}
     return tuple(re.compile(".*".join(map(re.escape, text.split(_HOLE))), re.DOTALL) for text in long)
 
