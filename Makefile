@@ -79,6 +79,7 @@ matrix: $(VENV)/.dev
 release-check: $(VENV)/.dev
 	$(VENV)/bin/nox -s release
 	$(VENV)/bin/nox -s installed -- $(TORCH)
+	@$(py) tools/release.py links dist
 
 # ./yolov5 is a repository that may hold somebody's work: it is not make's to remove
 clean:

@@ -230,6 +230,7 @@ def release(session: nox.Session) -> None:
     session.run("python", "tools/release.py", "digests", str(dist))
     if session.posargs:  # a tag
         session.run("python", "tools/release.py", "tag", *session.posargs)
+        session.run("python", "tools/release.py", "links", str(dist))
 
 
 @nox.session

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+LINKS = ("Homepage", "Documentation", "Issues", "Changelog")
 WORKFLOWS = sorted((ROOT / ".github").rglob("*.yml"))
 
 
@@ -68,6 +69,46 @@ def test_a_tag_fits_the_version_and_the_changelog(tmp_path: Path) -> None:
     assert len(tool.tag_problems("v0.2.0", tmp_path)) == 2
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## [Unreleased]\n")
     assert len(tool.tag_problems("v0.1.0", tmp_path)) == 1
+
+
+def wheel(folder: Path, *links: str) -> Path:
+    """A wheel whose metadata names these pages."""
+    folder.mkdir()
+    head = ["Metadata-Version: 2.4", "Name: yolov5-porter", *(f"Project-URL: {link}" for link in links)]
+    with zipfile.ZipFile(folder / "a.whl", "w") as packed:
+        packed.writestr("a-1.dist-info/METADATA", "\n".join([*head, "", "Project-URL: Issues, of the text", ""]))
+    return folder
+
+
+PAGES = {name: f"https://pages.somewhere.org/porter/{name.lower()}" for name in LINKS}
+
+
+def test_a_release_names_the_projects_pages(tmp_path: Path) -> None:
+    every = wheel(tmp_path / "every", *(f"{name}, {address}" for name, address in PAGES.items()))
+    assert (release("links", every).returncode, release("links", every).stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    "address", ["", "https://example.org/", "https://porter.invalid/", "http://a.org/", "https://code.org/OWNER/porter"]
+)
+def test_a_missing_or_invented_page_stops_a_release(tmp_path: Path, name: str, address: str) -> None:
+    links = {**PAGES, name: address}
+    folder = wheel(tmp_path / "dist", *(f"{each}, {where}" for each, where in links.items() if where))
+    done = release("links", folder)
+    assert done.returncode == 1 and "[project.urls] in pyproject.toml" in done.stderr
+    assert done.stderr.startswith(
+        f"the link {name} is no address of a page: {address}" if address else f"no link {name}"
+    )
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_release_check_and_a_tag_ask_for_the_pages() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    assert "tools/release.py links dist" in makefile.partition("\nrelease-check:")[2].partition("\n\n")[0]
+    session = (ROOT / "noxfile.py").read_text().partition("def release(")[2].partition("@nox.session")[0]
+    assert '"links", str(dist)' in session.partition("if session.posargs:")[2]
+    assert "[project.urls]" in (ROOT / "CONTRIBUTING.md").read_text()
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)

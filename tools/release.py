@@ -3,6 +3,7 @@
 python tools/release.py compare ONE OTHER     two builds' folders hold the same files, byte for byte
 python tools/release.py digests DIST          write DIST/SHA256SUMS, as `sha256sum --check` reads it
 python tools/release.py tag v0.1.0            the tag, porter's version and CHANGELOG.md say the same
+python tools/release.py links DIST            DIST's wheel names the project's pages, each with an address of its own
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SUMS = "SHA256SUMS"
+LINKS = ("Homepage", "Documentation", "Issues", "Changelog")
+# Hosts that RFC 2606 keeps from everybody, this machine, and what people write where they mean to put something later.
+_PLACEHOLDER = re.compile(
+    r"example(\.|/|$)|\.(invalid|test|localhost)(/|:|$)|//localhost|OWNER|YOUR|TODO|[<>{}…]", re.IGNORECASE
+)
 
 
 def compare(one: Path, other: Path) -> list[str]:
@@ -67,6 +73,26 @@ def tag_problems(tag: str, root: Path = ROOT) -> list[str]:
     return problems
 
 
+def link_problems(folder: Path) -> list[str]:
+    """Which of the project's pages the wheel of a folder does not name."""
+    wheels = sorted(folder.glob("*.whl"))
+    if len(wheels) != 1:
+        return [f"{folder} has not one wheel: nox -s release makes it"]
+    with zipfile.ZipFile(wheels[0]) as packed:
+        (name,) = (each for each in packed.namelist() if each.endswith(".dist-info/METADATA"))
+        text = packed.read(name).decode("utf-8")
+    said = dict(re.findall(r"^Project-URL: ([^,\n]+), *(.*)$", text.partition("\n\n")[0], re.MULTILINE))
+    problems = [f"no link {name}" for name in LINKS if name not in said]
+    problems += [
+        f"the link {name} is no address of a page: {address}"
+        for name, address in said.items()
+        if not re.fullmatch(r"https://[^\s/]+\.[^\s/]+\S*", address) or _PLACEHOLDER.search(address)
+    ]
+    return (
+        [*problems, "[project.urls] in pyproject.toml is where they are set: see CONTRIBUTING.md"] if problems else []
+    )
+
+
 def main(words: list[str]) -> int:
     """Run a subcommand; return the exit code."""
     if len(words) == 3 and words[0] == "compare":
@@ -76,6 +102,8 @@ def main(words: list[str]) -> int:
         problems = []
     elif len(words) == 2 and words[0] == "tag":
         problems = tag_problems(words[1])
+    elif len(words) == 2 and words[0] == "links":
+        problems = link_problems(Path(words[1]))
     else:
         print(__doc__, file=sys.stderr)
         return 2
