@@ -68,9 +68,9 @@ def cli() -> None:
     """Hardware ports of ultralytics/yolov5 v6.0, as stacks of small patches.
 
     \b
-    porter apply --target mlu ./yolov5    make a ported tree, or port a clone
-    porter verify --target mlu            prove that it trains, card or none
-    porter prepare --target mlu ./yolov5  tree, packages, weights, data
+    porter apply --target mlu ./yolov5    make a ported tree
+    porter verify --target mlu            prove it trains
+    porter prepare --target mlu ./yolov5  with all it needs
 
     Exit codes: 0 done, 1 a check or a patch failed, 2 wrong usage, 3 the environment failed (network,
     disk, permissions, a missing program), 70 a bug in porter.

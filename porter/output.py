@@ -8,7 +8,9 @@ import os
 import re
 import select
 import shlex
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
+_NARROW = 24  # columns: what is folded into fewer is read worse than what the terminal itself breaks
 # C0 and C1 control characters, and those that turn the direction of the text around
 _CONTROL = r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 _FOREIGN = re.compile(rf"(?!\x1b\[(?:[012]|3[1-7])m|[\t\n]){_CONTROL}")  # all but porter's colours and lines
@@ -38,6 +41,14 @@ def printable(text: object) -> str:
 def shown(text: str) -> str:
     """The same of a text that porter made: its lines and colours stay."""
     return _FOREIGN.sub(_spelled, text)
+
+
+def hanging(text: str, indent: int) -> str:
+    """On a terminal too narrow for a line, the line folded, the rest of it indented; a pipe gets it in one piece."""
+    width = shutil.get_terminal_size().columns
+    if len(text) <= width or width - indent < _NARROW or not sys.stdout.isatty():
+        return text
+    return textwrap.fill(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def counted(number: int, noun: str) -> str:

@@ -29,7 +29,7 @@ from porter.lockfile import IndexSource, Part, Wheel, WheelEdit
 from porter.output import Progress
 from porter.sources import index
 from porter.sources.obtain import fetch as fetch_upstream
-from porter.sources.obtain import obtain, verify
+from porter.sources.obtain import obtain, some, verify
 
 pytestmark = pytest.mark.usefixtures("own_home")
 
@@ -258,6 +258,11 @@ def test_a_partial_snapshot_has_one_id_everywhere(
     (missing,) = [line for line in heard.notes if "not in the package index" in line]
     assert missing.startswith("3 of 11 files")
     assert all(path in missing for path in MISSING)
+
+
+def test_a_few_of_the_missing_files_are_named() -> None:
+    assert some(["a", "b", "c"]) == "a, b, c"
+    assert some(["a", "b", "c", "d"]) == "a, b, 2 more"
 
 
 def test_a_partial_snapshot_is_kept_and_later_made_whole(

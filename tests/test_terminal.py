@@ -126,6 +126,22 @@ def test_verbose_says_which_sources_are_tried(project: Project, tmp_path: Path) 
     assert "secret" not in done.stderr.partition("porter: error")[0]
 
 
+def test_a_long_line_is_folded_on_a_narrow_terminal_alone(said: Said, tmp_path: Path) -> None:
+    code, seen = on_a_terminal("verify", "--list", cwd=tmp_path, COLUMNS="60")
+    lines = seen.replace("\r", "").splitlines()
+    assert code == 0 and max(map(len, lines)) <= 60
+    assert all(line.startswith(" " * 20) for line in lines if line.startswith(" ")), "the rest stands under the text"
+    _, piped, _ = said("verify", "--list")
+    assert max(map(len, piped.splitlines())) > 60
+    assert seen.split() == piped.split()
+
+
+def test_the_first_help_fits_60_columns(tmp_path: Path) -> None:
+    for words in ([], ["diff"]):
+        code, seen = on_a_terminal(*words, "--help", cwd=tmp_path, COLUMNS="60")
+        assert code == 0 and max(map(len, seen.replace("\r", "").splitlines())) <= 60
+
+
 def test_passwords_are_not_told() -> None:
     assert redacted("fetch https://me:secret@host/x ssh://git@host/y") == "fetch https://host/x ssh://host/y"
     assert redacted("mail a@b.c") == "mail a@b.c"

@@ -189,9 +189,9 @@ def command(targets: tuple[str, ...], as_json: bool, old: str, new: str) -> None
     with the files as they are. What only upstream moved is no difference: so a bump can be read.
 
     \b
-    porter diff HEAD              what is not committed
+    porter diff HEAD          what is not committed
     porter diff main my-branch
-    porter diff v6.2 v7.0         what each patch became on the way
+    porter diff v6.2 v7.0     what each patch became
     """
     with terminal() as progress:
         found, printed = _read(old, new, targets, find(None), progress, coloured=colour() and not as_json)

@@ -23,7 +23,7 @@ from porter.diagnosis.interpreter import Interpreter, Plugin
 from porter.diagnosis.known_problems import PROBLEM, Setup, Trouble, judge
 from porter.diagnosis.machine import GIB, Machine
 from porter.diagnosis.requirements import pins
-from porter.output import Progress, command_line, counted
+from porter.output import Progress, command_line, counted, hanging
 from porter.stack import must_be_known
 from porter.target import Target, load_all
 
@@ -165,7 +165,7 @@ def _print(found: Diagnosis) -> None:
     for heading, rows in found.sections().items():
         click.secho(heading, bold=True)
         for name, value in rows:
-            click.echo(f"  {name:22} {value}")
+            click.echo(hanging(f"  {name:22} {value}", 25))
     chinese = _chinese(found.troubles)
     for trouble in found.troubles:
         click.echo()

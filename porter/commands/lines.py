@@ -6,7 +6,7 @@ import click
 
 from porter.commands.arguments import AnyProject, find
 from porter.line import Line, describe
-from porter.output import labelled, to_json
+from porter.output import hanging, labelled, to_json
 from porter.stack import COMMON
 
 
@@ -34,6 +34,7 @@ def command(as_json: bool) -> None:
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         text = "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths)).rstrip()
+        text = hanging(text, sum(widths[:-1]) + 2 * (len(widths) - 1))
         click.echo(click.style(text, dim=True) if row is heads else text)
 
 

@@ -8,7 +8,7 @@ import click
 
 from porter.commands.arguments import AnyPath, AnyProject, find_of
 from porter.commands.options import FOLDER, JSON, print_json
-from porter.output import counted
+from porter.output import counted, hanging
 from porter.tree import clone
 from porter.tree.clone import Status
 
@@ -55,6 +55,6 @@ def _print(found: Status) -> None:
             click.echo(f"  {change.code} {change.path}")
     if found.missing:
         click.echo(f"missing: {counted(len(found.missing), 'file')} of upstream that its source had not:")
-        click.echo("  " + ", ".join(found.missing))
+        click.echo(hanging("  " + ", ".join(found.missing), 2))
     if found.unfinished:
         click.echo(f"unfinished: {found.unfinished}")

@@ -30,7 +30,7 @@ from porter.commands.options import device as device_options
 from porter.errors import WrongUsage
 from porter.line import name_of
 from porter.lockfile import Lock
-from porter.output import Progress, Terminal, command_line, counted, to_json
+from porter.output import Progress, Terminal, command_line, counted, hanging, to_json
 from porter.patch import Patch
 from porter.project import Project
 from porter.sources.obtain import obtain
@@ -269,7 +269,7 @@ def _list(context: click.Context, parameter: click.Parameter, is_given: bool) ->
         checks = known().values()
         width = max(len(check.name) for check in checks)
         for check in checks:
-            click.echo(f"{check.name:{width}}  {check.level:6}  {check.proves}{_only(check)}")
+            click.echo(hanging(f"{check.name:{width}}  {check.level:6}  {check.proves}{_only(check)}", width + 10))
         context.exit()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,10 +178,13 @@ class _Search:
         for line in failed:
             self.progress.note(line)
         if extent.missing:
-            self.progress.note(
-                f"{len(extent.missing)} of {counted(len(self.lock.pin.files), 'file')} are not in the package index: "
-                + ", ".join(extent.missing)
-            )
+            files = counted(len(self.lock.pin.files), "file")
+            self.progress.note(f"{len(extent.missing)} of {files} are not in the package index: {some(extent.missing)}")
+
+
+def some(paths: Sequence[str]) -> str:
+    """A few of them by name, in a line that a person reads; ``porter status`` has all."""
+    return ", ".join(paths if len(paths) <= 3 else [*paths[:2], f"{len(paths) - 2} more"])
 
 
 def _line(error: PorterError) -> str:
