@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from stacks import CHECKOUT
 
 import porter
-from porter.errors import EnvironmentFailed
+from porter.datasets import generate
+from porter.errors import EnvironmentFailed, WrongUsage
 from porter.lockfile import Lock
 from porter.project import Project
 from porter.sources.obtain import obtain
@@ -45,3 +47,18 @@ def test_a_line_trains_as_its_target_does(line: Project, tmp_path: Path) -> None
     report = porter.verify(target, tree, level="smoke", device="emulated", data="scenes", project=CHECKOUT)
     assert not report.failed, report.failed
     assert any(outcome.state == "passed" for outcome in report.outcomes)
+
+
+def test_a_data_set_is_read_as_the_lines_loader_reads_it(line: Project, tmp_path: Path) -> None:
+    """v7.0 counts the names, a mapping in its own data sets; the releases before want `nc`."""
+    tree = porter.apply("mlu", tmp_path / "tree", project=line).path
+    path = generate.make(tmp_path / "scenes", images=4, size=(64, 64)).yaml
+    said = yaml.safe_load(path.read_text(encoding="utf-8"))
+    del said["nc"]
+    path.write_text(yaml.safe_dump({**said, "names": dict(enumerate(said["names"]))}), encoding="utf-8")
+    if line.root.name == "v7.0":
+        found = porter.data.check(path, tree=tree)
+        assert not found.problems and len(found.names) == len(said["names"])
+        path.write_text(yaml.safe_dump({**said, "names": []}), encoding="utf-8")
+    with pytest.raises(WrongUsage, match=r"has no nc|names should be a list of classes"):
+        porter.data.check(path, tree=tree)

@@ -22,8 +22,18 @@ class DataYaml:
         self.data, self.lines, self.twice = data, lines, twice
 
 
-def read(text, file):
-    """Read the text of ``file``.  Raises Unreadable for what ends train.py before it looks at a picture."""
+def counts_names(general):
+    """Whether a tree, of whose utils/general.py this is the text, takes as many classes as there are names, as v7.0's
+    does, and has no use for ``nc``."""
+    return "data['nc'] = len(data['names'])" in general
+
+
+def read(text, file, counted=False):
+    """Read the text of ``file``.  Raises Unreadable for what ends train.py before it looks at a picture.
+
+    Arguments:
+        counted: there are as many classes as names, see :func:`counts_names`.
+    """
     import yaml
 
     loader = yaml.SafeLoader(text)
@@ -36,7 +46,7 @@ def read(text, file):
         mark = getattr(error, "problem_mark", None)
         where = ", line %d" % (mark.line + 1) if mark else ""
         raise Unreadable("%s%s: not YAML" % (file, where), getattr(error, "problem", None) or str(error)) from error
-    for name in ("train", "val", "nc"):
+    for name in ("train", "val", "names" if counted else "nc"):
         if not isinstance(data, dict) or name not in data:
             raise Unreadable("%s is no yaml of a data set: it has no %s" % (file, name), "")
     lines, twice = {}, {}
@@ -46,7 +56,7 @@ def read(text, file):
         lines[key.value] = key.start_mark.line + 1
         items = value.value if isinstance(value, yaml.SequenceNode) else ()
         lines.update(((key.value, n), item.start_mark.line + 1) for n, item in enumerate(items))
-    _hold(data, lines, file)
+    _hold(data, lines, file, counted)
     return DataYaml(data, lines, twice)
 
 
@@ -73,21 +83,21 @@ def _count(node, known, yaml):
     return count
 
 
-def _hold(data, lines, file):
+def _hold(data, lines, file, counted):
     """Hold what train.py uses to its kinds."""
 
     def refuse(name, what, item=None):
         line = lines.get((name, item), lines.get(name, 0))
         raise Unreadable("%s, line %d: %s" % (file, line, what), "")
 
-    try:
-        count = int(data["nc"])  # as train.py takes it
-    except (TypeError, ValueError, OverflowError):
-        count = 0
-    if count < 1 or ("names" not in data and not isinstance(data["nc"], int)):
-        refuse("nc", "nc should be a number of classes, found %.40r" % (data["nc"],))
-    if count > MOST_CLASSES:
-        refuse("nc", "nc is %d: a model of so many classes has no room in memory" % count)
+    if counted:
+        if not isinstance(data["names"], (list, dict)) or not data["names"]:
+            refuse("names", "names should be a list of classes, found %.40r" % (data["names"],))
+        data["nc"] = len(data["names"])
+    why = _count_fault(data)
+    if why:
+        refuse("nc", why)
+    count = int(data["nc"])
     if "names" in data:
         why = _names_fault(data["names"], count)
         if why:
@@ -101,6 +111,17 @@ def _hold(data, lines, file):
         for n, path in enumerate(paths(value)):
             if not isinstance(path, str):
                 refuse(name, "%s should be a list of paths, found %.40r" % (name, path), n)
+
+
+def _count_fault(data):
+    """What is wrong with the number of classes; empty if nothing is."""
+    try:
+        count = int(data["nc"])  # as train.py takes it
+    except (TypeError, ValueError, OverflowError):
+        count = 0
+    if count < 1 or ("names" not in data and not isinstance(data["nc"], int)):
+        return "nc should be a number of classes, found %.40r" % (data["nc"],)
+    return "nc is %d: a model of so many classes has no room in memory" % count if count > MOST_CLASSES else ""
 
 
 def _names_fault(names, count):

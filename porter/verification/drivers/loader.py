@@ -46,12 +46,14 @@ def leave(**found):
     sys.exit()
 
 
+with open(os.path.join(sys.path[0], "utils", "general.py"), encoding="utf-8") as f:
+    GENERAL = f.read()
 # a yaml that cannot be read is said before torch is imported, which takes seconds
 if find_spec("torch") is None:
     leave(torch=None, why="No module named 'torch'")
 try:
     with open(FILE, errors="ignore") as f:  # as v6.0 does
-        YAML = datayaml.read(f.read(), FILE)
+        YAML = datayaml.read(f.read(), FILE, datayaml.counts_names(GENERAL))
 except datayaml.Unreadable as error:
     what, why = error.args
     leave(torch=True, what=what, why=why)
