@@ -26,8 +26,8 @@ def main() -> int:
     started, rows, missed = time.monotonic(), [], 0
     mutants = load(given.names)
     with Terminal() as progress:
-        for (target, profile), mine in groups(mutants).items():
-            how = {"device": "emulated", "profile": profile, "jobs": given.jobs, "timeout": given.timeout}
+        for (target, profile, line), mine in groups(mutants).items():
+            how = {"device": "emulated", "profile": profile, "line": line, "jobs": given.jobs, "timeout": given.timeout}
             for result in hunt(target, mine, progress, **how):
                 missed += not result.caught
                 state = "caught" if result.caught else "MISSED"

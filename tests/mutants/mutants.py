@@ -1,7 +1,7 @@
 """Mistakes that a port makes, as patches on the shipped trees, and the check that has to catch each.
 
 A file of ``patches/`` says what the mistake is, then in trailers which tree it is for, which card if not the target's
-first, and which checks catch it, and ends with the diff.
+first, of which line if not of v6.0, and which checks catch it, and ends with the diff.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from porter.verification.variants import Variants, variants
 
 FOLDER = Path(__file__).resolve().parent / "patches"
 _FILE = re.compile(
-    r"Mistake: (?P<mistake>.*?)\nTarget: (?P<target>\w+)\n(?:Profile: (?P<profile>\w+)\n)?"
+    r"Mistake: (?P<mistake>.*?)\nTarget: (?P<target>\w+)\n(?:Profile: (?P<profile>\w+)\n)?(?:Line: (?P<line>[\w.]+)\n)?"
     r"Check: (?P<checks>[\w, -]+)\n\ndiff .*",
     re.S,
 )
@@ -42,6 +42,7 @@ class Mutant:
         mistake: in words.
         target: in whose tree it is made.
         profile: the card that shows it; empty for the target's first.
+        line: of whose tree it is; empty for v6.0's.
         checks: each has to fail.
     """
 
@@ -49,6 +50,7 @@ class Mutant:
     mistake: str
     target: str
     profile: str
+    line: str
     checks: tuple[str, ...]
     path: Path
 
@@ -82,19 +84,31 @@ def load(names: Sequence[str] = ()) -> list[Mutant]:
         if match is None:
             raise ValueError(f"{path} is not as the others are")
         checks = tuple(match["checks"].split(", "))
-        mistake, profile = " ".join(match["mistake"].split()), match["profile"] or ""
-        mutant = Mutant(path.stem, mistake, match["target"], profile, checks, path)
+        mistake, profile, line = " ".join(match["mistake"].split()), match["profile"] or "", match["line"] or ""
+        mutant = Mutant(path.stem, mistake, match["target"], profile, line, checks, path)
         if not names or any(name in path.stem for name in names):
             found.append(mutant)
     return found
 
 
-def groups(mutants: Sequence[Mutant]) -> dict[tuple[str, str], list[Mutant]]:
-    """By target and card: what one call of :func:`hunt` makes."""
-    found: dict[tuple[str, str], list[Mutant]] = {}
-    for mutant in sorted(mutants, key=lambda mutant: (mutant.target, mutant.profile)):
-        found.setdefault((mutant.target, mutant.profile), []).append(mutant)
+def groups(mutants: Sequence[Mutant]) -> dict[tuple[str, str, str], list[Mutant]]:
+    """By target, card and line: what one call of :func:`hunt` makes."""
+    found: dict[tuple[str, str, str], list[Mutant]] = {}
+    for mutant in sorted(mutants, key=lambda mutant: (mutant.target, mutant.profile, mutant.line)):
+        found.setdefault((mutant.target, mutant.profile, mutant.line), []).append(mutant)
     return found
+
+
+def project_of(line: str) -> Project:
+    """The shipped stacks of a line."""
+    project = Project.find(Path(__file__).parent)
+    return project.others[line] if line else project
+
+
+def make(mutant: Mutant, tree: Path) -> None:
+    """Make the mistake in a tree."""
+    ceiling = {"GIT_CEILING_DIRECTORIES": str(tree.parent)}  # no repository above is asked
+    git.run("apply", "--whitespace=nowarn", str(mutant.path), cwd=tree, env=ceiling)
 
 
 def hunt(
@@ -104,11 +118,12 @@ def hunt(
     *,
     device: str,
     profile: str,
+    line: str = "",
     jobs: int,
     timeout: float = TIMEOUT,
 ) -> Iterator[Result]:
     """Make each mutant's checks in the shipped tree, once, and in the tree with the mistake."""
-    project = Project.find(Path(__file__).parent)
+    project = project_of(line)
     snapshot = obtain(Lock.load(project.lock_path), progress=progress)
     stack = Stack.load(project, [target])
     how = {"device": device, "profile": profile, "python": sys.executable, "jobs": jobs, "timeout": timeout}
@@ -117,8 +132,7 @@ def hunt(
 
         def one(mutant: Mutant) -> list[Result]:
             session, _ = trees.add(mutant.name)
-            ceiling = {"GIT_CEILING_DIRECTORIES": str(session.tree.parent)}  # no repository above is asked
-            git.run("apply", "--whitespace=nowarn", str(mutant.path), cwd=session.tree, env=ceiling)
+            make(mutant, session.tree)
             results = [
                 Result(mutant, name, _whole(trees, name), attempt(session, known()[name], "")) for name in mutant.checks
             ]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from mutants.mutants import load, make
 from stacks import CHECKOUT
 
 import porter
@@ -62,3 +63,9 @@ def test_a_data_set_is_read_as_the_lines_loader_reads_it(line: Project, tmp_path
         path.write_text(yaml.safe_dump({**said, "names": []}), encoding="utf-8")
     with pytest.raises(WrongUsage, match=r"has no nc|names should be a list of classes"):
         porter.data.check(path, tree=tree)
+
+
+def test_each_mistake_can_be_made(line: Project, tmp_path: Path) -> None:
+    """`python -m tests.mutants` makes them weekly: a patch that moves must not leave them behind until then."""
+    for number, mutant in enumerate(each for each in load() if each.line == line.root.name):
+        make(mutant, porter.apply(mutant.target, tmp_path / str(number), project=line).path)
