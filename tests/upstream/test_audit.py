@@ -251,7 +251,7 @@ def test_what_became_of_the_baseline(trees: dict[str, Tree], porter_env: Mapping
     assert UNPORTED not in states.values()
     assert states["train.py", 262, "amp"] == "routed"
     assert states["train.py", 430, "device-api"] == "routed"
-    assert states["utils/datasets.py", 119, "loader-option"] == "routed"
+    assert states["utils/datasets.py", 119, "loader-option"] == "allowed"  # DeviceLoader asks the accelerator
     assert states["models/yolo.py", 320, "device-api"] == "gone"
     assert states["val.py", 148, "device-type"] == "allowed"
     assert {place["state"] for place in baseline["new"]} == {ALLOWED}
