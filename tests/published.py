@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from porter.downloads import datasets as finder
 from porter.downloads.datasets import SETS
 
 _TESTS = Path(__file__).resolve().parent
@@ -61,7 +60,6 @@ def stand_in(data: bytes, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     (part,) = SETS["coco128"].archives
     made = replace(SETS["coco128"], archives=(replace(part, sums=folder / "coco128.sha256"),))
     monkeypatch.setitem(SETS, "coco128", made)
-    monkeypatch.setattr(finder, "_SET", made)
 
 
 def coco(train: int, val: int) -> dict[str, bytes]:

@@ -344,7 +344,6 @@ def yaml(published: Published, path: Path) -> str:
 # ``porter data fetch coco128`` is for people.
 
 DATA_VARIABLE = "PORTER_DATA"
-_SET = SETS["coco128"]
 _TIMEOUT, _TOTAL = 5.0, 60.0  # seconds that a download may take which nobody asked for
 
 
@@ -363,7 +362,9 @@ class Found:
     @property
     def yaml(self) -> str:
         """The text of a yaml for ``train.py --data``.  The folder may be the user's: write the yaml elsewhere."""
-        return data_yaml(f"# {self.word}\n".encode("ascii", "backslashreplace").decode(), self.path, _SET.splits)
+        return data_yaml(
+            f"# {self.word}\n".encode("ascii", "backslashreplace").decode(), self.path, SETS["coco128"].splits
+        )
 
 
 def find_coco128(*folders: Path) -> Found | None:
@@ -376,20 +377,20 @@ def find_coco128(*folders: Path) -> Found | None:
         WrongUsage: ``PORTER_DATA`` names a folder without coco128: who set it wants to know.
         EnvironmentFailed: a folder cannot be read.
     """
-    named = os.environ.get(DATA_VARIABLE)
+    coco128, named = SETS["coco128"], os.environ.get(DATA_VARIABLE)
     if named:
         root = Path(os.path.abspath(os.path.expanduser(named)))
-        for path in (root, root / _SET.name, root / "datasets" / _SET.name):
-            if not examine(_SET, path):
+        for path in (root, root / coco128.name, root / "datasets" / coco128.name):
+            if not examine(coco128, path):
                 return Found(path, f"coco128 ({DATA_VARIABLE})")
-        raise WrongUsage(f"{DATA_VARIABLE} is {named}, and no coco128 is there", examine(_SET, root))
+        raise WrongUsage(f"{DATA_VARIABLE} is {named}, and no coco128 is there", examine(coco128, root))
     for folder in (*folders, Path.cwd()):
         for holder in (folder, folder.parent):
-            path = Path(os.path.abspath(holder)) / "datasets" / _SET.name
-            if not examine(_SET, path):
+            path = Path(os.path.abspath(holder)) / "datasets" / coco128.name
+            if not examine(coco128, path):
                 return Found(path, f"coco128 ({path})")
-    path = _store() / _SET.name
-    return None if examine(_SET, path) else Found(path, "coco128 (porter's cache)")
+    path = _store() / coco128.name
+    return None if examine(coco128, path) else Found(path, "coco128 (porter's cache)")
 
 
 def fetch_coco128(progress: Progress) -> Found:
@@ -400,7 +401,9 @@ def fetch_coco128(progress: Progress) -> Found:
         CheckFailed: what came is not coco128.
     """
     policy = RetryPolicy(min(timeout(), _TIMEOUT), tries=1, longest_wait=0.0, total=_TOTAL)
-    return Found(obtain(_SET, _store(), progress, policy=policy).path, "coco128 (downloaded into porter's cache)")
+    return Found(
+        obtain(SETS["coco128"], _store(), progress, policy=policy).path, "coco128 (downloaded into porter's cache)"
+    )
 
 
 def _store() -> Path:
