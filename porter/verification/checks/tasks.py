@@ -30,8 +30,8 @@ def segment(session: Session) -> Finding:
         "--sync-bn",
     ]
     made = {device: _trained(session, "segment", device, *words) for device in session.devices}
-    said = _agree(session, {device: _rows(folder) for device, folder in made.items()}, "a training's results.csv")
-    weights = made["cpu"] / "weights" / "best.pt"
+    said = _agree(session, {device: rows for device, (_, rows) in made.items()}, "a training")
+    weights = made["cpu"][0] / "weights" / "best.pt"
     tables, masks = {}, {}
     for device in made:
         cwd = session.children.folder(f"segment-val-{device}")
@@ -61,9 +61,9 @@ def classify(session: Session) -> Finding:
     _must_have(session, "classify")
     words: list[object] = ["--model", session.weights, "--img", 64, "--batch-size", BATCH]
     made = {device: _trained(session, "classify", device, *words) for device in session.devices}
-    said = _agree(session, {device: _rows(folder) for device, folder in made.items()}, "a training's results.csv")
-    weights = made["cpu"] / "weights" / "best.pt"
-    tables = {}
+    said = _agree(session, {device: rows for device, (_, rows) in made.items()}, "a training")
+    weights = made["cpu"][0] / "weights" / "best.pt"
+    tables, picture = {}, min((session.data / "images" / "val").iterdir())
     for device in made:
         cwd = session.children.folder(f"classify-val-{device}")
         words = ["--weights", weights, "--data", _classes(session, cwd), "--img", 64, "--batch-size", BATCH]
@@ -72,7 +72,8 @@ def classify(session: Session) -> Finding:
         if not rows:
             raise Failed("classify/val.py printed no accuracy", run.tail(), run.shown())
         tables[device] = [list(map(float, rows[-1]))]
-        words = ["--weights", weights, "--source", session.data / "images" / "val", "--img", 64, "--project", "runs"]
+        # v6.2's takes one picture
+        words = ["--weights", weights, "--source", picture, "--img", 64, "--project", "runs"]
         session.script("classify/predict.py", *words, cwd=cwd, device=device)
     _agree(session, tables, "classify/val.py's accuracy")
     top1, top5 = tables["cpu"][0]
@@ -84,8 +85,8 @@ def _must_have(session: Session, folder: str) -> None:
         raise NotShown(f"{session.upstream} has no {folder}/")
 
 
-def _trained(session: Session, folder: str, device: str, *words: object) -> Path:
-    """An epoch of FOLDER/train.py; the folder that it filled."""
+def _trained(session: Session, folder: str, device: str, *words: object) -> tuple[Path, list[list[float]]]:
+    """An epoch of FOLDER/train.py: the folder that it filled, and its figures."""
     cwd = session.children.folder(f"{folder}-{device}")
     data = _polygons(session, cwd) if folder == "segment" else _classes(session, cwd)
     words = (*words, "--data", data, "--epochs", 1, "--workers", 0, "--project", "runs")
@@ -95,7 +96,14 @@ def _trained(session: Session, folder: str, device: str, *words: object) -> Path
     for name in "last.pt", "best.pt":
         if not (made / "weights" / name).is_file():
             raise Failed(f"{folder}/train.py left no {name}", run.tail(), run.shown())
-    return made
+    printed = _EPOCH.findall(run.text)
+    if printed and not (made / "results.csv").exists():  # v6.2's classify/ writes none
+        return made, [list(map(float, printed[-1]))]
+    return made, _rows(made)
+
+
+# losses of training and validation, and accuracy, behind the epoch and the memory
+_EPOCH = re.compile(r"(?m)^ +1/1 +\S+ +([\d.e+-]+) +([\d.e+-]+) +([\d.e+-]+) +([\d.e+-]+): ")
 
 
 def _polygons(session: Session, cwd: Path) -> Path:
