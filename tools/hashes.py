@@ -46,15 +46,8 @@ def resolve(
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
         command = [python, "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed", "--only-binary=:all:"]
-        command += [
-            "--disable-pip-version-check",
-            "--python-version",
-            version,
-            "--target",
-            folder,
-            "--report",
-            str(report),
-        ]
+        command += ["--disable-pip-version-check", "--python-version", version]
+        command += ["--target", folder, "--report", str(report)]
         command += [word for platform in (*platforms, "any") for word in ("--platform", platform)]
         # neither a mirror on a disk nor a cap: what everybody gets
         environment = {**os.environ, "PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "PIP_CONSTRAINT": ""}

@@ -13,6 +13,8 @@ from porter.verification.report import Failed, Finding, NotShown
 from porter.verification.session import BATCH, UNSURE, Session
 
 _CLOSE = 5e-2  # hardware: what figures after an epoch may differ by, as a part of 1 or of themselves
+# classify/train.py's line of an epoch: losses of training and validation, and accuracy, behind the epoch and the memory
+_EPOCH = re.compile(r"(?m)^ +1/1 +\S+ +([\d.e+-]+) +([\d.e+-]+) +([\d.e+-]+) +([\d.e+-]+): ")
 
 
 @check("full", "segment/ trains, validates and predicts masks on the device, with the cpu's figures")
@@ -36,9 +38,8 @@ def segment(session: Session) -> Finding:
     for device in made:
         cwd = session.children.folder(f"segment-val-{device}")
         words = ["--weights", weights, "--data", _polygons(session, cwd), "--img", 96, "--batch-size", BATCH]
-        run = session.script(
-            "segment/val.py", *words, "--conf-thres", UNSURE, "--project", "runs", cwd=cwd, device=device
-        )
+        words += ["--conf-thres", UNSURE, "--project", "runs"]
+        run = session.script("segment/val.py", *words, cwd=cwd, device=device)
         rows = re.findall(r"(?m)^ +all +\d+ +\d+((?: +[\d.e+-]+){8})$", run.text)
         if not rows:
             raise Failed("segment/val.py printed no table of boxes and masks", run.tail(), run.shown())
@@ -100,10 +101,6 @@ def _trained(session: Session, folder: str, device: str, *words: object) -> tupl
     if printed and not (made / "results.csv").exists():  # v6.2's classify/ writes none
         return made, [list(map(float, printed[-1]))]
     return made, _rows(made)
-
-
-# losses of training and validation, and accuracy, behind the epoch and the memory
-_EPOCH = re.compile(r"(?m)^ +1/1 +\S+ +([\d.e+-]+) +([\d.e+-]+) +([\d.e+-]+) +([\d.e+-]+): ")
 
 
 def _polygons(session: Session, cwd: Path) -> Path:

@@ -9,7 +9,7 @@ import sys
 
 from entry import Stop, enter, trained
 
-(out,) = enter(charts=False)
+(out,) = enter()
 
 import torch
 import train  # the tree's

@@ -6,7 +6,7 @@ import sys
 
 from entry import dataloaders, enter
 
-name, data = enter(charts=False)
+name, data = enter()
 
 import yaml
 from models.yolo import Model  # the tree's

@@ -12,7 +12,7 @@ import time
 
 from entry import enter
 
-out, uncounted = enter()
+out, uncounted = enter(charts=True)
 uncounted = int(uncounted)
 
 import train  # the tree's

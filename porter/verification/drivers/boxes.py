@@ -5,7 +5,7 @@ import sys
 
 from entry import enter
 
-(name,) = enter(charts=False)
+(name,) = enter()
 
 sys.modules["torchvision"] = None  # its own is not looked at, and not everywhere
 

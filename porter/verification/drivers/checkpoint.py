@@ -6,7 +6,7 @@ import sys
 
 from entry import enter
 
-plugin, *paths = enter(charts=False)
+plugin, *paths = enter()
 
 import torch
 from models.experimental import attempt_load  # the tree's

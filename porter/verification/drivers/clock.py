@@ -15,7 +15,7 @@ from pathlib import Path
 
 from entry import enter
 
-clock, weights, data = enter(charts=False)
+clock, weights, data = enter()
 UNSURE = "1e-5"  # confidence from which boxes count: a model after 20 iterations is sure of nothing
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from entry import enter
 
-(out,) = enter(charts=False)
+(out,) = enter()
 
 import torch
 import train  # the tree's

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from entry import enter
 
-enter(charts=False)
+enter()
 
 from utils import downloads as tree_downloads  # the tree's
 from utils import general

@@ -5,7 +5,7 @@ import math
 
 from entry import enter, replace_sgd
 
-enter(charts=False)
+enter()
 
 found = {"steps": 0}
 emas = []

@@ -8,11 +8,11 @@ import sys
 import types
 
 
-def enter(program="train.py", charts=True):
+def enter(program="train.py", charts=False):
     """Put the tree where the driver's own folder was on sys.path; returns the driver's own arguments.
 
-    Without ``charts`` Matplotlib draws nothing from now on: they are half of a training of 20 iterations.  For what
-    compares numbers alone; the check ``pictures`` looks at a training with all of its charts.
+    Matplotlib draws nothing from now on, unless ``charts`` are asked for: they are half of a training of 20 iterations.
+    The check ``pictures`` looks at a training with all of them.
     """
     # else torch 2.5 and later import every plugin that is installed; the tree's own scripts keep it from that as well
     os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from entry import dataloaders, enter, leave
 
-checkpoint, device, pictures = enter(charts=False)
+checkpoint, device, pictures = enter()
 
 import cv2
 import detect  # the tree's, as all below

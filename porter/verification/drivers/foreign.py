@@ -7,7 +7,7 @@ import json
 
 from entry import enter
 
-path, out, device = enter(charts=False)
+path, out, device = enter()
 
 import torch
 from utils.checkpoint import load_checkpoint  # the tree's

@@ -2,7 +2,7 @@
 
 from entry import enter
 
-enter(charts=False)
+enter()
 
 import torch
 import train  # the tree's

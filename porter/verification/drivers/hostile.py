@@ -17,7 +17,7 @@ from pathlib import Path
 
 from entry import enter
 
-(honest,) = enter(charts=False)
+(honest,) = enter()
 
 import models.yolo  # the tree's, as the others
 import torch

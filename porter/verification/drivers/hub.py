@@ -12,7 +12,7 @@ from pathlib import Path
 
 from entry import dataloaders, enter, leave
 
-weights, device, picture = enter(charts=False)
+weights, device, picture = enter()
 
 import cv2
 import hubconf  # the tree's

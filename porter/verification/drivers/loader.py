@@ -23,7 +23,7 @@ import picturefiles
 import sheet
 from entry import dataloaders, enter
 
-FILE, RESULT, SHEET, *FOLDERS = enter()
+FILE, RESULT, SHEET, *FOLDERS = enter(charts=True)
 WORK = os.path.dirname(os.path.realpath(RESULT))
 # how verify_image_label() says it; {} is the picture
 LEFT_OUT = (

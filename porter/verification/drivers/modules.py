@@ -18,7 +18,7 @@ class Absent:
             raise ImportError("%s is not there while modules are imported" % name)
 
 
-names = enter()
+names = enter(charts=True)
 try:
     import torch.utils.tensorboard  # noqa: F401  asks setuptools for versions in old releases of torch
 except ImportError:

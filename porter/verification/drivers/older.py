@@ -10,7 +10,7 @@ import types
 
 from entry import enter
 
-(name,) = enter(charts=False)
+(name,) = enter()
 
 import torch
 

@@ -4,7 +4,7 @@ import json
 
 from entry import enter, leave
 
-(name,) = enter(charts=False)
+(name,) = enter()
 
 import torch
 from utils import accelerator  # the tree's

@@ -9,7 +9,7 @@ import sys
 
 from entry import enter
 
-(program,) = enter(charts=False)
+(program,) = enter()
 if program == "classify/train.py":
     from utils import loggers  # the tree's
 

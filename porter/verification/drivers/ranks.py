@@ -6,7 +6,7 @@ import os
 
 from entry import dataloaders, enter, leave
 
-(folder,) = enter(charts=False)
+(folder,) = enter()
 
 import torch.distributed as dist
 import train  # the tree's

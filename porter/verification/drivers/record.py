@@ -14,7 +14,7 @@ import threading
 
 from entry import batch_ended, enter
 
-out, *rest = enter(charts=False)
+out, *rest = enter()
 kill_at = int(rest[0]) if rest else None
 
 import torch

@@ -4,7 +4,7 @@ import json
 
 from entry import batch_ended, enter, replace_sgd
 
-(out,) = enter(charts=False)
+(out,) = enter()
 
 found = {"iterations": [], "steps": [], "kept": [], "groups": []}
 pending, optimizers = [], []

@@ -9,7 +9,7 @@ import json
 
 from entry import enter
 
-side, *files = enter(charts=False)
+side, *files = enter()
 
 from PIL import Image
 

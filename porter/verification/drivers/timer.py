@@ -5,7 +5,7 @@ import time
 
 from entry import enter
 
-(name,) = enter(charts=False)
+(name,) = enter()
 
 import torch
 from utils import accelerator  # the tree's

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 from entry import dataloaders, enter, pictures
 
-honest, hyp = enter()
+honest, hyp = enter(charts=True)
 TREE, HERE = Path(sys.path[0]), Path.cwd()
 MARKS = HERE / "marks"
 MARKS.mkdir()

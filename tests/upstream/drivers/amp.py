@@ -8,7 +8,7 @@ import os
 
 from entry import Stop, enter, trained
 
-(data,) = enter(charts=False)
+(data,) = enter()
 
 import torch  # noqa: E402
 import train  # noqa: E402  (the tree's)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from entry import enter
 
-(folder,) = enter()
+(folder,) = enter(charts=True)
 
 import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402

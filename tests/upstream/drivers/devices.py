@@ -4,7 +4,7 @@ import json
 
 from entry import enter
 
-enter()
+enter(charts=True)
 
 from utils import accelerator  # noqa: E402  (the tree's)
 from utils.torch_utils import is_device_available, select_device  # noqa: E402

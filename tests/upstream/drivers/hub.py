@@ -5,7 +5,7 @@ import shutil
 
 from entry import enter
 
-weights, picture = enter()
+weights, picture = enter(charts=True)
 
 import export  # noqa: E402  (the tree's)
 import hubconf  # noqa: E402

@@ -6,7 +6,7 @@ import threading
 
 from entry import enter
 
-(at,) = map(int, enter(charts=False))
+(at,) = map(int, enter())
 
 import train  # noqa: E402  (the tree's)
 from utils.callbacks import Callbacks  # noqa: E402

@@ -9,7 +9,7 @@ import json
 
 from entry import enter
 
-(out,) = enter(charts=False)
+(out,) = enter()
 
 import numpy  # noqa: E402
 import torch  # noqa: E402

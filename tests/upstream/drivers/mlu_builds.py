@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from entry import enter
 
-(files,) = enter()
+(files,) = enter(charts=True)
 
 import torch  # noqa: E402
 from utils import accelerator  # noqa: E402  (the tree's)

@@ -11,7 +11,7 @@ from pathlib import Path
 from entry import enter
 from tiny import honest
 
-count, *seed = enter(charts=False)
+count, *seed = enter()
 
 import torch  # noqa: E402
 from utils.checkpoint import Refused, load_checkpoint  # the tree's  # noqa: E402

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from entry import Stop, enter, trained
 
-data, options = enter()
+data, options = enter(charts=True)
 
 import torch  # noqa: E402
 import train  # noqa: E402  (the tree's)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from entry import enter
 
-(commands,) = enter()
+(commands,) = enter(charts=True)
 tree = sys.path[0]
 found = []
 for script, *words in json.loads(Path(commands).read_text()):

@@ -4,7 +4,7 @@ import json
 
 from entry import enter, leave
 
-enter()
+enter(charts=True)
 
 import torch  # noqa: E402
 from utils.accelerator.tpu import TPU, Cat, Fetch, Together, cat  # noqa: E402  (the tree's)

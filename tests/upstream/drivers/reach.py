@@ -21,7 +21,7 @@ from pathlib import Path
 from entry import enter
 from tiny import honest, optimizer_of
 
-count, *rest = enter()
+count, *rest = enter(charts=True)
 TREE = Path(sys.path[0])
 
 import numpy as np  # noqa: E402

@@ -5,7 +5,7 @@ import sys
 
 from entry import enter
 
-out, path = enter(charts=False)
+out, path = enter()
 
 import torch  # noqa: E402
 import train  # noqa: E402  (the tree's)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from entry import enter
 
-enter()
+enter(charts=True)
 
 import requests  # noqa: E402
 

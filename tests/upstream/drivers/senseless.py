@@ -17,7 +17,7 @@ from pathlib import Path
 from entry import enter
 from tiny import honest, model_of, optimizer_of, stepped
 
-wanted = enter(charts=False)
+wanted = enter()
 TREE, HERE = Path(sys.path[0]), Path.cwd()
 
 import cv2  # noqa: E402
