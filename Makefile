@@ -38,7 +38,7 @@ $(VENV)/.made:
 # for pip: nothing that comes later may choose another.
 $(VENV)/.torch: $(VENV)/.made
 	@$(if $(strip $(TORCH)),$(pip) $(TORCH))
-	@$(py) -m pip list --format=freeze | grep -E '^(torch|numpy|opencv|pandas|[Pp]illow|protobuf|scipy)[^=]*==' > $@ || true
+	@$(py) -m pip --disable-pip-version-check list --format=freeze | grep -E '^(torch|numpy|opencv|pandas|[Pp]illow|protobuf|scipy)[^=]*==' > $@ || true
 	@grep -q '^torch==' $@ || { echo "make: there is no torch in $(VENV), and TORCH names none" >&2; exit 1; }
 
 $(VENV)/.train: $(VENV)/.torch pyproject.toml
