@@ -109,7 +109,8 @@ def _environment(device: Device) -> Mapping[str, str]:
     """The device's, and what kernels an emulated one is to have."""
     kernels = os.environ.get("PORTER_EMULATED_KERNELS", "")
     given = {"PORTER_EMULATED_KERNELS": os.path.abspath(kernels)} if kernels and device.kind == "emulated" else {}
-    return {**device.environment, **given}
+    # glibc gives each thread memory of its own: the reference's would not be what the other side has freed
+    return {**device.environment, **given, "MALLOC_ARENA_MAX": "1"}
 
 
 def _failure(run: Run, device: Device) -> Exception:
