@@ -26,9 +26,10 @@ from lockstep import Lockstep
 from noise import following_noise, noise, scale
 from operators import find_operator
 from sides import Comparer, Recorded, recorders, run
-from step import Training, batch, halved, seed
+from step import Training, batch, halved, parameters, seed
 from tensors import BadFile, Reader, Writer
 
+SCHEMA = 2  # of a record: what its noise is a part of
 now = time.time
 
 
@@ -99,8 +100,8 @@ def record(config, writer):
     writer.put("targets", of.targets)
     run(of.training(config, config["device"]), of.images, of.targets, config, recorders(writer, recorded))
     meta = {name: config[name] for name in ("img", "batch", "seed", "steps", "precision", "scale")}
-    meta.update(kind="comparison record", schema=1, torch=torch.__version__, device=config["says"], yaml=of.model.yaml)
-    meta.update(things=recorded, noise=found, model=lines(of.model))
+    meta.update(kind="comparison record", schema=SCHEMA, torch=torch.__version__, device=config["says"])
+    meta.update(yaml=of.model.yaml, things=recorded, noise=found, model=lines(of.model))
     writer.close(meta)
 
 
@@ -148,11 +149,13 @@ def with_record(config, reader):
     """Compare with a record."""
     if reader.meta.get("kind") != "comparison record":
         raise BadFile("%s is no record of porter compare" % reader.path)
+    if reader.meta.get("schema") != SCHEMA:
+        raise BadFile("%s is of another version of porter: record it again" % reader.path)
     of = recorded_subject(reader)
     try:
         for name in "img", "batch", "seed", "precision":
             config[name] = reader.meta[name]
-        config["scale"] = float(reader.meta.get("scale", 1.0))  # an older porter compared float32 alone
+        config["scale"] = float(reader.meta["scale"])
         config["steps"] = min(config["steps"], reader.meta["steps"])
     except (KeyError, TypeError, ValueError) as error:
         raise BadFile("%s makes no sense: %s: %s" % (reader.path, type(error).__name__, error)) from error
@@ -162,14 +165,14 @@ def with_record(config, reader):
 
 def compared(config, of, reference, found, about, seconds):
     """Make the steps on the device, compare them, and find the operator where something leaves the band."""
-    comparers, missing = [], []
+    comparers, missing, began_with = [], [], parameters(of.model)
     training = of.training(config, config["device"])
     began = now()
     with open(os.path.join(config["out"], "rows.jsonl"), "w", encoding="utf-8") as rows:
 
         def of_step(number):
             keep = lambda row: rows.write(json.dumps(dict(row, step=number)) + "\n")  # noqa: E731
-            comparers.append(Comparer(reference, found[number], config["precision"], not number, keep))
+            comparers.append(Comparer(reference, found[number], config["precision"], not number, began_with, keep))
             return comparers[-1]
 
         run(training, of.images, of.targets, config, of_step, end=lambda: missing.append(reference.end()))

@@ -10,9 +10,10 @@ import os
 import figures
 import torch
 from lockstep import Lockstep
-from sides import Kept, recorders, run
-from step import Training
+from sides import Kept, change, recorders, run
+from step import Training, parameters
 from tensors import Reader, Writer, host
+from watching import GRADIENT
 
 # How far float32's rounding carries depends on depth, hardly on the size of the batch: one small image shows it.  In
 # half precision batch norm over the few numbers of a small image would carry it too far: there it is the batch itself.
@@ -24,25 +25,36 @@ class Noise:
 
     Args:
         reader: of the record; ``prefix``: the step, in its names.
+        began: the parameters' values at the beginning, by their names.  Of a parameter it is a part of its change: what
+            its gradient is off by, as the change is, or what shows in the parameter beside its own rounding.
+        gradients: name of a parameter -> how far the first step's gradient is off; the same for all steps.
         found: name -> that; the larger stays.
     """
 
-    def __init__(self, reader, prefix, sizes, found):
-        self.reader, self.prefix, self.sizes, self.found = reader, prefix, sizes, found
+    def __init__(self, reader, prefix, sizes, began, gradients, found):
+        self.reader, self.prefix, self.sizes = reader, prefix, sizes
+        self.began, self.gradients, self.found = began, gradients, found
 
     def __call__(self, thing, tensor):
         name = self.prefix + thing.name
         if name not in self.sizes:
             return
         reference = self.reader.get(name)
+        changed = thing.phase == "step" and thing.what in self.began
         if self.sizes[name] is None:
-            self.sizes[name] = figures.size(reference)[0]
-        usual = self.sizes[name]
-        if not usual:
-            self.found.setdefault(thing.name, 0.0)
-        elif reference.shape == tensor.shape:
+            self.sizes[name] = figures.size(reference)
+            if changed:
+                rounding = figures.epsilon(tensor.dtype) * self.sizes[name][1]
+                self.sizes[name] = change(reference, self.began[thing.what]), rounding
+        usual, rounding = self.sizes[name]
+        part = self.gradients.get(thing.what, 0.0) if changed else 0.0
+        if usual and reference.shape == tensor.shape:
             error = figures.distance(host(tensor), reference)
-            self.found[thing.name] = max(self.found.get(thing.name, 0.0), error / usual)
+            part = max(part, (error - rounding if changed else error) / usual)
+        self.found[thing.name] = max(self.found.get(thing.name, 0.0), part)
+        if thing.phase == "backward" and thing.what.startswith(GRADIENT):
+            parameter = "%s.%s" % (thing.path, thing.what[len(GRADIENT) :])
+            self.gradients[parameter] = max(self.gradients.get(parameter, 0.0), part)
 
 
 def small(images, stride):
@@ -109,7 +121,8 @@ def noise(model, images, targets, config, training):
         training: of the model on the cpu, in float32; it is as new afterwards.
 
     Returns:
-        name -> the largest error as a part of the tensor's usual size, for each step.
+        name -> the largest error as a part of the tensor's usual size, for each step; in float32 of a parameter as a
+        part of its change.
     """
     if config["precision"] == "fp32":
         images, targets = small(images, int(model.stride.max())), targets[targets[:, 0] < IMAGES]
@@ -121,9 +134,10 @@ def noise(model, images, targets, config, training):
         exact = Reader(file)
     sizes = {"%d/%s" % (number, row["name"]): None for number, rows in enumerate(recorded) for row in rows}
     found = [{} for _ in recorded]
+    began, gradients = parameters(model) if config["precision"] == "fp32" else {}, {}
     rounded = training if config["precision"] == "fp32" else Training(model, "cpu", config, rounds=True)
     for other_order in False, True:
-        noises = [Noise(exact, "%d/" % number, sizes, each) for number, each in enumerate(found)]
+        noises = [Noise(exact, "%d/" % number, sizes, began, gradients, each) for number, each in enumerate(found)]
         before = torch.backends.mkldnn.set_flags(not other_order)  # oneDNN's kernels sum in an order of their own
         try:
             run(rounded, images, targets, config, noises.__getitem__)

@@ -97,11 +97,14 @@ class Comparer:
             device's: so every tensor is judged by itself.  Of one that does not, of what comes after the loss a NaN or
             an infinity alone is outside.
         first_step: whether this is the step of which every tensor is seen.
+        began: the parameters' values at the beginning, by their names, on the host.  In float32 the noise of one is
+            a part of how far it has come: the loss, and so its gradient, grows with the batch, and it does not.
         keep: gets each tensor's figures.
     """
 
-    def __init__(self, reference, noise, precision, first_step, keep):
+    def __init__(self, reference, noise, precision, first_step, began, keep):
         self.reference, self.noise, self.keep = reference, noise, keep
+        self.began = began if precision == "fp32" else {}
         self.follows = reference.follows and first_step
         self.whole = precision == "fp32" or self.follows  # whether backward and step are judged by their values
         self.first = None
@@ -130,6 +133,8 @@ class Comparer:
         if (thing.path == LOSS and (thing.phase == "backward" or self.follows)) or thing.what == HANDED:
             part = max(part, self.largest_noise)
         self.largest_noise = max(self.largest_noise, part)
+        if thing.phase == "step" and thing.what in self.began:
+            usual = change(reference, self.began[thing.what])
         allowed = figures.band(part, usual, largest, dtype)
         judged = self.whole or thing.phase == "forward"
         outside = figures.outside(found if judged else dict(found, absolute=0.0), allowed)
@@ -152,6 +157,11 @@ class Comparer:
         if room is None or room.numel() < tensor.numel():
             room = self.rooms[tensor.dtype] = torch.empty(tensor.numel(), dtype=tensor.dtype)
         return room[: tensor.numel()].view(tensor.shape).copy_(tensor.detach())
+
+
+def change(parameter, began):
+    """The root mean square of how far a parameter has come, in its dtype."""
+    return figures.size(parameter - began.to(parameter.dtype))[0]
 
 
 def recorders(writer, recorded):

@@ -69,6 +69,11 @@ def round_modules(model):
             module.register_forward_hook(after)
 
 
+def parameters(model):
+    """A model's parameters by their names, for nobody to change."""
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+
 class Training:
     """A model on a device, its loss and its optimizer, as train.py has them.
 

@@ -12,7 +12,8 @@ from tensors import tensors_in
 
 LOSS = "loss"  # stands for the path of what is computed after the model
 STEP = "optimizer"
-HANDED = "gradient of its output"  # what the loss hands to the model, whose path is empty
+GRADIENT = "gradient of "
+HANDED = GRADIENT + "its output"  # what the loss hands to the model, whose path is empty
 
 
 class Thing:
@@ -167,7 +168,7 @@ class Watch:
             if following is not None and kind(name_of(following)) == "tocopy":  # autocast's, of a weight
                 following = following.next_functions[0][0]
             of = self.parameters.get(id(getattr(following, "variable", None)), "")
-            whats.append("gradient of %s" % (of.rpartition(".")[2] or "its input"))
+            whats.append(GRADIENT + (of.rpartition(".")[2] or "its input"))
 
         def hook(gradients, _):
             others = {}

@@ -1,7 +1,8 @@
 """Compare an emulated device that has one wrong kernel with the cpu: ``faults.py TREE CONFIG.json OUT.json NAME...``.
 
 One process makes all of it: the faults that are named, and then seeds on a device whose kernels sum in another order
-but are right.  A fault's name behind ``amp: `` is tried in mixed precision; each second seed is, too.
+but are right.  A fault's name behind ``amp: `` is tried in mixed precision; each second seed is, too.  ``rougher``
+alone: a batch of 32 on a device whose gradients are less exact, and right.
 """
 
 import json
@@ -115,6 +116,33 @@ def reordered_backward(host, grad, x, weight, sizes, *rest):
     return tuple(turned)
 
 
+def rougher(host, grad, x, weight, *rest):
+    """Weights' gradients off by less than other orders of summation may make of them."""
+    made = list(host("aten::convolution_backward", grad, x, weight, *rest))
+    if made[1] is not None:
+        made[1] = host("aten::mul.Scalar", made[1], 1 + 1e-4)
+    return tuple(made)
+
+
+def variance(host, x, weight, bias, mean, var, training, factor, eps):
+    """Batch norm that keeps the variance for its backward pass, where the cpu keeps what it divides by."""
+    made, kept, inverse = host("aten::native_batch_norm", x, weight, bias, mean, var, training, factor, eps)
+    if training:
+        inverse = host("aten::sub.Scalar", host("aten::pow.Tensor_Scalar", inverse, -2), eps)
+    return made, kept, inverse
+
+
+def of_variance(host, grad, x, weight, mean, var, saved, kept, training, eps, mask):
+    if training:
+        kept = host("aten::rsqrt", host("aten::add.Scalar", kept, eps))
+    return host("aten::native_batch_norm_backward", grad, x, weight, mean, var, saved, kept, training, eps, mask)
+
+
+def of_variance_off(host, grad, x, weight, mean, var, saved, kept, *rest):
+    return of_variance(host, grad, x, weight, mean, var, saved, host("aten::mul.Scalar", kept, 0.98), *rest)
+
+
+FORWARD_NORM, BACKWARD_NORM = "aten::native_batch_norm", "aten::native_batch_norm_backward"
 FAULTS = {
     "silu in half precision": {"aten::silu": half},
     "silu's gradient without its second term": {"aten::silu_backward": silu_backward},
@@ -130,9 +158,19 @@ FAULTS = {
     "concatenated in the other order": {"aten::cat": swapped},
     "pooling padded with zeros": {"aten::max_pool2d_with_indices": zero_padded},
     "a straight line for a sigmoid": {"aten::sigmoid": sigmoid},
+    "concatenated in the other order, after statistics of its own": {
+        "aten::cat": swapped,
+        FORWARD_NORM: variance,
+        BACKWARD_NORM: of_variance,
+    },
+    "batch norm's gradient off by a hundredth, from statistics of its own": {
+        FORWARD_NORM: variance,
+        BACKWARD_NORM: of_variance_off,
+    },
     "a step a thousandth too long": {"aten::_foreach_add_.List": decay},
 }
 REORDERED = {CONV: reordered, BACKWARD: reordered_backward}
+ROUGHER = {BACKWARD: rougher}
 with open(config_file) as file:
     config = json.load(file)
 
@@ -142,15 +180,20 @@ class Reference:
 
     Args:
         drawn: whether its pictures are random numbers.
+        times: how often each picture is in the batch.
     """
 
-    def __init__(self, precision, seed=0, drawn=False):
+    def __init__(self, precision, seed=0, drawn=False, times=1):
         self.config = dict(config, precision=precision, seed=seed)
         made = subject(self.config)
         if drawn:
             torch.manual_seed(seed)
             images = torch.randint(0, 256, made.images.shape, dtype=torch.uint8)
             made = Subject(made.model, images, made.targets)
+        if times > 1:
+            step = torch.tensor([len(made.images)] + [0] * 5)
+            targets = torch.cat([made.targets + step * number for number in range(times)])
+            made = Subject(made.model, made.images.repeat(times, 1, 1, 1), targets)
         self.subject, self.training = made, made.training(self.config, "cpu")
         find = noise if precision == "fp32" else following_noise
         self.noise = find(made.model, made.images, made.targets, self.config, self.training)
@@ -170,6 +213,7 @@ def compared(kernels, reference):
         "what": first.get("what"),
         "operator": operator.get("name"),
         "at": operator.get("path"),
+        "relative": operator.get("figures", {}).get("relative"),
         "differs": differs(),
         "seconds": found["seconds"],
     }
@@ -182,7 +226,9 @@ def differs():
 
 
 found = {}
-if names != ["seeds"]:
+if names == ["rougher"]:
+    found = {"rougher": compared(ROUGHER, Reference("fp32", times=16))}
+elif names != ["seeds"]:
     references = {}
     for name in names or FAULTS:
         precision = "amp" if name.startswith("amp: ") else "fp32"
