@@ -196,7 +196,7 @@ def choose(
     if kind in ("auto", "hardware", "simulator"):
         if found["available"] and kind in ("auto", real):
             says = f"{target.called}, {where}"
-            lacks = f"; it works, though {target.plugin.module} has no {found['lacks']}" if found["lacks"] else ""
+            lacks = f" (it works; {target.plugin.module} has no {found['lacks']})" if found["lacks"] else ""
             return Device(real, target.name, says + lacks, facts=found)
         if kind != "auto":
             raise missing(kind, target, found["why"])

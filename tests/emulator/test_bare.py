@@ -65,7 +65,7 @@ def test_it_is_told_from_a_machine_without_the_plugin(
     for name, value in names.items():
         monkeypatch.setenv(name, value)
     there = choose("hardware", target, sys.executable)  # the stand-in takes the plugin's place
-    assert there.says.endswith("; it works, though torch_bar has no torch.bar.is_available")
+    assert there.says.endswith(" (it works; torch_bar has no torch.bar.is_available)")
     done = porter(
         "doctor", "--target", "bar", cwd=root, env={**env, **names, "PYTHONPATH": f"{names['PYTHONPATH']}:{CHECKOUT}"}
     )
