@@ -14,7 +14,8 @@ MAKEFLAGS += --no-builtin-rules
 PYTHON ?= python3
 VENV ?= .venv
 VENVFLAGS ?=
-TORCH ?= torch==2.13.0
+# the newest torch that all of this is tested with, or the newest that Python 3.9 can have
+TORCH ?= torch==$(shell $(PYTHON) -c 'import sys; print("2.8.0" if sys.version_info < (3, 10) else "2.13.0")')
 export DEVICE ?=
 PYTEST_ARGS ?=
 
@@ -75,10 +76,11 @@ docs: $(VENV)/.dev
 matrix: $(VENV)/.dev
 	$(VENV)/bin/nox -s mlu tpu latest
 
-# what .github/workflows/release.yml makes and tries before it publishes; into dist/
+# what .github/workflows/release.yml makes and tries before it publishes; into dist/. TORCH is for all of its Pythons,
+# so none is named unless it is said.
 release-check: $(VENV)/.dev
 	$(VENV)/bin/nox -s release
-	$(VENV)/bin/nox -s installed -- $(TORCH)
+	$(VENV)/bin/nox -s installed $(if $(filter-out file,$(origin TORCH)),-- $(TORCH))
 	@$(py) tools/release.py links dist
 
 # ./yolov5 is a repository that may hold somebody's work: it is not make's to remove

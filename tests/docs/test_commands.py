@@ -33,6 +33,11 @@ GIVEN: dict[str, Callable[[Path], None]] = {"docs/containers.md": _media}
 
 
 def _readme(folder: Path) -> None:
+    record = (folder / "doctor.json").read_text(encoding="utf-8")
+    assert "~" in record and str(folder.parent / "home") not in record  # sed took the home's name out
+
+
+def _start(folder: Path) -> None:
     own = Repository(folder / "my-yolov5")
     assert own.text("rev-parse", "HEAD") == own.text("rev-parse", "v6.0^{commit}")
     assert own.text("for-each-ref", "refs/heads/porter") == ""
@@ -56,7 +61,8 @@ def _containers(folder: Path) -> None:
 
 # page -> what its text says of what its commands leave
 LEFT: dict[str, Callable[[Path], None]] = {
-    "docs/start.md": _readme,
+    "README.md": _readme,
+    "docs/start.md": _start,
     "docs/patches.md": _patches,
     "docs/targets.md": _targets,
     "docs/containers.md": _containers,

@@ -75,7 +75,7 @@ def test_versions_named_are_those_that_are_tested() -> None:
     for python, torch in found:
         assert f'interpreter("{python}")' in nox
         assert torch in nox
-    assert (ROOT / "Makefile").read_text().count("torch==2.13.0") == 2
+    assert '"2.13.0")' in (ROOT / "Makefile").read_text()
 
 
 def test_how_many_patches_there_are() -> None:
