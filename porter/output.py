@@ -43,9 +43,15 @@ def shown(text: str) -> str:
     return _FOREIGN.sub(_spelled, text)
 
 
-def hanging(text: str, indent: int) -> str:
-    """On a terminal too narrow for a line, the line folded, the rest of it indented; a pipe gets it in one piece."""
+def hanging(text: str, indent: int, less: int = 0) -> str:
+    """On a terminal too narrow for a line, the line folded, the rest of it indented; a pipe gets it in one piece.
+
+    Args:
+        less: the indent where ``indent`` leaves too little beside it.
+    """
     width = shutil.get_terminal_size().columns
+    if width - indent < _NARROW and less:
+        indent = less
     if len(text) <= width or width - indent < _NARROW or not sys.stdout.isatty():
         return text
     return textwrap.fill(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import click.testing
 import pytest
 from commandline import commands
 from sources import git, serving
@@ -134,6 +135,26 @@ def test_a_long_line_is_folded_on_a_narrow_terminal_alone(said: Said, tmp_path: 
     _, piped, _ = said("verify", "--list")
     assert max(map(len, piped.splitlines())) > 60
     assert seen.split() == piped.split()
+
+
+@pytest.mark.parametrize("words", [["status", "tree"], ["apply", "--target", "tpu", "other"], ["lines"], ["targets"]])
+def test_lists_fold_on_a_narrow_terminal(warm: None, words: list[str], tmp_path: Path) -> None:
+    package.apply("mlu", tmp_path / "tree", project=CHECKOUT)
+    code, seen = on_a_terminal(*words, cwd=tmp_path, COLUMNS="60")
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen).replace("\r", "\n").splitlines()
+    # an address stays in one piece, as a path and a command to be copied do in the sentences around a list
+    long = [x for x in lines if len(x) > 60 and x.startswith("  ") and not re.fullmatch(r" +\S+", x)]
+    assert code == 0 and len(lines) > 8 and long == []
+
+
+def test_a_group_says_all_of_what_its_commands_do() -> None:
+    for path, command in commands():
+        if isinstance(command, click.Group):
+            said = click.testing.CliRunner().invoke(cli, [*path, "--help"], env={"COLUMNS": "60"}).output
+            listed = " ".join(said.partition("\nCommands:\n")[2].split())
+            assert listed and "..." not in listed
+            for name, each in command.commands.items():
+                assert f"{name} {' '.join((each.help or '').partition(chr(10) * 2)[0].split())}" in listed
 
 
 def test_the_first_help_fits_60_columns(tmp_path: Path) -> None:

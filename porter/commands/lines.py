@@ -34,7 +34,7 @@ def command(as_json: bool) -> None:
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         text = "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths)).rstrip()
-        text = hanging(text, sum(widths[:-1]) + 2 * (len(widths) - 1))
+        text = hanging(text, sum(widths[:-1]) + 2 * (len(widths) - 1), less=widths[0] + 2)
         click.echo(click.style(text, dim=True) if row is heads else text)
 
 

@@ -219,6 +219,7 @@ def give_common_options(command: click.Command, *names: str) -> None:
             parameter.envvar = "_".join(map(_variable, ("porter", *names, max(parameter.opts, key=len))))
             parameter.show_envvar = True
     for inner in command.commands.values() if isinstance(command, click.Group) else ():
+        inner.short_help = (inner.help or "").partition("\n\n")[0].strip()  # click would cut it at the line's end
         give_common_options(inner, *names, inner.name or "")
 
 

@@ -43,12 +43,12 @@ def _print(found: Status) -> None:
         click.echo("stack: none, this is upstream")
     colours = {"applied": "green", "changed": "yellow", "missing": "red"}
     for patch in found.patches:
-        state = click.style(f"{patch.state:8}", fg=colours[patch.state])
-        click.echo(f"  {state} {patch.stack + '/' + str(patch.number):9}  {patch.subject}")
+        text = hanging(f"  {patch.state:8} {patch.stack + '/' + str(patch.number):9}  {patch.subject}", 22)
+        click.echo(text.replace(patch.state, click.style(patch.state, fg=colours[patch.state]), 1))
     if found.commits:
         click.echo(f"your commits: {len(found.commits)}")
         for commit in found.commits[-20:]:
-            click.echo(f"  {commit.id[:12]}  {commit.subject}")
+            click.echo(hanging(f"  {commit.id[:12]}  {commit.subject}", 16))
     if found.changes:
         click.echo("your changes:")
         for change in found.changes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from porter.commands.arguments import AnyProject, find
-from porter.output import labelled, to_json
+from porter.output import hanging, labelled, to_json
 from porter.target import Target, load_all
 
 
@@ -28,11 +28,11 @@ def command(as_json: bool) -> None:
         return
     for target in found:
         click.echo(f"{click.style(target.name, bold=True)}  {target.title['en']}")
-        click.echo(f"  plugin: {target.plugin.module}, from {target.plugin.source}")
+        click.echo(hanging(f"  plugin: {target.plugin.module}, from {target.plugin.source}", 10))
         if target.plugin.confused_with:
-            click.echo(f"          not {target.plugin.confused_with}")
-        click.echo(f"  probe: {' or '.join(target.probe)}")
+            click.echo(hanging(f"          not {target.plugin.confused_with}", 10))
+        click.echo(hanging(f"  probe: {' or '.join(target.probe)}", 9))
         devices = f"; devices: {', '.join(target.visible_devices)}" if target.visible_devices else ""
-        click.echo(f"  distributed: {', '.join(target.distributed)}{devices}")
+        click.echo(hanging(f"  distributed: {', '.join(target.distributed)}{devices}", 15))
         for link in target.documentation:
-            click.echo(f"  {link.title}: {link.url}")
+            click.echo(hanging(f"  {link.title}: {link.url}", 4))

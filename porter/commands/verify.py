@@ -283,7 +283,7 @@ def _explain(context: click.Context, parameter: click.Parameter, name: str | Non
     needed = [
         patch.id.removesuffix(".patch") for part in parts.values() for patch in part if name in named_checks(patch)
     ]
-    click.echo(f"{name}: {check.proves}{_only(check)}")
+    click.echo(hanging(f"{name}: {check.proves}{_only(check)}", 2))
     alone = command_line("porter", "verify", "--target", "TARGET", "--check", name)
     click.echo(f"Made from the level {check.level} on, or alone: {alone}")
     if needed:
@@ -422,8 +422,9 @@ def _print_outcome(found: Outcome, progress: Terminal) -> None:
     if is_quiet() and found.state == "passed":
         return
     colours = {"passed": "green", "failed": "red", "not shown": "yellow"}
-    state = click.style(f"{found.state:9}", fg=colours[found.state]) if colour() else f"{found.state:9}"
-    progress.say(f"{state} {found.check:12} {found.said}  ({found.seconds:.1f} s)")
+    state = click.style(found.state, fg=colours[found.state]) if colour() else found.state
+    text = hanging(f"{found.state:9} {found.check:12} {found.said}  ({found.seconds:.1f} s)", 23)
+    progress.say(text.replace(found.state, state, 1))
     if found.state == "failed":
         for line in found.log.splitlines():
             progress.say(f"    | {line}")
