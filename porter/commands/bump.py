@@ -18,7 +18,7 @@ from porter.commands.arguments import AnyProject, Names, find, names
 from porter.commands.options import JSON, UPSTREAM, colour, complete_patch, print_json, target_option, tell, terminal
 from porter.errors import WrongUsage
 from porter.lockfile import Lock
-from porter.output import Progress, counted
+from porter.output import Progress, counted, hanging
 from porter.project import Project
 from porter.rebase.conflicts import Clash, Region
 from porter.rebase.outcome import ALREADY, DONE, Bump, Halt
@@ -281,9 +281,8 @@ def _print(found: Bump, fresh: bool) -> None:
     if fresh:
         _print_pin(found)
     for row in found.rows:
-        outcome = click.style(f"{row.outcome:8}", fg=_COLOURS[row.outcome])
-        said = click.style(f"  ({row.said})", dim=True) if row.said else ""
-        click.echo(f"  {outcome} {row.label:9}  {row.subject}{said}")
+        text = f"  {row.outcome:8} {row.label:9}  {row.subject}" + (f"  ({row.said})" if row.said else "")
+        click.echo(hanging(text, 22).replace(row.outcome, click.style(row.outcome, fg=_COLOURS[row.outcome]), 1))
     if found.halt:
         _print_halt(found.halt, found.new_pin.pin.tag)
     elif found.state == "paused":

@@ -21,7 +21,7 @@ from porter.downloads.digests import Digests
 from porter.errors import WrongUsage
 from porter.files import write_file
 from porter.lockfile import Lock
-from porter.output import Progress, command_line
+from porter.output import Progress, command_line, counted
 from porter.stack import Stack, available
 from porter.temporary import work_folder
 from porter.tree import clone
@@ -192,7 +192,10 @@ def make_command(
     if as_json:
         print_json("data", made.record())
         return
-    parts = (f"{made.images[split]} pictures with {made.objects[split]} objects in {split}" for split in made.images)
+    parts = (
+        f"{counted(made.images[split], 'picture')} with {counted(made.objects[split], 'object')} in {split}"
+        for split in made.images
+    )
     tell(f"{dest}: {', '.join(parts)}")
     train = ("python", "train.py", "--data", made.yaml, "--img", str(max(size)), "--weights", "", "--cfg")
     tell(f"Next, in a tree: {command_line(*train, 'yolov5n.yaml')}")
@@ -260,7 +263,10 @@ def check_command(as_json: bool, sheet: Path | None, tree: Path | None, python: 
     with terminal() as progress:
         found = check(file, tree=tree, python=python, sheet=sheet, progress=progress)
     if sheet:
-        tell(f"{sheet}: {found.sheet} pictures" if found.sheet else f"{sheet}: not made, no picture", err=as_json)
+        tell(
+            f"{sheet}: {counted(found.sheet, 'picture')}" if found.sheet else f"{sheet}: not made, no picture",
+            err=as_json,
+        )
     if as_json:
         print_json("data-check", found.as_json())
     else:
@@ -276,6 +282,6 @@ def _print_review(found: Review) -> None:
             click.echo(f"and {len(findings) - _SHOWN} more {word}s; --json has them all")
     for name, split in found.splits.items():
         without = f", {split.unlabelled} without labels" if split.unlabelled else ""
-        click.echo(f"{name}: {split.pictures} pictures{without}, {split.objects} objects")
+        click.echo(f"{name}: {counted(split.pictures, 'picture')}{without}, {counted(split.objects, 'object')}")
     there = f"{len(found.classes)} of {len(found.names)} classes"
     click.echo(f"{found.data}: {there}, problems: {len(found.problems)}, warnings: {len(found.warnings)}")

@@ -15,7 +15,7 @@ from porter.commands.options import FOLDER, STDOUT, UPSTREAM, colour, terminal, 
 from porter.errors import WrongUsage
 from porter.line import lines as all_lines
 from porter.lockfile import Lock
-from porter.output import Progress, counted
+from porter.output import Progress, counted, hanging
 from porter.project import Project
 from porter.rebase.drift import Drift, Track, Way, follow, joined
 from porter.reports.heatmap import BETWEEN, SAYS, to_html, to_png
@@ -158,12 +158,12 @@ def _print_track(track: Track, found: Drift, wide: int) -> None:
     click.echo(f"{head} {subject:{room}} {_strip(track, max(10, wide - room - 15))}")
     ranges = [_range(r.outcome, r.first, r.last) for r in track.ranges]
     more = f", and {len(ranges) - _MOST} more ranges" if len(ranges) > _MOST else ""
-    click.echo(f"             {', '.join(ranges[:_MOST])}{more}; asked at {len(track.asked)}")
+    click.echo(hanging(f"             {', '.join(ranges[:_MOST])}{more}; asked at {len(track.asked)}", 15))
     if track.breaks is not None:
         file = f" ({track.files[track.breaks]})" if track.breaks in track.files else ""
-        click.secho(f"             breaks at {_commit(found, track.breaks)}{file}", dim=True)
+        click.secho(hanging(f"             breaks at {_commit(found, track.breaks)}{file}", 15), dim=True)
     for at in track.returns[:_MOST]:
-        click.secho(f"             stands again at {_commit(found, at)}", dim=True)
+        click.secho(hanging(f"             stands again at {_commit(found, at)}", 15), dim=True)
 
 
 def _commit(found: Drift, at: int) -> str:
@@ -211,7 +211,8 @@ def _strip(track: Track, wide: int) -> str:
         first, end = n * size // wide, (n + 1) * size // wide
         share = track.letters[first:end]
         sign, paint = _SIGNS[max(share, key=share.count)]
-        shown.append(click.style(sign, fg=paint, dim=not any(first <= at < end for at in track.asked)))
+        asked = any(first <= at < end for at in track.asked)
+        shown.append(click.style(sign, fg=paint, dim=None if asked else True))  # False would send a code of its own
     return "".join(shown)
 
 

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +63,26 @@ def run(line: Line, targets: tuple[str, ...] = ("mlu",), rev: str = "v7.0", prog
 
 def letters(found: Drift) -> dict[str, str]:
     return {track.patch.subject: track.letters for track in found.tracks}
+
+
+def test_colours_arrive_on_a_terminal_as_colours(line: Line) -> None:
+    """A code that porter's streams do not know would be spelled out in the strip."""
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "porter", "drift", "--stack", "mlu", "--to", "v7.0"]
+    env = {**os.environ, "PYTHONPATH": str(REPO), "TERM": "xterm", "COLUMNS": "60"}
+    env.pop("NO_COLOR", None)
+    with subprocess.Popen(words, cwd=line.project.root, env=env, stdout=theirs, stderr=subprocess.PIPE) as process:
+        os.close(theirs)
+        seen = b""
+        with suppress(OSError):  # Linux's way to say that the other side closed
+            while data := os.read(ours, 65536):
+                seen += data
+    os.close(ours)
+    text = seen.decode()
+    assert process.returncode == 0 and "Train on any device" in text and "\x1b[2m" in text
+    assert "\\x1b" not in text
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text).replace("\r", "").splitlines()
+    assert [x for x in plain if len(x) > 60 and x.startswith("      ")] == []
 
 
 def test_each_patch_at_each_commit(line: Line) -> None:
