@@ -9,6 +9,7 @@ disk, permissions, a missing plugin or compiler).
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,4 +69,15 @@ def os_errors(what: str, hint: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise EnvironmentFailed(what, error.strerror or str(error), hint) from error
+        raise EnvironmentFailed(what, error.strerror or str(error), hint or way_out(error)) from error
+
+
+def way_out(error: OSError) -> str:
+    """What a person can do where the system refuses something, if it is one of the common reasons; else empty."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Make room (`df -h` shows the disks), or name a place on another disk."
+    if error.errno == errno.EROFS:
+        return "Nobody can write there: name a place on another disk."
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "`ls -ld` says whose it is: let them give you the right, or name another place."
+    return ""

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from porter.errors import EnvironmentFailed, WrongUsage, os_errors
+from porter.errors import EnvironmentFailed, WrongUsage, os_errors, way_out
 from porter.process import held
 
 _log = logging.getLogger(__name__)
@@ -117,6 +117,20 @@ def write_file(path: Path, data: bytes, *, durable: bool = True) -> None:
             with suppress(FileNotFoundError):
                 os.unlink(temporary)
             raise
+
+
+def must_take(path: Path) -> None:
+    """Refuse a place that :func:`write_file` could not write to, before something that takes minutes is done for it.
+
+    Raises:
+        EnvironmentFailed: its folder is not there or cannot be written to, or it is a folder.
+    """
+    path = path.resolve()
+    with os_errors(f"cannot write {path}"):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
 
 
 def _make_temporary(path: Path) -> tuple[int, str]:
@@ -325,7 +339,9 @@ class Staging:
             if error.errno == errno.EBUSY:
                 hint = f"{self.destination} is a mount point; name a folder inside it."
                 raise EnvironmentFailed(f"cannot put a folder at {self.destination}", "it is in use", hint) from error
-            raise EnvironmentFailed(f"cannot make {self.destination}", error.strerror or str(error)) from error
+            raise EnvironmentFailed(
+                f"cannot make {self.destination}", error.strerror or str(error), way_out(error)
+            ) from error
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from porter.commands.arguments import AnyProject, Names, find, names
-from porter.commands.options import FOLDER, STDOUT, UPSTREAM, colour, terminal, write_out
+from porter.commands.options import FOLDER, STDOUT, UPSTREAM, colour, must_take, terminal, write_out
 from porter.errors import WrongUsage
 from porter.line import lines as all_lines
 from porter.lockfile import Lock
@@ -114,6 +114,7 @@ def command(
     is known. Between two commits with the same outcome a patch is taken to have it too. What git said is kept in the
     cache. Files are written whole or not at all.
     """
+    must_take(html_file, png_file, json_file)
     with terminal() as progress:
         found = drift(targets, rev, lines=lines, upstream=upstream, progress=progress)
     if json_file != STDOUT:

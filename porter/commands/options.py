@@ -347,6 +347,19 @@ def print_edits(rewrite: Rewrite) -> None:
         click.echo(f"  {click.style(f'{edit.change:8}', fg=painted)} {edit.path}")
 
 
+def must_take(*files: Path | None) -> None:
+    """Refuse a file that :func:`write_out` could not write, before what takes minutes begins.
+
+    Raises:
+        EnvironmentFailed: one is in no folder that can be written to.
+    """
+    from porter import files as places
+
+    for file in files:
+        if file and file != STDOUT:
+            places.must_take(file)
+
+
 def write_out(file: Path, data: bytes) -> None:
     """Write a report into a file, whole or not at all; ``-`` is standard output.
 

@@ -22,6 +22,7 @@ from porter.commands.options import (
     complete_check,
     complete_patch,
     is_quiet,
+    must_take,
     target_option,
     terminal,
     write_out,
@@ -390,6 +391,7 @@ def command(
     """
     if (leave_out or patches) and (tree or checks or html_file or weights or full_size or not leave_out):
         raise click.UsageError("--necessity makes its own trees and chooses checks itself; --patch goes with it.")
+    must_take(json_file, html_file)
     say = json_file != STDOUT  # else the record is all that standard output gets
     with terminal() as progress:
         begun = progress.note if is_quiet() or not say else progress.say

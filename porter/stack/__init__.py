@@ -183,11 +183,11 @@ def _same(patch: Patch, name: str) -> bool:
 
 
 def _begins(patch: Patch, name: str) -> bool:
-    return bool(name) and patch.name.startswith(name.lower())
+    return bool(name) and not name.isdecimal() and patch.name.startswith(name.lower())
 
 
 def _holds(patch: Patch, name: str) -> bool:
-    return bool(name) and name.lower() in patch.name
+    return bool(name) and not name.isdecimal() and name.lower() in patch.name  # a number is a place
 
 
 def must_be_known(targets: Iterable[str], known: Sequence[str]) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from sources import git
-from stacks import inventory
+from stacks import inventory, porter
 
 from porter.commands.apply import apply
 from porter.commands.lock import lock as write_lock
-from porter.errors import WrongUsage
+from porter.errors import EnvironmentFailed, WrongUsage, os_errors
 from porter.project import Project
 
 pytestmark = pytest.mark.usefixtures("warm")
@@ -225,3 +228,19 @@ def test_notes_that_porter_did_not_write(project: Project, clone: Path) -> None:
     (clone / ".git/porter/state.json").write_text("[]")
     with pytest.raises(WrongUsage, match="not as porter writes it"):
         apply(["tpu"], clone, project=project)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM])
+def test_what_the_system_refuses_has_a_way_out(number: int) -> None:
+    with pytest.raises(EnvironmentFailed) as caught, os_errors("cannot write x"):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.why == os.strerror(number) and "another" in caught.value.hint
+    with pytest.raises(EnvironmentFailed) as caught, os_errors("cannot write x", "Name it in X."):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.hint == "Name it in X."
+
+
+def test_where_nobody_can_make_a_folder(warm: None, project: Project) -> None:
+    done = porter("apply", "--target", "mlu", "/sys/tree", cwd=project.root)
+    assert done.returncode == 3
+    assert re.fullmatch(r"porter: error: cannot make /sys/tree\n  .*\nhint: .*another.*\n", done.stderr), done.stderr

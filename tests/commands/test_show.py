@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from stacks import porter
+from stacks import CHECKOUT, porter
 
 from porter.errors import WrongUsage
 from porter.project import Project
@@ -52,3 +52,12 @@ def test_what_is_printed_is_the_file(project: Project) -> None:
     assert name == "# mlu/register-the-mlu.patch"
     assert text.rstrip("\n") == (project.patches / name[2:]).read_text().rstrip("\n")
     assert porter("show", "1", cwd=project.root).returncode == 2
+
+
+def test_a_number_is_a_place_and_no_part_of_a_name() -> None:
+    """There is no ninth patch of mlu; one's name has 1.9 in it."""
+    own = Project(CHECKOUT)
+    assert find_patch(own, "1.9").id == "mlu/work-with-cambricon-s-pytorch-1.6-and-1.9-too.patch"
+    for name in ("mlu/9", "mlu/6"):
+        with pytest.raises(WrongUsage, match=f"there is no patch {name}"):
+            find_patch(own, name)

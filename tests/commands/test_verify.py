@@ -178,3 +178,14 @@ def test_a_full_disk(tree: Path, small_disk: Path, monkeypatch: pytest.MonkeyPat
     done = verify("--target", "mlu", "--device", "cpu", "--check", "train", tree)
     assert done.returncode == 3 and "No space left on device" in done.stderr, done.stderr
     assert os.listdir(small_disk) == ["filler"]
+
+
+@pytest.mark.parametrize("option", ["--json", "--html"])
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_checked(
+    tree: Path, tmp_path: Path, option: str
+) -> None:
+    for place, why in (tmp_path / "none" / "x", "No such file or directory"), (tmp_path, "Is a directory"):
+        done = verify("--target", "mlu", "--level", "static", option, place, tree)
+        assert (done.returncode, done.stdout) == (3, "")
+        assert done.stderr.startswith(f"porter: error: cannot write {place}\n  {why}\n")
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("tmp")]
