@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,6 +130,9 @@ _SETTINGS = {
 }
 
 
+_ADDING = threading.Lock()  # git worktree add reads of every other worktree, and fails at one that is half made
+
+
 @contextmanager
 def commits_of_build(snapshot: Snapshot, build: Build) -> Iterator[Repository]:
     """A bare repository that has a stack's commits, gone after the block.
@@ -157,7 +161,8 @@ def make_tree(made: Repository, build: Build, left_out: Collection[Patch], folde
     first = next((n for n, each in enumerate(build.commits) if each.patch.id in ids), len(build.commits))
     start = build.commits[first - 1].commit if first else build.base
     later = [each for each in build.commits[first:] if each.patch.id not in ids]
-    made.run("worktree", "add", "--quiet", "--detach", str(folder), start)
+    with _ADDING:
+        made.run("worktree", "add", "--quiet", "--detach", str(folder), start)
     skipped = _pick(Repository(folder, settings=_SETTINGS), [each.commit for each in later])
     with os_errors(f"cannot write {folder}"):
         (folder / ".git").unlink()

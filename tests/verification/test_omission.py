@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -90,3 +93,24 @@ def test_a_place_that_is_taken(project: Project, tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailed):
         without(project, "tpu", [], tmp_path / "tree")
     assert [path.name for path in (tmp_path / "tree").iterdir()] == ["mine"]
+
+
+def test_trees_are_made_at_once_but_their_worktrees_one_by_one(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As --necessity makes them.  `git worktree add` reads of every other worktree, and fails at a half-made one."""
+    (tmp_path / "bin").mkdir()
+    wrapped, busy = tmp_path / "bin" / "git", tmp_path / "busy"
+    wrapped.write_text(
+        f"""#!/bin/sh
+case " $* " in *" worktree add "*) ;; *) exec {shutil.which("git")} "$@" ;; esac
+mkdir {busy} || exit 1
+{shutil.which("git")} "$@" && sleep 0.1 && rmdir {busy}
+"""
+    )
+    wrapped.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{wrapped.parent}{os.pathsep}{os.environ['PATH']}")
+    snapshot, stack, build = parts(project, "mlu")
+    with variants.commits_of_build(snapshot, build) as made, ThreadPoolExecutor(4) as threads:
+        trees = [threads.submit(variants.make_tree, made, build, stack.patches[-1:], tmp_path / f"{n}") for n in "1234"]
+        assert [tree.result() for tree in trees] == [[]] * 4
