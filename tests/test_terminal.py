@@ -137,13 +137,16 @@ def test_a_long_line_is_folded_on_a_narrow_terminal_alone(said: Said, tmp_path: 
     assert seen.split() == piped.split()
 
 
-@pytest.mark.parametrize("words", [["status", "tree"], ["apply", "--target", "tpu", "other"], ["lines"], ["targets"]])
+@pytest.mark.parametrize(
+    "words",
+    [["status", "tree"], ["apply", "--target", "tpu", "other"], ["lines"], ["targets"], ["profile", "show", "mlu370"]],
+)
 def test_lists_fold_on_a_narrow_terminal(warm: None, words: list[str], tmp_path: Path) -> None:
     package.apply("mlu", tmp_path / "tree", project=CHECKOUT)
     code, seen = on_a_terminal(*words, cwd=tmp_path, COLUMNS="60")
     lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen).replace("\r", "\n").splitlines()
     # an address stays in one piece, as a path and a command to be copied do in the sentences around a list
-    long = [x for x in lines if len(x) > 60 and x.startswith("  ") and not re.fullmatch(r" +\S+", x)]
+    long = [x for x in lines if len(x) > 60 and x.startswith("  ") and not re.fullmatch(r" +(from )?\S+", x)]
     assert code == 0 and len(lines) > 8 and long == []
 
 

@@ -290,7 +290,7 @@ def _print(found: Bump, fresh: bool) -> None:
         click.echo(f"{left} Nothing is written yet: porter bump --continue")
     elif found.state == "dry run":
         guess = " Each conflict was taken as resolved in the patch's favour." if found.conflicts else ""
-        click.echo(f"{_counts(found)}. Nothing was written.{guess}")
+        click.echo(hanging(f"{_counts(found)}. Nothing was written.{guess}", 0))
     else:
         _print_done(found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Mapping
@@ -29,7 +30,7 @@ from porter.emulator.profiles import BARE, GENERIC, SITE, is_record, load_profil
 from porter.emulator.recorded import read_record, reading
 from porter.errors import WrongUsage
 from porter.files import write_file
-from porter.output import Progress, command_line, counted, printable, record_of, to_json
+from porter.output import Progress, command_line, counted, hanging, printable, record_of, to_json
 from porter.recording.difference import Difference, difference, tally
 from porter.recording.record import LIMIT, Recorder, assembled, visible
 from porter.scan import plugins
@@ -279,7 +280,7 @@ def scan_command(
         write_out(json_file, found.json().encode())
     if json_file != STDOUT:
         for line in _summary(found.summary):
-            click.echo(line)
+            click.echo(hanging(line, 4))
 
 
 @command.command(name="show")
@@ -302,7 +303,7 @@ def show_command(target: str | None, as_json: bool, card: str) -> None:
     elif found.scan is not None:
         click.echo(f"\nOut of the plugin's source ({found.file}):")
         for line in _summary(found.scan):
-            click.echo(line)
+            click.echo(hanging(line, 4))
     else:
         click.echo("\nNo source of its plugin was read: every operator is allowed, and none is known.")
     click.echo("\nFrom elsewhere:")
@@ -313,9 +314,9 @@ def show_command(target: str | None, as_json: bool, card: str) -> None:
             else one.value
         )
         for line in _listed(f"{one.name}: ", [str(value)]):
-            click.echo(line)
+            click.echo(hanging(line, 4))
         for line in _listed("    from ", [one.source] if one.source else []):
-            click.echo(line)
+            click.echo(hanging(line, 4))
 
 
 @command.command(name="record")
@@ -410,4 +411,12 @@ def _summary(found: Summary) -> list[str]:
 def _listed(head: str, words: list[str] | tuple[str, ...]) -> list[str]:
     """The words after the head, wrapped for a terminal."""
     indent = " " * (len(head) - len(head.lstrip()) + 2)
-    return textwrap.wrap(", ".join(words), 100, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False)
+    width = min(100, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 100
+    return textwrap.wrap(
+        ", ".join(words),
+        max(width, 2 * len(indent) + 24),
+        initial_indent=head,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
