@@ -148,7 +148,7 @@ def synthetic(folder: Path) -> Line:
     """The history of COMMITS, and the stacks of STEPS on its pin."""
     upstream = folder / "upstream"
     upstream.mkdir(parents=True)
-    git("init", "-q", "-b", "master", cwd=upstream)
+    git("-c", "init.defaultBranch=master", "init", "-q", cwd=upstream)
     for name, text in {**FILES, "train.py": "older\n"}.items():
         write(name, text)(upstream)
     commit(upstream, "Older", 1630000000)

@@ -74,7 +74,7 @@ class Upstream:
 def make_upstream(path: Path) -> Upstream:
     """A repository whose tag ``v6.0`` is the pin, between an older and a newer commit."""
     path.mkdir(parents=True)
-    git("init", "-q", "-b", "master", cwd=path)
+    git("-c", "init.defaultBranch=master", "init", "-q", cwd=path)
     _commit(path, {**FILES, "train.py": b"import torch\n"}, "Older")
     commit = _commit(path, FILES, "Release")
     git("tag", "v6.0", cwd=path)

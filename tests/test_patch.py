@@ -126,7 +126,7 @@ def test_a_message_is_tidied_as_git_am_does() -> None:
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("patch")
-    git("init", "-q", "-b", "master", cwd=path)
+    git("-c", "init.defaultBranch=master", "init", "-q", cwd=path)
     git("config", "user.name", "A", cwd=path)
     (path / "f").write_bytes(b"a\n" * 10)
     git("add", "f", cwd=path)

@@ -94,6 +94,7 @@ def environment(
         env["GIT_ALLOW_PROTOCOL"] = "none"  # stronger than protocol.*.allow of any configuration
     if not user_config:
         env.update(GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_GLOBAL=os.devnull, GIT_ATTR_NOSYSTEM="1")
+        env.update(HOME=os.devnull, XDG_CONFIG_HOME=os.devnull)  # git before 2.32 does not know GIT_CONFIG_GLOBAL
     env.update(extra or {})
     return env
 

@@ -48,7 +48,7 @@ def made(tmp_path: Path, before: str, moved: str, *patched: str) -> Project:
     """A project with a patch for each of the contents that a file has one after the other; upstream has ``moved``."""
     clone, project = tmp_path / "clone", Project(tmp_path / "project")
     clone.mkdir()
-    git("init", "-q", "-b", "master", cwd=clone)
+    git("-c", "init.defaultBranch=master", "init", "-q", cwd=clone)
     (clone / "file.py").write_text(before)
     (clone / ".gitattributes").write_text(ATTRIBUTES)
     commit(clone, "Release\n", 1)
