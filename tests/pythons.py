@@ -10,7 +10,7 @@ import pip
 from sources import make_wheel
 from stacks import CHECKOUT
 
-from porter.diagnosis.requirements import pins
+from porter.diagnosis.interpreter import pins
 
 PINS = pins(CHECKOUT / "patches" / "tpu" / "requirements.txt")
 LEFT = ("pandas", "tqdm")  # what it lacks

@@ -15,14 +15,11 @@ import click
 
 from porter.commands.arguments import AnyProject, find
 from porter.commands.options import JSON, print_json, target_option, tell, terminal
-from porter.diagnosis import cards as tools
 from porter.diagnosis import interpreter, machine
-from porter.diagnosis.cards import Cards
 from porter.diagnosis.hints import catalogue, in_chinese, wants_chinese
-from porter.diagnosis.interpreter import Interpreter, Plugin
+from porter.diagnosis.interpreter import Interpreter, Plugin, pins
 from porter.diagnosis.known_problems import PROBLEM, Setup, Trouble, judge
-from porter.diagnosis.machine import GIB, Machine
-from porter.diagnosis.requirements import pins
+from porter.diagnosis.machine import GIB, Cards, Machine
 from porter.output import Progress, command_line, counted, hanging
 from porter.stack import must_be_known
 from porter.target import Target, load_all
@@ -125,11 +122,11 @@ def doctor(
     must_be_known([target] if target else [], [each.name for each in everyone])
     wanted = next((each for each in everyone if each.name == target), None)
     shown = [wanted] if wanted else everyone
-    families = [wanted.name] if wanted else list(tools.TOOLS)
+    families = [wanted.name] if wanted else list(machine.TOOLS)
     with ThreadPoolExecutor(2 + len(families)) as pool:
         try:
             using = pool.submit(interpreter.examine, python, shown)
-            asking = [pool.submit(tools.look, family) for family in families]
+            asking = [pool.submit(machine.cards_of, family) for family in families]
             looking = pool.submit(machine.look, Path())
             looked, found, used = [future.result() for future in asking], looking.result(), using.result()
         except BaseException:

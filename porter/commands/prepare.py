@@ -25,9 +25,8 @@ from porter.commands.options import (
     terminal,
 )
 from porter.datasets import generate
-from porter.diagnosis import interpreter, requirements
-from porter.diagnosis.interpreter import Interpreter, find_python
-from porter.diagnosis.requirements import pins
+from porter.diagnosis import interpreter
+from porter.diagnosis.interpreter import Interpreter, find_python, pins
 from porter.downloads import datasets
 from porter.downloads import weights as checkpoints
 from porter.errors import EnvironmentFailed, WrongUsage
@@ -229,9 +228,9 @@ def _requirements(
 ) -> Step:
     progress.step("looking at the interpreter")
     found = interpreter.packages(python)
-    wanted = requirements.lacking(found, pinned)
+    wanted = interpreter.lacking(found, pinned)
     there = "torch" in found.packages
-    first, usable = requirements.way_to_pip(found, python, tree.with_name(f"{tree.name}-python"))
+    first, usable = interpreter.way_to_pip(found, python, tree.with_name(f"{tree.name}-python"))
     commands: list[str] = []
     pip = (usable, "-m", "pip", "install")
     if not there:
@@ -253,7 +252,7 @@ def _requirements(
 
 def _torch(pinned: Mapping[str, str], found: Interpreter) -> list[str]:
     """What pip is told for the torch that the target's requirements pin: the CPU build, which plugins extend."""
-    return [requirements.torch_wanted(pinned, found.version), "--index-url", _CPU_TORCH]
+    return [interpreter.torch_wanted(pinned, found.version), "--index-url", _CPU_TORCH]
 
 
 def _install(
@@ -264,13 +263,13 @@ def _install(
     now = found
     if "torch" not in found.packages and torch:
         progress.step("pip installs torch")
-        requirements.install(python, torch, ())
+        interpreter.install(python, torch, ())
         now = interpreter.packages(python)
     if wanted:
         progress.step(f"pip installs {counted(len(wanted), 'package')}")
-        requirements.install(python, wanted, requirements.constraints(now, target))
+        interpreter.install(python, wanted, interpreter.constraints(now, target))
     after = interpreter.packages(python)
-    requirements.must_be_the_same(now, after)
+    interpreter.must_be_the_same(now, after)
     if "torch" not in after.packages:
         of = counted(len(wanted), "package")
         said = f"installed {of}; torch is the vendor's or yours to choose (--torch takes the pinned one)"

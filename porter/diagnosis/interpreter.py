@@ -1,9 +1,11 @@
-"""An interpreter, as verification/drivers/environment.py finds it: packages, torch, the vendors' plugins."""
+"""An interpreter: its packages, torch and the vendors' plugins; what it lacks, and pip, which replaces nothing there."""
 
 from __future__ import annotations
 
 import json
 import os
+import platform
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from porter.diagnosis.machine import Answer, ask
-from porter.errors import WrongUsage
+from porter.downloads.retry import WHY, is_offline, pip
+from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage, os_errors
+from porter.output import command_line
 from porter.target import Target
+from porter.temporary import temporary_folder
 
 _DRIVER = Path(__file__).resolve().parents[1] / "verification" / "drivers" / "environment.py"
 _TIMEOUT = 60.0  # seconds; a cold disk or a network file system needs 20 for torch, a plugin's first use some more
@@ -204,3 +209,160 @@ def _plugin(found: Mapping[str, Any], target: Target, torch: Mapping[str, str], 
             "while it", f"while {target.plugin.module}"
         )
     return Plugin(**row)
+
+
+# What a tree still needs in an interpreter, and pip called so that it replaces nothing that is there.
+
+_PIP_SECONDS = 3600.0
+_TALK = ("Requirement already", "Looking in", "Processing", "Collecting", "Downloading", "Using cached")
+# what a vendor's machine runs on: pip may not choose another, whatever a package asks for
+_HELD = ("torch", "torchvision", "torchaudio", "numpy")
+# pinned for an old torch's sake alone: TensorBoard's protobuf, and setuptools, which moved what torch < 1.11 imports
+_OLD_TORCH = {"setuptools": "setuptools", "protobuf": "protobuf"}
+
+# the newest of these that go with NumPy 1, which is all that torch before 2.3 can use
+_NUMPY_1 = {"numpy": "numpy<2", "opencv-python-headless": "opencv-python-headless<4.12", "pandas": "pandas<3"}
+
+
+# torch's release -> the Python 3 minors, first and last, that PyPI has wheels for Linux for, by the wheels' names
+# (tests/diagnosis/test_torch_wheels.py asks the index); where there are fewer for ARM, that is below.
+_PYTHONS: dict[tuple[int, ...], tuple[int, int]] = {
+    (1, 9): (6, 9), (1, 10): (6, 9), (1, 11): (7, 10), (1, 12): (7, 10), (1, 13): (7, 11), (2, 0): (8, 11),
+    (2, 1): (8, 11), (2, 2): (8, 12), (2, 3): (8, 12), (2, 4): (8, 12), (2, 5): (9, 13), (2, 6): (9, 13),
+    (2, 7): (9, 13), (2, 8): (9, 13), (2, 9): (10, 14), (2, 10): (10, 14), (2, 11): (10, 14), (2, 12): (10, 14),
+    (2, 13): (10, 14), (2, 14): (10, 14), (2, 15): (11, 15),
+}  # fmt: skip
+_NONE = (0, -1)
+_ON_ARM = {(1, 9, 1): _NONE, (1, 10, 2): (6, 10), (1, 13): (7, 10), (2, 5): (9, 12)}
+
+
+def has_wheel(torch: str, python: str, machine: str = "") -> bool:
+    """Whether a torch has a wheel for a Python, both by their versions; True where that is not known.
+
+    Args:
+        machine: as :func:`platform.machine` says it; empty: this one.
+    """
+    release = _numbers(torch)
+    known = {**_PYTHONS, **(_ON_ARM if (machine or platform.machine()) == "aarch64" else {})}
+    first, last = known.get(release[:3], known.get(release[:2], (0, 1000)))
+    major, minor = (*_numbers(python), 0)[:2]
+    return major == 3 and first <= minor <= last
+
+
+def torch_wanted(pinned: Mapping[str, str], python: str) -> str:
+    """The requirement for the torch that the pins name; any torch where that has no wheel for this Python."""
+    version = pinned.get("torch", "")
+    return f"torch=={version}" if version and has_wheel(version, python) else "torch"
+
+
+def way_to_pip(found: Interpreter, python: str, place: Path) -> tuple[list[str], str]:
+    """What to type before pip can install into an interpreter, and the interpreter to use afterwards.
+
+    Args:
+        place: where a virtual environment may be made, if that is what it takes.
+    """
+    if found.pip and not found.managed:
+        return [], python
+    if not found.managed and found.ensurepip:
+        return [command_line(python, "-m", "ensurepip")], python
+    # it sees what is installed in the Python that it is made with, such as the vendor's torch
+    make = command_line(python, "-m", "venv", "--system-site-packages", place)
+    first = [] if found.ensurepip else ["apt-get install python3-venv"]  # Debian has it apart
+    return [*first, make], str(place / "bin" / "python")
+
+
+def pins(path: Path) -> dict[str, str]:
+    """The pinned requirements of a file: name in lower case -> version.
+
+    Raises:
+        EnvironmentFailed: it cannot be read.
+    """
+    with os_errors(f"cannot read {path}"):
+        text = path.read_text(encoding="utf-8")
+    rows = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", text, re.MULTILINE)
+    return {name.lower(): version for name, version in rows}
+
+
+def bounded(name: str, torch: tuple[int, ...]) -> str:
+    """A package that is not pinned, so that no old torch gets NumPy 2 with it.
+
+    Args:
+        torch: the numbers of its version; empty if there is none.
+    """
+    return _NUMPY_1.get(name, name) if () < torch < (2, 3) else name
+
+
+def lacking(found: Interpreter, pinned: Mapping[str, str]) -> list[str]:
+    """Requirements that are not met, torch left out: pinned where this is the torch that the pins belong to."""
+    torch = found.release("torch")
+    pin = pinned.get("torch", "")
+    same = torch[:2] == _numbers(pin)[:2] if torch else not pin or has_wheel(pin, found.version)
+    wanted = []
+    for name, version in pinned.items():
+        if name in _HELD and name != "numpy":
+            continue
+        if name in _OLD_TORCH:
+            if not () < torch < (1, 11) or (name in found.packages and found.release(name) <= _numbers(version)):
+                continue
+        elif _there(found, name):
+            continue
+        wanted.append(f"{name}=={version}" if same or name in _OLD_TORCH else bounded(name, torch))
+    return wanted
+
+
+def constraints(found: Interpreter, target: Target) -> list[str]:
+    """What pip has to leave alone, as lines of a constraints file."""
+    held = [*_HELD, target.plugin.module.replace("_", "-")]
+    lines = [f"{name}=={found.packages[name].version}" for name in held if name in found.packages]
+    if "numpy" not in found.packages and () < found.release("torch") < (2, 3):
+        lines.append("numpy<2")
+    return lines
+
+
+def install(python: str, wanted: Sequence[str], limits: Sequence[str]) -> None:
+    """Have pip install requirements.
+
+    Raises:
+        EnvironmentFailed: it cannot; its last words are in ``why``.
+    """
+    if is_offline():
+        hint = f"Where there is a network: {command_line(python, '-m', 'pip', 'install', *wanted)}"
+        raise EnvironmentFailed("pip may not install what is missing", WHY, hint)
+    with temporary_folder("porter-pip-") as folder:
+        file = folder / "constraints.txt"
+        file.write_text("".join(f"{line}\n" for line in limits), encoding="utf-8")
+        words = [*pip(python), "install", "--disable-pip-version-check", "-c", str(file), *wanted]
+        # what a pip that was killed leaves, the next run sweeps
+        answer = ask(words, seconds=_PIP_SECONDS, environment={"TMPDIR": str(folder)})
+    if answer.why:
+        lines = [line.strip() for line in (answer.out + answer.err).splitlines()]
+        last = [line for line in lines if line and not line.startswith(_TALK)][-12:]
+        hint = f"Install them yourself: {command_line(python, '-m', 'pip', 'install', *wanted)}"
+        raise EnvironmentFailed(f"pip {answer.why}", "\n".join(last), hint)
+
+
+def must_be_the_same(before: Interpreter, after: Interpreter) -> None:
+    """Refuse to go on if torch or NumPy was replaced.
+
+    Raises:
+        CheckFailed: one was.
+    """
+    for name in _HELD:
+        was, is_ = before.packages.get(name), after.packages.get(name)
+        if was and (not is_ or is_.version != was.version):
+            now = is_.version if is_ else "gone"
+            raise CheckFailed(
+                f"pip replaced {name}: it was {was.version}, it is {now}",
+                hint=command_line("pip", "install", f"{name}=={was.version}"),
+            )
+
+
+def _there(found: Interpreter, name: str) -> bool:
+    """Whether a package, or one that brings the same module, is installed."""
+    if name.startswith("opencv-"):
+        return any(re.match(r"opencv-(contrib-)?python", each) for each in found.packages)
+    return name in found.packages
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0]))

@@ -12,11 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from porter.diagnosis.cards import Cards
 from porter.diagnosis.hints import Hint
-from porter.diagnosis.interpreter import NEEDED, Interpreter
-from porter.diagnosis.machine import GIB, Machine
-from porter.diagnosis.requirements import bounded, torch_wanted
+from porter.diagnosis.interpreter import NEEDED, Interpreter, bounded, torch_wanted
+from porter.diagnosis.machine import GIB, Cards, Machine
 from porter.output import command_line
 from porter.target import Target, in_order
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from porter.output import counted
 from porter.patch import Patch
 from porter.project import Project
-from porter.reports import comparison, heatmap, patches, proof, speed
+from porter.reports import heatmap, measurements, patches, proof
 from porter.reports.markup import Html, element, join, paragraph
 from porter.reports.patches import Verdicts
 from porter.reports.proof import Proof
@@ -69,8 +69,8 @@ def page(records: Sequence[Record], stack: Sequence[Patch]) -> str:
             _contents(proofs, of["compare"], of["bench"], of["drift"]),
         ),
         *(proof.section(each) for each in proofs),
-        *(comparison.section(record, n) for n, record in enumerate(of["compare"], 1)),
-        *(speed.section(record, n) for n, record in enumerate(of["bench"], 1)),
+        *(measurements.compared(record, n) for n, record in enumerate(of["compare"], 1)),
+        *(measurements.speed(record, n) for n, record in enumerate(of["bench"], 1)),
         patches.section(stack, judged),
         *(patches.drift_section(record, n) for n, record in enumerate(of["drift"], 1)),
         element("footer", _footer(ordered)),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from porter.diagnosis import cards
-from porter.diagnosis.cards import Card
+from porter.diagnosis import machine
+from porter.diagnosis.machine import Card
 
 # The installation guides of PaddlePaddle's MLU backend (PaddleCustomDevice, backends/mlu; Paddle 2.3).
 CNMON_5 = """\
@@ -105,14 +105,14 @@ def printing(path: Path, text: str) -> None:
 
 def test_cnmon(tools: Path) -> None:
     printing(tools / "cnmon", CNMON_5)
-    found = cards.look("mlu")
+    found = machine.cards_of("mlu")
     assert found and (found.tool, found.found, found.driver, found.why) == ("cnmon", True, "5.10.13", "")
     assert found.cards == (Card(0, "MLU370-X8", 23374, 0, "ok"), Card(1, "MLU370-X8", 23374, 512, "ok"))
 
 
 def test_an_older_cnmon(tools: Path) -> None:
     printing(tools / "cnmon", CNMON_4)
-    found = cards.look("mlu")
+    found = machine.cards_of("mlu")
     assert found and found.driver == "4.20.11"
     assert [(card.memory, card.state) for card in found.cards] == [(23308, "ok"), (23308, "initialised: Off")]
 
@@ -126,46 +126,46 @@ def test_bm_smi_writes_to_a_file_and_wants_a_terminal(tools: Path, monkeypatch: 
         'for word; do case $word in --noloop) once=1;; --file=*) file=${word#--file=};; *) exit 2;; esac; done\n'
         f'[ "$once" ] && printf "\\033[H\\033[2J" && cat {tools}/table > "$file"',
     )  # fmt: skip
-    found = cards.look("tpu")
+    found = machine.cards_of("tpu")
     assert found and found.driver == "0.4.9" and found.why == ""
     assert found.cards == (Card(0, "SC7-HP75", 14679, 120, "ok"), Card(1, "SC7-HP75", 0, 0, "fault"))
 
 
 def test_npu_smi(tools: Path) -> None:
     printing(tools / "npu-smi", NPU_SMI)
-    found = cards.look("npu")
+    found = machine.cards_of("npu")
     assert found and found.driver == "21.0.4"
     assert found.cards == (Card(0, "910A", 32768, 1, "ok"), Card(1, "910A", 32768, 1, "alarm"))
 
 
 def test_nvidia_smi(tools: Path) -> None:
     printing(tools / "nvidia-smi", NVIDIA_SMI)
-    found = cards.look("cuda")
+    found = machine.cards_of("cuda")
     assert found and found.driver == "535.104.05"
     assert found.cards == (Card(0, "NVIDIA A100-SXM4-40GB", 40960, 3, "ok"),)
 
 
 def test_a_tool_that_is_not_there(tools: Path) -> None:
-    found = cards.look("mlu")
+    found = machine.cards_of("mlu")
     assert found and (found.found, found.why) == (False, "cnmon is not installed")
-    assert cards.look("abacus") is None
+    assert machine.cards_of("abacus") is None
 
 
 def test_a_tool_that_fails_says_why(tools: Path) -> None:
     script(tools / "cnmon", "echo 'ERROR: driver is not loaded' >&2; exit 5")
-    found = cards.look("mlu")
+    found = machine.cards_of("mlu")
     assert found and found.why == "cnmon ended with status 5 (ERROR: driver is not loaded)"
 
 
 def test_a_tool_that_lists_nothing(tools: Path) -> None:
     printing(tools / "cnmon", CNMON_5.partition("| 0 ")[0])
-    found = cards.look("mlu")
+    found = machine.cards_of("mlu")
     assert found and (found.driver, found.why) == ("5.10.13", "cnmon lists no card")
 
 
 def test_a_driver_that_hangs_is_not_waited_for(tools: Path) -> None:
     script(tools / "cnmon", "sleep 600 & sleep 600")
     began = time.monotonic()
-    found = cards.look("mlu")
+    found = machine.cards_of("mlu")
     assert time.monotonic() - began < 100
     assert found and found.why == "cnmon did not answer within 2.5 s"

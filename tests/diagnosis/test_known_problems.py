@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from porter.diagnosis.cards import Card, Cards
 from porter.diagnosis.hints import Hint, catalogue, in_chinese
 from porter.diagnosis.interpreter import Interpreter, Package, Plugin
 from porter.diagnosis.known_problems import Setup, Trouble, judge
-from porter.diagnosis.machine import GIB, Machine
+from porter.diagnosis.machine import GIB, Card, Cards, Machine
 from porter.project import Project
 from porter.target import load_all
 

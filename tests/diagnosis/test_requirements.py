@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from porter.diagnosis.interpreter import Interpreter, Package
-from porter.diagnosis.requirements import has_wheel, lacking, torch_wanted, way_to_pip
+from porter.diagnosis.interpreter import Interpreter, Package, has_wheel, lacking, torch_wanted, way_to_pip
 
 PINNED = {
     "torch": "1.9.1",

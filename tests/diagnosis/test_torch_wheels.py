@@ -13,7 +13,7 @@ import sys
 import pytest
 import requests
 
-from porter.diagnosis.requirements import has_wheel
+from porter.diagnosis.interpreter import has_wheel
 
 pytestmark = pytest.mark.long
 _WHEEL = re.compile(r"torch-(\d+\.\d+\.\d+)-cp3(\d+)-cp3\d+m?-(?:manylinux\w*|linux)_(x86_64|aarch64)\.whl")

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from porter.project import Project
-from porter.reports import detections
+from porter.reports import proof
 from porter.reports.records import Field
 from porter.target import Target
 from porter.verification.checks.inference import _look
@@ -34,5 +34,5 @@ def test_bus(lab: Lab, tree: Tree, weights: Path, tmp_path: Path) -> None:
     with Image.open(tmp_path / "bus.jpg") as shown:
         assert (shown.format, *shown.size) == ("JPEG", picture["width"], picture["height"])
         assert shown.size == (480, 640), "810 x 1080, made smaller"
-    page = detections.part(Field(found.figures, Path("this")), None)
+    page = proof.part(Field(found.figures, Path("this")), None)
     assert page.count('class="box cpu"') == 5 + 1 and "4 person, 1 bus on the cpu" in page
