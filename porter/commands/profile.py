@@ -33,7 +33,7 @@ from porter.files import write_file
 from porter.output import Progress, command_line, counted, hanging, printable, record_of, to_json
 from porter.recording.difference import Difference, difference, tally
 from porter.recording.record import LIMIT, Recorder, assembled, visible
-from porter.scan import plugins
+from porter.scan import scan_plugin
 from porter.scan.facts import Summary, dumps, summarise
 from porter.target import load_known
 from porter.verification.device import card_of, choose, must_have_torch
@@ -118,7 +118,7 @@ def scan(
         WrongUsage: porter cannot read this target's plugin, or ``checkout`` is none of it.
         EnvironmentFailed: tree-sitter is not installed.
     """
-    found = plugins.scan(Path(checkout), target, card, list(names(defines)), path(also))
+    found = scan_plugin(Path(checkout), target, card, list(names(defines)), path(also))
     return Scanned(found, summarise(found))
 
 

@@ -1,4 +1,4 @@
-"""An interpreter: its packages, torch and the vendors' plugins; what it lacks, and pip, which replaces nothing there."""
+"""An interpreter: its packages, torch and plugins; what it lacks, and pip, which replaces nothing that is there."""
 
 from __future__ import annotations
 

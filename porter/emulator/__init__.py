@@ -13,8 +13,7 @@ a program finds it, and read what it counted.  None of them imports torch.
     for counts in read_counts(work / "counts-%p.json"): ...
 """
 
-from porter.emulator.building import build, cache_folder, read_counts
-from porter.emulator.plugins import environment
+from porter.emulator.building import build, cache_folder, environment, read_counts
 from porter.emulator.profiles import (
     BARE,
     GENERIC,

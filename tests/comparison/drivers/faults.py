@@ -11,7 +11,7 @@ import sys
 
 import porter_emulated
 import torch_mlu  # the emulated one
-from porter_emulated.kernels import replace
+from porter_emulated.operators import replace_kernels
 
 sys.path.insert(1, os.environ["PORTER_TEST_DRIVERS"])
 from main import Subject, beside, following_noise, noise, subject
@@ -200,7 +200,7 @@ class Reference:
 
 
 def compared(kernels, reference):
-    library = replace(porter_emulated.start(torch_mlu.__name__), kernels)
+    library = replace_kernels(porter_emulated.start(torch_mlu.__name__), kernels)
     try:
         found = beside(dict(reference.config), reference.subject, reference.training, reference.noise, {})
     finally:

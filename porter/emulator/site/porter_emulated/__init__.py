@@ -56,11 +56,11 @@ def start(plugin: str) -> Device:
     global _device
     if _device is None:
         made = Device(plugin)
-        from porter_emulated import kernels, leaving, operators
+        from porter_emulated import leaving, operators
 
         operators.register(made)
         if made.settings.kernels:
-            kernels.load(made)
+            operators.load_kernels(made)
         leaving.wait_for_autograd()
         _device = made
         print(_banner(made), file=sys.stderr, flush=True)
@@ -79,8 +79,8 @@ def publish(device: Device, module: ModuleType) -> None:
     """Make ``module`` torch's module for the device, with all that every plugin has."""
     import torch
 
-    from porter_emulated import counts, tensors
+    from porter_emulated import counts, surface
 
     torch._register_device_module(device.profile.type, module)  # type: ignore[no-untyped-call]
-    tensors.add_methods(device)
+    surface.add_methods(device)
     counts.begin(device)

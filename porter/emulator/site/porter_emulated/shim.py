@@ -1,6 +1,6 @@
 """A vendor's plugin, emulated: the module of its name, made from the profile alone.
 
-Python has to find a module ``torch_mlu`` somewhere, so porter writes one for the card (``porter.emulator.plugins``)
+Python has to find a module ``torch_mlu`` somewhere, so porter writes one for the card (``porter/emulator/building.py``)
 that does nothing but call :func:`stand_in`.  What a program then finds is ``torch_mlu``, ``torch_mlu.mlu``,
 ``torch_mlu.mlu.amp``, and the second of them as ``torch.mlu``, the way every vendor has it.
 """
