@@ -16,7 +16,6 @@ from porter.verification.checks import (  # noqa: F401  registers them
     device,
     figures,
     inference,
-    running,
     source,
     tasks,
     training,
