@@ -20,7 +20,7 @@ from porter.output import command_line
 from porter.target import Target
 from porter.temporary import temporary_folder
 
-_DRIVER = Path(__file__).resolve().parents[1] / "verification" / "drivers" / "environment.py"
+_DRIVER = Path(__file__).resolve().parents[1] / "verification" / "drivers" / "interpreter.py"
 _TIMEOUT = 60.0  # seconds; a cold disk or a network file system needs 20 for torch, a plugin's first use some more
 # module that a tree imports -> the distribution that has it
 NEEDED = {

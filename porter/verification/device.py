@@ -20,7 +20,7 @@ from porter.output import command_line
 from porter.target import Target
 
 KINDS = ("auto", "hardware", "simulator", "emulated", "cpu")
-_DRIVERS = Path(__file__).resolve().parent / "drivers"
+_DRIVER = Path(__file__).resolve().parent / "drivers" / "interpreter.py"
 MISSING = "No module named 'torch'"  # what Python says
 _INSTALL = "pip install 'yolov5-porter[train]'"
 _TIMEOUT = 120  # seconds for an interpreter to import torch and a plugin; a cold disk needs 20
@@ -59,13 +59,13 @@ class Device:
 
 
 def facts(python: str, target: Target) -> dict[str, Any]:
-    """What an interpreter has: see drivers/facts.py; ``why`` says in one line why there is no device.
+    """What an interpreter has: see drivers/interpreter.py; ``why`` says in one line why there is no device.
 
     Raises:
         WrongUsage: it cannot be run, or it is another than porter's and has no torch.
         EnvironmentFailed: porter's own has no torch, or it did not answer.
     """
-    found = _ask(python, "facts.py", target.name, target.plugin.place, *target.probe)
+    found = _ask(python, "device", target.name, target.plugin.place, *target.probe)
     if found["foreign"]:
         what = f"not the vendor's, but {target.plugin.confused_with}"
         found["why"] = f"the {target.plugin.module} that is installed is {what} ({found['foreign']})"
@@ -111,12 +111,12 @@ def known_to_torch(python: str, name: str) -> dict[str, Any]:
     Raises:
         WrongUsage, EnvironmentFailed: as :func:`facts`.
     """
-    return _ask(python, "names.py", name)
+    return _ask(python, "name", name)
 
 
-def _ask(python: str, driver: str, *words: str) -> dict[str, Any]:
-    """The JSON that a driver prints that runs outside any tree."""
-    command = [python, str(_DRIVERS / driver), *words]
+def _ask(python: str, what: str, *words: str) -> dict[str, Any]:
+    """The JSON that drivers/interpreter.py prints."""
+    command = [python, str(_DRIVER), what, *words]
     try:
         done = process.run(command, timeout=_TIMEOUT)
     except subprocess.TimeoutExpired as error:

@@ -37,7 +37,7 @@ _BESIDE = {
     "amp.GradScaler.state_dict": (1, []),
     "amp.GradScaler.load_state_dict": (2, []),
     "initial_seed": (0, []),  # drivers/probe.py
-    "is_available": (0, []),  # drivers/facts.py, drivers/environment.py
+    "is_available": (0, []),  # drivers/interpreter.py
     "device_count": (0, []),
     "get_device_name": (1, []),
 }

@@ -19,7 +19,7 @@ def test_two_processes_train_one_model(shop: Shop, tree: Tree) -> None:
     cwd = shop.lab.folder("ddp")
     data = own_data(shop.data, cwd)
     words = ("--data", data, "--img", 64, "--device", "cpu", "--workers", 0, "--project", "runs/train")
-    script = (OURS / "ranks.py", tree.path, cwd, "--", *BARE, "--epochs", 2, *words)
+    script = (OURS / "training.py", tree.path, "ranks", cwd, "--", *BARE, "--epochs", 2, *words)
     run = shop.lab.run(*LAUNCH, free_port(), *script, cwd=cwd)
     assert run.status == 0, run.story()
     ranks = [json.loads((cwd / f"rank{n}.json").read_text()) for n in range(2)]

@@ -32,7 +32,7 @@ def schedule(session: Session) -> Finding:
     out = cwd / "schedule.json"
     words = [*NANO, "--data", session.copy_data(cwd), "--project", "runs", "--epochs", 3]
     words += ["--batch-size", 1, "--iters", _ITERATIONS, "--skip", "--device", session.device.name]
-    run = well(session.run(DRIVERS / "schedule.py", session.tree, out, "--", *words, cwd=cwd))
+    run = well(session.run(DRIVERS / "training.py", session.tree, "schedule", out, "--", *words, cwd=cwd))
     found = json.loads(out.read_text(encoding="utf-8"))
     if found["iterations"] != list(range(_ITERATIONS)):
         raise Failed(f"--iters {_ITERATIONS} made {len(found['iterations'])} iterations", run.tail(), run.shown())
@@ -84,11 +84,11 @@ def _some(numbers: Sequence[int]) -> str:
 @check("full", "anchors that do not fit are replaced, and those in the wrong order turned round")
 def anchors(session: Session) -> Finding:
     cwd = session.children.folder("anchors")
-    found = session.driver("anchors.py", session.device.name, session.copy_data(cwd), cwd=cwd)
+    found = session.driver("boxes.py", "anchors", session.device.name, session.copy_data(cwd), cwd=cwd)
     for card in session.target.emulated:  # what one of the vendor's cards has, another may not have
         if session.device.kind == "emulated" and card != session.device.profile:
             env = {"PORTER_EMULATED_PROFILE": card}
-            session.driver("anchors.py", session.device.name, session.copy_data(cwd), cwd=cwd, env=env)
+            session.driver("boxes.py", "anchors", session.device.name, session.copy_data(cwd), cwd=cwd, env=env)
     for case, layers in found.items():
         areas = [sum(w * h for w, h in layer) for layer in layers]
         if areas != sorted(areas):
@@ -101,7 +101,7 @@ def anchors(session: Session) -> Finding:
 
 @check("full", "non-maximum suppression keeps the boxes that its definition keeps, the surest first")
 def boxes(session: Session) -> Finding:
-    found = session.driver("boxes.py", session.device.name, cwd=session.children.folder("boxes"))
+    found = session.driver("boxes.py", "nms", session.device.name, cwd=session.children.folder("boxes"))
     for number, (mine, theirs) in enumerate(zip(found["found"], found["defined"])):
         if len(mine) != len(theirs):
             raise Failed(f"picture {number}: {counted(len(mine), 'box')}, by definition {len(theirs)}")
@@ -151,7 +151,7 @@ def save(session: Session) -> Finding:
     out = cwd / "deaths.json"
     words = [*NANO, "--data", session.copy_data(cwd), "--project", "runs", "--epochs", 1, "--noval"]
     words += ["--device", session.device.name]
-    run = well(session.run(DRIVERS / "deaths.py", session.tree, out, "--", *words, cwd=cwd))
+    run = well(session.run(DRIVERS / "training.py", session.tree, "deaths", out, "--", *words, cwd=cwd))
     deaths = json.loads(out.read_text(encoding="utf-8"))
     for death in deaths:
         for name, what in death["broken"].items():

@@ -25,7 +25,7 @@ _PLACES = 2e-3  # hardware: what precision, recall and mAP may differ by
 def checkpoint(session: Session) -> Finding:
     run, plugin = session.trained(), session.target.plugin.module
     cwd = session.children.folder("load")
-    found = session.driver("checkpoint.py", plugin, *_checkpoints(session, run), cwd=cwd, device="cpu")
+    found = session.driver("checkpoint.py", "held", plugin, *_checkpoints(session, run), cwd=cwd, device="cpu")
     for name, held in found.items():
         devices = held["devices"] + (held["written"] if name != FOREIGN else [])
         if set(devices) != {"cpu"}:
@@ -45,7 +45,7 @@ FOREIGN = "foreign.pt"
 def _checkpoints(session: Session, run: Record) -> list[Path]:
     """What the training left, and what another port, with an old torch, would have."""
     cwd = session.children.folder("foreign")
-    session.driver("foreign.py", run.best, cwd / FOREIGN, session.device.name, cwd=cwd)
+    session.driver("checkpoint.py", "foreign", run.best, cwd / FOREIGN, session.device.name, cwd=cwd)
     return [run.last, run.best, run.unstripped, cwd / FOREIGN]
 
 
@@ -249,7 +249,7 @@ _AWAY, _AWAY_HALF = 1e-3, 5e-2  # what a number may differ by, as a part of 1 or
 def export(session: Session) -> Finding:
     cwd = session.children.folder("export")
     own = cwd / "own.pt"  # as torch before 1.11 pickled it: as v6.0's own checkpoints
-    session.driver("foreign.py", session.weights, own, "cpu", cwd=cwd, device="cpu")
+    session.driver("checkpoint.py", "foreign", session.weights, own, "cpu", cwd=cwd, device="cpu")
     _one_fails(session, own)
     words = (own, session.device.name, session.data / "images" / "val")
     found = session.driver("exports.py", *words, cwd=cwd)
@@ -315,7 +315,9 @@ def graph(session: Session) -> Finding:
     cwd = session.children.folder("graph")
     words: list[object] = [word for word in NANO if word != "--sync-bn"]  # with which v6.0 traces nothing
     words += ["--data", session.copy_data(cwd), "--project", "runs", "--epochs", 1, "--noval"]
-    run = session.run(DRIVERS / "graph.py", session.tree, "--", *words, "--device", session.device.name, cwd=cwd)
+    run = session.run(
+        DRIVERS / "training.py", session.tree, "graph", "--", *words, "--device", session.device.name, cwd=cwd
+    )
     well(run)
     said = re.findall(f"{graphless}.*", run.text)  # a progress bar may stand before it
     if len(said) != 1:

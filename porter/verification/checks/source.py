@@ -80,7 +80,7 @@ def module(path: Path) -> str:
 )
 def probe(session: Session) -> Finding:
     name = session.device.name
-    found = session.driver("probe.py", name, cwd=session.children.folder("probe"))
+    found = session.driver("probe.py", "layer", name, cwd=session.children.folder("probe"))
     if set(found["kinds"]) != {name}:
         raise Failed(f"results lie on {', '.join(found['kinds'])}, not on {name}")
     exact = not session.device.vendors
@@ -93,7 +93,7 @@ def probe(session: Session) -> Finding:
     for card in session.target.emulated:
         if session.device.kind == "emulated" and card != session.device.profile:
             cwd = session.children.folder(f"probe-{card}")
-            session.driver("probe.py", name, cwd=cwd, env={"PORTER_EMULATED_PROFILE": card})
+            session.driver("probe.py", "layer", name, cwd=cwd, env={"PORTER_EMULATED_PROFILE": card})
     _older(session)
     refused = _refusal(session) + _broken(session) + _cuda(session)
     return Finding(f"{found['names'][0]}, {found['count']} in all{refused}", figures=found)
@@ -104,7 +104,7 @@ def _older(session: Session) -> None:
     name = session.target.name
     if session.device.kind != "emulated" or f"torch.is_{name}_available()" not in session.target.probe:
         return
-    found = session.driver("older.py", name, cwd=session.children.folder("older"))
+    found = session.driver("probe.py", "older", name, cwd=session.children.folder("older"))
     if found["refused"] or found["count"] != found["expected"]:
         raise Failed(f"with the surface of the vendor's older builds: {found['refused'] or found['count']}")
 

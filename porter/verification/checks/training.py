@@ -199,7 +199,9 @@ def amp(session: Session) -> Finding:
     cwd = session.children.folder("amp")
     out = cwd / "amp.json"
     words = (*NANO, "--data", session.copy_data(cwd), "--project", "runs", "--epochs", 2, "--pyamp")
-    run = session.run(DRIVERS / "amp.py", session.tree, out, "--", *words, "--device", session.device.name, cwd=cwd)
+    run = session.run(
+        DRIVERS / "training.py", session.tree, "amp", out, "--", *words, "--device", session.device.name, cwd=cwd
+    )
     well(run)
     found = json.loads(out.read_text(encoding="utf-8"))
     if not all(loss == loss and abs(loss) < float("inf") for loss in found["losses"]):
@@ -256,7 +258,7 @@ def multi_scale(session: Session) -> Finding:
 def ema(session: Session) -> Finding:
     cwd = session.children.folder("ema")
     words = (*NANO, "--data", session.copy_data(cwd), "--project", "runs", "--epochs", 1, "--noval", "--nosave")
-    found = session.driver("ema.py", "--", *words, "--device", session.device.name, cwd=cwd)
+    found = session.driver("training.py", "ema", "--", *words, "--device", session.device.name, cwd=cwd)
     if found["devices"] != [session.device.name]:
         raise Failed(f"the average lies on {', '.join(found['devices'])}")
     if not found["updates"] or found["updates"] != found["steps"]:
@@ -290,12 +292,12 @@ def early_stop(session: Session) -> Finding:
 def ddp(session: Session) -> Finding:
     if (
         session.device.vendors
-        and session.driver("probe.py", session.device.name, cwd=session.children.folder("count"))["count"] < 2
+        and session.driver("probe.py", "layer", session.device.name, cwd=session.children.folder("count"))["count"] < 2
     ):
         raise NotShown("there is one device only")
     cwd = session.children.folder("ddp")
     launch = ("-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_addr", "127.0.0.1")
-    driver = (DRIVERS / "ranks.py", session.tree, cwd, "--", *NANO, "--epochs", 2, "--project", "runs")
+    driver = (DRIVERS / "training.py", session.tree, "ranks", cwd, "--", *NANO, "--epochs", 2, "--project", "runs")
     device = session.device.name if session.device.kind == "cpu" else f"{session.device.name}:0,1"
     words = ("--data", session.copy_data(cwd), "--device", device)
     env = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}  # torch.distributed.run has no use for plugins, which may not load
@@ -372,7 +374,7 @@ def _clock(session: Session, said: str) -> None:
     if session.device.kind == "cpu":
         return
     shown = {float(size) for size in re.findall(r"(?m)^ +0/0 +([\d.e+-]+)G ", said.replace("\r", "\n"))}
-    found = session.driver("timer.py", session.device.name, cwd=session.children.folder("timer"))
+    found = session.driver("probe.py", "timer", session.device.name, cwd=session.children.folder("timer"))
     if found["memory"] and not shown - {0.0}:
         raise Failed("the column gpu_mem shows no memory")
     if found["seconds"] is not None and found["seconds"] > found["rest"] / 2:

@@ -1,23 +1,54 @@
-"""Non-maximum suppression of made-up predictions, by the tree and by its definition: ``boxes.py TREE DEVICE``."""
+"""Boxes of a tree's own making: ``boxes.py TREE anchors DEVICE DATA.yaml``, ``boxes.py TREE nms DEVICE``; prints JSON.
+
+anchors   of a model whose anchors are in the wrong order, and of one whose anchors fit nothing
+nms       non-maximum suppression of made-up predictions, by the tree and by its definition
+"""
 
 import json
+import os
 import sys
 
-from entry import enter
+from entry import dataloaders, enter
 
-(name,) = enter()
+what, name, *rest = enter()
 
-sys.modules["torchvision"] = None  # its own is not looked at, and not everywhere
+if what == "nms":
+    sys.modules["torchvision"] = None  # its own is not looked at, and not everywhere
 
 import torch
-from utils.general import non_max_suppression  # the tree's
-from utils.torch_utils import select_device
+from utils.torch_utils import select_device  # the tree's
 
+# v6.0's, the largest first, and as many that are far too large for any picture
+REVERSED = [
+    [116, 90, 156, 198, 373, 326],
+    [30, 61, 62, 45, 59, 119],
+    [10, 13, 16, 30, 33, 23],
+]
+USELESS = [[size, size, size, size, size, size] for size in (3000, 4000, 5000)]
 NUMBER, CLASSES, KEEP, CONFIDENCE, OVERLAP = 300, 3, 40, 0.25, 0.45
-device = select_device(name)
-torch.manual_seed(0)
-centres, sizes = torch.rand(2, NUMBER, 2) * 200, torch.rand(2, NUMBER, 2) * 60 + 20
-predictions = torch.cat((centres, sizes, torch.rand(2, NUMBER, 1), torch.rand(2, NUMBER, CLASSES)), 2)
+
+
+def anchors(data):
+    import yaml
+    from models.yolo import Model
+    from utils.autoanchor import check_anchors
+    from utils.general import check_dataset, init_seeds
+
+    with open(os.path.join(sys.path[0], "models", "yolov5n.yaml"), encoding="utf-8") as file:
+        config = yaml.safe_load(file)
+    found = {}
+    device = select_device(name)
+    for case, given in ("reversed", REVERSED), ("useless", USELESS):
+        init_seeds(1)
+        model = Model(dict(config, anchors=given), ch=3, nc=80).to(device)
+        if case == "useless":
+            dataset = dataloaders().LoadImagesAndLabels(check_dataset(data)["train"], 96, 4)
+            init_seeds(1)
+            check_anchors(dataset, model, thr=4.0, imgsz=96)
+        head = model.model[-1]
+        head._make_grid(4, 3, 0)  # of these anchors, on the device
+        found[case] = (head.anchors.cpu() * head.stride.cpu().view(-1, 1, 1)).tolist()
+    return found
 
 
 def overlap(a, b):
@@ -41,7 +72,15 @@ def defined(rows):
     return kept[:KEEP]
 
 
-found = non_max_suppression(predictions.clone().to(device), CONFIDENCE, OVERLAP, max_det=KEEP)
-print(
-    "\n" + json.dumps({"found": [x.cpu().tolist() for x in found], "defined": [defined(rows) for rows in predictions]})
-)
+def nms():
+    from utils.general import non_max_suppression
+
+    device = select_device(name)
+    torch.manual_seed(0)
+    centres, sizes = torch.rand(2, NUMBER, 2) * 200, torch.rand(2, NUMBER, 2) * 60 + 20
+    predictions = torch.cat((centres, sizes, torch.rand(2, NUMBER, 1), torch.rand(2, NUMBER, CLASSES)), 2)
+    found = non_max_suppression(predictions.clone().to(device), CONFIDENCE, OVERLAP, max_det=KEEP)
+    return {"found": [x.cpu().tolist() for x in found], "defined": [defined(rows) for rows in predictions]}
+
+
+print("\n" + json.dumps({"anchors": anchors, "nms": nms}[what](*rest)))

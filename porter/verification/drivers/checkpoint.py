@@ -1,4 +1,8 @@
-"""What checkpoints hold, in a process that knows no plugin: ``checkpoint.py TREE PLUGIN FILE...``; prints JSON."""
+"""Checkpoints: ``checkpoint.py TREE held PLUGIN FILE...``, ``checkpoint.py TREE foreign FILE OUT DEVICE``; prints JSON.
+
+held      what they hold, in a process that knows no plugin
+foreign   save one as a port does that knows no better, with the device's tensors, and as torch before 1.11 did
+"""
 
 import json
 import os
@@ -6,15 +10,10 @@ import sys
 
 from entry import enter
 
-plugin, *paths = enter()
+what, *words = enter()
 
 import torch
-from models.experimental import attempt_load  # the tree's
-from utils import torchfile
-from utils.checkpoint import load_checkpoint
-
-if "__setstate__" in vars(torch.nn.Upsample):  # torch 1.11 to 2.0 did not complete what older torches pickled
-    del torch.nn.Upsample.__setstate__
+from utils.checkpoint import load_checkpoint  # the tree's
 
 
 def tensors(x):
@@ -35,7 +34,10 @@ def tensors(x):
             yield from tensors(value)
 
 
-def described(path):
+def described(plugin, path):
+    from models.experimental import attempt_load
+    from utils import torchfile
+
     found = list(tensors(load_checkpoint(path)))
     # the device that was written beside each storage
     with open(path, "rb") as file:
@@ -52,4 +54,23 @@ def described(path):
     }
 
 
-print("\n" + json.dumps({os.path.basename(path): described(path) for path in paths}))
+def held(plugin, *paths):
+    if "__setstate__" in vars(torch.nn.Upsample):  # torch 1.11 to 2.0 did not complete what older torches pickled
+        del torch.nn.Upsample.__setstate__
+    return {os.path.basename(path): described(plugin, path) for path in paths}
+
+
+def foreign(path, out, name):
+    from utils.torch_utils import select_device
+
+    device = select_device(name)
+    found = load_checkpoint(path)
+    found["model"] = found["model"].float().to(device)
+    for module in found["model"].modules():
+        if type(module) is torch.nn.Upsample:
+            vars(module).pop("recompute_scale_factor", None)
+    torch.save(found, out)
+    return {"device": str(next(found["model"].parameters()).device)}
+
+
+print("\n" + json.dumps({"held": held, "foreign": foreign}[what](*words)))
