@@ -122,7 +122,7 @@ _SCRIPT = """\
 from pathlib import Path
 
 import porter
-from porter.tree.clone import Status
+from porter.tree import Status
 
 
 class Listener(porter.Progress):

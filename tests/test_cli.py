@@ -239,7 +239,7 @@ def test_targets(warm: None, project: Project) -> None:
 
 def test_an_unforeseen_error_goes_to_a_file(own_home: Path, tmp_path: Path) -> None:
     code = (
-        "import sys\nimport porter.tree.clone as module\n"
+        "import sys\nimport porter.tree as module\n"
         "def broken(*words): raise ValueError('a bug')\n"
         "module.status = broken\n"
         "from porter.cli import main\nmain(['status', '--json'])\n"

@@ -16,7 +16,7 @@ import porter as package
 from porter.errors import PorterError
 from porter.output import _Text, command_line
 from porter.project import Project
-from porter.tree.clone import status
+from porter.tree import status
 
 PACKAGE = Path(package.__file__).parent
 # these run under other interpreters, where porter is not installed

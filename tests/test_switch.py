@@ -21,7 +21,7 @@ from porter.commands.revert import revert
 from porter.errors import EnvironmentFailed, WrongUsage
 from porter.lockfile import Lock
 from porter.project import Project
-from porter.tree.clone import Tree
+from porter.tree import Tree
 from porter.tree.switch import locked
 
 pytestmark = pytest.mark.usefixtures("warm")

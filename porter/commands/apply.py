@@ -11,7 +11,7 @@ from porter.commands.options import FOLDER, JSON, UPSTREAM, is_quiet, print_json
 from porter.lockfile import Lock
 from porter.output import Progress, command_line, counted, hanging
 from porter.stack import Stack
-from porter.tree.clone import short
+from porter.tree import short
 from porter.tree.make import Applied, apply_stack
 
 

@@ -26,7 +26,7 @@ from porter.files import append_line
 from porter.output import Progress, heading
 from porter.target import Target, load_known
 from porter.temporary import work_folder
-from porter.tree.clone import must_hold
+from porter.tree import must_hold
 from porter.verification.child import A_DAY, Children
 from porter.verification.device import Device, choose
 from porter.verification.launch import PRECISIONS, must_train_in

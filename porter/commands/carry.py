@@ -33,7 +33,7 @@ from porter.sources.snapshot import Snapshot
 from porter.stack import COMMON, Stack, available, find_patch, load_parts
 from porter.stack.build import Build
 from porter.temporary import work_folder
-from porter.tree.clone import Tree
+from porter.tree import Tree
 from porter.tree.make import apply_stack
 
 CARRIED, SAME, ABSENT, CONFLICT = "carried", "same", "absent", "conflict"

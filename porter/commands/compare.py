@@ -22,7 +22,7 @@ from porter.files import move
 from porter.output import Progress, command_line, printable
 from porter.target import load_known
 from porter.temporary import work_folder
-from porter.tree.clone import must_hold
+from porter.tree import must_hold
 from porter.verification.child import A_DAY, Children
 from porter.verification.device import choose
 from porter.verification.launch import PRECISIONS, must_train_in

@@ -24,7 +24,7 @@ from porter.lockfile import Lock
 from porter.output import Progress, command_line, counted
 from porter.stack import Stack, available
 from porter.temporary import work_folder
-from porter.tree import clone
+from porter.tree import TRAIN, status
 from porter.tree.make import apply_stack
 from porter.verification import loader
 from porter.verification.device import must_have_torch
@@ -137,15 +137,15 @@ def _ported(project: AnyProject, given: Path | None, root: Path, progress: Progr
     Only a tree with our patches will do: in upstream's, a label cache or a yaml can run what it names.
     """
     if given is not None:
-        if not clone.status(find_of(project, given), given).targets:
+        if not status(find_of(project, given), given).targets:
             hint = "porter apply --target NAME DIR makes one; without --tree one is made for this."
             raise WrongUsage(f"{given} is not a ported tree", hint=hint)
         return given.absolute()
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / clone.TRAIN).is_file() and (folder / ".git").exists():
+        if (folder / TRAIN).is_file() and (folder / ".git").exists():
             with suppress(WrongUsage):
-                if clone.status(find_of(project, folder), folder).targets:
+                if status(find_of(project, folder), folder).targets:
                     return folder
     found = find(project)
     stack = Stack.load(found, available(found.patches)[:1])

@@ -35,7 +35,7 @@ from porter.output import Progress, command_line, counted
 from porter.project import Project
 from porter.stack import Stack
 from porter.target import Target, load_known
-from porter.tree.clone import TRAIN, must_hold
+from porter.tree import TRAIN, must_hold
 from porter.tree.make import apply_stack
 from porter.verification.device import facts, unusable
 

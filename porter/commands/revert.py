@@ -14,7 +14,7 @@ from porter.errors import WrongUsage
 from porter.lockfile import Lock
 from porter.output import command_line
 from porter.project import Project
-from porter.tree.clone import Move, Tree, TreeNotes, short, told_by_commits
+from porter.tree import Move, Tree, TreeNotes, short, told_by_commits
 from porter.tree.switch import locked, recover, switch
 
 

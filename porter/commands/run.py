@@ -17,7 +17,7 @@ from porter.commands.options import FOLDER, ProgramCommand, become, target_optio
 from porter.commands.options import device as device_options
 from porter.diagnosis.interpreter import find_python
 from porter.target import load_known
-from porter.tree.clone import must_hold
+from porter.tree import must_hold
 from porter.verification.launch import Launch, launch, run_device
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
+from porter import tree as trees
 from porter.commands.arguments import AnyPath, AnyProject, find_of
 from porter.commands.options import FOLDER, JSON, print_json
 from porter.output import counted, hanging
-from porter.tree import clone
-from porter.tree.clone import Status
+from porter.tree import Status
 
 
 def status(tree: AnyPath = ".", *, project: AnyProject = None) -> Status:
@@ -19,7 +19,7 @@ def status(tree: AnyPath = ".", *, project: AnyProject = None) -> Status:
     Raises:
         WrongUsage: it is no tree of upstream at the pin.
     """
-    return clone.status(find_of(project, tree), Path(tree))
+    return trees.status(find_of(project, tree), Path(tree))
 
 
 @click.command(name="status")

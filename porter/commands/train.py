@@ -15,7 +15,7 @@ from porter.diagnosis.interpreter import find_python
 from porter.errors import WrongUsage
 from porter.process import free_port
 from porter.target import Target, in_order, load_known
-from porter.tree.clone import TRAIN, must_hold
+from porter.tree import TRAIN, must_hold
 from porter.verification.launch import Launch, RunDevice, launch, names_device
 
 

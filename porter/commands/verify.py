@@ -37,7 +37,7 @@ from porter.project import Project
 from porter.sources.obtain import obtain
 from porter.stack import Stack, find_patch, load_parts
 from porter.target import Target, load_known
-from porter.tree.clone import must_hold
+from porter.tree import must_hold
 from porter.tree.make import apply_stack
 from porter.verification.checks import attempt, known, select
 from porter.verification.child import CONFINEMENTS, Children, workplace

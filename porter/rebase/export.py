@@ -36,7 +36,7 @@ from porter.stack import (
 )
 from porter.stack.build import Build, Builder, paths
 from porter.temporary import temporary_folder
-from porter.tree.clone import Tree, TreeNotes, dump
+from porter.tree import Tree, TreeNotes, dump
 from porter.tree.switch import locked
 
 _UNMERGED = ("DD", "AU", "UD", "UA", "DU", "AA", "UU")

@@ -16,7 +16,7 @@ from porter.sources.obtain import obtain
 from porter.sources.snapshot import Snapshot
 from porter.stack import Stack, check_against_lock
 from porter.stack.build import Build
-from porter.tree.clone import Move, Tree, TreeNotes, branch_of, short, stack_in
+from porter.tree import Move, Tree, TreeNotes, branch_of, short, stack_in
 from porter.tree.switch import disk_full_hint, fill, locked, recover, switch
 
 

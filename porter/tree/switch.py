@@ -27,7 +27,7 @@ from porter.output import command_line
 from porter.sources.snapshot import Snapshot
 from porter.stack import Stack
 from porter.stack.build import Build
-from porter.tree.clone import Move, Tree, TreeNotes, branch_of, dump, short
+from porter.tree import Move, Tree, TreeNotes, branch_of, dump, short
 
 _WAIT = 60.0  # seconds to wait for another porter
 _LITTLE = 4 << 20  # bytes; fewer than a tree of upstream needs

@@ -21,7 +21,7 @@ from stacks import CHECKOUT, porter
 from porter.commands.data import check, make
 from porter.errors import EnvironmentFailed, WrongUsage
 from porter.project import Project
-from porter.tree.clone import status
+from porter.tree import status
 from porter.verification import loader
 from porter.verification.loader import Review
 

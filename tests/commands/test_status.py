@@ -11,7 +11,7 @@ from porter.commands.apply import apply
 from porter.errors import WrongUsage
 from porter.lockfile import Lock
 from porter.project import Project
-from porter.tree.clone import status
+from porter.tree import status
 
 pytestmark = pytest.mark.usefixtures("warm")
 

@@ -22,7 +22,7 @@ from spoilt import Made, make
 from stacks import CHECKOUT, porter
 
 from porter.project import Project
-from porter.tree.clone import status
+from porter.tree import status
 
 SETS = int(os.environ.get("PORTER_TEST_SETS", "20"))
 SEED = int(os.environ.get("PORTER_TEST_SEED", "0"))

@@ -13,12 +13,12 @@ import jsonschema
 import pytest
 from reports import made
 
+from porter import tree
 from porter.auditing import rules
 from porter.commands import lint, prepare
 from porter.diagnosis import known_problems
 from porter.lockfile import Lock
 from porter.rebase import outcome
-from porter.tree import clone
 from porter.verification import loader, necessity
 from porter.verification import report as outcomes
 
@@ -70,7 +70,7 @@ LISTS = {
         necessity.Verdict,
         {necessity.NOTICED, necessity.BUILT_ON, necessity.UNNOTICED, necessity.NOT_SHOWN},
     ),
-    "`patches` of `status`": (clone.PatchStatus, {clone.APPLIED, clone.CHANGED, clone.MISSING}),
+    "`patches` of `status`": (tree.PatchStatus, {tree.APPLIED, tree.CHANGED, tree.MISSING}),
     "`patches` of `bump`": (outcome.PatchOutcome, set(outcome.OUTCOMES)),
     "`places` of `audit`": (rules.Place, {rules.ROUTED, rules.ALLOWED, rules.UNPORTED}),
     "`findings` of `lint`": (lint.Problem, set()),

@@ -13,7 +13,7 @@ from porter.commands.apply import apply
 from porter.commands.export import export
 from porter.commands.revert import revert
 from porter.project import Project
-from porter.tree.clone import status
+from porter.tree import status
 
 from .test_export import edit, fresh
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from porter import auditing
 from porter.output import counted
-from porter.tree.clone import APPLIED, status
+from porter.tree import APPLIED, status
 from porter.verification import static
 from porter.verification.plan import check
 from porter.verification.report import Failed, Finding
