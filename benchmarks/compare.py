@@ -20,7 +20,7 @@ from pathlib import Path
 import measure
 
 import porter
-from porter.comparison import sides
+from porter import comparison
 from porter.datasets import generate
 from porter.project import Project
 from porter.target import load_known
@@ -56,14 +56,14 @@ def main() -> None:
         data = generate.make(root / "scenes", images=max(8, options.batch), size=(options.img,) * 2).yaml
         on = choose("emulated", family, sys.executable)
         (root / "reordered.py").write_text(REORDERED)
-        load = sides.Workload(options.cfg, None, data, options.img, options.batch, 1, 0)
+        load = comparison.Workload(options.cfg, None, data, options.img, options.batch, 1, 0)
         for case, kernels in ("the same in every bit", ""), ("another order of summation", root / "reordered.py"):
             os.environ["PORTER_EMULATED_KERNELS"] = str(kernels)
             found = []
             for number in range(options.rounds):
                 folder = root / f"{Path(kernels).name or 'same'}-{number}"
                 children = Children(folder, sys.executable, 1, A_DAY, False, options.threads, family.inherited)
-                result, rows = sides.make(children, family, sides.Side(tree, on), load, clock=options.clock)
+                result, rows = comparison.make(children, family, comparison.Side(tree, on), load, clock=options.clock)
                 found.append(dict(result["seconds"], parted=result["parted"], rows=len(rows)))
             tell(case, found)
     print(f"most memory of one process: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20:.2f} GiB")

@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 
+from porter import comparison
 from porter.commands.arguments import AnyPath, AnyProject, find, find_of, path
 from porter.commands.options import FOLDER, JSON, STDOUT, colour, print_json, target_option, tell, terminal, write_out
 from porter.commands.options import device as device_options
-from porter.comparison import sides
-from porter.comparison.result import Comparison, Replayed, TensorRow, script
+from porter.comparison import Comparison, Replayed, TensorRow, script
 from porter.datasets import generate
 from porter.errors import WrongUsage
 from porter.files import move
@@ -89,27 +89,27 @@ def compare(
         raise WrongUsage(f"there is no {against}", hint="--against takes cpu, another tree's folder, or a record.")
     on = choose(device, family, python, profile=profile, begun=begun)
     begun(f"{target}: {tree} on {on.says}, against {against if against != 'cpu' else 'the cpu'}")
-    side = sides.Side(folder, on)
+    side = comparison.Side(folder, on)
     with work_folder("porter-compare-") as root:
         images = path(data)
         if images is None and not other.is_file():
             images = generate.make(root / "scenes", images=max(8, batch), size=(img, img)).yaml
-        load = sides.Workload(cfg, path(weights), images, img, batch, steps, seed, precision)
+        load = comparison.Workload(cfg, path(weights), images, img, batch, steps, seed, precision)
         children = Children(root, python, 1, A_DAY, False, threads or os.cpu_count() or 1, family.inherited)
         reference = root / "record.npz"
         progress.step("comparing")
         if record is not None:
-            sides.make(children, family, side, load, record=reference)
+            comparison.make(children, family, side, load, record=reference)
             move(reference, Path(record))
             return None
         if against == "cpu":
-            made = sides.make(children, family, side, load, keep=Path(keep))
+            made = comparison.make(children, family, side, load, keep=Path(keep))
         elif other.is_file():
-            made = sides.make(children, family, side, load, against=other, keep=Path(keep))
+            made = comparison.make(children, family, side, load, against=other, keep=Path(keep))
         else:
-            sides.make(children, family, sides.Side(other.absolute(), on), load, record=reference)
-            made = sides.make(children, family, side, load, against=reference, keep=Path(keep))
-    return sides.comparison(family, side, *made, on.kind == "emulated")
+            comparison.make(children, family, comparison.Side(other.absolute(), on), load, record=reference)
+            made = comparison.make(children, family, side, load, against=reference, keep=Path(keep))
+    return comparison.compared(family, side, *made, on.kind == "emulated")
 
 
 def replay(
@@ -139,7 +139,7 @@ def replay(
     on = choose(device, family, python, profile=profile, begun=begun)
     with work_folder("porter-compare-") as root:
         children = Children(root, python, 1, A_DAY, False, os.cpu_count() or 1, family.inherited)
-        return sides.replay(children, family, on, Path(file))
+        return comparison.replay(children, family, on, Path(file))
 
 
 @click.command(name="compare")

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from porter import process
-from porter.checkpoints.inspection import inspect
+from porter.checkpoints import inspect
 from porter.commands.arguments import AnyPath, AnyProject, Names, find, find_of, names, path
 from porter.commands.options import (
     FOLDER,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from porter.checkpoints import inspection
-from porter.checkpoints.inspection import Checkpoint
+from porter import checkpoints
+from porter.checkpoints import Checkpoint
 from porter.commands.arguments import AnyPath, AnyProject, find
 from porter.commands.options import FOLDER, JSON, MIRROR, REQUIRE_KNOWN, complete_weights, print_json, tell, terminal
 from porter.downloads.digests import Digests
@@ -56,7 +56,7 @@ def inspect(file: AnyPath) -> Checkpoint:
         EnvironmentFailed: it cannot be read.
         WrongUsage: it is no file.
     """
-    return inspection.inspect(Path(file))
+    return checkpoints.inspect(Path(file))
 
 
 @click.group(name="weights")

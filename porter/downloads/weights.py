@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from porter.checkpoints.inspection import inspect
+from porter.checkpoints import inspect
 from porter.downloads.digests import Digests
 from porter.downloads.download import Downloaded, Wanted, fetch
 from porter.downloads.retry import RetryPolicy

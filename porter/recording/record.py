@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from porter import process
-from porter.comparison.sides import DRIVERS as COMPARISON
+from porter.comparison import DRIVERS as COMPARISON
 from porter.errors import EnvironmentFailed, os_errors
 from porter.files import read_file
 from porter.output import Progress, heading

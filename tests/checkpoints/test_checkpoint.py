@@ -15,8 +15,7 @@ import torch
 from torchfiles import ANCHORS, STRIDES, checkpoint, hostile
 
 import porter
-from porter.checkpoints import pickles, torchfile
-from porter.checkpoints.inspection import inspect
+from porter.checkpoints import inspect, pickles, torchfile
 from porter.errors import CheckFailed, WrongUsage
 
 ROOT = Path(porter.__file__).parent
@@ -74,7 +73,7 @@ def test_a_checkpoint_is_described(tmp_path: Path, zipped: bool) -> None:
 def test_torch_is_not_needed(tmp_path: Path) -> None:
     file = write(tmp_path / "last.pt", checkpoint())
     code = (
-        "import sys; from pathlib import Path; from porter.checkpoints.inspection import inspect\n"
+        "import sys; from pathlib import Path; from porter.checkpoints import inspect\n"
         "inspect(Path(sys.argv[1])); print([m for m in ('torch', 'numpy', 'models') if m in sys.modules])"
     )
     done = subprocess.run(

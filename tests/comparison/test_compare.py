@@ -19,7 +19,7 @@ import numpy
 import pytest
 from stacks import CHECKOUT
 
-from porter.comparison.sides import DRIVERS
+from porter.comparison import DRIVERS
 from porter.datasets import generate
 from porter.emulator import environment, load_profile
 

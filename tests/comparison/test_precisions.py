@@ -9,7 +9,7 @@ from stacks import CHECKOUT
 
 import porter
 from comparison.conftest import SMALL
-from porter.comparison.result import Comparison
+from porter.comparison import Comparison
 from porter.project import Project
 
 pytestmark = pytest.mark.device

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from porter.checkpoints.inspection import inspect
+from porter.checkpoints import inspect
 from porter.errors import CheckFailed
 
 from .harness import Tree

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from porter.checkpoints.inspection import inspect
+from porter.checkpoints import inspect
 from porter.datasets import generate
 from porter.output import counted
 from porter.verification.plan import check
