@@ -42,6 +42,11 @@ class PorterError(Exception):
     def __str__(self) -> str:
         return "\n".join(part for part in (self.what, self.why, self.hint) if part)
 
+    @property
+    def line(self) -> str:
+        """What went wrong and why, on one line, to be put behind the name of the source that was asked."""
+        return ": ".join(part.replace("\n", "; ") for part in (self.what, self.why) if part)
+
 
 class CheckFailed(PorterError):
     """A check, a patch, a digest or an object id is not what it should be (exit code 1)."""
@@ -61,6 +66,11 @@ class EnvironmentFailed(PorterError):
 
 class Unreachable(EnvironmentFailed):
     """A remote could not be asked; ``why`` says it all to whoever knows which remote it was."""
+
+    @property
+    def line(self) -> str:
+        """Why, on one line: the remote is not named again."""
+        return self.why.replace("\n", "; ")
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from porter import process
-from porter.errors import CheckFailed, EnvironmentFailed, PorterError, Unreachable, WrongUsage, os_errors
+from porter.errors import CheckFailed, EnvironmentFailed, Unreachable, WrongUsage, os_errors
 from porter.files import move
 from porter.git import GitFailed, Repository, lend
 from porter.git import run as run_git
@@ -273,7 +273,7 @@ class History:
                 try:
                     self._fetch_from(url, rev)
                 except (EnvironmentFailed, WrongUsage) as error:
-                    failed.append(f"git {url}: {_line(error)}")
+                    failed.append(f"git {url}: {error.line}")
                     continue
                 if self._known(rev):
                     return failed
@@ -419,9 +419,3 @@ def _step(part: bytes) -> UpstreamCommit:
         gone = letter.startswith("D") or mode == "160000"
         changes[path.decode(errors="surrogateescape")] = None if gone else Entry(mode, blob)
     return UpstreamCommit(i.decode(), date.decode(), subject.decode(errors="replace"), changes)
-
-
-def _line(error: PorterError) -> str:
-    """An error on one line, after the name of its source."""
-    parts = (error.why,) if isinstance(error, Unreachable) else (error.what, error.why)
-    return ": ".join(part.replace("\n", "; ") for part in parts if part)

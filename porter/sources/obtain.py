@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from porter.errors import CheckFailed, EnvironmentFailed, PorterError, Unreachable, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
 from porter.git.objects import Object
 from porter.lockfile import GitSource, IndexSource, Lock
 from porter.output import Progress, counted
@@ -147,8 +147,8 @@ class _Search:
                 else:
                     continue
             except (EnvironmentFailed, WrongUsage) as error:
-                failed.append(f"{source}: {_line(error)}")
-                _log.info("it does not answer with the pin: %s", _line(error))
+                failed.append(f"{source}: {error.line}")
+                _log.info("it does not answer with the pin: %s", error.line)
                 continue
             self._say(failed, answer[0])
             return answer
@@ -185,12 +185,6 @@ class _Search:
 def some(paths: Sequence[str]) -> str:
     """A few of them by name, in a line that a person reads; ``porter status`` has all."""
     return ", ".join(paths if len(paths) <= 3 else [*paths[:2], f"{len(paths) - 2} more"])
-
-
-def _line(error: PorterError) -> str:
-    """An error on one line.  It stands behind its source's name, so that the source is not named again."""
-    parts = (error.why,) if isinstance(error, Unreachable) else (error.what, error.why)
-    return ": ".join(part.replace("\n", "; ") for part in parts if part)
 
 
 @dataclass(frozen=True)
