@@ -23,6 +23,7 @@ from histories import Line, real, synthetic
 from sources import Upstream, can_mount, copy_upstream, git, make_upstream, small_file_system
 from stacks import make_project
 
+from porter.commands.apply import apply
 from porter.process import SUPERVISOR
 from porter.project import Project
 
@@ -173,6 +174,13 @@ def warm(made: Path, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cache holds the project's upstream already, and the current folder is in the project."""
     monkeypatch.setenv("PORTER_CACHE", str(made / "cache"))
     monkeypatch.chdir(project.root)
+
+
+@pytest.fixture
+def tree(warm: None, project: Project, tmp_path: Path) -> Path:
+    """A tree for mlu of the project's stacks."""
+    apply(["mlu"], tmp_path / "tree", project=project)
+    return tmp_path / "tree"
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from sources import git, serving
 from stacks import CHECKOUT, porter
 from torchfiles import checkpoint
 
-import porter as package
 from porter.cli import cli, main
 from porter.errors import redacted
 from porter.output import counted, shown
@@ -178,11 +177,6 @@ def test_both_at_once() -> None:
 
 
 # -- records ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def tree(warm: None, project: Project, tmp_path: Path) -> Path:
-    return package.apply("mlu", tmp_path / "tree", project=project).path
 
 
 @pytest.fixture

@@ -7,16 +7,9 @@ from pathlib import Path
 import pytest
 from stacks import porter
 
-from porter.commands.apply import apply
 from porter.project import Project
 
 pytestmark = pytest.mark.usefixtures("warm")
-
-
-@pytest.fixture
-def tree(project: Project, tmp_path: Path) -> Path:
-    apply(["mlu"], tmp_path / "tree", project=project)
-    return tmp_path / "tree"
 
 
 @pytest.mark.parametrize(

@@ -15,16 +15,7 @@ import torch
 from processes import living
 from stacks import CHECKOUT, porter
 
-from porter.commands.apply import apply
-from porter.project import Project
-
 pytestmark = pytest.mark.usefixtures("warm")
-
-
-@pytest.fixture
-def tree(project: Project, tmp_path: Path) -> Path:
-    apply(["mlu"], tmp_path / "tree", project=project)
-    return tmp_path / "tree"
 
 
 @pytest.fixture

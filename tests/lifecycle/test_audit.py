@@ -14,7 +14,6 @@ from sources import git
 from stacks import porter
 
 from porter.auditing.rules import RULES
-from porter.commands.apply import apply
 from porter.commands.audit import audit
 from porter.errors import WrongUsage
 from porter.project import Project
@@ -29,12 +28,6 @@ ENTRY = """\
   code: print(torch.cuda.device_count())
   reason: Only a line to read.
 """
-
-
-@pytest.fixture
-def tree(project: Project, tmp_path: Path) -> Path:
-    apply(["mlu"], tmp_path / "tree", project=project)
-    return tmp_path / "tree"
 
 
 def run(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from stacks import CHECKOUT, commit, inventory, message, porter
 
-from porter.commands.apply import apply
 from porter.commands.arguments import find
 from porter.commands.export import export
 from porter.commands.lint import lint
@@ -35,13 +34,6 @@ MIDDLE = "".join(f"inserted_{n} = {n}\n" for n in range(4))
 @pytest.fixture
 def snapshot(project: Project) -> Snapshot:
     return obtain(Lock.load(project.lock_path))
-
-
-@pytest.fixture
-def tree(project: Project, tmp_path: Path) -> Path:
-    """A tree for mlu."""
-    apply(["mlu"], tmp_path / "tree", project=project)
-    return tmp_path / "tree"
 
 
 def changed(project: Project, tree: Path, name: str, old: str, new: str) -> write_stacks.Rewrite:

@@ -10,9 +10,9 @@ from entry import Stop, enter, trained
 
 (data,) = enter()
 
-import torch  # noqa: E402
-import train  # noqa: E402  (the tree's)
-from utils import accelerator  # noqa: E402
+import torch
+import train  # the tree's
+from utils import accelerator
 
 scalers, losses, dtypes, states = [], [], set(), []
 

@@ -12,11 +12,11 @@ from entry import enter
 
 (folder,) = enter(charts=True)
 
-import torch  # noqa: E402
-import torch.distributed as dist  # noqa: E402
-from torch.nn.parallel import DistributedDataParallel  # noqa: E402
-from utils.accelerator.tpu import TPU  # noqa: E402  (the tree's)
-from utils.torch_utils import de_parallel, is_parallel  # noqa: E402
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+from utils.accelerator.tpu import TPU  # the tree's
+from utils.torch_utils import de_parallel, is_parallel
 
 
 class Net(torch.nn.Module):

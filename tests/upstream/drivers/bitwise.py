@@ -12,11 +12,11 @@ from entry import enter
 
 given = enter(charts=True)
 
-import models.yolo  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from models.experimental import attempt_load  # noqa: E402
-from utils.checkpoint import load_checkpoint, run_state, to_half  # noqa: E402
+import models.yolo
+import numpy as np
+import torch
+from models.experimental import attempt_load
+from utils.checkpoint import load_checkpoint, run_state, to_half
 
 PLAIN = {"weights_only": False} if "weights_only" in torch.load.__code__.co_varnames else {}
 

@@ -6,8 +6,8 @@ from entry import enter
 
 enter(charts=True)
 
-from utils import accelerator  # noqa: E402  (the tree's)
-from utils.torch_utils import is_device_available, select_device  # noqa: E402
+from utils import accelerator  # the tree's
+from utils.torch_utils import is_device_available, select_device
 
 names = ["", "cpu", "0", "0,1", "cuda:1", "cpu:0", "gpu", "0;1", "mlu:x", "tpu:-1", "0,", "1.5"]
 for kind in "mlu", "tpu":

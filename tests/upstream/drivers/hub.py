@@ -7,9 +7,9 @@ from entry import enter
 
 weights, picture = enter(charts=True)
 
-import export  # noqa: E402  (the tree's)
-import hubconf  # noqa: E402
-import torch  # noqa: E402
+import export  # the tree's
+import hubconf
+import torch
 
 model = hubconf.custom(weights, device="cpu", verbose=False)
 results = model(picture)

@@ -11,10 +11,10 @@ from entry import enter
 
 (out,) = enter()
 
-import numpy  # noqa: E402
-import torch  # noqa: E402
-import train  # noqa: E402  (the tree's)
-from utils.callbacks import Callbacks  # noqa: E402
+import numpy
+import torch
+import train  # the tree's
+from utils.callbacks import Callbacks
 
 # torch from 2.6 on loads tensors alone unless told otherwise; old ones cannot be told
 WHOLE = {"weights_only": False} if "weights_only" in inspect.signature(torch.load).parameters else {}

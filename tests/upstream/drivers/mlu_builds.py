@@ -7,10 +7,10 @@ from entry import enter
 
 (files,) = enter(charts=True)
 
-import torch  # noqa: E402
-from utils import accelerator  # noqa: E402  (the tree's)
-from utils.accelerator import mlu  # noqa: E402
-from utils.metric_collector import MetricCollector  # noqa: E402
+import torch
+from utils import accelerator  # the tree's
+from utils.accelerator import mlu
+from utils.metric_collector import MetricCollector
 
 acc = accelerator.get("mlu")
 mlu.DRIVER = files

@@ -13,8 +13,8 @@ from tiny import honest
 
 count, *seed = enter()
 
-import torch  # noqa: E402
-from utils.checkpoint import Refused, load_checkpoint  # the tree's  # noqa: E402
+import torch
+from utils.checkpoint import Refused, load_checkpoint  # the tree's
 
 chance = random.Random(int(seed[0]) if seed else 0)
 value = honest()

@@ -7,8 +7,8 @@ from entry import Stop, enter, trained
 
 data, options = enter(charts=True)
 
-import torch  # noqa: E402
-import train  # noqa: E402  (the tree's)
+import torch
+import train  # the tree's
 
 made, found = [], {}
 adds = torch.optim.Optimizer.add_param_group

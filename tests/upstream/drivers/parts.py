@@ -6,8 +6,8 @@ from entry import enter, leave
 
 enter(charts=True)
 
-import torch  # noqa: E402
-from utils.accelerator.tpu import TPU, Cat, Fetch, Together, cat  # noqa: E402  (the tree's)
+import torch
+from utils.accelerator.tpu import TPU, Cat, Fetch, Together, cat  # the tree's
 
 torch.manual_seed(0)
 found = {"cat": [], "contiguous": []}

@@ -24,18 +24,18 @@ from tiny import honest, optimizer_of
 count, *rest = enter(charts=True)
 TREE = Path(sys.path[0])
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
+import numpy as np
+import torch
 
 torch.set_num_threads(1)
 sys.modules["thop"] = None  # which is not looked for then
 
-from models.common import Concat, Conv  # the tree's, as the others  # noqa: E402
-from models.experimental import attempt_load  # noqa: E402
-from models.yolo import Model  # noqa: E402
-from utils import checkpoint, pickles, torchfile  # noqa: E402
-from utils.checkpoint import Refused, check_state, load_checkpoint  # noqa: E402
-from utils.general import non_max_suppression, set_logging  # noqa: E402
+from models.common import Concat, Conv  # the tree's, as the others
+from models.experimental import attempt_load
+from models.yolo import Model
+from utils import checkpoint, pickles, torchfile
+from utils.checkpoint import Refused, check_state, load_checkpoint
+from utils.general import non_max_suppression, set_logging
 
 set_logging(0, verbose=False)
 FILE = Path("file.pt").resolve()

@@ -7,10 +7,10 @@ from entry import enter
 
 out, path = enter()
 
-import torch  # noqa: E402
-import train  # noqa: E402  (the tree's)
-from utils.callbacks import Callbacks  # noqa: E402
-from utils.checkpoint import load_checkpoint  # noqa: E402
+import torch
+import train  # the tree's
+from utils.callbacks import Callbacks
+from utils.checkpoint import load_checkpoint
 
 saved = load_checkpoint(path)
 found = {"same": {}}

@@ -9,7 +9,7 @@ from entry import enter
 
 enter(charts=True)
 
-import requests  # noqa: E402
+import requests
 
 tree = Path(sys.path[0])
 

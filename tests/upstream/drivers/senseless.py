@@ -20,20 +20,20 @@ from tiny import honest, model_of, optimizer_of, stepped
 wanted = enter()
 TREE, HERE = Path(sys.path[0]), Path.cwd()
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-import yaml  # noqa: E402
+import cv2
+import numpy as np
+import torch
+import yaml
 
 torch.set_num_threads(1)
 
-import detect  # noqa: E402, F401
-import export  # noqa: E402, F401
-import hubconf  # noqa: E402
-import train  # noqa: E402
-import val  # noqa: E402, F401
-from models.experimental import attempt_load  # noqa: E402
-from utils.checkpoint import load_checkpoint  # noqa: E402
+import detect  # noqa: F401
+import export  # noqa: F401
+import hubconf
+import train
+import val  # noqa: F401
+from models.experimental import attempt_load
+from utils.checkpoint import load_checkpoint
 
 KEYWORDS = {"weights_only": False} if "weights_only" in inspect.signature(torch.load).parameters else {}
 

@@ -12,9 +12,9 @@ from entry import enter
 
 (folder,) = enter(charts=True)
 
-import torch  # noqa: E402
-import torch.distributed as dist  # noqa: E402
-from utils.accelerator.tpu import TPU  # noqa: E402  (the tree's)
+import torch
+import torch.distributed as dist
+from utils.accelerator.tpu import TPU  # the tree's
 
 dist.init_process_group("gloo")
 rank = dist.get_rank()
