@@ -39,7 +39,6 @@ class Project:
 
     @property
     def lock_path(self) -> Path:
-        """The lock file."""
         return self.root / LOCK_NAME
 
     @property

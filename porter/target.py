@@ -221,7 +221,6 @@ def load_known(project: Project, name: str) -> Target:
 
 
 def load_all(project: Project) -> list[Target]:
-    """Every target of a project, by name."""
     return [Target.load(project.patches / name) for name in available(project.patches)]
 
 

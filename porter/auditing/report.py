@@ -36,7 +36,6 @@ class Compared:
 
     @property
     def summary(self) -> str:
-        """One line."""
         counts = Counter(state for _, state in self.was)
         parts = [f"{counts[state]} {state}" for state in (ROUTED, ALLOWED, GONE, UNPORTED)]
         return f"upstream's {counted(len(self.was), 'place')} to port: {', '.join(parts)}; {len(self.new)} new"
@@ -124,7 +123,6 @@ class Audit:
         return [*(str(place) for place in self.places if every or place.state == UNPORTED), *lines]
 
     def json(self) -> str:
-        """For programs."""
         record: dict[str, Any] = {
             "tree": self.name,
             "targets": list(self.targets),

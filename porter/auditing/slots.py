@@ -66,7 +66,6 @@ def keywords(call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
 
 
 def keyword(call: ast.Call, name: str) -> ast.expr | None:
-    """One keyword argument of a call."""
     return next((value for found, value in keywords(call) if found == name), None)
 
 

@@ -93,5 +93,4 @@ def names(given: Names) -> tuple[str, ...]:
 
 
 def path(given: AnyPath | None) -> Path | None:
-    """A path as a Path; None stays None."""
     return None if given is None else Path(given)

@@ -373,7 +373,6 @@ def _put(made: Path, project: Project, lock: Lock) -> None:
 
 
 def _target_yaml(target: Target) -> str:
-    """The text of ``target.yaml``."""
     parts = [
         "# A device family that porter has a stack for; porter/target.py says what each field means.\n",
         _yaml({"name": target.name, "title": target.title}),

@@ -45,7 +45,6 @@ class Atom(NamedTuple):
 
     @property
     def says(self) -> str:
-        """In words."""
         return f"argument {self.argument} {self.what} == {self.value}"
 
 

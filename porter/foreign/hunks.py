@@ -168,7 +168,6 @@ def _depth(read: Sequence[Part], known: set[str]) -> int:
 
 
 def _finished(part: Part, strip: int, known: set[str], folder: str) -> FileChange:
-    """What was read, as a change."""
     old, new = stripped(part.old, strip), stripped(part.new, strip)
     unusable = part.unusable
     if len(part.renamed) == 2:  # which have no prefix

@@ -128,7 +128,6 @@ class Merger:
             one.paths = self._changed()
 
     def commit(self, who: str, message: str) -> None:
-        """Commit what was taken."""
         self.tip = self._written(self.tip, who, message)
 
     def _put(self, change: FileChange) -> tuple[FileChange | None, str]:

@@ -79,7 +79,6 @@ def step(files: dict[str, Entry], changes: Mapping[str, Entry | None]) -> None:
 
 
 def blob(data: bytes) -> Object:
-    """The blob that holds ``data``."""
     return Object("blob", data)
 
 
@@ -101,7 +100,6 @@ class Files:
             self[path] = entry
 
     def get(self, path: str) -> Entry | None:
-        """The entry of a file, or None."""
         *folders, name = path.split("/")
         folder: _Folder | Entry | None = self._root
         for part in folders:

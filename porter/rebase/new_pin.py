@@ -63,7 +63,6 @@ class NewPin:
 
     @property
     def pin(self) -> Pin:
-        """The new pin."""
         return self.lock.pin
 
     def record(self) -> dict[str, Any]:

@@ -108,7 +108,6 @@ class BumpRun:
         self._patches = {self._commit(patch): patch for patch in patches.values()}
 
     def _commit(self, patch: Patch) -> str:
-        """The commit that is picked for a patch."""
         return self.journal.replaced.get(patch.id, self._originals[patch.id])
 
     def _patch(self, stop: Stop) -> Patch:

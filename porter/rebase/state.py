@@ -173,7 +173,6 @@ class Store:
         return self._resolutions.is_dir()
 
     def resolution(self, key: str) -> Resolution | None:
-        """The resolution with a key, or None."""
         path = self._resolutions / f"{key}.json"
         read = read_json(path, _HINT)
         try:

@@ -129,7 +129,6 @@ def _apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _said(outcome: Mapping[str, Any] | None) -> str:
-    """An outcome in words."""
     if outcome is None or outcome["state"] == "absent":
         return "not there"
     if outcome["state"] == "raises":

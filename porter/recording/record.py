@@ -144,7 +144,6 @@ class Recorder:
 
 
 def digest(calls: Path) -> str:
-    """Of the calls that are made."""
     return hashlib.sha256(read_file(calls)).hexdigest()
 
 

@@ -56,7 +56,6 @@ def code(value: object) -> Html:
 
 
 def paragraph(*content: object, class_: str | None = None) -> Html:
-    """A paragraph."""
     return element("p", *content, class_=class_)
 
 

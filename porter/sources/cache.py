@@ -229,7 +229,6 @@ class Memo:
             return found
 
     def put(self, key: str, result: Any) -> None:
-        """Remember a result."""
         with self._lock:
             self._read()[key] = result
             self._changed = True

@@ -405,7 +405,6 @@ def deepen(source: str) -> str:
 
 
 def _has(repository: Repository, commit: str) -> bool:
-    """Whether a commit is there."""
     return repository.run("cat-file", "--batch-check", stdin=f"{commit}\n".encode()).split()[1:2] == [b"commit"]
 
 

@@ -39,7 +39,7 @@ def read(url: str, extent: Extent, cache: Cache, progress: Progress) -> dict[str
     where = location(url)
     if Path(where).is_dir():
         progress.step(f"reading {where}")
-        return _read_clone(Path(where), extent)
+        return _checked(Repository(_git_dir(Path(where)), exact=True, user_config=True), extent, where)
     with cache.staging() as folder:
         inbox = Repository(folder / "inbox.git", exact=True)
         git.run("init", "--quiet", "--bare", "--template=", str(inbox.path))
@@ -82,11 +82,6 @@ def _git_dir(path: Path) -> Path:
         return Path(Repository(path, user_config=True).text("rev-parse", "--absolute-git-dir"))
     except GitFailed as error:
         raise WrongUsage(f"{path} is not a git repository that can be read", error.stderr, _NAME_ONE) from error
-
-
-def _read_clone(path: Path, extent: Extent) -> dict[str, Object]:
-    """Read a local repository's objects."""
-    return _checked(Repository(_git_dir(path), exact=True, user_config=True), extent, str(path))
 
 
 def _checked(repository: Repository, extent: Extent, url: str) -> dict[str, Object]:

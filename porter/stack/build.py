@@ -69,7 +69,6 @@ class Build:
 
 
 def paths(patches: Iterable[Patch]) -> set[str]:
-    """Every path that a patch names."""
     return {path for patch in patches for change in patch.changes for path in (change.old, change.new)}
 
 
@@ -247,7 +246,6 @@ def _change(patch: Patch, tree: Files, done: Effect) -> None:
 
 
 def _before(change: diff.Change, lookup: Callable[[str], Entry | None], missing: Iterable[str]) -> Entry | None:
-    """The entry that a change begins with."""
     before = lookup(change.old)
     if change.kind == "add":
         if before:

@@ -191,12 +191,10 @@ class Tree:
 
     @property
     def notes_file(self) -> Path:
-        """Where the notes are."""
         return self.path / _NOTES
 
     @property
     def journal_file(self) -> Path:
-        """Where the journal is."""
         return self.path / _JOURNAL
 
     @cached_property

@@ -64,7 +64,6 @@ class Run:
 
     @property
     def ending(self) -> str:
-        """How it ended, in words."""
         if self.limit:
             return f"{ENDLESS} {self.limit:g} s without an end"
         return process.ending(self.status)

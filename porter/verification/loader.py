@@ -70,7 +70,6 @@ class Review:
     sheet: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
         return {
             "data": str(self.data),
             "splits": {name: vars(split) for name, split in self.splits.items()},

@@ -73,7 +73,6 @@ class Report:
 
     @property
     def failed(self) -> list[Outcome]:
-        """What failed."""
         return [outcome for outcome in self.outcomes if outcome.state == FAILED]
 
     @property

@@ -55,7 +55,6 @@ class Record:
 
     @property
     def last(self) -> Path:
-        """The last checkpoint."""
         return self.folder / "weights" / "last.pt"
 
     @property
@@ -65,7 +64,6 @@ class Record:
 
     @property
     def best(self) -> Path:
-        """The best checkpoint."""
         return self.folder / "weights" / "best.pt"
 
 

@@ -146,7 +146,6 @@ def beside(config, of, training, found, seconds):
 
 
 def with_record(config, reader):
-    """Compare with a record."""
     if reader.meta.get("kind") != "comparison record":
         raise BadFile("%s is no record of porter compare" % reader.path)
     if reader.meta.get("schema") != SCHEMA:

@@ -158,7 +158,6 @@ class Training:
         return made
 
     def step(self, images, targets, watch=None):
-        """One step; ``watch`` sees all of it."""
         with self.default():
             images = images.to(self.device).to(self.dtype) / 255.0
             images = halved(images) if self.rounds else images

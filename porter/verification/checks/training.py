@@ -360,7 +360,8 @@ def metrics(session: Session) -> Finding:
         raise Failed("training wrote the file of val.py")
     cwd = session.children.folder("accuracy")
     env = {"AVG_LOG": str(cwd / "accuracy.log")}
-    session.script("val.py", *_val_words(session, cwd, run.best), cwd=cwd, env=env)
+    words = ["--data", session.copy_data(cwd), "--weights", run.best, "--img", 96, "--batch-size", 4]
+    session.script("val.py", *words, "--project", "runs", cwd=cwd, env=env)
     accuracy = _only(cwd / "accuracy.log")
     if set(accuracy) != ACCURACY:
         raise Failed(f"the accuracy file has the keys {', '.join(sorted(accuracy))}")
@@ -379,10 +380,6 @@ def _clock(session: Session, said: str) -> None:
         raise Failed("the column gpu_mem shows no memory")
     if found["seconds"] is not None and found["seconds"] > found["rest"] / 2:
         raise Failed(f"{found['rest']} s in which the device rests are {found['seconds']:.2f} s of hardware time")
-
-
-def _val_words(session: Session, cwd: Path, weights: Path) -> tuple[object, ...]:
-    return ("--data", session.copy_data(cwd), "--weights", weights, "--img", 96, "--batch-size", 4, "--project", "runs")
 
 
 def _only(file: Path) -> dict[str, Any]:

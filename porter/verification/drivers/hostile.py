@@ -74,7 +74,6 @@ HOSTILE_YAML = {
 
 
 def filled(value, mark):
-    """The yaml with its mark."""
     return json.loads(json.dumps(value).replace("{}", mark))
 
 
