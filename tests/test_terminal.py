@@ -21,6 +21,7 @@ from sources import git, serving
 from stacks import CHECKOUT, porter
 from torchfiles import checkpoint
 
+import porter as package
 from porter.cli import cli, main
 from porter.errors import redacted
 from porter.output import counted, shown

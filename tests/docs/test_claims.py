@@ -13,7 +13,7 @@ from pathlib import Path
 import published
 import pytest
 
-from porter.diagnosis.requirements import has_wheel
+from porter.diagnosis.interpreter import has_wheel
 from porter.lockfile import Lock
 from porter.output import Terminal
 from porter.project import Project

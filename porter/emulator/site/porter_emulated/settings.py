@@ -8,7 +8,7 @@
 ``PORTER_EMULATED_ROOT``     folder of the checked program: lines in it are the ones that counts are put down to
 ``PORTER_EMULATED_TRACE``    1 looks up the line of every operator, not of each operator's first use only
 ``PORTER_EMULATED_ALONE``    1 stands in for the plugin also where it is installed (read by ``shim.py``)
-``PORTER_EMULATED_KERNELS``  a file of other kernels for the device (``kernels.py``)
+``PORTER_EMULATED_KERNELS``  a file of other kernels for the device (``operators.py``)
 ``PORTER_EMULATED_STEP``     ``optimizer``: the end of each optimizer step ends a step of the counts
 """
 
