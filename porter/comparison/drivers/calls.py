@@ -76,27 +76,29 @@ def _with_statistics(function, args):
     return [*args[:5], mean, invstd, *args[7:]]
 
 
-def judge(function, args, kwargs, mine):
+def judge(function, args, kwargs, mine, of_a_step=False):
     """Compare what a device made of a call with what the cpu makes of the same arguments.
 
     Args:
         args, kwargs: of the host, as they were before the call; they are not changed.
         mine: what :func:`results` gave on the device, on the host.
+        of_a_step: a step on the device made the call: what its operators keep for their own backward is theirs.
 
     Returns:
         the figures of the worst result, with ``allowed``, ``outside`` and its ``number``; None where the cpu cannot
         make the call.
     """
+    prepared = _with_statistics if of_a_step else lambda function, args: args
+    private = _PRIVATE.get(function._schema.name.partition("::")[2], ()) if of_a_step else ()
     try:
-        wanted = results(function, _with_statistics(function, on("cpu", args)), on("cpu", kwargs))
+        wanted = results(function, prepared(function, on("cpu", args)), on("cpu", kwargs))
     except (RuntimeError, NotImplementedError, TypeError):
         return None
     try:
-        exact = results(function, _with_statistics(function, widened(on("cpu", args))), widened(on("cpu", kwargs)))
+        exact = results(function, prepared(function, widened(on("cpu", args))), widened(on("cpu", kwargs)))
     except (RuntimeError, NotImplementedError, TypeError):
         exact = wanted
     worst = None
-    private = _PRIVATE.get(function._schema.name.partition("::")[2], ())
     for number, (a, b) in enumerate(zip(mine, wanted)):
         if not b.numel() or number in private:
             continue
@@ -209,8 +211,8 @@ def replay(path, device):
     meta, function, args, kwargs, kept = read(path)
     found = {"operator": meta["operator"], "overload": meta["overload"], "path": meta.get("path", "")}
     found["arguments"] = ["%s %s" % (str(t.dtype).partition(".")[2], list(t.shape)) for t in tensors_in([args, kwargs])]
-    found["kept"] = judge(function, args, kwargs, kept)
+    found["kept"] = judge(function, args, kwargs, kept, of_a_step=True)
     if device != "cpu":
         mine = results(function, on(device, args), on(device, kwargs))
-        found["device"] = judge(function, args, kwargs, [host(each) for each in mine])
+        found["device"] = judge(function, args, kwargs, [host(each) for each in mine], of_a_step=True)
     return found

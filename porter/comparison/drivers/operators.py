@@ -57,7 +57,7 @@ def _watched(training, images, targets, part, config):
             before = calls.on("cpu", list(args)), calls.on("cpu", dict(kwargs))
             returned = function(*args, **kwargs)
             mine = [host(t) for t in calls.results(lambda *a, **k: returned, args, kwargs)]
-            figures = calls.judge(function, before[0], before[1], mine)
+            figures = calls.judge(function, before[0], before[1], mine, of_a_step=True)
             if figures is not None and figures["outside"] and not found:
                 name, _, overload = str(function).replace("aten.", "aten::", 1).partition(".")
                 file = config["keep"]
