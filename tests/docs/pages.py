@@ -36,7 +36,7 @@ REASONS = {
 }
 # a Chinese page gives its reasons in Chinese
 CHINESE = {
-    "需要板卡": "needs a card",
+    "需要加速卡": "needs a card",
     "需要算能的库": "needs Sophgo's libraries",
     "需要几分钟": "takes minutes",
     "需要下载数 GB": "downloads gigabytes",
