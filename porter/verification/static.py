@@ -17,7 +17,7 @@ from porter.output import counted
 from porter.sources.cache import Memo
 from porter.verification.report import Failed, Finding
 
-TREE = "the tree is what upstream.lock and the patches make of the pin, and every file of it is Python"
+TREE = "the tree is what upstream.lock and the patches make of the pin, and Python can parse its every .py file"
 AUDIT = "every place in the tree's Python that names a device, or runs or fetches something, is ported or allowed"
 _PYTHON = "Python"
 
