@@ -59,5 +59,6 @@ def in_chinese(text: str, trap: str, known: Mapping[str, Mapping[str, str]]) -> 
     """A hint of a trap in Chinese; what has no translation, such as a command or a vendor's message, stays."""
     if isinstance(text, Hint):
         values = {name: in_chinese(value, trap, known) for name, value in text.values.items()}
-        return known.get(trap, {}).get(text.template, text.template).format(**values)
+        templates = {**known.get("words", {}), **known.get(trap, {})}
+        return templates.get(text.template, text.template).format(**values)
     return known.get("words", {}).get(text, text)

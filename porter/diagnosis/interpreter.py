@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from porter.diagnosis.hints import Hint
 from porter.diagnosis.machine import Answer, ask
 from porter.downloads.retry import WHY, is_offline, pip
 from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage, os_errors
@@ -205,9 +206,9 @@ def _plugin(found: Mapping[str, Any], target: Target, torch: Mapping[str, str], 
         return Plugin("", why="torch does not import" if torch["why"] else f"the interpreter {answer.why} before it")
     row.pop("error", None)
     if row["why"].startswith("it ended the interpreter"):
-        row["why"] = f"the interpreter {answer.why or 'ended'} while {row['why'].partition(' while ')[2]}".replace(
-            "while it", f"while {target.plugin.module}"
-        )
+        did = row["why"].rpartition(" ")[2]  # loaded, or computed
+        text = "the interpreter {how} while {module} " + did
+        row["why"] = Hint(text, how=answer.why or "ended", module=target.plugin.module)
     return Plugin(**row)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from porter import process
+from porter.diagnosis.hints import Hint
 from porter.output import Timed
 from porter.temporary import temporary_folder
 
@@ -213,14 +214,15 @@ def cards_of(target: str) -> Cards | None:
     tool, run, read = known
     path = shutil.which(tool)
     if path is None:
-        return Cards(target, tool, False, why=f"{tool} is not installed")
+        return Cards(target, tool, False, why=Hint("{tool} is not installed", tool=tool))
     answer = run(path)
     driver, cards = read(answer.out)
     if cards:
         return Cards(target, tool, True, driver, tuple(cards))
+    if not answer.why:
+        return Cards(target, tool, True, driver, (), Hint("{tool} lists no card", tool=tool))
     last = (answer.err.strip() or answer.out.strip()).splitlines()[-1:]
-    why = f"{tool} {answer.why or 'lists no card'}" + (f" ({last[0].strip()})" if answer.why and last else "")
-    return Cards(target, tool, True, driver, (), why)
+    return Cards(target, tool, True, driver, (), f"{tool} {answer.why}" + (f" ({last[0].strip()})" if last else ""))
 
 
 Read = Callable[[str], "tuple[str, list[Card]]"]

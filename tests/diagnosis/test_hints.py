@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from porter.commands import doctor
-from porter.diagnosis import known_problems
+from porter.diagnosis import interpreter, known_problems
 from porter.diagnosis.hints import CHINESE, Hint, catalogue, in_chinese, wants_chinese
 from porter.diagnosis.interpreter import Plugin
 from porter.diagnosis.known_problems import PROBLEM, Trouble, judge
+from porter.diagnosis.machine import Answer, cards_of
 from porter.project import Project
 from porter.target import load_all
 from tests.diagnosis.test_known_problems import GOOD, HERE, MACHINE, TARGETS, Setup
@@ -123,7 +124,7 @@ def test_doctor_prints_both(monkeypatch: pytest.MonkeyPatch, encoding: str) -> N
     monkeypatch.delenv("LANGUAGE", raising=False)
     monkeypatch.setenv("LC_ALL", "zh_CN")
     text = printed(monkeypatch, encoding)
-    assert "problem: torch_mlu is not installed [plugin]\n  没有安装 torch_mlu\n  办法：来源：寒武纪" in text
+    assert "problem: torch_mlu is not installed [plugin]\n  没有安装 torch_mlu\n  办法：请安装寒武纪" in text
     assert "  do: " not in text
 
 
@@ -141,6 +142,24 @@ def test_english_elsewhere_and_in_records(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     record = printed(monkeypatch, "utf-8", as_json=True)
     assert json.loads(record)["troubles"][0]["what"] == "torch_mlu is not installed" and not HAN.search(record)
+
+
+def test_how_an_interpreter_ended_is_said_in_chinese() -> None:
+    """In each way that the driver has to say it."""
+    driver = interpreter._DRIVER.read_text(encoding="utf-8")
+    said = re.findall(r"\"(it ended the interpreter while it \w+)\"", driver)
+    assert len(said) == 2
+    for why in said:
+        found = {"plugin mlu": {"installed": "/site", "why": why}}
+        plugin = interpreter._plugin(found, TARGETS["mlu"], {"why": ""}, Answer("", "", "died of SIGABRT"))
+        chinese = in_chinese(plugin.why, "plugin", KNOWN)
+        assert "解释器异常退出（died of SIGABRT）" in chinese and "torch_mlu" in chinese
+
+
+def test_that_a_vendors_tool_is_missing_is_said_in_chinese(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    cards = cards_of("mlu")
+    assert cards and in_chinese(cards.why, "device", KNOWN) == "没有安装 cnmon"
 
 
 def test_what_is_no_hint_stays() -> None:
