@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -185,29 +185,29 @@ def _part(module: Made, name: str) -> list[Any]:
 
 def _modules(model: Made) -> Iterator[Made]:
     """A module and all in it, each once."""
-    todo, done = [model], set()
-    while todo:
-        one = todo.pop()
-        if id(one) in done:
-            continue
-        done.add(id(one))
-        yield one
-        todo += [part for part in _part(one, "_modules") if isinstance(part, Made)]
+    return _each_once(model, lambda one: [part for part in _part(one, "_modules") if isinstance(part, Made)])
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
     """Every tensor in a value, each once."""
+    return (one for one in _each_once(value, _held) if isinstance(one, Tensor))
+
+
+def _held(value: Any) -> Iterable[Any]:
+    """What a value holds."""
+    if isinstance(value, Made):
+        return [value.state]
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, (list, tuple)) else ()
+
+
+def _each_once(value: Any, held: Callable[[Any], Iterable[Any]]) -> Iterator[Any]:
+    """A value, what it holds, what that holds, and so on; what is held twice, or holds itself, comes once."""
     todo, done = [value], set()
     while todo:
         one = todo.pop()
-        if id(one) in done:
-            continue
-        done.add(id(one))
-        if isinstance(one, Tensor):
+        if id(one) not in done:
+            done.add(id(one))
             yield one
-        elif isinstance(one, Made):
-            todo.append(one.state)
-        elif isinstance(one, dict):
-            todo += one.values()
-        elif isinstance(one, (list, tuple)):
-            todo += one
+            todo += held(one)

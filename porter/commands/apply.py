@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from porter.commands.arguments import AnyPath, AnyProject, Names, find_of, names
-from porter.commands.options import FOLDER, JSON, UPSTREAM, is_quiet, print_json, target_option, terminal
+from porter.commands.options import FOLDER, JSON, UPSTREAM, is_quiet, list_row, print_json, target_option, terminal
 from porter.lockfile import Lock
-from porter.output import Progress, command_line, counted, hanging
+from porter.output import Progress, command_line, counted
 from porter.stack import Stack
 from porter.tree import short
 from porter.tree.make import Applied, apply_stack
@@ -74,8 +74,8 @@ def _print(done: Applied, tree: Path) -> None:
         click.echo(f"All {counted(count, 'patch')} of {done.stack.key} apply. Nothing was written to {tree}.")
         return
     for built in done.build.commits:
-        text = hanging(f"  {built.patch.label:9}  {built.patch.subject}", 13)
-        click.echo(text.replace(built.patch.label, click.style(built.patch.label, fg="green"), 1))
+        label = built.patch.label
+        click.echo(list_row(f"  {label:9}  {built.patch.subject}", 13, label, "green"))
     what = "made" if done.how == "made" else f"on the new branch {done.stack.branch}"
     click.echo(f"{tree}: {what}, {counted(count, 'patch')}, commit {done.build.tip[:12]}")
     if done.missing:

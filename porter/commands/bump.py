@@ -15,7 +15,17 @@ from pathlib import Path
 import click
 
 from porter.commands.arguments import AnyProject, Names, find, names
-from porter.commands.options import JSON, UPSTREAM, colour, complete_patch, print_json, target_option, tell, terminal
+from porter.commands.options import (
+    JSON,
+    UPSTREAM,
+    colour,
+    complete_patch,
+    list_row,
+    print_json,
+    target_option,
+    tell,
+    terminal,
+)
 from porter.errors import WrongUsage
 from porter.lockfile import Lock
 from porter.output import Progress, counted, hanging
@@ -280,9 +290,9 @@ def _print(found: Bump, fresh: bool) -> None:
         return
     if fresh:
         _print_pin(found)
-    for row in found.rows:
-        text = f"  {row.outcome:8} {row.label:9}  {row.subject}" + (f"  ({row.said})" if row.said else "")
-        click.echo(hanging(text, 22).replace(row.outcome, click.style(row.outcome, fg=_COLOURS[row.outcome]), 1))
+    for one in found.rows:
+        text = f"  {one.outcome:8} {one.label:9}  {one.subject}" + (f"  ({one.said})" if one.said else "")
+        click.echo(list_row(text, 22, one.outcome, _COLOURS[one.outcome]))
     if found.halt:
         _print_halt(found.halt, found.new_pin.pin.tag)
     elif found.state == "paused":

@@ -328,6 +328,13 @@ def colour(stream: Any = None) -> bool:
     return (stream or sys.stdout).isatty() and "NO_COLOR" not in os.environ
 
 
+def list_row(text: str, indent: int, word: str, paint: str) -> str:
+    """A line of a list for standard output, folded on a narrow terminal, its first ``word`` in a colour."""
+    from porter.output import hanging
+
+    return hanging(text, indent).replace(word, click.style(word, fg=paint), 1)
+
+
 def print_json(kind: str, value: Mapping[str, Any]) -> None:
     """Print a record as one JSON document.  One that says its kind and schema itself is printed as it is."""
     from porter.output import labelled, to_json

@@ -314,9 +314,9 @@ def show_command(target: str | None, as_json: bool, card: str) -> None:
             else one.value
         )
         for line in _listed(f"{one.name}: ", [str(value)]):
-            click.echo(hanging(line, 4))
+            click.echo(line)
         for line in _listed("    from ", [one.source] if one.source else []):
-            click.echo(hanging(line, 4))
+            click.echo(line)
 
 
 @command.command(name="record")

@@ -8,7 +8,7 @@ import click
 
 from porter import tree as trees
 from porter.commands.arguments import AnyPath, AnyProject, find_of
-from porter.commands.options import FOLDER, JSON, print_json
+from porter.commands.options import FOLDER, JSON, list_row, print_json
 from porter.output import counted, hanging
 from porter.tree import Status
 
@@ -43,8 +43,8 @@ def _print(found: Status) -> None:
         click.echo("stack: none, this is upstream")
     colours = {"applied": "green", "changed": "yellow", "missing": "red"}
     for patch in found.patches:
-        text = hanging(f"  {patch.state:8} {patch.stack + '/' + str(patch.number):9}  {patch.subject}", 22)
-        click.echo(text.replace(patch.state, click.style(patch.state, fg=colours[patch.state]), 1))
+        text = f"  {patch.state:8} {patch.stack + '/' + str(patch.number):9}  {patch.subject}"
+        click.echo(list_row(text, 22, patch.state, colours[patch.state]))
     if found.commits:
         click.echo(f"your commits: {len(found.commits)}")
         for commit in found.commits[-20:]:

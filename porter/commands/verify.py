@@ -22,6 +22,7 @@ from porter.commands.options import (
     complete_check,
     complete_patch,
     is_quiet,
+    list_row,
     must_take,
     target_option,
     terminal,
@@ -424,9 +425,9 @@ def _print_outcome(found: Outcome, progress: Terminal) -> None:
     if is_quiet() and found.state == "passed":
         return
     colours = {"passed": "green", "failed": "red", "not shown": "yellow"}
-    state = click.style(found.state, fg=colours[found.state]) if colour() else found.state
-    text = hanging(f"{found.state:9} {found.check:12} {found.said}  ({found.seconds:.1f} s)", 23)
-    progress.say(text.replace(found.state, state, 1))
+    text = f"{found.state:9} {found.check:12} {found.said}  ({found.seconds:.1f} s)"
+    painted = list_row(text, 23, found.state, colours[found.state]) if colour() else hanging(text, 23)
+    progress.say(painted)
     if found.state == "failed":
         for line in found.log.splitlines():
             progress.say(f"    | {line}")

@@ -67,13 +67,13 @@ def results(function, args, kwargs):
     return found + [each for each in tensors_in([list(args), kwargs]) if not any(each is one for one in found)]
 
 
-def _with_statistics(function, args):
-    """A call's arguments, with what the cpu's forward keeps for this backward in place of what the device's kept."""
-    if function._schema.name != "aten::native_batch_norm_backward" or not args[7]:  # training
-        return args
-    # of half-precision images they are in float32
-    _, mean, invstd = torch.native_batch_norm(args[1].to(args[5].dtype), None, None, None, None, True, 0.0, args[8])
-    return [*args[:5], mean, invstd, *args[7:]]
+def _results_of_a_step(function, args, kwargs):
+    """The same, with what the cpu's forward keeps for this backward in place of what the device's kept."""
+    if function._schema.name == "aten::native_batch_norm_backward" and args[7]:  # training
+        # of half-precision images they are in float32
+        _, mean, invstd = torch.native_batch_norm(args[1].to(args[5].dtype), None, None, None, None, True, 0.0, args[8])
+        args = [*args[:5], mean, invstd, *args[7:]]
+    return results(function, args, kwargs)
 
 
 def judge(function, args, kwargs, mine, of_a_step=False):
@@ -88,14 +88,14 @@ def judge(function, args, kwargs, mine, of_a_step=False):
         the figures of the worst result, with ``allowed``, ``outside`` and its ``number``; None where the cpu cannot
         make the call.
     """
-    prepared = _with_statistics if of_a_step else lambda function, args: args
+    made = _results_of_a_step if of_a_step else results
     private = _PRIVATE.get(function._schema.name.partition("::")[2], ()) if of_a_step else ()
     try:
-        wanted = results(function, prepared(function, on("cpu", args)), on("cpu", kwargs))
+        wanted = made(function, on("cpu", args), on("cpu", kwargs))
     except (RuntimeError, NotImplementedError, TypeError):
         return None
     try:
-        exact = results(function, prepared(function, widened(on("cpu", args))), widened(on("cpu", kwargs)))
+        exact = made(function, widened(on("cpu", args)), widened(on("cpu", kwargs)))
     except (RuntimeError, NotImplementedError, TypeError):
         exact = wanted
     worst = None

@@ -10,10 +10,9 @@ import os
 import figures
 import torch
 from lockstep import Lockstep
-from sides import Kept, change, recorders, run
+from sides import Kept, beginning, change, recorders, run
 from step import Training, parameters
 from tensors import Reader, Writer, host
-from watching import GRADIENT
 
 # How far float32's rounding carries depends on depth, hardly on the size of the batch: one small image shows it.  In
 # half precision batch norm over the few numbers of a small image would carry it too far: there it is the batch itself.
@@ -40,21 +39,20 @@ class Noise:
         if name not in self.sizes:
             return
         reference = self.reader.get(name)
-        changed = thing.phase == "step" and thing.what in self.began
+        began = beginning(thing, self.began)
         if self.sizes[name] is None:
-            self.sizes[name] = figures.size(reference)
-            if changed:
-                rounding = figures.epsilon(tensor.dtype) * self.sizes[name][1]
-                self.sizes[name] = change(reference, self.began[thing.what]), rounding
+            usual, largest = figures.size(reference)
+            rounding = 0.0
+            if began is not None:
+                usual, rounding = change(reference, began), figures.epsilon(tensor.dtype) * largest
+            self.sizes[name] = usual, rounding
         usual, rounding = self.sizes[name]
-        part = self.gradients.get(thing.what, 0.0) if changed else 0.0
+        part = self.gradients.get(thing.parameter, 0.0) if began is not None else 0.0
         if usual and reference.shape == tensor.shape:
-            error = figures.distance(host(tensor), reference)
-            part = max(part, (error - rounding if changed else error) / usual)
+            part = max(part, (figures.distance(host(tensor), reference) - rounding) / usual)
         self.found[thing.name] = max(self.found.get(thing.name, 0.0), part)
-        if thing.phase == "backward" and thing.what.startswith(GRADIENT):
-            parameter = "%s.%s" % (thing.path, thing.what[len(GRADIENT) :])
-            self.gradients[parameter] = max(self.gradients.get(parameter, 0.0), part)
+        if thing.phase == "backward" and thing.parameter:
+            self.gradients[thing.parameter] = max(self.gradients.get(thing.parameter, 0.0), part)
 
 
 def small(images, stride):

@@ -133,8 +133,9 @@ class Comparer:
         if (thing.path == LOSS and (thing.phase == "backward" or self.follows)) or thing.what == HANDED:
             part = max(part, self.largest_noise)
         self.largest_noise = max(self.largest_noise, part)
-        if thing.phase == "step" and thing.what in self.began:
-            usual = change(reference, self.began[thing.what])
+        began = beginning(thing, self.began)
+        if began is not None:
+            usual = change(reference, began)
         allowed = figures.band(part, usual, largest, dtype)
         judged = self.whole or thing.phase == "forward"
         outside = figures.outside(found if judged else dict(found, absolute=0.0), allowed)
@@ -157,6 +158,11 @@ class Comparer:
         if room is None or room.numel() < tensor.numel():
             room = self.rooms[tensor.dtype] = torch.empty(tensor.numel(), dtype=tensor.dtype)
         return room[: tensor.numel()].view(tensor.shape).copy_(tensor.detach())
+
+
+def beginning(thing, began):
+    """What a parameter was at the beginning, of those that are known by name; None for all else."""
+    return began.get(thing.parameter) if thing.phase == "step" else None
 
 
 def change(parameter, began):

@@ -178,7 +178,7 @@ class Training:
             if watch:
                 watch.end("step")
                 for name, parameter in self.model.named_parameters():
-                    watch.show(Thing("step", STEP, name), parameter)
+                    watch.show(Thing("step", STEP, name, parameter=name), parameter)
             self.optimizer.zero_grad()
 
     def _backward(self, loss, made, watch):

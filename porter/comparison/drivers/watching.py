@@ -12,8 +12,7 @@ from tensors import tensors_in
 
 LOSS = "loss"  # stands for the path of what is computed after the model
 STEP = "optimizer"
-GRADIENT = "gradient of "
-HANDED = GRADIENT + "its output"  # what the loss hands to the model, whose path is empty
+HANDED = "gradient of its output"  # what the loss hands to the model, whose path is empty
 
 
 class Thing:
@@ -24,11 +23,12 @@ class Thing:
         path: the module's, such as ``model.2.cv1.conv``; empty for the model itself.
         what: ``output``, ``input``, a buffer's name, ``gradient of weight``.
         node: of the backward pass, the node of the graph.
+        parameter: the name of the parameter that it is, or is the gradient of; empty for all else.
         name: distinguishes it from all others of its step.
     """
 
-    def __init__(self, phase, path, what, node="", number=0):
-        self.phase, self.path, self.what, self.node = phase, path, what, node
+    def __init__(self, phase, path, what, node="", number=0, parameter=""):
+        self.phase, self.path, self.what, self.node, self.parameter = phase, path, what, node, parameter
         self.name = "/".join([phase, path or "-", "%d" % number, kind(node) or what])
 
 
@@ -163,19 +163,22 @@ class Watch:
         said = name_of(node)
         first = self.numbers.get((path, kind(said)), 0)
         self.numbers[path, kind(said)] = first + len(node.next_functions)
-        whats = []
+        owners = []
         for following, _ in node.next_functions:
             if following is not None and kind(name_of(following)) == "tocopy":  # autocast's, of a weight
                 following = following.next_functions[0][0]
-            of = self.parameters.get(id(getattr(following, "variable", None)), "")
-            whats.append(GRADIENT + (of.rpartition(".")[2] or "its input"))
+            owners.append(self.parameters.get(id(getattr(following, "variable", None)), ""))
 
         def hook(gradients, _):
             others = {}
             for number, gradient in enumerate(gradients):
                 if gradient is not None:
-                    what = whats[number] if number < len(whats) else "gradient"
-                    other = self.seen(Thing("backward", path, what, node=said, number=first + number), gradient)
+                    what, of = "gradient", ""
+                    if number < len(owners):
+                        of = owners[number]
+                        what = "gradient of " + (of.rpartition(".")[2] or "its input")
+                    thing = Thing("backward", path, what, node=said, number=first + number, parameter=of)
+                    other = self.seen(thing, gradient)
                     if other is not None:
                         others[number] = other
             if self.entered:

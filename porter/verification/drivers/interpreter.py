@@ -239,9 +239,8 @@ def name(names):
 
 
 what, *rest = sys.argv[1:]
-os.environ["TORCH_DEVICE_BACKEND_AUTOLOAD"] = (
-    "0"  # torch 2.5 and later import every plugin otherwise; one at a time here
-)
+# torch 2.5 and later import every plugin otherwise; one at a time here
+os.environ["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
 # where train.py has its tree (namespace packages look at that, too); nothing beside this file is to be imported
 sys.path[0] = os.path.join(sys.path[0], "a-tree")
 {"packages": packages, "torch": with_torch, "device": device, "name": name}[what](rest)

@@ -21,13 +21,19 @@ import torch
 REST = 0.5  # seconds
 
 
-def layer():
-    from utils import accelerator  # the tree's
-    from utils.general import init_seeds
+def chosen():
+    """The tree's device, and its accelerator."""
+    from utils import accelerator
     from utils.torch_utils import select_device
 
     device = select_device(name)
-    acc = accelerator.get(device)
+    return device, accelerator.get(device)
+
+
+def layer():
+    from utils.general import init_seeds  # the tree's
+
+    device, acc = chosen()
     torch.manual_seed(0)
     inputs, layer = torch.rand(10, 20, 12), torch.nn.Linear(12, 3)
     results = []
@@ -60,11 +66,7 @@ def layer():
 
 
 def timer():
-    from utils import accelerator  # the tree's
-    from utils.torch_utils import select_device
-
-    device = select_device(name)
-    acc = accelerator.get(device)
+    device, acc = chosen()
     timer = acc.timer()
     seconds = None
     if timer and hasattr(getattr(acc.module, "Event", None), "hardware_time"):  # others tell the time between them
@@ -97,13 +99,9 @@ def older():
     sys.modules[plugin.__name__ + ".core"] = types.ModuleType(plugin.__name__ + ".core")
     sys.modules[older.__name__] = older
 
-    from utils import accelerator  # the tree's
-    from utils.torch_utils import select_device
-
     found = {"refused": "", "count": 0, "expected": older.device_count()}
     try:
-        device = select_device(name)
-        acc = accelerator.get(device)
+        device, acc = chosen()
         acc.synchronize()
         found["count"] = acc.device_count()
         torch.nn.Linear(12, 3).to(device)(torch.rand(2, 12).to(device))

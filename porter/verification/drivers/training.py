@@ -265,10 +265,8 @@ def ranks(folder):
     from torch.nn.parallel import DistributedDataParallel
     from utils import torch_utils
 
-    found = {
-        "images": 0,
-        "order": [],
-    }  # per epoch the numbers of the pictures, in the order in which they are asked for
+    # order: per epoch the numbers of the pictures, in the order in which they are asked for
+    found = {"images": 0, "order": []}
 
     def watch(kind):  # in place, as a subclass would not do: v6.0 asks for the class itself
         made, forward = kind.__init__, kind.forward
