@@ -190,8 +190,12 @@ def raw(answer: bytes, drip: bytes = b"", forever: bytes = b"") -> Iterator[str]
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen(8)
-        threading.Thread(target=accept, daemon=True).start()
+        accepting = threading.Thread(target=accept, daemon=True)
+        accepting.start()
         try:
             yield f"http://127.0.0.1:{server.getsockname()[1]}"
         finally:
             ended.set()
+            # closing does not wake who waits in accept(): it would go on at the next server that has this descriptor
+            socket.create_connection(server.getsockname()).close()
+            accepting.join()
