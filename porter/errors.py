@@ -79,10 +79,15 @@ def os_errors(what: str, hint: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise EnvironmentFailed(what, error.strerror or str(error), hint or way_out(error)) from error
+        raise refused(what, error, hint) from error
 
 
-def way_out(error: OSError) -> str:
+def refused(what: str, error: OSError, hint: str = "") -> EnvironmentFailed:
+    """What could not be done, the system's reason for it and, where none is given, a hint of :func:`_way_out`."""
+    return EnvironmentFailed(what, error.strerror or str(error), hint or _way_out(error))
+
+
+def _way_out(error: OSError) -> str:
     """What a person can do where the system refuses something, if it is one of the common reasons; else empty."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "Make room (`df -h` shows the disks), or name a place on another disk."

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from porter.errors import EnvironmentFailed, WrongUsage, os_errors, way_out
+from porter.errors import EnvironmentFailed, WrongUsage, os_errors, refused
 from porter.process import held
 
 _log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def _read_errors(path: Path) -> Iterator[None]:
     except IsADirectoryError as error:
         raise WrongUsage(f"{path} is a folder", hint="Name a file.") from error
     except OSError as error:
-        raise EnvironmentFailed(f"cannot read {path}", error.strerror or str(error)) from error
+        raise refused(f"cannot read {path}", error) from error
 
 
 def read_file(path: Path) -> bytes:
@@ -339,9 +339,7 @@ class Staging:
             if error.errno == errno.EBUSY:
                 hint = f"{self.destination} is a mount point; name a folder inside it."
                 raise EnvironmentFailed(f"cannot put a folder at {self.destination}", "it is in use", hint) from error
-            raise EnvironmentFailed(
-                f"cannot make {self.destination}", error.strerror or str(error), way_out(error)
-            ) from error
+            raise refused(f"cannot make {self.destination}", error) from error
 
 
 @contextmanager

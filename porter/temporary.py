@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from porter.errors import EnvironmentFailed
+from porter.errors import EnvironmentFailed, refused
 from porter.files import lock_new, remove_folder, try_lock
 from porter.process import held
 
@@ -35,7 +35,7 @@ def temporary_root() -> str:
             return tempfile.gettempdir()
     except FileNotFoundError as error:
         what = "there is no folder for temporary files that can be written to"
-        raise EnvironmentFailed(what, error.strerror or str(error), "Name one in TMPDIR.") from error
+        raise refused(what, error, "Name one in TMPDIR.") from error
 
 
 def quick_root() -> str:
@@ -104,7 +104,7 @@ def work_folder(prefix: str, keep: bool = False) -> Iterator[Path]:
             place = str(folder)
             yield folder
     except OSError as error:
-        raise EnvironmentFailed(f"cannot work in {place}", error.strerror or str(error)) from error
+        raise refused(f"cannot work in {place}", error) from error
 
 
 def own_folder(root: str, *, make: bool = True) -> Path:

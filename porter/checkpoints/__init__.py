@@ -16,7 +16,7 @@ from typing import Any
 from porter.checkpoints import torchfile
 from porter.checkpoints.pickles import Array, Hostile, Made, Tensor, Unreadable
 from porter.checkpoints.torchfile import Content
-from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
+from porter.errors import CheckFailed, WrongUsage, refused
 
 
 @dataclass
@@ -90,7 +90,7 @@ def inspect(path: Path) -> Checkpoint:
             f"{path} is damaged, or no checkpoint", str(error), "Upstream's own: porter weights fetch yolov5s.pt"
         ) from error
     except OSError as error:
-        raise EnvironmentFailed(f"cannot read {path}", error.strerror or str(error)) from error
+        raise refused(f"cannot read {path}", error) from error
 
 
 # -- the content ------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from porter import git, process
 from porter.commands.arguments import AnyProject, find
 from porter.commands.options import JSON, UPSTREAM, complete_card, complete_target, is_quiet, print_json, terminal
 from porter.emulator import BARE, GENERIC, load_profile
-from porter.errors import EnvironmentFailed, WrongUsage, os_errors
+from porter.errors import WrongUsage, os_errors, refused
 from porter.files import Taken, staged
 from porter.git import GitFailed, objects, scratch
 from porter.git.objects import Entry
@@ -366,7 +366,7 @@ def _put(made: Path, project: Project, lock: Lock) -> None:
         except Taken as error:
             raise WrongUsage(f"there is a {destination} by now", hint="Somebody else made it meanwhile.") from error
         except OSError as error:
-            raise EnvironmentFailed(f"cannot make {destination}", error.strerror or str(error)) from error
+            raise refused(f"cannot make {destination}", error) from error
 
 
 # -- the text of its files ----------------------------------------------------------------------------

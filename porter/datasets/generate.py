@@ -11,7 +11,7 @@ from typing import Any
 
 from porter import process
 from porter.datasets.scenes import Scene, class_name, scene
-from porter.errors import EnvironmentFailed, WrongUsage
+from porter.errors import WrongUsage, refused
 from porter.files import Taken, staged
 from porter.output import Progress
 
@@ -135,7 +135,7 @@ def make(
     except Taken as error:  # another porter was faster
         raise exists from error
     except OSError as error:
-        raise EnvironmentFailed(f"cannot make {dest}", error.strerror or str(error)) from error
+        raise refused(f"cannot make {dest}", error) from error
     return DataSet(dest, counts, objects)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from porter.downloads.digests import sha256_of
 from porter.downloads.partial import amount
-from porter.errors import CheckFailed, EnvironmentFailed
+from porter.errors import CheckFailed, EnvironmentFailed, refused
 from porter.output import Progress, command_line, counted
 
 _MEMBERS = 1_000_000
@@ -124,7 +124,7 @@ def _reading(archive: Path) -> Iterator[None]:
         hint = f"Remove it and download it again: {command_line('rm', archive)}"
         raise CheckFailed(f"{archive} is damaged, or no zip archive", str(error), hint) from error
     except OSError as error:
-        raise EnvironmentFailed(f"cannot unpack {archive}", error.strerror or str(error)) from error
+        raise refused(f"cannot unpack {archive}", error) from error
 
 
 def _ask_for_room(total: int, archive: Path, folder: Path) -> None:

@@ -22,7 +22,7 @@ from porter.downloads import archive
 from porter.downloads.digests import Digests, sha256_of
 from porter.downloads.download import Wanted, fetch
 from porter.downloads.retry import RetryPolicy, timeout
-from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
+from porter.errors import CheckFailed, WrongUsage, refused
 from porter.files import Staging, Taken, cache_folder, staged
 from porter.output import Progress, command_line
 
@@ -173,7 +173,7 @@ def obtain(
     except Taken:  # another porter was faster
         return _there(published, path)
     except OSError as error:
-        raise EnvironmentFailed(f"cannot make {path}", error.strerror or str(error)) from error
+        raise refused(f"cannot make {path}", error) from error
 
 
 def link(path: Path, folder: Path) -> Path:
@@ -195,7 +195,7 @@ def link(path: Path, folder: Path) -> Path:
             hint=f"Move it away: {command_line('mv', link_path)} ...",
         ) from error
     except OSError as error:
-        raise EnvironmentFailed(f"cannot make {link_path}", error.strerror or str(error)) from error
+        raise refused(f"cannot make {link_path}", error) from error
     return link_path
 
 
@@ -288,7 +288,7 @@ def examine(published: Published, path: Path) -> str:
     try:
         return next(filter(None, _lacks(published, path)), "")
     except OSError as error:
-        raise EnvironmentFailed(f"cannot read {error.filename or path}", error.strerror or str(error)) from error
+        raise refused(f"cannot read {error.filename or path}", error) from error
 
 
 def _lacks(published: Published, path: Path) -> Iterator[str]:

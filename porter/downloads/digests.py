@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from porter.errors import CheckFailed, EnvironmentFailed, os_errors
+from porter.errors import CheckFailed, EnvironmentFailed, os_errors, refused
 from porter.files import user_folder, write_file
 
 # URL -> SHA-256, of files that we had in our hands (yolov5s.pt), or that at least two public projects which know
@@ -126,7 +126,7 @@ class Digests:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise EnvironmentFailed(f"cannot read {self.path}", error.strerror or str(error)) from error
+            raise refused(f"cannot read {self.path}", error) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise EnvironmentFailed(
                 f"{self.path} holds no digests that can be read",

@@ -23,7 +23,7 @@ from pathlib import Path
 from porter import process
 from porter.downloads.http import Answer, Client, Cut, NoSuchRange, Refused, shown
 from porter.downloads.retry import RetryPolicy, pause
-from porter.errors import EnvironmentFailed
+from porter.errors import EnvironmentFailed, refused
 from porter.files import move, try_lock, write_file
 from porter.output import Progress
 
@@ -267,7 +267,7 @@ def _writing(destination: Path) -> Iterator[None]:
         hint = "Name a folder that can be written to."
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             hint = "Make room and run the same command again: it goes on where it stopped."
-        raise EnvironmentFailed(f"cannot write {destination}", error.strerror or str(error), hint) from error
+        raise refused(f"cannot write {destination}", error, hint) from error
 
 
 # Download one URL into a partial file over one connection, and go on where a connection broke.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from porter import process
-from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage, refused
 from porter.files import Taken, staged
 from porter.foreign import base
 from porter.foreign.base import Base, Judge
@@ -142,7 +142,7 @@ def make(
             raise CheckFailed(f"git refuses what {source} would make", error.stderr, hint) from error
         raise EnvironmentFailed(f"cannot make {place}", error.stderr, disk_full_hint(place.parent)) from error
     except OSError as error:
-        raise EnvironmentFailed(f"cannot make {place}", error.strerror or str(error)) from error
+        raise refused(f"cannot make {place}", error) from error
     except Taken as error:
         raise WrongUsage(f"{place} is there by now", hint="Name another: --tree DIR.") from error
     words = f"{found.name} ({found.commit[:12]}): {found.words}"

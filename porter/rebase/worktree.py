@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from porter import git, process
-from porter.errors import EnvironmentFailed, WrongUsage, os_errors
+from porter.errors import EnvironmentFailed, WrongUsage, os_errors, refused
 from porter.files import move, read_if_there
 from porter.git import GitFailed, Repository, objects
 from porter.git.objects import Entry, Object, Sides, sides
@@ -107,7 +107,7 @@ class Worktree:
         except GitFailed as error:
             raise EnvironmentFailed(f"cannot write {self.path}", error.stderr) from error
         except OSError as error:
-            raise EnvironmentFailed(f"cannot write {self.path}", error.strerror or str(error)) from error
+            raise refused(f"cannot write {self.path}", error) from error
         editor = {"GIT_SEQUENCE_EDITOR": 'cp "$PORTER_TODO"', "PORTER_TODO": str(commands)}
         self._rebase("--interactive", "--no-ff", "--onto", new, old, env=editor)
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from porter import process
-from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage, os_errors
+from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage, os_errors, refused
 from porter.files import locked, move, read_if_there, write_file
 from porter.lockfile import Lock
 from porter.patch import Patch, PatchFailed
@@ -251,8 +251,7 @@ def _prepare(project: Project, edits: Sequence[FileEdit]) -> None:
         _sync(project.state)
     except OSError as error:
         shutil.rmtree(new, ignore_errors=True)
-        why = error.strerror or str(error)
-        raise EnvironmentFailed(f"cannot write {project.state}; the stacks are as they were", why) from error
+        raise refused(f"cannot write {project.state}; the stacks are as they were", error) from error
 
 
 def _finish(project: Project) -> None:
@@ -266,7 +265,7 @@ def _finish(project: Project) -> None:
             folder.rmdir()  # killed in the last step, with all files in their place
         return
     except OSError as error:
-        raise EnvironmentFailed(f"cannot read {folder}", error.strerror or str(error)) from error
+        raise refused(f"cannot read {folder}", error) from error
     except (ValueError, KeyError, TypeError) as error:
         raise WrongUsage(f"{folder / _JOURNAL} is not as porter writes it", hint="Another version wrote it.") from error
     foreign = [path for path, before, after in rows if _digest(read_if_there(path)) not in (before, after)]

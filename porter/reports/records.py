@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from porter.errors import EnvironmentFailed, WrongUsage
+from porter.errors import WrongUsage, refused
 from porter.output import SCHEMA
 
 KINDS = ("verify", "necessity", "compare", "bench", "drift")
@@ -138,7 +138,7 @@ def load(path: Path) -> Record:
         what = f"there is no {path}" if isinstance(error, FileNotFoundError) else f"{path} is a folder"
         raise WrongUsage(what, hint=_WRITES) from error
     except OSError as error:
-        raise EnvironmentFailed(f"cannot read {path}", error.strerror or str(error)) from error
+        raise refused(f"cannot read {path}", error) from error
     if len(data) > _MOST:
         raise WrongUsage(f"{path} is no record: it has more than {_MOST >> 20} MB", hint=_WRITES)
     if not data.strip():

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from porter.errors import CheckFailed, EnvironmentFailed
+from porter.errors import CheckFailed, EnvironmentFailed, refused
 from porter.files import CACHE_VARIABLE, cache_folder, move, write_file
 from porter.git import GitFailed, Repository
 from porter.git import run as run_git
@@ -70,9 +70,7 @@ class Cache:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise EnvironmentFailed(
-                f"cannot read the cache {self.repository.path}", error.strerror or str(error), _HINT
-            ) from error
+            raise refused(f"cannot read the cache {self.repository.path}", error, _HINT) from error
 
     @contextlib.contextmanager
     def locked(self, progress: Progress) -> Iterator[None]:
@@ -157,9 +155,7 @@ class Cache:
         try:
             yield
         except OSError as error:
-            raise EnvironmentFailed(
-                f"cannot write to the cache {self.folder}", error.strerror or str(error), _HINT
-            ) from error
+            raise refused(f"cannot write to the cache {self.folder}", error, _HINT) from error
         except GitFailed as error:
             raise EnvironmentFailed(f"cannot write to the cache {self.folder}", error.stderr, _HINT) from error
 

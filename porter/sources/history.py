@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from porter import process
-from porter.errors import CheckFailed, EnvironmentFailed, Unreachable, WrongUsage, os_errors
+from porter.errors import CheckFailed, EnvironmentFailed, Unreachable, WrongUsage, os_errors, refused
 from porter.files import move
 from porter.git import GitFailed, Repository, lend
 from porter.git import run as run_git
@@ -255,7 +255,7 @@ class History:
                     return out.decode().strip()
             return ""
         except OSError as error:
-            raise EnvironmentFailed(f"cannot read the cache {path}", error.strerror or str(error)) from error
+            raise refused(f"cannot read the cache {path}", error) from error
         except GitFailed as error:
             if error.status < 0 or "Permission denied" in error.stderr:
                 raise

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
-from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
+from porter.errors import CheckFailed, WrongUsage, refused
 from porter.lockfile import Lock, StackLock, Tip
 from porter.output import Progress, counted
 from porter.patch import Patch, PatchFailed
@@ -68,7 +68,7 @@ def series(folder: Path) -> list[tuple[int, str]]:
     except UnicodeDecodeError as error:
         raise CheckFailed(f"{where} is not UTF-8", str(error)) from error
     except OSError as error:
-        raise EnvironmentFailed(f"cannot read {path}", error.strerror or str(error)) from error
+        raise refused(f"cannot read {path}", error) from error
     names = []
     for number, line in enumerate(text.split("\n"), 1):
         name = line.partition("#")[0].strip()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from porter import process
-from porter.errors import EnvironmentFailed, WrongUsage, os_errors
+from porter.errors import EnvironmentFailed, WrongUsage, os_errors, refused
 from porter.files import Taken, staged
 from porter.git import GitFailed, objects
 from porter.lockfile import Lock
@@ -130,7 +130,7 @@ def _make_folder(path: Path, lock: Lock, stack: Stack, snapshot: Snapshot, build
         except GitFailed as error:
             raise EnvironmentFailed(f"cannot make {path}", error.stderr, disk_full_hint(path.parent)) from error
         except OSError as error:
-            raise EnvironmentFailed(f"cannot make {path}", error.strerror or str(error)) from error
+            raise refused(f"cannot make {path}", error) from error
         with process.held():
             folder.finish()
 

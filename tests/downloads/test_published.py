@@ -24,7 +24,7 @@ from porter.datasets.generate import COCO
 from porter.downloads import datasets
 from porter.downloads.datasets import SETS, Published, default_folder, examine, obtain
 from porter.downloads.retry import RetryPolicy
-from porter.errors import CheckFailed, PorterError, WrongUsage
+from porter.errors import CheckFailed, EnvironmentFailed, PorterError, WrongUsage
 from porter.output import Progress
 
 
@@ -257,6 +257,9 @@ def test_a_link_to_where_upstream_looks(tmp_path: Path) -> None:
     (tmp_path / "other" / "coco").mkdir(parents=True)
     with pytest.raises(WrongUsage, match="is there already, and is not"):
         datasets.link(data, tmp_path / "other")
+    with pytest.raises(EnvironmentFailed, match="cannot make /sys/datasets/coco") as caught:
+        datasets.link(data, Path("/sys/datasets"))  # nobody can make a folder there
+    assert "another place" in caught.value.hint or "place on another disk" in caught.value.hint
 
 
 def run(*args: object, cwd: Path) -> subprocess.CompletedProcess[str]:
