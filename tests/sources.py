@@ -13,7 +13,7 @@ import tempfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -195,11 +195,30 @@ def make_index(folder: Path, first: dict[str, bytes] | None = None) -> IndexSour
 # -- servers ----------------------------------------------------------------------------------------------
 
 
+class _Server(ThreadingHTTPServer):
+    """Hangs up when it closes: a browser keeps connections that it does not use, and their threads would wait on."""
+
+    daemon_threads = True
+
+    def __init__(self, *given: object) -> None:
+        self.connections: list[socket.socket] = []
+        super().__init__(*given)
+
+    def process_request(self, request: socket.socket, client_address: object) -> None:
+        self.connections.append(request)
+        super().process_request(request, client_address)
+
+    def server_close(self) -> None:
+        super().server_close()
+        for connection in self.connections:
+            with suppress(OSError):  # it is closed already
+                connection.shutdown(socket.SHUT_RDWR)
+
+
 @contextmanager
 def serving(handler: type[BaseHTTPRequestHandler] | functools.partial[BaseHTTPRequestHandler]) -> Iterator[str]:
     """An HTTP server on a free port of the loopback interface; its URL without a slash at the end."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"
