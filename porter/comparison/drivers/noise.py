@@ -13,6 +13,7 @@ from lockstep import Lockstep
 from sides import Kept, beginning, change, recorders, run
 from step import Training, parameters
 from tensors import Reader, Writer, host
+from watching import STEP, Thing
 
 # How far float32's rounding carries depends on depth, hardly on the size of the batch: one small image shows it.  In
 # half precision batch norm over the few numbers of a small image would carry it too far: there it is the batch itself.
@@ -124,9 +125,12 @@ def noise(model, images, targets, config, training):
     """
     if config["precision"] == "fp32":
         images, targets = small(images, int(model.stride.max())), targets[targets[:, 0] < IMAGES]
+    # what a parameter of the first step is off by, as a part of its change, is what its gradient is
+    updates = config["steps"] > 1 or config["precision"] != "fp32"
     file, recorded = os.path.join(config["out"], "exact.npz"), []
     exact = Kept() if config["steps"] == 1 else Writer(file)  # the weights of many steps are too much for the memory
-    run(Training(model, "cpu", config, torch.float64), images, targets, config, recorders(exact, recorded))
+    precise = Training(model, "cpu", config, torch.float64)
+    run(precise, images, targets, config, recorders(exact, recorded), updates=updates)
     if config["steps"] > 1:
         exact.close({})
         exact = Reader(file)
@@ -138,10 +142,13 @@ def noise(model, images, targets, config, training):
         noises = [Noise(exact, "%d/" % number, sizes, began, gradients, each) for number, each in enumerate(found)]
         before = torch.backends.mkldnn.set_flags(not other_order)  # oneDNN's kernels sum in an order of their own
         try:
-            run(rounded, images, targets, config, noises.__getitem__)
+            run(rounded, images, targets, config, noises.__getitem__, updates=updates)
         finally:
             torch.backends.mkldnn.set_flags(*before[:1])
         rounded.begin_again()
+    if not updates:
+        for name in began:
+            found[0][Thing("step", STEP, name).name] = gradients.get(name, 0.0)
     if config["steps"] > 1:
         exact.close()
         os.remove(file)

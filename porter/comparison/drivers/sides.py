@@ -179,12 +179,13 @@ def recorders(writer, recorded):
     return of_step
 
 
-def run(training, images, targets, config, of_step, entered=None, end=None):
+def run(training, images, targets, config, of_step, entered=None, end=None, updates=True):
     """All steps of a training, each watched; returns the seconds of each.
 
     Args:
         of_step: gives what sees a step, by its number.  After the first step only losses and parameters are looked at.
         end: called after each step.
+        updates: whether the optimizer makes its part of a step.
     """
     seconds = []
     for number in range(config["steps"]):
@@ -193,7 +194,7 @@ def run(training, images, targets, config, of_step, entered=None, end=None):
         began = time.time()
         watch = Watch(training.model, seen if not number else results(seen), entered)
         try:
-            training.step(images, targets, watch)
+            training.step(images, targets, watch, updates)
         finally:
             watch.close()
         seconds.append(time.time() - began)

@@ -157,7 +157,8 @@ class Training:
         made.add_param_group({"params": biases})
         return made
 
-    def step(self, images, targets, watch=None):
+    def step(self, images, targets, watch=None, updates=True):
+        """One step; without its ``updates`` the gradients alone."""
         with self.default():
             images = images.to(self.device).to(self.dtype) / 255.0
             images = halved(images) if self.rounds else images
@@ -172,14 +173,18 @@ class Training:
                     watch.end("forward")
                     watch.computed(LOSS, [loss, items])
             self._backward(loss, made, watch)
-            if watch:
-                watch.begin("step", STEP)
-            self._update()
-            if watch:
-                watch.end("step")
-                for name, parameter in self.model.named_parameters():
-                    watch.show(Thing("step", STEP, name, parameter=name), parameter)
+            if updates:
+                self._step(watch)
             self.optimizer.zero_grad()
+
+    def _step(self, watch):
+        if watch:
+            watch.begin("step", STEP)
+        self._update()
+        if watch:
+            watch.end("step")
+            for name, parameter in self.model.named_parameters():
+                watch.show(Thing("step", STEP, name, parameter=name), parameter)
 
     def _backward(self, loss, made, watch):
         """The gradients: in half precision first those of what the model made, for a watch to see and to replace."""
