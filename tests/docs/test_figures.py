@@ -94,7 +94,7 @@ def test_how_often_a_step_waits() -> None:
     (measured,) = re.findall(r"^\| synchronisations \| (\d+) \| (\d+) \|$", MEASURED, re.MULTILINE)
     said = text(READMES[0])
     most = "`mlu`, `npu` and `musa`"
-    assert f"waits for the device {waits['mlu']} time on {most} and {waits['tpu']} times on `tpu`" in said
+    assert f"waits for results of the device {waits['mlu']} time on {most} and {waits['tpu']} times on `tpu`" in said
     assert f"a straightforward port to `mlu` waits {measured[0]} times" in said and int(measured[1]) == waits["mlu"]
 
 

@@ -43,6 +43,7 @@ register(StandIn())
 OWN = {"xpu": ("select",), "mps": ("is_available", "device_count", "name", "memory_reserved", "scaler")}
 # numbers are compared: a training without charts takes two thirds of the time
 PROGRAM = Path(porter.__file__).parent / "verification" / "drivers" / "program.py"
+BOXES = PROGRAM.with_name("boxes.py")
 TRAIN = (
     "train.py",
     "--",
@@ -144,6 +145,17 @@ def test_it_trains_on_what_torch_has_for_the_device(fresh: Run, target: str, tre
         cwd=tree,
     )
     assert done.status == 0, done.error[-3000:]
+
+
+def test_new_anchors_need_no_float64(fresh: Run, target: str, tree: Path, tmp_path: Path) -> None:
+    """AutoAnchor computes them in NumPy's float64; Apple's GPU and an Arc A have none."""
+    data = Path(porter.data.make(tmp_path / "scenes", images=16, size=(64, 64)).yaml)
+    profile = card(target, float64=False)
+    found = [
+        fresh(profile, BOXES, tree, "anchors", name, data, cwd=tree).json["useless"] for name in ("standin", "cpu")
+    ]
+    assert found[0] == found[1]
+    assert max(size for layer in found[0] for anchor in layer for size in anchor) < 200, "the useless ones stayed"
 
 
 @pytest.mark.parametrize("target", ["xpu"], indirect=True)

@@ -141,6 +141,7 @@ def of(device: Device) -> dict[str, Any]:
     """``autocast`` and ``GradScaler`` of this device, as ``torch_mlu.mlu.amp`` and its like have them."""
     kind = device.profile.type
     own = device.profile.data["surface"].get("own_scaler", False)
+    more = device.profile.data["surface"].get("scaler_state", {})  # what its state has beside torch's
     base: Any = _OwnGradScaler if own or not hasattr(torch.amp, "GradScaler") else torch.amp.GradScaler
 
     class autocast(torch.autocast):  # noqa: N801 the plugins' own name
@@ -156,6 +157,15 @@ def of(device: Device) -> dict[str, Any]:
             if args and not isinstance(args[0], str):
                 args = (kind, *args)
             super().__init__(*(args or (kind,)), **kwargs)
+
+        def state_dict(self) -> dict[str, Any]:
+            found: dict[str, Any] = super().state_dict()
+            return {**found, **more} if found else found
+
+        def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+            super().load_state_dict(state_dict)
+            for name in more if self.is_enabled() else ():
+                state_dict[name]  # KeyError, as in the plugin: it looks for no default
 
     class Fp16GradScaler(GradScaler):
         """The one with ``allow_fp16``, which lets gradients be FP16: Sophgo's alone has it."""
