@@ -26,7 +26,7 @@ from porter.output import Progress, record_of
 from porter.patch.diff import path_problem
 from porter.project import Project
 from porter.rebase import commits
-from porter.rebase.export import Exported, person
+from porter.rebase.export import Exported
 from porter.sources.history import History
 from porter.sources.obtain import obtain
 from porter.sources.snapshot import Snapshot
@@ -193,7 +193,7 @@ def _taken(
             if not outcome.paths:
                 continue
             if not (patch.author and patch.date) and not author:
-                who = person(Repository(Path.cwd(), user_config=True))
+                who = commits.person(Repository(Path.cwd(), user_config=True))
                 author, date = who.rsplit(" ", 2)[0], " ".join(who.rsplit(" ", 2)[1:])
             only = f": {outcome.paths[0]}" if len(outcome.paths) == 1 else ""
             title = f"Import {patch.name}{only}".encode(errors="replace").decode()  # a path may be any bytes

@@ -130,6 +130,22 @@ def made(commit: Commit, tree: str, parent: str, message: str) -> Object:
         ) from error
 
 
+def person(repository: Repository) -> str:
+    """The user, as git would name the author of a commit now.
+
+    Raises:
+        WrongUsage: git does not know who that is.
+    """
+    try:
+        return repository.text("-c", "user.useConfigOnly=true", "var", "GIT_AUTHOR_IDENT")
+    except GitFailed as error:
+        raise WrongUsage(
+            "git does not know who writes the new patch",
+            error.stderr.split("\n")[-1],
+            "git config --global user.name NAME; git config --global user.email MAIL",
+        ) from error
+
+
 # The message that a new patch begins with: what is known, and a place for what only its author can say.
 
 TODO = "TODO"  # porter lint refuses a line that begins with it, and each of these trailers with that value
@@ -240,7 +256,8 @@ def _item(commit: Commit, order: Sequence[str], default: str) -> Item:
     if stack not in order:
         raise WrongUsage(
             f"commit {commit} says Stack: {stack}, and the tree is for {', '.join(order[1:])}",
-            hint=f"Correct its message, or name the tree's targets: --target {stack} …",
+            hint="Correct its message (git rebase -i, reword). If the tree holds the stack of each: "
+            + " ".join(f"--target {name}" for name in sorted([*order[1:], stack])),
         )
     message = commit.message
     if not commit.stack:

@@ -19,7 +19,7 @@ from porter.lockfile import Lock
 from porter.output import Progress, command_line
 from porter.patch import Patch, PatchFailed
 from porter.project import Project
-from porter.rebase import commits, write_stacks
+from porter.rebase import commits, newer, write_stacks
 from porter.rebase.commits import Commit, Item, arrange, pick
 from porter.rebase.write_stacks import Rewrite
 from porter.sources.snapshot import Extent, Snapshot
@@ -150,8 +150,10 @@ class _Export:
             if self._is_in_step(made, targets, listed[-1:]):
                 planned = Rewrite(self.project, self.lock, {}, {}, ())
             else:
-                planned, build = self._plan(made, targets, head, clean)
+                planned, build = self._plan(made, targets, head, clean, listed)
         if not self.check:
+            if build and build.tip != head:  # first, so that the tree has had what it gave, whatever happens now
+                self._store(build)
             write_stacks.write(planned)
         committed = self._commit() if self.work else ""
         tip = build.tip if build else made[-1].commit.id if made else head
@@ -209,8 +211,8 @@ class _Export:
         known = available(self.project.patches)
         noted = self.tree.notes.targets if self.tree.notes else ()
         said = {commit.stack for commit in listed} - {"", COMMON}
-        found = set(self.named) or set(noted) | said
-        must_be_known(sorted(found), known)
+        found = set(self.named) or set(noted) or said
+        must_be_known(sorted(found | said), known)
         if not found:
             raise WrongUsage(
                 f"{self.tree.path} does not say which target it is for", hint=f"Name it: --target {' or '.join(known)}."
@@ -222,7 +224,7 @@ class _Export:
         if not (self.into or self.message):
             return self.tree.head
         if self.message:
-            author, text = person(self.repository), self.message
+            author, text = commits.person(self.repository), self.message
         else:
             patch = find_patch(self.project, self.into)
             author, text = f"{patch.author} {patch.date}", f"fixup! {patch.subject}\n"
@@ -295,12 +297,12 @@ class _Export:
         if build is None and tip != head:
             stack = Stack.load(self.project, targets)
             build = stack.build(self.tree.snapshot(self.extent, stack.paths))
+            self._store(build)
         if build and (build.tip != tip or build.tree != self.repository.text("rev-parse", f"{head}^{{tree}}")):
             return ""
         with locked(self.tree) as hold, process.held():
             try:
                 if tip != head and build:
-                    self.repository.write(objects.pack(build.objects.values()))
                     self.repository.run("update-ref", "-m", "porter export", "HEAD", tip, head, hold=hold)
                 if noted:
                     write_file(self.tree.notes_file, dump(noted))
@@ -308,6 +310,13 @@ class _Export:
                 what = f"the patches are written, but the branch of {self.tree.path} could not follow them"
                 raise EnvironmentFailed(what, error.stderr, "The same command again moves it.") from error
         return tip if tip != head else ""
+
+    def _store(self, build: Build) -> None:
+        """Let the tree's repository have the patches' commits."""
+        try:
+            self.repository.write(objects.pack(build.objects.values()))
+        except GitFailed as error:
+            raise EnvironmentFailed(f"cannot write the patches' commits into {self.tree.path}", error.stderr) from error
 
     def _is_locked(self) -> bool:
         """Whether the files are those of the lock."""
@@ -377,7 +386,12 @@ class _Export:
         return [one.commit.tree for one in made[-1:]] == [commit.tree for commit in last]
 
     def _plan(
-        self, made: Sequence[_Written], targets: Sequence[str], head: str, clean: Repository
+        self,
+        made: Sequence[_Written],
+        targets: Sequence[str],
+        head: str,
+        clean: Repository,
+        listed: Sequence[Commit],
     ) -> tuple[Rewrite, Build]:
         """What the project's files become, other targets' stacks on a new common too; and the tree's stack, built."""
         old = load_parts(self.project)
@@ -388,6 +402,7 @@ class _Export:
             )
         every = [patch for part in (*old.values(), *parts.values()) for patch in part]
         snapshot = self.tree.snapshot(self.extent, {path for p in every for c in p.changes for path in (c.old, c.new)})
+        newer.must_be_known(self.project, self.tree, listed, targets, old, parts, snapshot, clean)
         parts.update(self._others(old, parts, snapshot, _common(made) or self.extent.base, clean))
         self.progress.step("checking every stack with them")
         planned = write_stacks.plan(self.project, parts, snapshot)
@@ -478,19 +493,3 @@ def _files(folder: Path) -> dict[str, bytes]:
         return {name: (folder / name).read_bytes() for _, name in series(folder)}
     except OSError:  # load_parts() says what is wrong
         return {}
-
-
-def person(repository: Repository) -> str:
-    """The user, as git would name the author of a commit now.
-
-    Raises:
-        WrongUsage: git does not know who that is.
-    """
-    try:
-        return repository.text("-c", "user.useConfigOnly=true", "var", "GIT_AUTHOR_IDENT")
-    except GitFailed as error:
-        raise WrongUsage(
-            "git does not know who writes the new patch",
-            error.stderr.split("\n")[-1],
-            "git config --global user.name NAME; git config --global user.email MAIL",
-        ) from error

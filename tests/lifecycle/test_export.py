@@ -398,7 +398,8 @@ def test_git_does_no_more_than_is_needed(project: Project, tree: Path, tmp_path:
     assert calls(project, tree, tmp_path) == ["format-patch"]
     # a file that is not what git writes becomes it; what the other targets' patches change is as it was
     path = project.patches / "common/add-utils-accelerator-a-registry-of-devices.patch"
-    path.write_text(path.read_text().replace("The test needs it.", "The test wants it."))
+    path.write_text(path.read_text().replace(" @@\n", " @@ of git's\n", 1))
+    assert state(project) != before
     assert calls(project, tree, tmp_path) == ["format-patch"]
     assert state(project) == before
     # a fixup of common/2: that one and those after it are picked, then tpu's on what comes of them
