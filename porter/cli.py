@@ -12,11 +12,11 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
-from porter.commands.options import CONTEXT, colour, give_common_options
+from porter.commands.options import CONTEXT, colour, give_common_options, in_line
 from porter.errors import EnvironmentFailed, PorterError, redacted
 from porter.version import __version__
 
@@ -55,6 +55,14 @@ class _Group(click.Group):
             if not near:
                 raise
             raise click.UsageError(f"{error.message} Did you mean {near[0]}?", error.ctx) from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PorterError as error:
+            if "--line" not in error.hint:
+                error.hint = in_line(error.hint, ctx)
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for heading, commands in _COMMANDS.items():

@@ -81,6 +81,11 @@ def name_of(project: Project) -> str:
     return glance(project.lock_path)[0] if project.top == project else project.root.name
 
 
+def option_of(project: Project) -> list[str]:
+    """What a command that is printed says of a line, so that it means this one: nothing for the default one."""
+    return [] if project.top == project else ["--line", name_of(project)]
+
+
 def of_tree(project: Project, tree: Path) -> Project | None:
     """The line that a tree is of: that of the nearest commit under its HEAD that a line is for.
 

@@ -146,6 +146,28 @@ def test_export_writes_into_the_trees_own_line(line: Project, project: Project, 
     assert (project.patches / "common/import-the-accelerator.patch").read_bytes() == before
 
 
+def test_what_to_do_next_is_for_the_line_that_is_meant(line: Project, project: Project, later: Path) -> None:
+    """Without it the next command would be about the first line's patches, and find them in order."""
+    tree = project.root / "tree"
+    api.apply(["mlu"], tree, project=line)
+    (tree / "train.py").write_text((tree / "train.py").read_text() + "# mine\n")
+    done = porter("export", "--into", "common/1", tree, cwd=project.root)
+    assert "Next: porter --line v6.1 lint" in done.stdout, done.stderr
+
+    train = later / "train.py"
+    train.write_text(train.read_text().replace("import torch\n", "import torch as pytorch\n"))
+    git("commit", "-q", "-a", "-m", "Rename", cwd=later)
+    stopped = porter("--line", "v6.1", "bump", "releases", "--upstream", later, cwd=project.root)
+    assert stopped.returncode == 1 and "Then: porter --line v6.1 bump --continue" in stopped.stdout, stopped.stderr
+    for words, said in {
+        ("bump",): "hint: One is open in another line: porter --line v6.1 bump",
+        ("bump", "--line", "v6.1", "v6.1"): "hint: porter --line v6.1 bump --continue, --skip or --abort",
+    }.items():
+        done = porter(*words, cwd=project.root)
+        assert done.returncode == 2 and said in done.stderr, done.stderr
+    assert porter("bump", "--abort", "--line", "v6.1", cwd=project.root).returncode == 0
+
+
 def test_a_clone_gets_the_stack_of_the_release_that_it_is_at(line: Project, later: Path) -> None:
     """v6.0 is among its ancestors, too: the nearest release counts."""
     assert api.apply("mlu", later).how == "switched"

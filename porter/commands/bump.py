@@ -20,6 +20,7 @@ from porter.commands.options import (
     UPSTREAM,
     colour,
     complete_patch,
+    in_line,
     list_row,
     print_json,
     target_option,
@@ -27,8 +28,9 @@ from porter.commands.options import (
     terminal,
 )
 from porter.errors import WrongUsage
+from porter.line import name_of
 from porter.lockfile import Lock
-from porter.output import Progress, counted, hanging
+from porter.output import Progress, command_line, counted, hanging
 from porter.project import Project
 from porter.rebase.conflicts import Clash, Region
 from porter.rebase.outcome import ALREADY, DONE, Bump, Halt
@@ -146,7 +148,7 @@ def bump_abort(*, project: AnyProject = None) -> Journal:
     with store.locked():
         journal = store.journal()
         if journal is None:
-            raise _none_open()
+            raise _none_open(store)
         if _is_written(store, journal):
             store.restore()
         store.close()
@@ -163,7 +165,7 @@ def _run(project: Project, progress: Progress | None, act: Callable[[BumpRun], B
     with store.locked() as hold:
         journal = store.journal()
         if journal is None:
-            raise _none_open()
+            raise _none_open(store)
         if _is_written(store, journal):  # a porter died between its last two steps
             store.close()
             return Bump(DONE, journal.old[:12], None)
@@ -209,8 +211,13 @@ def _store(project: Project) -> Store:
     return Store(project)
 
 
-def _none_open() -> WrongUsage:
-    return WrongUsage("no bump is open", hint="porter bump REV begins one; --dry-run says how it would go.")
+def _none_open(store: Store) -> WrongUsage:
+    top = store.project.top
+    elsewhere = [one for one in (top, *top.others.values()) if Store(one).journal() is not None]
+    hint = "porter bump REV begins one; --dry-run says how it would go."
+    if elsewhere:
+        hint = f"One is open in another line: {command_line('porter', '--line', name_of(elsewhere[0]), 'bump')}"
+    return WrongUsage("no bump is open", hint=hint)
 
 
 @click.command(name="bump")
@@ -297,7 +304,7 @@ def _print(found: Bump, fresh: bool) -> None:
         _print_halt(found.halt, found.new_pin.pin.tag)
     elif found.state == "paused":
         left = f"Still to be carried: {', '.join(found.waiting)}." if found.waiting else "All patches are carried."
-        click.echo(f"{left} Nothing is written yet: porter bump --continue")
+        click.echo(f"{left} Nothing is written yet: {in_line('porter bump --continue')}")
     elif found.state == "dry run":
         guess = " Each conflict was taken as resolved in the patch's favour." if found.conflicts else ""
         click.echo(hanging(f"{_counts(found)}. Nothing was written.{guess}", 0))
@@ -338,7 +345,7 @@ def _print_done(found: Bump) -> None:
     _warn_licence(found)
     for line in found.suspects:
         click.echo(f"look at {line}", err=True)
-    tell("Next: porter lint, porter verify, then commit patches/ and upstream.lock")
+    tell(in_line("Next: porter lint, porter verify, then commit patches/ and upstream.lock"))
 
 
 def _print_halt(halt: Halt, tag: str) -> None:
@@ -349,7 +356,7 @@ def _print_halt(halt: Halt, tag: str) -> None:
     if halt.strays:
         click.echo(f"Not git's, so not taken along: {', '.join(halt.strays[:5])}")
     click.echo(f"The folder {_shown(halt.folder)} holds it, as a rebase that stopped: edit, then git add.")
-    click.echo("Then: porter bump --continue    or --skip to leave the patch out, --abort to give up")
+    click.echo(in_line("Then: porter bump --continue    or --skip to leave the patch out, --abort to give up"))
 
 
 def _print_clash(clash: Clash, tag: str) -> None:

@@ -11,6 +11,7 @@ import click
 from porter.commands.arguments import AnyPath, AnyProject, Names, find_of, names
 from porter.commands.options import FOLDER, JSON, complete_patch, print_edits, print_json, target_option, tell, terminal
 from porter.errors import WrongUsage
+from porter.line import option_of
 from porter.output import Progress, command_line
 from porter.rebase.export import Exported, export_tree
 
@@ -110,7 +111,7 @@ def _print(done: Exported, check: bool, tree: Path) -> None:
         tell(f"The stacks are not what {tree} gives for {name}; `{write}` writes them.", err=True)
     else:
         print_edits(done.rewrite)
-        tell("Next: porter lint")
+        tell(f"Next: {command_line('porter', *option_of(done.rewrite.project), 'lint')}")
     if done.committed and not done.head:
         tell(f"{tree}: what was not committed is commit {done.committed[:12]} now")
     if done.head:

@@ -15,7 +15,17 @@ from typing import Any
 import click
 
 from porter.commands.arguments import AnyPath, AnyProject, find
-from porter.commands.options import FOLDER, JSON, UPSTREAM, print_edits, print_json, target_option, tell, terminal
+from porter.commands.options import (
+    FOLDER,
+    JSON,
+    UPSTREAM,
+    in_line,
+    print_edits,
+    print_json,
+    target_option,
+    tell,
+    terminal,
+)
 from porter.errors import CheckFailed, WrongUsage
 from porter.foreign.tree import RECORD, REJECT, Imported, make
 from porter.output import Progress, command_line, counted, printable
@@ -127,7 +137,7 @@ def _print(done: Imported) -> None:
         click.echo(f"look at {printable(name)}", err=True)
     if done.exported:
         print_edits(done.exported.rewrite)
-        tell("Next: porter lint, which says what is left to say in the messages")
+        tell(in_line("Next: porter lint, which says what is left to say in the messages"))
         return
     click.echo(f"{done.tree}: a tree with the stack and what fits of it")
     if done.rejects:

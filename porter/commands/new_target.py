@@ -18,7 +18,16 @@ from packaging.version import InvalidVersion, Version
 
 from porter import git, process
 from porter.commands.arguments import AnyProject, find
-from porter.commands.options import JSON, UPSTREAM, complete_card, complete_target, is_quiet, print_json, terminal
+from porter.commands.options import (
+    JSON,
+    UPSTREAM,
+    complete_card,
+    complete_target,
+    in_line,
+    is_quiet,
+    print_json,
+    terminal,
+)
 from porter.emulator import BARE, GENERIC, load_profile
 from porter.errors import WrongUsage, os_errors, refused
 from porter.files import Taken, staged
@@ -239,7 +248,7 @@ def _print(made: NewTarget) -> None:
         click.echo(f"{name} is torch's own: verify uses the card or the cpu, nothing can be emulated under its name.")
     elif not made.target.emulated:
         click.echo(f"{name} is a type of torch's: nothing can be emulated under it, verify uses the plugin or the cpu.")
-    click.echo(f"Next: {command_line('porter', 'verify', '--target', name)}")
+    click.echo(in_line(f"Next: {command_line('porter', 'verify', '--target', name)}"))
 
 
 # -- the name and what torch knows of it ----------------------------------------------------------

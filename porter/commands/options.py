@@ -250,6 +250,18 @@ def named_line(context: click.Context | None = None) -> str:
     return context.meta.get(_LINE, "") if context else ""
 
 
+def in_line(text: str, context: click.Context | None = None) -> str:
+    """Text whose commands of porter's go on with the line that ``--line`` names, if it names one."""
+    context = context or click.get_current_context(silent=True)
+    name, root = named_line(context), context.find_root() if context else None
+    if not name or not root or not isinstance(root.command, click.Group):
+        return text
+    import re
+
+    verbs = "|".join(root.command.list_commands(root))
+    return re.sub(rf"\bporter (?=(?:{verbs})\b(?!-))", lambda found: f"{found[0]}--line {name} ", text)
+
+
 def _go_offline(context: click.Context, parameter: click.Parameter, is_given: bool) -> None:
     if is_given:
         from porter.downloads import retry

@@ -30,7 +30,7 @@ from porter.commands.options import (
 )
 from porter.commands.options import device as device_options
 from porter.errors import WrongUsage
-from porter.line import name_of
+from porter.line import name_of, option_of
 from porter.lockfile import Lock
 from porter.output import Progress, Terminal, command_line, counted, hanging, to_json
 from porter.patch import Patch
@@ -258,7 +258,7 @@ def _repeat(
 
 def _line(project: Project, tree: Path | None) -> list[str]:
     """What names the project's line in a command; nothing where it is the default one, or a tree says it."""
-    return [] if tree or project.top == project else ["--line", name_of(project)]
+    return [] if tree else option_of(project)
 
 
 def _repeat_patch(target: str, patch: Patch, options: Sequence[str], line: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from porter.errors import CheckFailed
 from porter.git import Repository
-from porter.line import name_of
+from porter.line import option_of
 from porter.output import command_line
 from porter.patch import Patch, PatchFailed
 from porter.project import Project
@@ -62,8 +62,7 @@ def must_be_known(
     ]
     if not rows:
         return
-    words = [] if project.top == project else ["--line", name_of(project)]
-    words += [word for target in targets for word in ("--target", target)]
+    words = option_of(project) + [word for target in targets for word in ("--target", target)]
     other = f"{tree.path}-new"
     start = _start(tree, listed)
     steps = (
