@@ -107,11 +107,13 @@ def _refuse(tree: Tree, notes: TreeNotes) -> None:
         mine = tree.repository.text("log", "--format=%h %s", f"{notes.tip}..{tree.head}").split("\n")
         within = tree.repository.text("merge-base", notes.tip, tree.head, status=(0, 1)) == notes.tip
         what = "has commits of yours on the stack" if within else "is not at the end of its stack"
-        reset = command_line("git", "reset", "--keep", notes.tip[:12])
+        branch = command_line("git", "-C", tree.path, "branch", "NAME")
+        reset = command_line("git", "-C", tree.path, "reset", "--keep", notes.tip[:12])
+        forward = command_line("git", "-C", tree.path, "switch", "--detach", notes.tip[:12])
         raise WrongUsage(
             f"{tree.path} {what}",
             "\n".join(mine[:10]),
-            f"Keep them on a branch of your own: git branch NAME && {reset}",
+            f"Keep them on a branch of your own: {branch} && {reset}" if any(mine) else f"Go there: {forward}",
         )
     if tree.unfinished:
         raise WrongUsage(f"{tree.path} is in the middle of {tree.unfinished}", hint="Finish or abort it first.")

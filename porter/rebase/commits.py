@@ -101,7 +101,7 @@ def between(repository: Repository, base: str, tip: str) -> list[Commit]:
             raise WrongUsage(
                 f"commit {commit} is a merge",
                 "a patch is one change on the one before it; of a merge nobody could say which",
-                f"Make the history linear: {command_line('git', 'rebase', base[:12])}",
+                f"Make the history linear: {command_line('git', '-C', repository.path, 'rebase', base[:12])}",
             )
     for commit in found:
         if commit.parents != (parent,):

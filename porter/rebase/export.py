@@ -363,6 +363,8 @@ class _Export:
         """The trees of commits, each with its fixups, on another commit than in the tree."""
         order = command_line("git", "-C", self.tree.path, "rebase", "-i", "--autosquash", self.extent.base[:12])
         hint = f"Nothing was written. Order the commits yourself: {order}"
+        if self.work and any(self.work == one.id for item in items for one in item.fixups):
+            hint = "Nothing was written. Put it into a later patch (--into), or make it one of its own (--new)."
         rows = [(item, commit) for item in items for commit in (item.commit, *item.fixups)]
         names = [f"commit {commit}, moved to its place in {item.stack}," for item, commit in rows]
         picked = pick(clean, onto, [commit.id for _, commit in rows], names, "the stack", hint)

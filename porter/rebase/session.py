@@ -203,12 +203,12 @@ class BumpRun:
         """
         stop = self._rebase()
         halted = self.journal.halted
-        if stop.commit and halted.fingerprint != self.tree.fingerprint():
+        if stop.commit and halted.fingerprint != self.tree.fingerprint() and not self._is_given_up(stop):
             raise WrongUsage(
                 f"you are at work on {halted.patch}, which would be lost",
                 hint="Finish it first (porter bump --continue), or leave it out for now (porter bump --skip).",
             )
-        if patch not in {pick.patch.id for pick in self._picks(stop)}:
+        if patch not in {halted.patch, *(pick.patch.id for pick in self._picks(stop))}:
             raise WrongUsage(f"the bump has not come to {patch} yet", hint="porter bump --continue")
         self._discard()
         self.update(
@@ -216,6 +216,10 @@ class BumpRun:
             skipped=tuple(i for i in self.journal.skipped if i != patch),
         )
         return self.advance(0)
+
+    def _is_given_up(self, stop: Stop) -> bool:
+        """Whether nothing is left in the worktree of the patch that waits: a person took it all back with git."""
+        return self.tree.is_clean and self.tree.repository.text("rev-parse", "HEAD") == self._position(stop)[1]
 
     def preview(self, favouring: bool = True) -> Bump:
         """How each patch would fare if those that do not apply were resolved, in a folder that is gone afterwards.

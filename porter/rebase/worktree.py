@@ -322,10 +322,11 @@ class Worktree:
         self._check_finished(name, below)
         changes = sides(self._run(*_DIFF, below, self._run("write-tree").decode().strip()))
         if not changes:
+            again = command_line("porter", "bump", "--redo", name)
             raise WrongUsage(
                 f"nothing is left of {name} in {self.path}",
                 "the files there are as they were without it",
-                "If the patch is not needed any more: `porter bump --skip`.",
+                f"If the patch is not needed any more: porter bump --skip. To have it again as it did not fit: {again}",
             )
         contents = self.repository.find({entry.id for both in changes.values() for entry in both if entry})
         made: dict[str, tuple[Entry | None, tuple[str, bytes] | None]] = {}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,16 @@ def test_what_would_be_lost_is_refused(project: Project, clone: Path, what: str)
     if what == "commit":
         assert "Mine" in error.value.why
     assert inventory(clone) == before
+
+
+def test_below_the_end_of_the_stack_what_is_printed_goes_there(project: Project, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    apply(["mlu"], tree, project=project)
+    git("switch", "-q", "--detach", "HEAD~1", cwd=tree)
+    with pytest.raises(WrongUsage, match="is not at the end of its stack") as error:
+        revert(tree, project=project)
+    subprocess.run(error.value.hint.partition(": ")[2], shell=True, check=True, cwd=tmp_path, capture_output=True)
+    assert revert(tree, project=project).pristine
 
 
 def test_an_untracked_file_in_the_way_is_kept(project: Project, clone: Path) -> None:

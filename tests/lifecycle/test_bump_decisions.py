@@ -253,6 +253,31 @@ def test_redo_does_not_throw_work_away(project: Project) -> None:
     assert (worktree_of(project) / "val.py").read_text() == "half done\n"
 
 
+@pytest.mark.parametrize("words", [("reset", "-q", "--hard"), ("rebase", "--abort"), ("checkout", "HEAD", "--", ".")])
+def test_redo_has_the_conflict_again_that_a_person_took_back(project: Project, words: tuple[str, ...]) -> None:
+    bump(CONFLICTING, project=project)
+    before = git("ls-files", "--unmerged", cwd=worktree_of(project))
+    git(*words, cwd=worktree_of(project))
+    if words[0] != "rebase":
+        with pytest.raises(WrongUsage, match="nothing is left") as caught:
+            bump_continue(project=project)
+        assert "porter bump --redo common/validate-on-any-device" in caught.value.hint
+    assert patch_of(bump_redo("common/4", project=project)) == "common/4"
+    assert git("ls-files", "--unmerged", cwd=worktree_of(project)) == before != ""
+    resolve(project)
+    assert bump_continue(project=project).state == "done"
+
+
+def test_redo_keeps_what_a_person_committed(project: Project) -> None:
+    bump(CONFLICTING, project=project)
+    resolve(project)
+    git("-c", "core.editor=true", "commit", "-q", "--no-edit", cwd=worktree_of(project))
+    head = git("rev-parse", "HEAD", cwd=worktree_of(project))
+    with pytest.raises(WrongUsage, match="you are at work on"):
+        bump_redo("common/4", project=project)
+    assert git("rev-parse", "HEAD", cwd=worktree_of(project)) == head
+
+
 def test_what_does_not_verify_is_not_written(project: Project) -> None:
     before = files_of(project)
     bump(CONFLICTING, project=project)

@@ -160,6 +160,15 @@ def test_commits_that_cannot_be_put_in_order_are_refused(project: Project, tree:
     assert state(project) == before
 
 
+def test_what_is_not_committed_and_does_not_fit_into_an_earlier_patch(project: Project, tree: Path) -> None:
+    """There is no commit yet that git could put in order."""
+    edit(tree, "utils/long.py", "mlu = 1\n", "mlu = 2\n")
+    with pytest.raises(CheckFailed, match="does not fit") as error:
+        export(tree, into="common/2", project=project)
+    assert "--into" in error.value.hint and "rebase" not in error.value.hint
+    assert git("status", "--porcelain", cwd=tree) == "M utils/long.py"
+
+
 def test_a_tree_for_two_targets_exports_both(project: Project, tmp_path: Path) -> None:
     tree = fresh(project, tmp_path / "tree", "mlu", "tpu")
     edit(tree, "utils/accelerator/tpu.py", "NAME = 'tpu'\n", "NAME = 'TPU'\n")
@@ -303,8 +312,9 @@ def test_trees_that_cannot_be_exported(project: Project, tree: Path, tmp_path: P
     commit(tree, message("Aside", "mlu"), 1700001000)
     git("switch", "-q", "porter/mlu", cwd=tree)
     git("merge", "-q", "-m", message("Both", "mlu"), "side", cwd=tree)
-    with pytest.raises(WrongUsage, match=r"\(Both\) is a merge"):
+    with pytest.raises(WrongUsage, match=r"\(Both\) is a merge") as merge:
         export(tree, project=project)
+    assert f"git -C {tree} rebase" in merge.value.hint
     git("reset", "-q", "--hard", "HEAD~1", cwd=tree)
     (tree / "picture.bin").write_bytes(bytes(range(256)))
     commit(tree, message("Add a picture", "mlu"), 1700001000)
