@@ -49,6 +49,7 @@ _OPTIONAL = {
         "the versions without which nothing misses it, as numpy>=1.24, torch>=1.13",
     ),
 }
+_PERSON = re.compile(r"[A-Za-z][A-Za-z-]*: .*<\S+@\S+>")  # as git commit --signoff writes it: a trailer is one line
 _CONFLICT = re.compile(rb"(<{7}|>{7}|\|{7})( .*)?\r?\n?|={7}\r?\n?")
 
 
@@ -199,7 +200,7 @@ def _trailers(patch: Patch) -> Iterator[str]:
 def _message_line(line: str) -> Iterator[str]:
     if line.startswith("TODO"):  # what porter proposes where only the author can say it
         yield f"something is left to say: {line}"
-    if len(line) > 80 and " " in line:
+    if len(line) > 80 and " " in line and not _PERSON.fullmatch(line):
         yield f"a line of the message has {len(line)} characters, more than 80: {line[:40]}…"
 
 

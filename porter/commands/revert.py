@@ -103,6 +103,8 @@ def _notes(tree: Tree, project: Project, lock: Lock) -> TreeNotes:
 
 def _refuse(tree: Tree, notes: TreeNotes) -> None:
     """Refuse where something of the user's would be lost."""
+    if tree.unfinished:
+        raise WrongUsage(f"{tree.path} is in the middle of {tree.unfinished}", hint="Finish or abort it first.")
     if tree.head != notes.tip:
         mine = tree.repository.text("log", "--format=%h %s", f"{notes.tip}..{tree.head}").split("\n")
         within = tree.repository.text("merge-base", notes.tip, tree.head, status=(0, 1)) == notes.tip
@@ -115,8 +117,6 @@ def _refuse(tree: Tree, notes: TreeNotes) -> None:
             "\n".join(mine[:10]),
             f"Keep them on a branch of your own: {branch} && {reset}" if any(mine) else f"Go there: {forward}",
         )
-    if tree.unfinished:
-        raise WrongUsage(f"{tree.path} is in the middle of {tree.unfinished}", hint="Finish or abort it first.")
     if tree.changes:
         stash = command_line("git", "-C", tree.path, "stash")
         raise WrongUsage(

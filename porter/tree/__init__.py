@@ -348,6 +348,10 @@ def _stack(tree: Tree, project: Project, extent: Extent, above: list[str]) -> St
     for targets in (noted, named):
         if targets and set(targets) <= set(known):
             return Stack.load(project, targets)
+    if tree.notes and set(tree.notes.targets) <= set(known):  # HEAD is on an earlier patch: in a rebase, say
+        stack = Stack.load(project, tree.notes.targets)
+        if [built.commit for built in stack.build(tree.snapshot(extent, stack.paths)).commits[:1]] == above[:1]:
+            return stack
     found = told_by_commits(tree, project, extent, above)
     return found[0] if found else None
 

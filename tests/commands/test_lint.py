@@ -48,6 +48,15 @@ def test_nothing_to_say(project: Project) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "The stacks are as they should be.\n", "")
 
 
+def test_a_long_address_is_no_long_line(project: Project) -> None:
+    """``git commit --signoff`` by somebody with an address of GitHub's: a trailer is one line."""
+    signed = f"Signed-off-by: {'Zoe ' * 8}<12345678+zoe@users.noreply.github.com>"
+    assert len(signed) > 80
+    edit(TRAIN, "Stack: common\n", f"Stack: common\n{signed}\n")(project.root)
+    write_lock(project=project)
+    assert lint(project=project) == []
+
+
 @pytest.mark.parametrize(
     ("spoil", "file", "what"),
     [

@@ -126,6 +126,10 @@ def test_below_the_end_of_the_stack_what_is_printed_goes_there(project: Project,
     tree = tmp_path / "tree"
     apply(["mlu"], tree, project=project)
     git("switch", "-q", "--detach", "HEAD~1", cwd=tree)
+    (tree / ".git/rebase-merge").mkdir()
+    with pytest.raises(WrongUsage, match="in the middle of a rebase"):  # in which git goes nowhere else
+        revert(tree, project=project)
+    (tree / ".git/rebase-merge").rmdir()
     with pytest.raises(WrongUsage, match="is not at the end of its stack") as error:
         revert(tree, project=project)
     subprocess.run(error.value.hint.partition(": ")[2], shell=True, check=True, cwd=tmp_path, capture_output=True)

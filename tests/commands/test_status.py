@@ -98,6 +98,19 @@ def test_a_patch_dropped_by_hand_is_missing(project: Project, clone: Path) -> No
     assert states == ["applied", "applied", "applied", "missing", "applied"]
 
 
+def test_on_an_earlier_patch_the_patches_are_not_the_users_commits(project: Project, clone: Path) -> None:
+    """As in the middle of a rebase; a branch of the user's own in the same clone is none of the stack's."""
+    apply(["mlu"], clone, project=project)
+    git("switch", "-q", "--detach", "HEAD~2", cwd=clone)
+    found = status(project, clone)
+    assert (found.targets, found.commits) == (("mlu",), ())
+    assert [patch.state for patch in found.patches] == ["applied"] * 3 + ["missing"] * 2
+    git("switch", "-q", "mine", cwd=clone)
+    git("-c", "user.name=A", "commit", "-q", "--allow-empty", "-m", "Mine", cwd=clone)
+    found = status(project, clone)
+    assert (found.targets, len(found.commits)) == ((), 1)
+
+
 def test_an_unfinished_merge_shows(project: Project, clone: Path) -> None:
     (clone / ".git/MERGE_HEAD").write_text(git("rev-parse", "HEAD", cwd=clone))
     assert status(project, clone).unfinished == "a merge"
