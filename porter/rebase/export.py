@@ -139,6 +139,7 @@ class _Export:
         head = self._head()
         listed = commits.between(self.repository, self.extent.base, head)
         targets = self._targets(listed)
+        newer.must_be_on_the_stack(self.tree, self.extent.base, listed, targets)
         into = self._into(listed, targets)
         items = arrange(listed, targets, self.stack, {self.work: into} if into else None)
         moved = sum(item.commit != commit for item, commit in zip(items, listed))

@@ -1,11 +1,11 @@
-"""Patches that the stacks have and a tree never had: an export of that tree would take them away unseen."""
+"""Patches that an export of a tree would take away unseen: what it never had, and what lies beyond its HEAD."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from porter.errors import CheckFailed
+from porter.errors import CheckFailed, WrongUsage
 from porter.git import Repository
 from porter.line import option_of
 from porter.output import command_line
@@ -14,9 +14,36 @@ from porter.project import Project
 from porter.rebase import commits
 from porter.rebase.commits import Commit
 from porter.sources.snapshot import Snapshot
-from porter.stack import COMMON, Stack
+from porter.stack import COMMON, Stack, key
 from porter.stack.build import Builder
 from porter.tree import Tree
+
+
+def must_be_on_the_stack(tree: Tree, base: str, listed: Sequence[Commit], targets: Sequence[str]) -> None:
+    """Refuse to export what somebody only looks at: an earlier patch on no branch, upstream, or a branch beside it.
+
+    To drop the last patches on a branch is another thing.
+
+    Args:
+        base: upstream's commit.
+        listed: the tree's commits since.
+
+    Raises:
+        WrongUsage: the stack's branch goes on from there, or has all of the patches and HEAD none.
+    """
+    branch = f"porter/{key(targets)}"
+    end = tree.resolve(f"refs/heads/{branch}")
+    if not end or end in (tree.head, base):
+        return
+    patches = {*tree.repository.text("log", "--format=%s", f"{base}..{end}").split("\n")}
+    is_below = tree.repository.text("merge-base", tree.head, end, status=(0, 1)) == tree.head
+    if (is_below and not tree.branch) or patches.isdisjoint(commit.subject for commit in listed):
+        there = command_line("git", "-C", tree.path, "switch", branch)
+        raise WrongUsage(
+            f"{tree.path} is at {tree.repository.text('log', '-1', '--format=%h (%s)', tree.head)}, not on its stack",
+            f"the branch {branch} ends at {end[:12]}; an export would take away the patches up to there",
+            f"Go there: {there}. To drop patches, git rebase -i there.",
+        )
 
 
 def must_be_known(

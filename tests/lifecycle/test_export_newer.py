@@ -96,6 +96,28 @@ def test_what_the_tree_gave_once_it_may_take_back(project: Project, tmp_path: Pa
     assert state(project) == state(Project(tmp_path / "kept"))
 
 
+@pytest.mark.parametrize("words", [["master"], ["--detach", "HEAD~1"], ["-c", "mine", "v6.0"]])
+def test_what_lies_beyond_head_is_not_dropped(project: Project, tmp_path: Path, words: list[str]) -> None:
+    """Somebody looked at upstream, or at an earlier patch, and forgot to go back."""
+    tree = fresh(project, tmp_path / "tree", "mlu", "tpu")
+    before = state(project)
+    git("switch", "-q", *words, cwd=tree)
+    with pytest.raises(WrongUsage, match="not on its stack") as error:
+        export(tree, project=project)
+    (tree / "train.py").write_text("mine = 1\n")
+    for options in ({"new": "Mine", "stack": "mlu"}, {}):
+        if not options and words[0] != "--detach":
+            commit(tree, message("Mine", "mlu"), 1700001000)
+        with pytest.raises(WrongUsage):
+            export(tree, project=project, **options)  # type: ignore[arg-type]
+    git("reset", "-q", "--hard", cwd=tree)
+    assert "switch porter/mlu+tpu" in error.value.hint and state(project) == before
+    git("switch", "-q", "porter/mlu+tpu", cwd=tree)
+    git("reset", "-q", "--hard", "HEAD~1", cwd=tree)
+    export(tree, project=project)
+    assert len(subjects(project, "tpu")) == 1
+
+
 def test_a_commit_for_a_target_that_the_tree_is_not_for(project: Project, tmp_path: Path) -> None:
     """It is no new stack of that target's: the old one would be gone."""
     tree = fresh(project, tmp_path / "tree", "mlu")
