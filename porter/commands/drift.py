@@ -18,7 +18,8 @@ from porter.lockfile import Lock
 from porter.output import Progress, counted, hanging
 from porter.project import Project
 from porter.rebase.drift import Drift, Track, Way, follow, joined
-from porter.reports.heatmap import BETWEEN, SAYS, to_html, to_png
+from porter.reports import page, records
+from porter.reports.heatmap import BETWEEN, SAYS, to_png
 from porter.sources.history import DEFAULT, History
 from porter.sources.remote import must_be_a_source
 from porter.stack import Stack, available
@@ -93,7 +94,7 @@ def drift(
 )
 @click.option("--lines", is_flag=True, help="Up to each line's release with the patches of the line before it, joined.")
 @UPSTREAM
-@click.option("--html", "html_file", metavar="FILE", type=FOLDER, help="Write the heat map as a page of its own.")
+@click.option("--html", "html_file", metavar="FILE", type=FOLDER, help="Write the page of `porter report` here.")
 @click.option("--png", "png_file", metavar="FILE", type=FOLDER, help="Write the heat map as a picture.")
 @click.option(
     "--json", "json_file", metavar="FILE", type=FOLDER, help="Write the outcomes for programs; - prints them."
@@ -120,7 +121,8 @@ def command(
     if json_file != STDOUT:
         _print(found)
     if html_file:
-        write_out(html_file, to_html(found).encode())
+        patches = [track.patch for track in found.tracks]
+        write_out(html_file, page.page([records.of_result(found)], patches).encode("utf-8", "backslashreplace"))
     if png_file:
         write_out(png_file, to_png(found))
     if json_file:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from porter.output import counted
-from porter.reports.markup import Html, code, details, element, figure, join, key, number, paragraph, table
+from porter.reports.markup import Html, code, details, element, figure, join, key, number, paragraph, picture, table
 from porter.reports.records import Field
 
 _WIDE, _HIGH = 360, 220
@@ -88,10 +88,10 @@ def lines(
         ),
         *(_line(line, x, y) for line in drawn),
     ]
-    picture = _svg(_HIGH, f"{title}. {'. '.join(_said(line, log) for line in drawn)}.", parts)
+    said = f"{title}. {'. '.join(_said(line, log) for line in drawn)}."
     keys = [_key(line.name, line.look) for line in drawn]
     keys += [_key(f"{limit.name}: {number(10**limit.y if log else limit.y)}", "limit") for limit in limits]
-    return element("div", picture, element("p", *keys, class_="keys"), class_="chart")
+    return element("div", picture(_WIDE, _HIGH, said, *parts), element("p", *keys, class_="keys"), class_="chart")
 
 
 def share(title: str, parts: Sequence[tuple[str, float, str]]) -> Html:
@@ -104,9 +104,9 @@ def share(title: str, parts: Sequence[tuple[str, float, str]]) -> Html:
         drawn.append(element("rect", class_=f"bar {look}", x=f"{at + 1:.1f}", y=1, width=f"{wide:.1f}", height=18))
         at += wide
     said = ", ".join(f"{name}: {number(amount)}" for name, amount, _ in parts)
-    picture = _svg(20, f"{title}. {said}.", drawn)
     keys = [_key(f"{name}: {number(amount)}", look) for name, amount, look in parts]
-    return element("div", picture, element("p", *keys, class_="keys"), class_="chart")
+    bar = picture(_WIDE, 20, f"{title}. {said}.", *drawn)
+    return element("div", bar, element("p", *keys, class_="keys"), class_="chart")
 
 
 def dots(title: str, across: str, rows: Sequence[tuple[str, Sequence[float], str]]) -> Html:
@@ -132,22 +132,10 @@ def dots(title: str, across: str, rows: Sequence[tuple[str, Sequence[float], str
         ]
     parts.append(element("text", across, x=_WIDE - _RIGHT, y=high - 6, text_anchor="end"))
     said = ". ".join(f"{name}: {', '.join(number(value) for value in row)}" for name, row, _ in rows)
-    return element("div", _svg(high, f"{title}. {said}.", parts), class_="chart")
+    return element("div", picture(_WIDE, high, f"{title}. {said}.", *parts), class_="chart")
 
 
 # -- parts ------------------------------------------------------------------------------------------------
-
-
-def _svg(high: float, says: str, parts: Sequence[Html]) -> Html:
-    return element(
-        "svg",
-        element("title", says),
-        *parts,
-        viewBox=f"0 0 {_WIDE} {high}",
-        role="img",
-        aria_label=says,
-        xmlns="http://www.w3.org/2000/svg",
-    )
 
 
 def _axes(across: str, up: str, x_ticks: Sequence[Point], y_ticks: Sequence[Point]) -> Html:

@@ -1,15 +1,20 @@
-"""A drift as a picture, patch by commit: a PNG, and a page of its own for a browser."""
+"""A drift as a picture, patch by commit: a PNG, and a section of the page, out of its record."""
 
 from __future__ import annotations
 
-import html
 import io
-import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 
 from porter.errors import EnvironmentFailed
+from porter.lockfile import Pin
 from porter.output import counted
+from porter.patch import Patch
 from porter.rebase.drift import Drift, Track
 from porter.rebase.trial import LETTERS
+from porter.reports.markup import Html, code, details, element, join, paragraph, table
+from porter.reports.records import Field, Record
+from porter.sources.history import UpstreamCommit
 
 SAYS = {
     "a": "applies as it is",
@@ -111,44 +116,31 @@ def _label(track: Track) -> str:
     return text.encode("ascii", "replace").decode().replace("$", r"\$")  # Matplotlib's own font has no Chinese
 
 
-# -- the page ---------------------------------------------------------------------------------------------
+# -- the section of the page ------------------------------------------------------------------------------
+
+_ID = r"[0-9a-f]{40}"
+_BREAKS = ("patch", "stands at", "first conflict")
 
 
-def to_html(drift: Drift) -> str:
-    """The picture as a page: nothing from elsewhere, light and dark, a commit's subject under the pointer."""
-    title = f"porter drift: {drift.stack}, {drift.pin.tag}..{drift.rev}"
-    commits = [[one.id[:10], one.date, one.subject, drift.tags.get(n, "")] for n, one in enumerate(drift.steps)]
-    patches = [[track.letters, list(track.asked), _conflicts(track)] for track in drift.tracks]
-    data = json.dumps(
-        {"commits": commits, "patches": patches, "says": SAYS}, ensure_ascii=False, separators=(",", ":")
-    ).replace("<", "\\u003c")
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
-<title>{html.escape(title)}</title>
-<style>{_STYLE}</style></head><body>
-<h1>{html.escape(title)}</h1>
-<p>{html.escape(sentence(drift))}</p>
-{picture(drift)}
-<div id="tip" role="status" hidden></div>
-<h2>Where each patch breaks</h2>
-{table(drift)}
-<script id="data" type="application/json">{data}</script>
-<script>{_SCRIPT}</script>
-</body></html>
-"""
+def section(record: Record, number: int) -> Html:
+    """The part of the page about one drift.
 
-
-def picture(drift: Drift) -> str:
-    """The legend and the map, for a page that has :data:`MAP_STYLE`."""
+    Raises:
+        WrongUsage: the record is damaged.
+    """
+    drift = drift_of(record)
     signs = {**SAYS, "q": "below a row: git was asked"}
-    legend = "".join(f'<li><i class="{letter}"></i>{html.escape(says)}</li>' for letter, says in signs.items())
-    strips = "".join(_strip(n, track, drift) for n, track in enumerate(drift.tracks))
-    return f"""<ul class="legend">{legend}</ul>
-<div class="map">
-{_tags(drift)}
-{strips}
-{_dates(drift)}
-</div>"""
+    legend = (element("li", element("i", class_=letter), says) for letter, says in signs.items())
+    rows = [_row(track, drift) for track in drift.tracks]
+    breaks = table(_BREAKS, [_where(track, drift) for track in drift.tracks], class_="plain")
+    parts = [
+        element("h2", f"Drift: {drift.stack}, {drift.pin.tag}..{drift.rev}"),
+        paragraph(sentence(drift)),
+        element("ul", *legend, class_="legend"),
+        element("div", _axis(drift.tags, drift), *rows, _axis(_months(drift), drift, " dates"), class_="map"),
+        details("where each patch breaks", element("div", breaks, class_="drifted")),
+    ]
+    return element("section", *parts, id=f"drift-{number}")
 
 
 def sentence(drift: Drift) -> str:
@@ -167,84 +159,117 @@ def sentence(drift: Drift) -> str:
     )
 
 
-def _conflicts(track: Track) -> list[tuple[int, str]]:
-    """The commits (indices) at which git named a file that conflicts, and the file."""
-    return sorted(track.files.items())
+def _stands(track: Track) -> int:
+    return sum(letter != "c" for letter in track.letters)
 
 
-def _percent(at: int, drift: Drift) -> str:
-    return f"{100 * at / max(1, len(drift.steps)):.3f}%"
+def _axis(marks: Mapping[int, str], drift: Drift, look: str = "") -> Html:
+    """A line above or below the rows: words at commits (indices)."""
+    size = max(1, len(drift.steps))
+    words = (element("b", word, style=f"left:{100 * at / size:.3f}%") for at, word in sorted(marks.items()))
+    return element("div", element("span"), element("div", *words), element("em"), class_=f"row axis{look}")
 
 
-def _tags(drift: Drift) -> str:
-    marks = "".join(
-        f'<b style="left:{_percent(at, drift)}">{html.escape(tag)}</b>' for at, tag in sorted(drift.tags.items())
-    )
-    return f'<div class="row axis"><span></span><div>{marks}</div><em></em></div>'
-
-
-def _dates(drift: Drift) -> str:
-    marks, before, last = [], "", -100.0
+def _months(drift: Drift) -> dict[int, str]:
+    """Where a month begins, with room between them: the commit's index -> year and month."""
+    found: dict[int, str] = {}
+    before, last, size = "", -len(drift.steps), len(drift.steps)
     for at, step in enumerate(drift.steps):
-        share = 100 * at / len(drift.steps)
-        if step.date[:7] != before and share - last > 14 and share < 90:
-            marks.append(f'<b style="left:{share:.3f}%">{step.date[:7]}</b>')
-            last = share
+        if step.date[:7] != before and (at - last) * 100 > 14 * size and at * 100 < 90 * size:
+            found[at], last = step.date[:7], at
         before = step.date[:7]
-    return f'<div class="row axis dates"><span></span><div>{"".join(marks)}</div><em></em></div>'
+    return found
 
 
-def _strip(number: int, track: Track, drift: Drift) -> str:
-    size = len(drift.steps)
-    bars = "".join(
-        f'<rect class="{_letter(r.outcome)}" x="{r.first - 1}" width="{r.last - r.first + 1}" height=".78">'
-        f"<title>{html.escape(_range(r.first, r.last, drift))}: {SAYS[_letter(r.outcome)]}</title></rect>"
-        for r in track.ranges
+def _row(track: Track, drift: Drift) -> Html:
+    size, stands = max(1, len(drift.steps)), _stands(track)
+    letters = {outcome: letter for letter, outcome in LETTERS.items()}
+    bars = [
+        element(
+            "rect",
+            element("title", f"{_range(one.first, one.last, drift)}: {SAYS[letters[one.outcome]]}"),
+            class_=letters[one.outcome],
+            x=one.first - 1,
+            width=one.last - one.first + 1,
+            height=".78",
+        )
+        for one in track.ranges
+    ]
+    marks = element("path", class_="q", d="".join(f"M{at} .84h1V1h-1z" for at in track.asked))
+    said = f"stands at {stands} of {size} commits"
+    strip = element(
+        "svg", *bars, marks, viewBox=f"0 0 {size} 1", preserveAspectRatio="none", role="img", aria_label=said
     )
-    bars += f'<path class="q" d="{"".join(f"M{at} .84h1V1h-1z" for at in track.asked)}"/>'
-    stands = sum(letter != "c" for letter in track.letters)
-    name = f"<code>{html.escape(track.patch.label)}</code> {html.escape(track.patch.subject)}"
-    return (
-        f'<div class="row"><span title="{html.escape(track.patch.subject)}">{name}</span>'
-        f'<svg data-n="{number}" viewBox="0 0 {max(1, size)} 1" preserveAspectRatio="none" role="img" '
-        f'aria-label="stands at {stands} of {size} commits">{bars}</svg><em>{stands}</em></div>'
-    )
-
-
-def _letter(outcome: str) -> str:
-    return next(letter for letter, name in LETTERS.items() if name == outcome)
+    name = element("span", code(track.patch.label), " ", track.patch.subject, title=track.patch.subject)
+    return element("div", name, strip, element("em", stands), class_="row")
 
 
 def _range(first: int, last: int, drift: Drift) -> str:
     one, two = drift.steps[first - 1], drift.steps[last - 1]
     if first == last:
-        return f"{one.id[:10]} ({one.date})"
+        return f"{one.id[:10]} ({one.date}) {one.subject}"
     return f"{one.id[:10]} ({one.date}) to {two.id[:10]} ({two.date}), {counted(last - first + 1, 'commit')}"
 
 
-def table(drift: Drift) -> str:
-    """Patch by patch, at how many commits it stands and where it first conflicts."""
-    rows = "".join(_table_row(track, drift) for track in drift.tracks)
-    head = "<tr><th>patch</th><th>stands at</th><th>first conflict</th></tr>"
-    return f'<table class="plain"><thead>{head}</thead><tbody>{rows}</tbody></table>'
+def _where(track: Track, drift: Drift) -> tuple[object, ...]:
+    """Of a patch at how many commits it stands, and where it first conflicts."""
+    name = join([code(track.patch.id.split("-")[0]), " ", track.patch.subject])
+    if track.breaks is None:
+        return name, _stands(track), "none"
+    step, file = drift.steps[track.breaks], track.files.get(track.breaks, "")
+    again = "".join(f"; stands again at {drift.steps[at].id[:10]}" for at in track.returns)
+    where = join([code(step.id[:10]), f" {step.date} {step.subject}", element("small", f"{file}{again}")])
+    return name, _stands(track), where
 
 
-def _table_row(track: Track, drift: Drift) -> str:
-    stands = sum(letter != "c" for letter in track.letters)
-    where = "none"
-    if track.breaks is not None:
-        step, file = drift.steps[track.breaks], track.files.get(track.breaks, "")
-        again = "".join(f"; stands again at {drift.steps[at].id[:10]}" for at in track.returns)
-        where = (
-            f"<code>{step.id[:10]}</code> {step.date} {html.escape(step.subject)}"
-            f"<small>{html.escape(file)}{again}</small>"
-        )
-    name = f"<code>{html.escape(track.patch.id.split('-')[0])}</code> {html.escape(track.patch.subject)}"
-    return f"<tr><td>{name}</td><td>{stands}</td><td>{where}</td></tr>"
+def drift_of(record: Record) -> Drift:
+    """What the record was made of, less the files of conflicts after each patch's first.
+
+    Raises:
+        WrongUsage: the record is damaged.
+    """
+    field = record.field
+    pin, end = field["pin"], field["to"]
+    commits = field["commits"].entries()
+    return Drift(
+        pin=Pin(field["upstream"].text(), pin["tag"].text(), pin["commit"].text(_ID, "a commit id"), "", "", "", {}),
+        rev=end["rev"].text(),
+        until=end["commit"].text(_ID, "a commit id"),
+        stack=field["stack"].text(),
+        steps=tuple(_step(each) for each in commits),
+        tags={n: tag.text() for n, each in enumerate(commits) if (tag := each.get("tag"))},
+        tracks=tuple(_tracks(field["patches"].entries(), len(commits))),
+        new=0,
+    )
 
 
-# of the map alone; --ink, --paper, --faint and --line are the page's colours
-MAP_STYLE = (
+def _step(field: Field) -> UpstreamCommit:
+    date = field["date"].text(r"\d{4}-\d\d-\d\d", "a date")
+    return UpstreamCommit(field["commit"].text(_ID, "a commit id"), date, field["subject"].text(), {})
+
+
+def _tracks(fields: Iterable[Field], size: int) -> Iterator[Track]:
+    """The patches of a record, each stack's in order."""
+    counts: Counter[str] = Counter()
+    for field in fields:
+        stack, _, name = field["patch"].text(r"[\w.-]+/[\w.-]+", "a patch's name").partition("/")
+        letters = field["outcomes"].text(f"[{''.join(LETTERS)}]{{{size}}}", f"{size} letters of {''.join(LETTERS)}")
+        counts[stack] += 1
+        patch = Patch(stack, name, field["subject"].text(), "", (), "", "", (), b"", 0, counts[stack])
+        given = field.get("asked")  # older records have none: git was asked at each commit
+        asked = tuple(each.count() - 1 for each in given.entries()) if given else tuple(range(size))
+        if any(not 0 <= at < size for at in asked):
+            field["asked"].fail(f"numbers of commits, 1 to {size}")
+        yield Track(patch, letters, _files(field.get("breaks")), asked)
+
+
+def _files(field: Field | None) -> Mapping[int, str]:
+    file = field.get("file") if field else None
+    return {field["number"].count() - 1: file.text()} if field and file else {}
+
+
+# of the map alone; --ink and --faint are the page's colours
+STYLE = (
     """
 .legend{display:flex;flex-wrap:wrap;gap:.3em 1.4em;list-style:none;padding:0}
 .legend i{display:inline-block;width:1em;height:1em;margin-right:.4em;vertical-align:-.15em;border-radius:2px}
@@ -261,46 +286,3 @@ font-weight:600}.dates b{transform:none;font-weight:400;color:var(--faint)}
         f".{letter}{{fill:{colour};background:{colour}}}" for letter, colour in {**COLOURS, "q": "var(--ink)"}.items()
     )
 ).replace("\n", "")
-
-_STYLE = (
-    """
-:root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--faint:#57606a;--line:#d8dee4}
-@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--paper:#0d1117;--faint:#9198a1;--line:#30363d}}
-body{font:15px/1.5 system-ui,sans-serif;max-width:90em;margin:1.5em auto;padding:0 1em;color:var(--ink);
-background:var(--paper)}h1{font-size:1.4em}h2{font-size:1.1em;margin-top:2em}
-#tip{position:fixed;z-index:2;max-width:min(30em,90vw);padding:.5em .7em;border:1px solid var(--line);border-radius:6px;
-background:var(--paper);color:var(--ink);font-size:.87em;pointer-events:none;box-shadow:0 2px 10px #0004}
-#tip code{color:var(--faint)}table{border-collapse:collapse;width:100%;font-size:.93em}td,th{text-align:left;
-vertical-align:top;padding:.3em .6em;border-bottom:1px solid var(--line)}code{font-family:ui-monospace,monospace}
-small{display:block;color:var(--faint)}@media(max-width:45em){body{padding:0 .6em}td,th{padding:.3em .3em}}
-""".replace("\n", "")
-    + MAP_STYLE
-)
-
-_SCRIPT = """
-const data = JSON.parse(document.getElementById("data").textContent), tip = document.getElementById("tip");
-function show(event) {
-  const svg = event.target.closest("svg[data-n]");
-  if (!svg) { tip.hidden = true; return; }
-  const box = svg.getBoundingClientRect(), size = data.commits.length;
-  const at = Math.min(size - 1, Math.max(0, Math.floor((event.clientX - box.left) / box.width * size)));
-  const [id, date, subject, tag] = data.commits[at], [letters, asked, files] = data.patches[svg.dataset.n];
-  const file = (files.find(([where]) => where === at) || [])[1];
-  const before = asked.filter((where) => where < at).pop(), after = asked.find((where) => where > at);
-  const around = [before === undefined ? "the pin" : before + 1, after + 1].join(" and ");
-  const more = asked.includes(at) ? (file ? `: ${file}` : "") : `, as at ${around}: git was not asked here`;
-  const code = document.createElement("code"), what = document.createElement("strong");
-  code.textContent = `${at + 1}. ${id} ${date} ${tag}`;
-  what.textContent = data.says[letters[at]] + more;
-  tip.replaceChildren(code, document.createElement("br"), subject, document.createElement("br"), what);
-  tip.hidden = false;
-  const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);
-  const below = event.clientY + 18;
-  tip.style.left = Math.max(8, left) + "px";
-  tip.style.top = (below + tip.offsetHeight > innerHeight ? event.clientY - tip.offsetHeight - 12 : below) + "px";
-}
-for (const kind of ["pointermove", "pointerdown"]) document.addEventListener(kind, show);
-document.querySelector(".map").addEventListener("pointerleave", () => { tip.hidden = true; });
-// the pointer says more than the titles, which are for browsers without scripts
-document.querySelectorAll("svg title").forEach((title) => title.remove());
-"""

@@ -50,6 +50,19 @@ def key(name: str, sample: Html) -> Html:
     return element("span", element("svg", sample, viewBox="0 0 28 12", aria_hidden="true"), name)
 
 
+def picture(wide: float, high: float, says: str, *parts: object) -> Html:
+    """A drawing in SVG of so many units, with what it shows in words."""
+    return element(
+        "svg",
+        element("title", says),
+        *parts,
+        viewBox=f"0 0 {wide} {high}",
+        role="img",
+        aria_label=says,
+        xmlns="http://www.w3.org/2000/svg",
+    )
+
+
 def code(value: object) -> Html:
     """A name of a program's."""
     return element("code", value)

@@ -72,7 +72,7 @@ def page(records: Sequence[Record], stack: Sequence[Patch]) -> str:
         *(measurements.compared(record, n) for n, record in enumerate(of["compare"], 1)),
         *(measurements.speed(record, n) for n, record in enumerate(of["bench"], 1)),
         patches.section(stack, judged),
-        *(patches.drift_section(record, n) for n, record in enumerate(of["drift"], 1)),
+        *(heatmap.section(record, n) for n, record in enumerate(of["drift"], 1)),
         element("footer", _footer(ordered)),
     ]
     head = element(
@@ -197,4 +197,4 @@ height:auto}summary{list-style:none;font-weight:600}a{color:inherit;text-decorat
 .badge,.emulated,.seen svg,.map rect,.legend i{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """
 
-STYLE = (_PAGE + heatmap.MAP_STYLE).replace("\n", "")
+STYLE = (_PAGE + heatmap.STYLE).replace("\n", "")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from porter.output import counted
 from porter.reports import chart
-from porter.reports.markup import Html, code, details, element, figure, join, key, number, paragraph, table
-from porter.reports.records import Field, Record
+from porter.reports.markup import Html, code, details, element, figure, join, key, number, paragraph, picture, table
+from porter.reports.records import Field, Record, filled
 
 STATES = {"passed": ("good", "✓"), "failed": ("bad", "✗"), "not shown": ("open", "–")}
 _BANNERS = {
@@ -66,20 +66,9 @@ class Proof:
             WrongUsage: the record is damaged.
         """
         field = record.field
-        return cls(
-            id=f"verify-{number}",
-            target=field["target"].text(),
-            device=field["device"].text(),
-            mark=mark_of(field),
-            level=field["level"].text(),
-            data=field["data"].text(),
-            tree=field["tree"].text(),
-            commit=found.text() if (found := field.get("commit")) else "",
-            machine=field["machine"].text(),
-            date=field["date"].text(),
-            seconds=field["seconds"].number(),
-            checks=tuple(_check(each) for each in field["checks"].entries()),
-        )
+        commit = found.text() if (found := field.get("commit")) else ""
+        checks = tuple(_check(each) for each in field["checks"].entries())
+        return filled(cls, field, id=f"verify-{number}", mark=mark_of(field), commit=commit, checks=checks)
 
     def figures(self, name: str) -> Field | None:
         """The figures of a check, if it was made and has some."""
@@ -117,17 +106,8 @@ def badge(mark: str) -> list[Html | str]:
 
 
 def _check(field: Field) -> CheckRecord:
-    return CheckRecord(
-        name=field["check"].text(),
-        proves=field["proves"].text(),
-        state=field["state"].one_of(STATES),
-        said=field["said"].text(),
-        seconds=field["seconds"].number(),
-        log=field["log"].text(),
-        command=field["command"].text(),
-        repeat=field["repeat"].text(),
-        figures=field["figures"],
-    )
+    name, state = field["check"].text(), field["state"].one_of(STATES)
+    return filled(CheckRecord, field, name=name, state=state, figures=field["figures"])
 
 
 def state_of(state: str, words: str | None = None) -> Html:
@@ -343,17 +323,14 @@ def _picture(field: Field, names: dict[str, str]) -> Html:
     if device is not None:
         said += ", the same on the device" if device == cpu else f"; {_found(device)} on the device"
     said += "."
-    drawing = element(
-        "svg",
-        element("title", said),
+    drawing = picture(
+        wide,
+        high,
+        said,
         element("image", href=f"data:image/jpeg;base64,{data}", width=wide, height=high),
         *(_drawn(box, "cpu", wide, high) for box in cpu),
         *(_drawn(box, "device", wide, high) for box in device or ()),
         *_labels(cpu, device, wide, high),
-        viewBox=f"0 0 {wide} {high}",
-        role="img",
-        aria_label=said,
-        xmlns="http://www.w3.org/2000/svg",
     )
     rows = [(side, box.name, f"{box.sure:.4g}", _place(box, wide, high)) for side, box in _sides(cpu, device)]
     boxes = details(

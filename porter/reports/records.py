@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from porter.errors import WrongUsage, refused
 from porter.output import SCHEMA
@@ -107,6 +107,17 @@ class Field:
         if size and len(found) != size:
             self.fail(f"a list of {size} numbers")
         return found
+
+
+T = TypeVar("T")
+# by the annotation
+_READ: dict[str, Callable[[Field], object]] = {"str": Field.text, "float": Field.number}
+
+
+def filled(kind: type[T], field: Field, **given: object) -> T:
+    """A dataclass of a record's values: of what is not given, those of its names, texts and numbers."""
+    names = [(each.name, str(each.type)) for each in fields(kind) if each.name not in given]  # type: ignore[arg-type]
+    return kind(**{name: _READ[what](field[name]) for name, what in names}, **given)
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,21 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 from PIL import Image
+from reports.reading import Page
 
 from porter.errors import EnvironmentFailed
 from porter.lockfile import Pin
 from porter.patch import Patch
 from porter.rebase.drift import Drift, Track
 from porter.rebase.trial import LETTERS
-from porter.reports import heatmap
+from porter.reports import heatmap, records
+from porter.reports.page import page
 from porter.sources.history import UpstreamCommit
 
 ASKED = (0, 9, 10, 19, 20, 29, 30, 44, 45, 49)
@@ -46,47 +46,21 @@ def drift() -> Drift:
     return Drift(pin, "v7.0", steps[-1].id, "mlu", steps, {20: "v6.1", 49: "v7.0"}, tracks, 50)
 
 
-class Page(HTMLParser):
-    """A page read by a real parser: its elements, what each refers to, and its text outside of scripts."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text: dict[str, list[str]] = {}
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.setdefault(self.open[-1] if self.open else "", []).append(data)
+def shown(drift: Drift) -> str:
+    return page([records.of_result(drift)], [track.patch for track in drift.tracks])
 
 
 def test_the_page_is_whole_and_needs_nothing_from_elsewhere(drift: Drift) -> None:
-    text = heatmap.to_html(drift)
-    page = Page(text)
-    assert page.open == []
-    assert not {"src", "href", "action"} & {name for _, attributes in page.tags for name in attributes}
-    assert not re.search(r"https?:|@import|url\(", text)
-    assert [tag for tag, _ in page.tags].count("script") == 2
-    assert "prefers-color-scheme:dark" in text
-    assert "width=device-width" in text
+    text = shown(drift)
+    found = Page(text)
+    assert not {"src", "action"} & {name for _, attributes in found.tags for name in attributes}
+    assert all(attributes["href"].startswith("#") for attributes in found.all("a"))
+    assert not re.search(r"https?://(?!www.w3.org/2000/svg)|@import|url\(", text) and "script" not in dict(found.tags)
 
 
-def test_the_page_holds_every_outcome_and_subject(drift: Drift) -> None:
-    page = Page(heatmap.to_html(drift))
-    data = json.loads(page.text["script"][0])
-    assert [commit[2] for commit in data["commits"]] == [step.subject for step in drift.steps]
-    assert [letters for letters, _, _ in data["patches"]] == [track.letters for track in drift.tracks]
-    assert data["patches"][1][1:] == [list(ASKED), [[30, "train.py"], [44, "train.py"]]]
-    bars = [attributes for tag, attributes in page.tags if tag == "rect"]
-    assert [(bar["class"], bar["x"], bar["width"]) for bar in bars] == [
+def test_the_page_holds_every_outcome(drift: Drift) -> None:
+    found = Page(shown(drift))
+    assert [(bar["class"], bar["x"], bar["width"]) for bar in found.all("rect")] == [
         ("a", "0", "50"),
         ("a", "0", "10"),
         ("o", "10", "10"),
@@ -95,10 +69,15 @@ def test_the_page_holds_every_outcome_and_subject(drift: Drift) -> None:
         ("t", "45", "5"),
         ("c", "0", "50"),
     ]
-    marks = [attributes["d"] or "" for tag, attributes in page.tags if tag == "path"]
+    marks = [attributes["d"] for attributes in found.all("path")]
     assert [re.findall(r"M(\d+) ", each) for each in marks] == [[str(at) for at in ASKED]] * 3
-    assert "train.py; stands again at 0000000000" in page.text["small"]
-    assert "git was asked at 10 of the commits" in "".join(page.text["p"])
+    assert [mark["style"] for mark in found.all("b")] == [
+        "left:40.000%",
+        "left:98.000%",
+        *(f"left:{at}.000%" for at in (0, 20, 40, 60, 80)),
+    ]
+    assert "train.py; stands again at 0000000000" in found.text and EVIL in found.text
+    assert "git was asked at 10 of the commits" in found.text
 
 
 def test_where_git_was_asked_everywhere_nothing_is_inferred(drift: Drift) -> None:
@@ -148,7 +127,7 @@ def test_nothing_to_show_is_shown_too(drift: Drift) -> None:
     none = replace(
         drift, steps=(), tags={}, tracks=tuple(replace(t, letters="", files={}, asked=()) for t in drift.tracks)
     )
-    Page(heatmap.to_html(none))
+    Page(shown(none))
     pixels(heatmap.to_png(none))
     pixels(heatmap.to_png(replace(none, tracks=())))
 
