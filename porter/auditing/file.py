@@ -53,26 +53,8 @@ _READER = "the tree's own reader, which the check safety holds to its list"
 _HARMLESS = "reads data alone, or imports what it names, as it says"
 _NO_CHOICE = "chooses nothing: select_device() resolves it"
 
-_FACTORIES = {
-    f"torch.{name}"
-    for name in (
-        *("zeros", "ones", "empty", "full", "eye", "arange", "range", "linspace", "logspace", "tensor", "as_tensor"),
-        *("from_numpy", "rand", "randn", "randint", "randperm", "tril_indices", "triu_indices"),
-        *(
-            "Tensor",
-            "FloatTensor",
-            "DoubleTensor",
-            "IntTensor",
-            "LongTensor",
-            "ByteTensor",
-            "BoolTensor",
-            "ShortTensor",
-        ),
-    )
-}
 _MOVES = {"to", "type_as", "cuda", "new_tensor", "copy_", *TYPES}
-_HALF = {f"torch.{name}" for name in ("half", "float16", "bfloat16", "HalfTensor", "BFloat16Tensor")}
-_PARALLEL = ("torch.nn.DataParallel", "torch.nn.parallel.DataParallel", "torch.nn.parallel.DistributedDataParallel")
+_HALF, _PARALLEL, _FACTORIES = (RULES[name].names for name in ("half-precision", "parallel", "factory"))
 _ATTRIBUTES = {f"is_{kind}" for kind in TYPES}
 
 

@@ -1,7 +1,8 @@
 """Find every place in a tree's Python that names a device.  The files are parsed, never imported.
 
-What was found in a file follows from its path, its content and what its star imports bring, so it is remembered
-(:mod:`porter.sources.cache`): a file that was looked at once is not parsed again.
+What was found in a tree follows from the paths and contents of its files, so it is remembered
+(:mod:`porter.sources.cache`): a tree that was looked at once is not parsed again.  Within a process that goes for each
+file.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import tokenize
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from porter.auditing.names import imported, package, source
 from porter.auditing.rules import Place
@@ -22,8 +23,7 @@ from porter.errors import CheckFailed
 from porter.sources.cache import Memo
 
 _STAR = "*"
-# a place as it is remembered, without the path, which the key holds
-_FIELDS = tuple(name for name in Place.__dataclass_fields__ if name != "path")
+_KEPT = 20  # trees: two or three of each target's
 
 
 def scan(files: Mapping[str, bytes], memo: Memo | None = None) -> list[Place]:
@@ -36,72 +36,68 @@ def scan(files: Mapping[str, bytes], memo: Memo | None = None) -> list[Place]:
     Raises:
         CheckFailed: a file is not Python.
     """
-    scanned = [_Scanned(path, data, memo) for path, data in sorted(files.items())]
-    exports = _Exports({module_name(one.path): one.brings for one in scanned})
-    places = [place for one in scanned for place in one.places(exports)]
+    key = _digest(files)
+    known = memo.get(key) if memo is not None else None
+    if known is not None:
+        return [Place(*row) for row in known]
+    exports = _Exports({module_name(path): _parsed(path, data).brings for path, data in files.items()})
+    found = []
+    for path, data in sorted(files.items()):
+        stars = {module: tuple(exports(module).items()) for module in _parsed(path, data).stars}
+        found += _places(path, data, tuple(stars.items()))
     if memo is not None:
+        memo.put(key, [list(vars(place).values()) for place in found])
         memo.save()
-    return places
+    return found
 
 
 def remembered() -> Memo:
-    """What scans by this very code, run by this Python, found before."""
-    return Memo.shared("audit", [_code(), sys.version.encode()])
+    """What scans by this very code, run by this Python, found before, of the trees that were looked at last."""
+    return Memo.shared("audit", [_code(), sys.version.encode()], most=_KEPT)
 
 
 @lru_cache(maxsize=1)
 def _code() -> bytes:
-    """The code that scans, all of it: another rule may find another place."""
-    return b"\0".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    """The code that scans, all of it, and its rules: another rule may find another place."""
+    return b"\0".join(path.read_bytes() for path in sorted(Path(__file__).parent.iterdir()) if path.is_file())
 
 
-class _Scanned:
-    """One file: what is remembered of it, or what is found now."""
-
-    def __init__(self, path: str, data: bytes, memo: Memo | None) -> None:
-        self.path = path
-        self._data = data
-        self._memo = memo
-        self._key = hashlib.sha256(b"%s\0%s" % (path.encode(errors="surrogateescape"), data)).hexdigest()
-        self._known = memo.get(self._key) if memo is not None else None
-        self._tree: ast.Module | None = None
-        self.brings: Sequence[Sequence[str]]
-        if self._known:
-            self.brings = self._known["brings"]
-        else:
-            self._tree, self._text = _parsed(path, data)
-            self.brings = _brought(path, self._tree)
-
-    def places(self, exports: _Exports) -> list[Place]:
-        """Its places, found anew only if the file, or what its star imports bring, is not as it was."""
-        known = self._known
-        if known and all(exports(module) == names for module, names in known["asked"].items()):
-            return [Place(path=self.path, **dict(zip(_FIELDS, row))) for row in known["places"]]
-        from porter.auditing.file import File  # where all is known nothing of this is needed
-
-        asked: dict[str, dict[str, str]] = {}
-
-        def ask(module: str) -> dict[str, str]:
-            asked[module] = exports(module)
-            return asked[module]
-
-        tree, text = (self._tree, self._text) if self._tree else _parsed(self.path, self._data)
-        found = File(self.path, tree, text, ask).places()
-        if self._memo is not None:
-            rows = [[getattr(place, name) for name in _FIELDS] for place in found]
-            finding: dict[str, Any] = {"brings": self.brings, "asked": asked, "places": rows}
-            self._memo.put(self._key, finding)
-        return found
+def _digest(files: Mapping[str, bytes]) -> str:
+    whole = hashlib.sha256()
+    for path, data in sorted(files.items()):
+        whole.update(b"%s\0%s" % (path.encode(errors="surrogateescape"), hashlib.sha256(data).digest()))
+    return whole.hexdigest()
 
 
-def _parsed(path: str, data: bytes) -> tuple[ast.Module, str]:
-    """A file as syntax tree and text."""
+class _Parsed(NamedTuple):
+    """A file as syntax tree and text; what its own imports bind, see :func:`_brought`; the modules that it stars."""
+
+    tree: ast.Module
+    text: str
+    brings: list[tuple[str, str]]
+    stars: list[str]
+
+
+@lru_cache(maxsize=1000)  # the targets' trees have most of their files in common
+def _parsed(path: str, data: bytes) -> _Parsed:
     try:
         text = _text(data)
-        return ast.parse(text, path), text
+        tree = ast.parse(text, path)
     except (SyntaxError, UnicodeDecodeError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1
         raise CheckFailed(f"{path}:{line}: not Python, so it cannot be looked at", str(error)) from error
+    imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+    stars = [source(node, package(path)) for node in imports if node.names[0].name == _STAR]
+    return _Parsed(tree, text, _brought(path, tree), stars)
+
+
+@lru_cache(maxsize=1000)
+def _places(path: str, data: bytes, stars: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]) -> list[Place]:
+    """The places in a file, whose star imports bring what is given by their modules."""
+    from porter.auditing.file import File  # where all is known nothing of this is needed
+
+    parsed, brought = _parsed(path, data), {module: dict(names) for module, names in stars}
+    return File(path, parsed.tree, parsed.text, lambda module: brought.get(module, {})).places()
 
 
 def _text(data: bytes) -> str:
@@ -116,24 +112,24 @@ def module_name(path: str) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _brought(path: str, tree: ast.Module) -> list[list[str]]:
+def _brought(path: str, tree: ast.Module) -> list[tuple[str, str]]:
     """What a module's own imports bind, in order: name and what it stands for; ``*`` and the module for all of it."""
-    found = []
+    found: list[tuple[str, str]] = []
     for node in tree.body:
         if isinstance(node, ast.Import):
-            found += [[name, meaning] for name, meaning in imported(node).items()]
+            found += imported(node).items()
         elif isinstance(node, ast.ImportFrom):
             origin = source(node, package(path))
             for alias in node.names:
                 star = alias.name == _STAR
-                found.append([_STAR, origin] if star else [alias.asname or alias.name, f"{origin}.{alias.name}"])
+                found.append((_STAR, origin) if star else (alias.asname or alias.name, f"{origin}.{alias.name}"))
     return found
 
 
 class _Exports:
     """What ``from MODULE import *`` brings, for modules of the tree."""
 
-    def __init__(self, modules: Mapping[str, Sequence[Sequence[str]]]) -> None:
+    def __init__(self, modules: Mapping[str, Sequence[tuple[str, str]]]) -> None:
         self._modules = modules
         self._known: dict[str, dict[str, str]] = {}
         for module in sorted(modules):  # in one order, whoever asks first: modules may import each other

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator
 from typing import Union
 
-from porter.auditing.names import Scope, arguments, device_like, device_name
+from porter.auditing.names import Scope, arguments, device_like, device_name, takes_strings
 
 Literal = Union[str, int]
 
@@ -37,18 +37,6 @@ _DEVICE_ARGUMENTS = {
     "torch.get_device_module": (0,),
 }
 _DEVICE_METHODS = {"to": (0,), "to_empty": (0,), "type": (0,), "pin_memory": (0,)}
-# of a string that holds a device's name: device.replace('cuda:', '')
-_STRING_METHODS = {
-    "replace",
-    "startswith",
-    "endswith",
-    "split",
-    "strip",
-    "lstrip",
-    "removeprefix",
-    "partition",
-    "count",
-}
 _LOADERS = {"torch.load", "torch.jit.load", "torch.hub.load_state_dict_from_url"}
 
 
@@ -121,7 +109,7 @@ def _of_call(call: ast.Call, scope: Scope) -> Iterator[ast.expr]:
     elif isinstance(call.func, ast.Attribute):
         if not positions and (not function or function.startswith("torch")):
             positions = _DEVICE_METHODS.get(call.func.attr, ())
-        if call.func.attr in _STRING_METHODS and device_like(call.func.value):
+        if takes_strings(call) and device_like(call.func.value):  # device.replace('cuda:', '')
             positions = (0,)
     for number, value in enumerate(call.args):
         if number in positions or (scope.is_device(value) and not _only_looks(call)):

@@ -209,9 +209,9 @@ class Memo:
         self._changed = False
 
     @classmethod
-    def shared(cls, kind: str, depends: Iterable[bytes]) -> Memo:
+    def shared(cls, kind: str, depends: Iterable[bytes], most: int = 1000) -> Memo:
         """The one that everybody in this process uses."""
-        memo = cls(kind, depends)
+        memo = cls(kind, depends, most)
         with _opening:
             return _open.setdefault(memo.path, memo)
 
