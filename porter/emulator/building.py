@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -81,23 +82,10 @@ def read_counts(path: Path) -> list[dict[str, Any]]:
 
     A process that was killed wrote nothing.  ``site/porter_emulated/counts.py`` says what is in it.
     """
-    if "%p" not in path.name:
-        found = [path] if path.is_file() else []
-    else:
-        before, _, after = path.name.partition("%p")
-        found = [
-            each
-            for each in path.parent.glob("*")
-            if each.name.startswith(before)
-            and each.name.endswith(after)
-            and _middle(each.name, before, after).isdigit()
-        ]
+    named = re.compile(re.escape(path.name).replace("%p", r"\d+"))
+    found = [each for each in path.parent.glob("*") if named.fullmatch(each.name)]
     read: list[dict[str, Any]] = [json.loads(each.read_text(encoding="utf-8")) for each in found]
     return sorted(read, key=lambda counts: int(counts["pid"]))
-
-
-def _middle(name: str, before: str, after: str) -> str:
-    return name[len(before) : len(name) - len(after)]
 
 
 # The module of a vendor's name that stands in for the plugin, written for a card into a folder of the cache.

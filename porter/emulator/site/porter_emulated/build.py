@@ -15,6 +15,7 @@ import hashlib
 import importlib.machinery
 import importlib.util
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -42,21 +43,25 @@ class BuildFailed(ImportError):
         self.why = why
 
 
-def torch_version() -> tuple[int, int]:
-    """Major and minor version of torch.
+def installed() -> tuple[Path, str]:
+    """The folder of torch, and its version, without importing it, which takes seconds.
 
     Raises:
         BuildFailed: it is too old, or there is none.
     """
-    try:
-        import torch
-    except ImportError as error:
-        raise BuildFailed(f"no emulated device: {sys.executable} has no torch") from error
-    major, minor = (int(part) for part in torch.__version__.split(".")[:2])
-    if (major, minor) < OLDEST:
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        raise BuildFailed(f"no emulated device: {sys.executable} has no torch")
+    root = Path(spec.origin).parent
+    version = str(runpy.run_path(str(root / "version.py"))["__version__"])
+    if _release(version) < OLDEST:
         wanted = ".".join(map(str, OLDEST))
-        raise BuildFailed(f"no emulated device: torch {torch.__version__} is too old, it takes {wanted} or later")
-    return major, minor
+        raise BuildFailed(f"no emulated device: torch {version} is too old, it takes {wanted} or later")
+    return root, version
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2])
 
 
 def compiler() -> tuple[str, str]:
@@ -85,13 +90,13 @@ def cache_folder() -> Path:
     return Path(shared or os.path.join(home, "porter")) / "emulator"
 
 
-def command(program: str, version: tuple[int, int], output: Path) -> list[str]:
+def command(program: str, version: str, output: Path) -> list[str]:
     """The compiler's command line, without what differs from build to build."""
     import torch
 
     root = Path(torch.__file__).parent
     include = [root / "include", root / "include/torch/csrc/api/include", Path(sysconfig.get_paths()["include"])]
-    standard = "c++20" if version >= (2, 9) else "c++17"  # as torch's own headers are
+    standard = "c++20" if _release(version) >= (2, 9) else "c++17"  # as torch's own headers are
     return [
         *(program, f"-std={standard}", "-O1", "-fPIC", "-shared", "-w"),
         f"-D_GLIBCXX_USE_CXX11_ABI={int(torch._C._GLIBCXX_USE_CXX11_ABI)}",
@@ -112,52 +117,15 @@ def _pybind_flags() -> list[str]:
     return [f'-DPYBIND11_{name}="{value}"' for name, value in names if value]
 
 
-def key(line: list[str], compiler_version: str) -> str:
-    """Names a build by all that it is made from."""
-    import torch
-
-    digest = _of_sources()
-    made_from = [torch.__version__, compiler_version, sysconfig.get_config_var("SOABI") or sys.version, *line]
-    digest.update("\n".join(made_from).encode())
-    return f"torch-{torch.__version__.split('+')[0]}-{digest.hexdigest()[:16]}"
-
-
-def _of_sources() -> hashlib._Hash:
+def name_of(root: Path, version: str, program: str, compiler_version: str) -> str:
+    """Names a build by all that it is made from; which build of torch it is, its ``version.py`` and size say."""
     digest = hashlib.sha256()
-    for path in sorted(NATIVE.iterdir()):
+    for path in (*sorted(NATIVE.iterdir()), Path(__file__), root / "version.py"):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest
-
-
-def mark(program: str, compiler_version: str) -> str:
-    """Names what is installed, as :func:`key` does, without importing torch, which takes seconds.
-
-    It is the name of an empty file in each build that was made, or found, with that.  A torch that is installed anew
-    has other times or sizes; then the key is asked for, and the mark made.
-    """
-    spec = importlib.util.find_spec("torch")
-    root = Path(spec.origin).parent if spec and spec.origin else Path()
-    digest = _of_sources()
-    digest.update(Path(__file__).read_bytes())
-    made_from = [program, compiler_version, sysconfig.get_config_var("SOABI") or sys.version]
-    for path in (
-        root / "version.py",
-        root / "lib/libtorch_python.so",
-        Path(sysconfig.get_paths()["include"], "Python.h"),
-    ):
-        stat = path.stat()
-        made_from += [str(path), str(stat.st_size), str(stat.st_mtime_ns)]
+    size = (root / "lib/libtorch_python.so").stat().st_size
+    made_from = [program, compiler_version, sysconfig.get_config_var("SOABI") or sys.version, str(size)]
     digest.update("\n".join(made_from).encode())
-    return f"for-{digest.hexdigest()[:16]}"
-
-
-def _marked() -> Path | None:
-    """The build that is marked as made with what is installed."""
-    try:
-        name = mark(*compiler())
-    except (BuildFailed, OSError):  # build() says so
-        return None
-    return next((path.parent for path in cache_folder().glob(f"*/{name}") if path.with_name(LIBRARY).is_file()), None)
+    return f"torch-{version.split('+')[0]}-{digest.hexdigest()[:16]}"
 
 
 @contextlib.contextmanager
@@ -179,28 +147,23 @@ def build(begun: Callable[[], None] = lambda: None) -> Path:
     Raises:
         BuildFailed: torch is too old, there is no compiler, it fails, or the cache cannot be written to.
     """
-    found = _marked()
-    if found is not None:
-        return found
-    version = torch_version()
+    root, version = installed()
     program, compiler_version = compiler()
     cache = cache_folder()
-    made = cache / key(command(program, version, Path(LIBRARY)), compiler_version)
-    if not (made / LIBRARY).is_file():
-        begun()
-        try:
+    made = cache / name_of(root, version, program, compiler_version)
+    try:
+        if not (made / LIBRARY).is_file():
+            begun()
             cache.mkdir(parents=True, exist_ok=True)
             with locked(cache):
                 if not (made / LIBRARY).is_file():
                     _compile(program, version, cache, made)
-        except OSError as error:
-            raise BuildFailed(f"no emulated device: cannot write to {cache}: {error.strerror or error}") from error
-    with contextlib.suppress(OSError):
-        (made / mark(program, compiler_version)).touch()
+    except OSError as error:
+        raise BuildFailed(f"no emulated device: cannot write to {cache}: {error.strerror or error}") from error
     return made
 
 
-def _compile(program: str, version: tuple[int, int], cache: Path, made: Path) -> None:
+def _compile(program: str, version: str, cache: Path, made: Path) -> None:
     staging = Path(tempfile.mkdtemp(prefix="staging-", dir=cache))
     try:
         line = command(program, version, staging / LIBRARY)
@@ -240,9 +203,9 @@ def load() -> ModuleType:
     """
     if NAME in sys.modules:
         return sys.modules[NAME]
-    torch_version()
     given = os.environ.get("PORTER_EMULATED_BUILD")
-    path = Path(given) / LIBRARY if given else build() / LIBRARY
+    installed()
+    path = Path(given or build()) / LIBRARY
     loader = importlib.machinery.ExtensionFileLoader(NAME, str(path))
     spec = importlib.util.spec_from_file_location(NAME, path, loader=loader)
     assert spec is not None
