@@ -12,10 +12,9 @@ from typing import Any
 
 from porter.errors import WrongUsage
 from porter.scan import bindings, listed
-from porter.scan.cpp import SEEDS, STATEMENTS, Code, read
+from porter.scan.cpp import Code, code_of
 from porter.scan.facts import described
 from porter.scan.kernels import Rules
-from porter.scan.preprocessor import Preprocessor
 from porter.scan.surface import Settings, Surface, setup_version
 
 TARGET = "npu"
@@ -59,14 +58,10 @@ def scan(root: Path, card: str, defines: list[str], also: Path | None = None) ->
             "git submodule update --init third_party/op-plugin, or --also OP_PLUGIN_CHECKOUT",
         )
     source = root / "torch_npu" / "csrc"
-    reader = Preprocessor(root, [root, source], defines, [*SEEDS, *MACROS], statements=STATEMENTS)
-    for path in sorted([*source.rglob("*.cpp")]):
-        if not {"test", "toolkit", "profiler", "sanitizer"} & set(path.relative_to(source).parts):
-            reader.alone(path)
-    plugin = Preprocessor(second, [second], defines, [*SEEDS, *MACROS], statements=STATEMENTS)
-    for path in sorted([*(second / "op_plugin" / "ops").rglob("*.cpp")]):
-        plugin.alone(path)
-    code, other = read(reader.units), read(plugin.units)
+    apart = {"test", "toolkit", "profiler", "sanitizer"}
+    files = (path for path in source.rglob("*.cpp") if not apart & set(path.relative_to(source).parts))
+    code = code_of(root, [root, source], defines, files, MACROS)
+    other = code_of(second, [second], defines, (second / "op_plugin" / "ops").rglob("*.cpp"), MACROS)
     torch = f"v{'.'.join(setup_version(root).split('.')[:2])}"
     operators = own(root, code)
     operators.update(of_plugin(second, other, torch, operators))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from porter.scan.cpp import Code, Function, Node, calls, line, string, text
+from porter.scan.cpp import Code, Function, Node, calls, line, string, text, walk
 from porter.scan.surface import Surface
 
 NAME = re.compile(r"[A-Za-z_]\w*")
@@ -72,48 +72,34 @@ def bound_by(call: Node) -> str:
 def method_tables(code: Code) -> dict[str, dict[str, str]]:
     """Each PyMethodDef array by its name: the names in it and where they stand."""
     out: dict[str, dict[str, str]] = {}
-
-    def walk(node: Node, path: str) -> None:
-        if node.type == "init_declarator" and "METH_" in (said := text(node)):
-            name = NAME.search(text(node.child_by_field_name("declarator")))
-            value = node.child_by_field_name("value")
-            if name and value is not None and "METH_" in said:
-                for entry in value.named_children:
-                    if entry.type == "initializer_list" and entry.named_children:
-                        literal = strings(entry.named_children[0])
-                        if literal:
-                            out.setdefault(name.group(), {})[literal] = f"{path}:{line(entry)}"
-            return
-        for child in node.named_children:
-            walk(child, path)
-
-    for path, root in code.roots.items():
-        walk(root, path)
+    tables = ((path, node) for path, root in code.roots.items() for node in walk(root, "init_declarator"))
+    for path, node in tables:
+        name = NAME.search(text(node.child_by_field_name("declarator")))
+        value = node.child_by_field_name("value")
+        if name and value is not None and b"METH_" in node.text:
+            for entry in value.named_children:
+                literal = (
+                    strings(entry.named_children[0]) if entry.type == "initializer_list" and entry.child_count else ""
+                )
+                if literal:
+                    out.setdefault(name.group(), {})[literal] = f"{path}:{line(entry)}"
     return out
 
 
 def strings(node: Node) -> str:
     """The string of `"name"` or of `(char*)"name"`."""
-    if node.type == "string_literal":
-        return string(node) or ""
-    return next((found for child in node.named_children if (found := strings(child))), "")
+    return next((found for each in walk(node, "string_literal") if (found := string(each))), "")
 
 
 def keys(code: Code, function: str, name: str) -> dict[str, str]:
     """The entries that a C++ function gives a dictionary, as Python names them: `name['key']` -> place."""
     out: dict[str, str] = {}
-
-    def walk(node: Node, path: str) -> None:
-        if node.type == "subscript_expression":
+    for each in code.functions.get(function, []):
+        for node in walk(each.body, "subscript_expression"):
             listed = node.child_by_field_name("indices")
             found = [string(each) for each in (listed.named_children if listed is not None else [])]
             if found and found[0]:
-                out[f"{name}[{found[0]!r}]"] = f"{path}:{line(node)}"
-        for child in node.named_children:
-            walk(child, path)
-
-    for each in code.functions.get(function, []):
-        walk(each.body, each.path)
+                out[f"{name}[{found[0]!r}]"] = f"{each.path}:{line(node)}"
     return out
 
 
@@ -190,20 +176,20 @@ def variables(code: Code) -> dict[str, str]:
 
 
 def string_constants(code: Code) -> dict[str, str]:
+    """Names that are given a string outside of functions, and the string."""
     out: dict[str, str] = {}
 
-    def walk(node: Node) -> None:
+    def look(node: Node) -> None:
         if node.type == "init_declarator":
             value = node.child_by_field_name("value")
             name = NAME.findall(text(node.child_by_field_name("declarator")))
             found = strings(value) if value is not None and value.type in ("string_literal", "argument_list") else ""
             if name and found:
                 out[name[-1]] = found
-            return
-        for child in node.named_children:
-            if child.type not in ("compound_statement",):
-                walk(child)
+        elif node.type != "compound_statement":
+            for child in node.named_children:
+                look(child)
 
     for root in code.roots.values():
-        walk(root)
+        look(root)
     return out

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from porter.scan import bindings, listed
-from porter.scan.cpp import SEEDS, STATEMENTS, Code, Node, read, text
+from porter.scan.cpp import Code, code_of, text, walk
 from porter.scan.cpp import line as line_of
 from porter.scan.facts import described
 from porter.scan.kernels import Rules
-from porter.scan.preprocessor import Preprocessor
 from porter.scan.surface import Settings, Surface
 from porter.scan.values import KINDS
 
@@ -40,11 +39,8 @@ SETTINGS = Settings(PLUGIN, "torch_mlu.mlu", "torch_mlu._MLUC", "torch.mlu", {})
 def scan(root: Path, card: str, defines: list[str], also: Path | None = None) -> dict[str, Any]:
     """The facts of torch_mlu; one build serves every card, and also is not used."""
     source = root / "torch_mlu" / "csrc"
-    reader = Preprocessor(root, [root, root / "torch_mlu", source], defines, SEEDS, statements=STATEMENTS)
-    for path in sorted(source.rglob("*.cpp")):
-        if "test" not in path.relative_to(source).parts:
-            reader.alone(path)
-    code = read(reader.units)
+    files = (path for path in source.rglob("*.cpp") if "test" not in path.relative_to(source).parts)
+    code = code_of(root, [root, root / "torch_mlu", source], defines, files)
     stubs = dispatch_stubs(code)
     operators: dict[str, Any] = {}
     for one in listed.read(root / SIGN):
@@ -103,7 +99,7 @@ def library_dtypes(code: Code, function: str, prefix: str) -> dict[str, Any]:
     out: dict[str, Any] = {}
     names = {"FLOAT": "float32", "DOUBLE": "float64", "HALF": "float16", "UINT8": "uint8", "COMPLEX_FLOAT": "complex64"}
     for each in code.functions.get(function, []):
-        for case in cases(each.body):
+        for case in walk(each.body, "case_statement"):
             label = text(case.child_by_field_name("value"))
             match = re.search(r"k(\w+)$", label)
             said = re.search(rf"{prefix}(\w+)", text(case))
@@ -117,8 +113,3 @@ def library_dtypes(code: Code, function: str, prefix: str) -> dict[str, Any]:
             ):
                 out[torch] = {"as": library, "at": f"{each.path}:{line_of(case)}"}
     return out
-
-
-def cases(node: Node) -> list[Node]:
-    own = [node] if node.type == "case_statement" else []
-    return own + [each for child in node.named_children for each in cases(child)]

@@ -6,12 +6,13 @@ tree-sitter is an extra of porter (`pip install "yolov5-porter[scan]"`) and impo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from porter.errors import EnvironmentFailed
-from porter.scan.preprocessor import Unit
+from porter.scan.preprocessor import Preprocessor, Unit
 
 Node = Any  # tree_sitter.Node: the package has types, but is not there where porter is checked without it
 
@@ -121,6 +122,16 @@ def read(units: list[Unit]) -> Code:
     return code
 
 
+def code_of(
+    root: Path, folders: list[Path], defines: list[str], files: Iterable[Path], macros: Sequence[str] = ()
+) -> Code:
+    """The C++ of files that are compiled one by one."""
+    reader = Preprocessor(root, folders, defines, [*SEEDS, *macros], statements=STATEMENTS)
+    for path in sorted(files):
+        reader.alone(path)
+    return read(reader.units)
+
+
 def text(node: Node | None) -> str:
     return "" if node is None else " ".join(node.text.decode("utf-8", "replace").split())
 
@@ -139,10 +150,7 @@ def functions(node: Node, path: str, owner: str) -> Iterator[Function]:
             body = child.child_by_field_name("body")
             if body is not None:
                 yield from functions(body, path, text(child.child_by_field_name("name")))
-        elif (
-            child.type not in ("compound_statement", "expression_statement", "declaration", "comment")
-            or child.type == "declaration"
-        ):
+        elif child.type not in ("compound_statement", "expression_statement", "comment"):
             yield from functions(child, path, owner)
 
 
@@ -206,11 +214,16 @@ def target_of(node: Node) -> str | None:
     return None
 
 
-def calls(node: Node) -> Iterator[Node]:
-    if node.type == "call_expression":
+def walk(node: Node, *kinds: str) -> Iterator[Node]:
+    """The nodes of these kinds in a tree, each before those in it."""
+    if node.type in kinds:
         yield node
     for child in node.named_children:
-        yield from calls(child)
+        yield from walk(child, *kinds)
+
+
+def calls(node: Node) -> Iterator[Node]:
+    return walk(node, "call_expression")
 
 
 def string(node: Node) -> str | None:

@@ -28,6 +28,7 @@ from porter.scan.values import (
     choice,
     compared,
     is_dtype,
+    is_one_of,
     origins,
     truth,
 )
@@ -104,10 +105,7 @@ class Expressions(Tensors):
 
     def ev_identifier(self, node: Node) -> Any:
         name = text(node)
-        for frame in (self.frame,):
-            if name in frame.names:
-                return frame.names[name]
-        return self.named(name)
+        return self.frame.names[name] if name in self.frame.names else self.named(name)
 
     def ev_qualified_identifier(self, node: Node) -> Any:
         return self.named(text(node))
@@ -347,10 +345,7 @@ class Expressions(Tensors):
         among = {"isIntegralType": INTEGRAL, "isComplexType": COMPLEX}.get(name, FLOATING)
         if name == "isIntegralType" and len(values) > 1 and values[1] == Const(True):
             among = (*INTEGRAL, "bool")
-        out: Any = False
-        for kind in among:
-            out = either(out, compared(values[0], "==", Const(kind), text(node), ()))
-        return Logic(out)
+        return Logic(is_one_of(values[0], among, text(node)))
 
     def check(self, node: Node, arguments: list[Node]) -> Any:
         if not arguments:
@@ -393,10 +388,7 @@ class Expressions(Tensors):
         if name == "porter_case":
             return Items(tuple(values))
         if name == "porter_switch" and values:
-            out: Any = False
-            for kind in kinds:
-                out = either(out, compared(values[0], "==", Const(kind), text(node)[:80], ()))
-            self.checked(node, out, text(arguments[0]))
+            self.checked(node, is_one_of(values[0], kinds, text(node)[:80]), text(arguments[0]))
         return Const(None)
 
     def dispatched_by_torch(self, node: Node, name: str, arguments: list[Node]) -> Any:
@@ -407,11 +399,9 @@ class Expressions(Tensors):
         more = 0 if match is None or match.group(2) is None else int(match.group(2) or 1)
         if kinds is not None and len(arguments) > more + 1:
             extra = [self.evaluate(each) for each in arguments[:more]]
-            dtype = self.evaluate(arguments[more])
-            out: Any = False
-            for kind in [*kinds, *(str(each.value) for each in extra if isinstance(each, Const))]:
-                out = either(out, compared(dtype, "==", Const(kind), text(arguments[more]), ()))
-            self.checked(node, out, text(arguments[more]))
+            dtype, said = self.evaluate(arguments[more]), text(arguments[more])
+            kinds = (*kinds, *(str(each.value) for each in extra if isinstance(each, Const)))
+            self.checked(node, is_one_of(dtype, kinds, said), said)
         if body is not None:
             self.run(self.ev_lambda_expression(body))
         return Const(None)

@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from porter.scan.conditions import Conjunction, Expression, Path, Unknown, both, either, merged, negated, unknowns, ways
-from porter.scan.cpp import Code, Function, Node, calls, line, text
+from porter.scan.cpp import Code, Function, Node, line, text, walk
 from porter.scan.values import (
     Argument,
     Choice,
     Const,
     Lambda,
-    Logic,
-    Number,
     Tensor,
     argument_value,
     choice,
@@ -310,9 +308,8 @@ class Statements:
         if initial is not None:
             self.body(initial) if initial.type == "declaration" else self.evaluate(initial)
         bound = node.child_by_field_name("condition")
-        names = [text(each) for each in self.identifiers(bound)] if bound is not None else []
         each = None
-        for name in names:
+        for name in self.identifiers(bound):
             value = self.frame.names.get(name)
             if isinstance(value, Argument) and value.kind == "tensors":
                 each = value.argument
@@ -337,9 +334,7 @@ class Statements:
         for name in self.assigned(node):
             if name in before:
                 self.frame.names[name] = Tensor(origins(before[name]))
-        update = node.child_by_field_name("update")
-        counter = {text(each) for each in self.identifiers(update)} if update is not None else set()
-        for name in counter:
+        for name in self.identifiers(node.child_by_field_name("update")):
             self.frame.names[name] = Tensor()
         self.loops.append((each, each is None))
         self.body(body)
@@ -360,25 +355,19 @@ class Statements:
         return True
 
     @staticmethod
-    def identifiers(node: Node | None) -> list[Node]:
-        if node is None:
-            return []
-        if node.type == "identifier":
-            return [node]
-        return [each for child in node.named_children for each in Statements.identifiers(child)]
+    def identifiers(node: Node | None) -> list[str]:
+        return [] if node is None else [text(each) for each in walk(node, "identifier")]
 
     @classmethod
     def assigned(cls, node: Node) -> set[str]:
         """Names of plain variables that the loop assigns."""
         out: set[str] = set()
-        for child in node.named_children:
-            if child.type == "assignment_expression":
-                left = child.child_by_field_name("left")
-                if left is not None and left.type == "identifier":
-                    out.add(text(left))
-            elif child.type == "update_expression":
-                out.update(text(each) for each in cls.identifiers(child))
-            out |= cls.assigned(child)
+        for each in walk(node, "assignment_expression", "update_expression"):
+            left = each.child_by_field_name("left")
+            if each.type == "update_expression":
+                out.update(cls.identifiers(each))
+            elif left is not None and left.type == "identifier":
+                out.add(text(left))
         return out
 
     # -- checks ----------------------------------------------------------------------------------------------------
@@ -461,6 +450,3 @@ class Statements:
         returns, self.frame.returns, self.frame.base = self.frame.returns, before, base
         self.path.cut(depth)
         return choice(returns) if returns else Const(None)
-
-
-__all__ = ["Copy", "Findings", "Frame", "KernelCheck", "Logic", "Number", "Rules", "Statements", "calls"]

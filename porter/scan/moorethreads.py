@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from porter.scan import bindings, listed
-from porter.scan.cpp import SEEDS, STATEMENTS, Code, calls, line, read, string, text
+from porter.scan.cpp import Code, calls, code_of, line, string, text
 from porter.scan.facts import described
 from porter.scan.kernels import Rules
 from porter.scan.listed import ListedOperator
-from porter.scan.preprocessor import Preprocessor
 from porter.scan.surface import Settings, Surface
 
 TARGET = "musa"
@@ -41,10 +40,7 @@ def scan(root: Path, card: str, defines: list[str], also: Path | None = None) ->
     """The facts of torch_musa with MCCL, as it is built for an S4000 by README.md; also is not used."""
     source = root / "torch_musa" / "csrc"
     found = ["USE_MCCL", *defines]
-    reader = Preprocessor(root, [root, source], found, [*SEEDS, *MACROS], statements=STATEMENTS)
-    for path in sorted([*source.rglob("*.cpp"), *source.rglob("*.mu")]):
-        reader.alone(path)
-    code = read(reader.units)
+    code = code_of(root, [root, source], found, [*source.rglob("*.cpp"), *source.rglob("*.mu")], MACROS)
     entries = listed.read(root / SIGN)
     operators: dict[str, Any] = {}
     for one in entries:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -189,6 +190,14 @@ def choice(options: list[tuple[Expression, Any]]) -> Any:
     return Choice(tuple(flat))
 
 
+def among(one: Choice, asked: Callable[[Any], Expression]) -> Expression:
+    """What is asked of a value, of each that it may be under its condition."""
+    out: Expression = False
+    for condition, each in one.options:
+        out = either(out, both(condition, asked(each)))
+    return out
+
+
 def truth(value: Any, text: str = "") -> Expression:
     """The value as a condition; text is what an unknown one is called."""
     if isinstance(value, Const):
@@ -196,10 +205,7 @@ def truth(value: Any, text: str = "") -> Expression:
     if isinstance(value, Logic):
         return value.expression
     if isinstance(value, Choice):
-        out: Expression = False
-        for condition, each in value.options:
-            out = either(out, both(condition, truth(each, text)))
-        return out
+        return among(value, lambda each: truth(each, text))
     if isinstance(value, Number):
         if value.what == "contiguous":
             return atom(value, "==", True)
@@ -209,6 +215,13 @@ def truth(value: Any, text: str = "") -> Expression:
     if isinstance(value, Argument) and value.kind == "scalar":
         return Atom(value.argument, "value", "==", True)
     return Unknown(text, of=origins(value))
+
+
+def is_one_of(value: Any, kinds: Iterable[str], text: str) -> Expression:
+    out: Expression = False
+    for kind in kinds:
+        out = either(out, compared(value, "==", Const(kind), text, ()))
+    return out
 
 
 def atom(number: Number, sign: str, value: Any) -> Expression:
@@ -224,13 +237,10 @@ def atom(number: Number, sign: str, value: Any) -> Expression:
 
 def compared(left: Any, sign: str, right: Any, text: str, prefixes: tuple[str, ...]) -> Expression:
     """left sign right as an expression over the arguments; Unknown(text) where it is none."""
-    for one, other, flip in ((left, right, False), (right, left, True)):
-        if isinstance(one, Choice):
-            out: Expression = False
-            for condition, each in one.options:
-                pair = (other, each) if flip else (each, other)
-                out = either(out, both(condition, compared(pair[0], sign, pair[1], text, prefixes)))
-            return out
+    if isinstance(left, Choice):
+        return among(left, lambda each: compared(each, sign, right, text, prefixes))
+    if isinstance(right, Choice):
+        return among(right, lambda each: compared(left, sign, each, text, prefixes))
     if isinstance(left, Logic) and isinstance(right, Const) and isinstance(right.value, (bool, int)):
         return left.expression if bool(right.value) is (sign == "==") else negated(left.expression)
     if isinstance(left, Name) and isinstance(right, Name):
