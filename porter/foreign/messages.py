@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from email.utils import mktime_tz, parsedate_tz
 from pathlib import Path
 
 from porter import git
@@ -29,7 +28,6 @@ _DATE = re.compile(r"(?i)^(?:(?:author)?date:|author .*>)[ \t]+(.+)")
 _HG_DATE = re.compile(r"# Date (\d+) (-?\d+)$")
 _CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f]")
 _CRUD = " .,:;<>\"\\'"  # what git takes off both ends of a name
-_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 _TAG = re.compile(r"^\s*(\[[^]]*\]\s*)+")
 
 
@@ -123,7 +121,7 @@ def described(head: str, patch: Incoming) -> Incoming:
     every = head.split("\n")
     lines = [line for line in every if not re.match(r"#|diff |Index:|=+$", line) and not _STAT.match(line)]
     hg = next((match for line in every for match in [_HG_DATE.match(line)] if match), None)
-    date = _stamp(int(hg[1]), -int(hg[2])) if hg else _when(_first(_DATE, lines))
+    date = _hg_when(hg[1], hg[2]) if hg else _when(_first(_DATE, lines))
     patch = replace(patch, author=_person(_first(_AUTHOR, every)), date=date)
     titled = next(((n, match[2]) for n, line in enumerate(lines) for match in [_DEP3.match(line)] if match), None)
     if titled is None:
@@ -141,30 +139,21 @@ def _first(way: re.Pattern[str], rows: list[str]) -> str:
 
 
 def _when(date: str) -> str:
-    """A date as git shows one, by default, in ISO or in a mail, as seconds and zone; empty where it is none."""
-    date = date.strip()
-    raw = re.fullmatch(r"(\d{1,10})(?: ([+-]\d\d)(\d\d))?", date)
-    if raw:
-        return _stamp(int(raw[1]), int(f"{raw[2] or '+0'}") * 3600 + int(f"{(raw[2] or '+0')[0]}{raw[3] or 0}") * 60)
-    shown = re.fullmatch(r"(\w{3} \w{3} +\d+) (\d\d:\d\d:\d\d) (\d{4}) ([+-]\d{4})", date)
-    iso = re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)[ T](\d\d:\d\d:\d\d) ?([+-]\d\d):?(\d\d)", date)
-    if shown:
-        date = f"{shown[1]} {shown[3]} {shown[2]} {shown[4]}"
-    elif iso and 0 < int(iso[2]) < 13:
-        month = _MONTHS[3 * int(iso[2]) - 3 :][:3]
-        date = f"{iso[3]} {month} {iso[1]} {iso[4]} {iso[5]}{iso[6]}"
+    """A date, as any git or mail writes one, as seconds and zone; empty where git takes it for none."""
+    given = {"GIT_AUTHOR_NAME": "x", "GIT_AUTHOR_EMAIL": "x", "GIT_AUTHOR_DATE": date.strip(), "TZ": "UTC"}
+    if not given["GIT_AUTHOR_DATE"]:
+        return ""  # which git would take for now
     try:
-        when = parsedate_tz(date)
-        return _stamp(mktime_tz(when), when[9] or 0) if when else ""
-    except (ValueError, OverflowError, IndexError):  # no such day
+        said = git.run("var", "GIT_AUTHOR_IDENT", env=given).decode()
+    except git.GitFailed:
         return ""
+    return " ".join(said.split()[-2:])
 
 
-def _stamp(seconds: int, offset: int) -> str:
-    """As git has it in a commit; empty for what it cannot have there."""
-    minutes = abs(offset) // 60
-    good = 0 <= seconds < 1 << 33 and minutes < 24 * 60
-    return f"{seconds} {'-' if offset < 0 else '+'}{minutes // 60:02d}{minutes % 60:02d}" if good else ""
+def _hg_when(seconds: str, west: str) -> str:
+    """Mercurial's date, whose zone is in seconds west of Greenwich."""
+    sign, minutes = "-" if int(west) > 0 else "+", abs(int(west)) // 60
+    return _when(f"@{seconds} {sign}{minutes // 60:02d}{minutes % 60:02d}")
 
 
 def text_of(data: bytes) -> str:
