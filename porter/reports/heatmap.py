@@ -268,21 +268,7 @@ def _files(field: Field | None) -> Mapping[int, str]:
     return {field["number"].count() - 1: file.text()} if field and file else {}
 
 
-# of the map alone; --ink and --faint are the page's colours
-STYLE = (
-    """
-.legend{display:flex;flex-wrap:wrap;gap:.3em 1.4em;list-style:none;padding:0}
-.legend i{display:inline-block;width:1em;height:1em;margin-right:.4em;vertical-align:-.15em;border-radius:2px}
-.row{display:grid;grid-template-columns:21em 1fr 3em;gap:0 .8em;align-items:center;margin:2px 0}
-.row span{white-space:nowrap;overflow:hidden;text-overflow:ellipsis;font-size:.87em}
-.row em{font-style:normal;color:var(--faint);font-size:.8em;font-variant-numeric:tabular-nums}
-.row svg{display:block;width:100%;height:18px;touch-action:pan-y;shape-rendering:crispEdges}
-.axis div{position:relative;height:1.4em;font-size:.8em}.axis b{position:absolute;transform:translateX(-50%);
-font-weight:600}.dates b{transform:none;font-weight:400;color:var(--faint)}
-@media(max-width:45em){.row{grid-template-columns:1fr 2.4em;gap:0 .5em;margin:5px 0}
-.row span{grid-column:1/-1}.axis span{display:none}}
-"""
-    + "".join(
-        f".{letter}{{fill:{colour};background:{colour}}}" for letter, colour in {**COLOURS, "q": "var(--ink)"}.items()
-    )
-).replace("\n", "")
+# of the outcomes in the map; --ink is the page's colour
+STYLE = "".join(
+    f".{letter}{{fill:{colour};background:{colour}}}" for letter, colour in {**COLOURS, "q": "var(--ink)"}.items()
+)
