@@ -13,8 +13,9 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from porter.downloads.digests import sha256_of
@@ -40,44 +41,37 @@ UNREADABLE = (
 )
 
 
-def names(archive: Path, *, below: str = "") -> list[str]:
-    """The names of the files in an archive, as :func:`unpack` writes them.
+@dataclass(frozen=True)
+class Contents:
+    """The files of an open archive, by the names that :func:`unpack` gives them."""
 
-    Raises:
-        CheckFailed: as :func:`unpack`.
-        EnvironmentFailed: it cannot be read.
-    """
-    with _reading(archive), zipfile.ZipFile(archive) as opened:
-        return list(_judge(opened, archive, below))
+    opened: zipfile.ZipFile
+    members: Mapping[str, zipfile.ZipInfo]
 
+    def read(self, name: str) -> bytes:
+        """The bytes of one file; empty if it is not there."""
+        return self.opened.read(self.members[name]) if name in self.members else b""
 
-def read(archive: Path, name: str, *, below: str = "") -> bytes:
-    """The bytes of one file; empty if it is not there.
-
-    Raises:
-        CheckFailed: as :func:`unpack`.
-        EnvironmentFailed: it cannot be read.
-    """
-    with _reading(archive), zipfile.ZipFile(archive) as opened:
-        info = _judge(opened, archive, below).get(name)
-        return opened.read(info) if info else b""
-
-
-def digests(archive: Path, wanted: Iterable[str], *, below: str = "") -> dict[str, str]:
-    """The SHA-256 of each named file that is there, in hexadecimal digits.
-
-    Raises:
-        CheckFailed: as :func:`unpack`.
-        EnvironmentFailed: it cannot be read.
-    """
-    with _reading(archive), zipfile.ZipFile(archive) as opened:
-        members = _judge(opened, archive, below)
+    def digests(self, wanted: Iterable[str]) -> dict[str, str]:
+        """The SHA-256 of each named file that is there, in hexadecimal digits."""
         found = {}
         for name in wanted:
-            if name in members:
-                with opened.open(members[name]) as file:
+            if name in self.members:
+                with self.opened.open(self.members[name]) as file:
                     found[name] = sha256_of(file)
         return found
+
+
+@contextmanager
+def contents(archive: Path, *, below: str = "") -> Iterator[Contents]:
+    """What is in an archive.
+
+    Raises:
+        CheckFailed: as :func:`unpack`.
+        EnvironmentFailed: it cannot be read.
+    """
+    with _reading(archive), zipfile.ZipFile(archive) as opened:
+        yield Contents(opened, _judge(opened, archive, below))
 
 
 def unpack(
@@ -93,8 +87,8 @@ def unpack(
         CheckFailed: the archive is damaged, or holds what no data set holds; nothing was written in the latter case.
         EnvironmentFailed: the disk is too small, or cannot be written to.
     """
-    with _reading(archive), zipfile.ZipFile(archive) as opened:
-        found = _judge(opened, archive, below)
+    with contents(archive, below=below) as held:
+        found = held.members
         if belongs is not None:
             strays = [name for name in found if not belongs(name)]
             if strays:
@@ -108,7 +102,7 @@ def unpack(
             if target.parent not in made:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 made.add(target.parent)
-            with opened.open(info) as source, open(target, "xb") as file:
+            with held.opened.open(info) as source, open(target, "xb") as file:
                 shutil.copyfileobj(source, file, 1 << 20)
             if number % 100 == 0 or number == len(found):
                 progress.step(f"unpacking {archive.name}", number, len(found))

@@ -243,18 +243,19 @@ def _make(
 
 def _check(part: Archive, file: Path) -> None:
     """What a file has to be before its digest is believed for the first time."""
-    found = Counter(str(PurePosixPath(name).parent) for name in archive.names(file, below=part.below) if _picture(name))
-    for folder, count in part.pictures.items():
-        if found[folder] != count:
-            raise CheckFailed(f"it has {found[folder]} pictures in {part.below}/{folder}, not {count}")
-    for name, count in part.lists.items():
-        lines = set(archive.read(file, name, below=part.below).split())
-        if len(lines) != count:
-            raise CheckFailed(f"its {part.below}/{name} names {len(lines)} pictures, not {count}")
-    known = part.known()
-    differs = _differ(known, archive.digests(file, known, below=part.below))
-    if differs:
-        raise CheckFailed(f"in it {part.below}/{differs}")
+    with archive.contents(file, below=part.below) as held:
+        found = Counter(str(PurePosixPath(name).parent) for name in held.members if _picture(name))
+        for folder, count in part.pictures.items():
+            if found[folder] != count:
+                raise CheckFailed(f"it has {found[folder]} pictures in {part.below}/{folder}, not {count}")
+        for name, count in part.lists.items():
+            lines = set(held.read(name).split())
+            if len(lines) != count:
+                raise CheckFailed(f"its {part.below}/{name} names {len(lines)} pictures, not {count}")
+        known = part.known()
+        differs = _differ(known, held.digests(known))
+        if differs:
+            raise CheckFailed(f"in it {part.below}/{differs}")
 
 
 def _differ(known: Mapping[str, str], found: Mapping[str, str]) -> str:

@@ -276,8 +276,6 @@ def _writing(destination: Path) -> Iterator[None]:
 # by Range and If-Range; any other gives the file from the start each time.  What a server claims is compared with what
 # was asked and what came; nothing here decides whether the bytes are the right ones.
 
-_TELL = 0.1  # seconds between two reports
-
 _log = logging.getLogger(__name__)
 Report = Callable[[int, "int | None"], None]
 
@@ -293,7 +291,7 @@ class Transfer:
         url: http or https.
         partial: where the bytes go; what is there from the same URL and edition is not fetched again.
         policy: when a failing server is tried again, and when it is given up.
-        report: called now and then with the bytes there and in the whole file.
+        report: called after each piece with the bytes there and in the whole file.
     """
 
     def __init__(self, url: str, partial: Partial, policy: RetryPolicy, report: Report) -> None:
@@ -302,7 +300,6 @@ class Transfer:
         self.policy = policy
         self.deadline = time.monotonic() + policy.total
         self._report = report
-        self._reported = 0.0
 
     def run(self) -> None:
         """Fetch what is missing.
@@ -351,7 +348,7 @@ class Transfer:
                 partial.begin(self._name, answer.version, answer.length)
             for chunk in answer.chunks():
                 partial.append(chunk if partial.size is None else chunk[: partial.size - partial.length])
-                self._tell()
+                self._report(partial.length, partial.size)
         if partial.size is None:
             partial.end_here()
         elif not partial.whole:
@@ -364,13 +361,6 @@ class Transfer:
         other = answer.version not in ("", partial.version)
         if (first, size) != (partial.length, partial.size) or last >= size or other:
             raise _Changed("it has another file by now")
-
-    def _tell(self) -> None:
-        """Report, not too often."""
-        now = time.monotonic()
-        if now - self._reported > _TELL:
-            self._reported = now
-            self._report(self.partial.length, self.partial.size)
 
     def _sleep(self, seconds: float, reason: Cut) -> None:
         _log.info("%s; again in %.1f s", reason, seconds)

@@ -65,9 +65,9 @@ def test_an_honest_archive(folder: Path) -> None:
     folder.mkdir()
     inside = {name[len("top/") :]: data for name, data in FILES.items()}
     assert unpack(zipped({**FILES, "__MACOSX/top/._a.txt": b"x"}), folder, "top") == inside
-    assert archive.names(folder.parent / "file.zip", below="top") == list(inside)
-    assert archive.read(folder.parent / "file.zip", "a.txt", below="top") == b"a"
-    assert archive.read(folder.parent / "file.zip", "absent", below="top") == b""
+    with archive.contents(folder.parent / "file.zip", below="top") as held:
+        assert list(held.members) == list(inside)
+        assert (held.read("a.txt"), held.read("absent")) == (b"a", b"")
 
 
 @pytest.mark.parametrize("first", [True, False])

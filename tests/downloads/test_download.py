@@ -33,7 +33,6 @@ QUICK = RetryPolicy(timeout=5, tries=3)
 @pytest.fixture(autouse=True)
 def alone(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of hundredths of a second; nothing leaves this machine."""
-    monkeypatch.setattr(partial, "_TELL", 0)
     monkeypatch.setattr(partial, "pause", lambda failures: 0.01)
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
