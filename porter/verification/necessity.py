@@ -182,5 +182,4 @@ class Judge:
     def _on_whole(self, check: Check) -> Outcome:
         """A check of the tree with every patch, made once: where that fails it proves nothing."""
         whole = self.trees.whole
-        outcome: Outcome = whole.once(f"whole {check.name}", lambda: attempt(whole, check, ""))
-        return outcome
+        return whole.once(f"whole {check.name}", lambda: attempt(whole, check, ""))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from porter.lockfile import Lock as PinLock
 from porter.output import Progress
@@ -24,6 +24,7 @@ from porter.verification.report import Failed
 if TYPE_CHECKING:
     from porter.verification.data import Pictures
 
+T = TypeVar("T")
 DRIVERS = Path(__file__).resolve().parent / "drivers"
 IMAGES, BATCH = 40, 4  # of the smoke data; a batch
 PER_EPOCH = IMAGES // BATCH  # iterations
@@ -118,7 +119,7 @@ class Session:
 
     # -- what is done once ---------------------------------------------------------------------------
 
-    def once(self, name: str, make: Callable[[], Any]) -> Any:
+    def once(self, name: str, make: Callable[[], T]) -> T:
         """What ``make`` returns, or raises: done by whoever asks first, the others wait."""
         with self._lock:
             future = self._done.get(name)
@@ -130,7 +131,8 @@ class Session:
                 future.set_result(make())
             except BaseException as error:
                 future.set_exception(error)
-        return future.result()
+        found: T = future.result()
+        return found
 
     @cached_property
     def pictures(self) -> Pictures:
@@ -216,10 +218,7 @@ class Session:
         cwd = cwd or self.children.folder(name)
         out = cwd / f"record-{name}.json"
         driver = [DRIVERS / "record.py", self.tree, out, *([] if kill_at is None else [kill_at]), "--"]
-        words = tuple(words) if "--resume" in words else (*NANO, "--data", self.copy_data(cwd), *words)
-        words = (
-            (*words, "--device", device) if "--resume" in words else (*words, "--project", "runs", "--device", device)
-        )
+        words = (*(() if "--resume" in words else self.nano(cwd)), *words, "--device", device)
         self.begun(f"training {name} on {device}: usually {takes or usual(words)} s")
         run = self.run(*driver, *words, cwd=cwd, device=device, env=env)
         if kill_at is None:
@@ -230,16 +229,29 @@ class Session:
             raise Failed("train.py wrote no record", run.tail(), run.shown())
         return Record(run, newest(cwd / "runs"), json.loads(out.read_text(encoding="utf-8")))
 
+    def watched(self, what: str, *words: object) -> Record:
+        """A training from nothing on the device, of which drivers/training.py watches one thing."""
+        cwd = self.children.folder(what)
+        out, driver = cwd / "found.json", DRIVERS / "training.py"
+        run = self.run(
+            driver, self.tree, what, out, "--", *self.nano(cwd), *words, "--device", self.device.name, cwd=cwd
+        )
+        well(run)
+        return Record(run, newest(cwd / "runs"), json.loads(out.read_text(encoding="utf-8")))
+
+    def nano(self, cwd: Path) -> list[object]:
+        """:data:`NANO` on a copy of the data."""
+        return [*NANO, "--data", self.copy_data(cwd), "--project", "runs"]
+
     # -- trainings that several checks look at -------------------------------------------------------
 
     def trained(self, device: str | None = None) -> Record:
         """Two epochs from nothing on a device, recorded."""
         device = device or self.device.name
-        found: Record = self.once(
+        return self.once(
             f"trained {device}",
             lambda: self.record(f"recorded-{device}", "--epochs", 2, "--save-period", 1, device=device),
         )
-        return found
 
     @property
     def weights(self) -> Path:
@@ -258,8 +270,7 @@ class Session:
             self.script("detect.py", *words, cwd=cwd, device=device, env={"PORTER_EMULATED_COUNTS": str(cwd / COUNTS)})
             return cwd
 
-        found: Path = self.once(f"detected {device}", make)
-        return found
+        return self.once(f"detected {device}", make)
 
     def learned(self, device: str | None = None) -> Record:
         """The overfit run of :data:`LEARN`, on a device."""
@@ -272,8 +283,7 @@ class Session:
             words = ("--epochs", LEARN_EPOCHS, "--batch-size", 16, "--optimizer", "Adam", "--data", made.yaml)
             return self.record("learns", *words, cwd=cwd, device=device, takes=LEARN_TAKES)
 
-        found: Record = self.once(f"learned {device or self.device.name}", make)
-        return found
+        return self.once(f"learned {device or self.device.name}", make)
 
     def plain(self) -> Record:
         """An epoch from nothing on the device as a person runs it, with the metric collector's files asked for."""
@@ -282,13 +292,12 @@ class Session:
             cwd = self.children.folder("train")
             env = {"BENCHMARK_LOG": str(cwd / "benchmark.log"), "AVG_LOG": str(cwd / "accuracy.log")}
             (cwd / ".git").mkdir()  # v6.0 asks for updates where it believes to be in a clone
-            words = (*NANO, "--epochs", 1, "--data", self.copy_data(cwd), "--project", "runs", "--optimizer", "SGD")
             self.begun(f"training plain on {self.device.name}: usually {PLAIN_TAKES} s")
-            run = self.script("train.py", *words, cwd=cwd, env=env, charts=True)
+            words = ("--epochs", 1, "--optimizer", "SGD")
+            run = self.script("train.py", *self.nano(cwd), *words, cwd=cwd, env=env, charts=True)
             return Record(run, newest(cwd / "runs"), {})
 
-        found: Record = self.once("plain", make)
-        return found
+        return self.once("plain", make)
 
 
 def usual(words: Sequence[object]) -> int:

@@ -5,7 +5,6 @@ Other checks compare a device with the cpu; these compare the tree with what the
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from porter.output import counted
 from porter.verification.plan import check
 from porter.verification.releases import Release, default_hyp, release
 from porter.verification.report import Failed, Finding
-from porter.verification.session import DRIVERS, IMAGES, NANO, PER_EPOCH, Session, newest, well
+from porter.verification.session import IMAGES, PER_EPOCH, Session
 
 _NOMINAL = 64  # train.py: nominal batch size
 # the parameter groups: dimensions of their tensors, and whether they decay; weights stand between biases and norms'
@@ -28,15 +27,11 @@ _ITERATIONS = 50  # a batch of one picture: more than an epoch, and steps of one
 @check("full", "rates, momentum, warm-up and accumulation are upstream's; --iters stops, --skip leaves nothing")
 def schedule(session: Session) -> Finding:
     upstream = release(session.upstream)
-    cwd = session.children.folder("schedule")
-    out = cwd / "schedule.json"
-    words = [*NANO, "--data", session.copy_data(cwd), "--project", "runs", "--epochs", 3]
-    words += ["--batch-size", 1, "--iters", _ITERATIONS, "--skip", "--device", session.device.name]
-    run = well(session.run(DRIVERS / "training.py", session.tree, "schedule", out, "--", *words, cwd=cwd))
-    found = json.loads(out.read_text(encoding="utf-8"))
+    trained = session.watched("schedule", "--epochs", 3, "--batch-size", 1, "--iters", _ITERATIONS, "--skip")
+    run, found = trained.run, trained.found
     if found["iterations"] != list(range(_ITERATIONS)):
         raise Failed(f"--iters {_ITERATIONS} made {len(found['iterations'])} iterations", run.tail(), run.shown())
-    left = sorted(path.name for path in newest(cwd / "runs").glob("weights/*"))
+    left = sorted(path.name for path in trained.folder.glob("weights/*"))
     if left:
         raise Failed(f"--skip saved {', '.join(left)}")
     if re.search("mAP(@.5|50)", run.text):
@@ -147,12 +142,8 @@ def _by(session: Session, name: str) -> tuple[dict[str, Any], dict[str, bytes]]:
 
 @check("full", "a process that dies while it saves leaves checkpoints that are whole")
 def save(session: Session) -> Finding:
-    cwd = session.children.folder("save")
-    out = cwd / "deaths.json"
-    words = [*NANO, "--data", session.copy_data(cwd), "--project", "runs", "--epochs", 1, "--noval"]
-    words += ["--device", session.device.name]
-    run = well(session.run(DRIVERS / "training.py", session.tree, "deaths", out, "--", *words, cwd=cwd))
-    deaths = json.loads(out.read_text(encoding="utf-8"))
+    trained = session.watched("deaths", "--epochs", 1, "--noval")
+    run, deaths = trained.run, trained.found["deaths"]
     for death in deaths:
         for name, what in death["broken"].items():
             raise Failed(f"killed while it saved, it left a broken {name}: {what}", run.tail(), run.shown())

@@ -14,7 +14,7 @@ from porter.output import counted
 from porter.verification.plan import check
 from porter.verification.releases import release, results, table
 from porter.verification.report import Failed, Finding, NotShown, showing
-from porter.verification.session import BOXES, DRIVERS, NANO, UNSURE, Record, Session, newest, well
+from porter.verification.session import BOXES, DRIVERS, UNSURE, Record, Session, newest
 
 Boxes = dict[str, list[list[float]]]  # picture -> class, x, y, width, height (parts of the picture), confidence
 _BOX = 1.0 / 96  # hardware: a box may be a pixel off
@@ -312,16 +312,11 @@ def hub(session: Session) -> Finding:
 @check("full", "a model that torch cannot trace is trained all the same, without TensorBoard's graph")
 def graph(session: Session) -> Finding:
     graphless = release(session.upstream).graphless
-    cwd = session.children.folder("graph")
-    words: list[object] = [word for word in NANO if word != "--sync-bn"]  # with which v6.0 traces nothing
-    words += ["--data", session.copy_data(cwd), "--project", "runs", "--epochs", 1, "--noval"]
-    run = session.run(
-        DRIVERS / "training.py", session.tree, "graph", "--", *words, "--device", session.device.name, cwd=cwd
-    )
-    well(run)
+    trained = session.watched("graph", "--epochs", 1, "--noval")
+    run = trained.run
     said = re.findall(f"{graphless}.*", run.text)  # a progress bar may stand before it
     if len(said) != 1:
         raise Failed("nothing says that there is no graph", run.tail(), run.shown())
-    if not (newest(cwd / "runs") / "weights" / "last.pt").is_file():
+    if not trained.last.is_file():
         raise Failed("it left no checkpoint", run.tail(), run.shown())
     return Finding(said[0])

@@ -16,7 +16,7 @@ from porter.verification.device import card_of
 from porter.verification.plan import check
 from porter.verification.releases import default_hyp, release, results
 from porter.verification.report import Failed, Finding, NotShown, showing
-from porter.verification.session import DRIVERS, IMAGES, NANO, PER_EPOCH, Record, Session, newest, well
+from porter.verification.session import DRIVERS, IMAGES, PER_EPOCH, Record, Session, newest, well
 
 # Hardware sums in another order and multiplies float32 in less precision than the cpu: losses of the first
 # iterations agree to a hundredth, later ones drift.
@@ -196,14 +196,8 @@ _PICTURES = {
 
 @check("full", "--pyamp trains in mixed precision, and the scaler's state goes through a checkpoint and back")
 def amp(session: Session) -> Finding:
-    cwd = session.children.folder("amp")
-    out = cwd / "amp.json"
-    words = (*NANO, "--data", session.copy_data(cwd), "--project", "runs", "--epochs", 2, "--pyamp")
-    run = session.run(
-        DRIVERS / "training.py", session.tree, "amp", out, "--", *words, "--device", session.device.name, cwd=cwd
-    )
-    well(run)
-    found = json.loads(out.read_text(encoding="utf-8"))
+    trained = session.watched("amp", "--epochs", 2, "--pyamp")
+    run, found = trained.run, trained.found
     if not all(loss == loss and abs(loss) < float("inf") for loss in found["losses"]):
         raise Failed("a loss is not finite", run.tail(), run.shown())
     half = bool(set(found["dtypes"]) & {"torch.float16", "torch.bfloat16"})
@@ -228,7 +222,7 @@ def amp(session: Session) -> Finding:
 @check("full", "train_fp16.py trains with weights in half precision", feature="fp16")
 def fp16(session: Session) -> Finding:
     cwd = session.children.folder("fp16")
-    words = (*NANO, "--data", session.copy_data(cwd), "--project", "runs", "--epochs", 1)
+    words = (*session.nano(cwd), "--epochs", 1)
     if session.device.kind == "cpu":
         run = session.run(session.tree / "train_fp16.py", *words, "--device", "cpu", cwd=cwd)
         if "has no gradient scaler for cpu" in run.err:
@@ -256,9 +250,7 @@ def multi_scale(session: Session) -> Finding:
 
 @check("full", "the average of the weights (EMA) is on the device and follows the weights")
 def ema(session: Session) -> Finding:
-    cwd = session.children.folder("ema")
-    words = (*NANO, "--data", session.copy_data(cwd), "--project", "runs", "--epochs", 1, "--noval", "--nosave")
-    found = session.driver("training.py", "ema", "--", *words, "--device", session.device.name, cwd=cwd)
+    found = session.watched("ema", "--epochs", 1, "--noval", "--nosave").found
     if found["devices"] != [session.device.name]:
         raise Failed(f"the average lies on {', '.join(found['devices'])}")
     if not found["updates"] or found["updates"] != found["steps"]:
@@ -297,11 +289,10 @@ def ddp(session: Session) -> Finding:
         raise NotShown("there is one device only")
     cwd = session.children.folder("ddp")
     launch = ("-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_addr", "127.0.0.1")
-    driver = (DRIVERS / "training.py", session.tree, "ranks", cwd, "--", *NANO, "--epochs", 2, "--project", "runs")
+    driver = (DRIVERS / "training.py", session.tree, "ranks", cwd, "--", *session.nano(cwd), "--epochs", 2)
     device = session.device.name if session.device.kind == "cpu" else f"{session.device.name}:0,1"
-    words = ("--data", session.copy_data(cwd), "--device", device)
     env = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}  # torch.distributed.run has no use for plugins, which may not load
-    run = session.run(*launch, "--master_port", free_port(), *driver, *words, cwd=cwd, env=env)
+    run = session.run(*launch, "--master_port", free_port(), *driver, "--device", device, cwd=cwd, env=env)
     if session.device.kind != "cpu" and set(session.target.distributed) == {"gloo"}:  # takes tensors of the host alone
         if not re.search(rf"(?m)^--device {session.device.name}: torch.distributed has no backend for it", run.err):
             raise Failed("it was not refused, though nothing averages gradients there", run.tail(), run.shown())

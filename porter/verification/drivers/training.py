@@ -1,7 +1,7 @@
-"""Train, and watch one thing of it: ``training.py TREE WHAT [OUT.json] -- ARGUMENTS OF train.py``.
+"""Train, and watch one thing of it: ``training.py TREE WHAT OUT.json -- ARGUMENTS OF train.py``.
 
 schedule   when the optimizer stepped, and how
-ema        the weights averaged once more beside the tree, on the host; prints JSON
+ema        the weights averaged once more beside the tree, on the host
 amp        mixed precision, and the way of the scaler's state through a checkpoint
 deaths     at every torch.save a copy of the process dies of SIGKILL, half-way and with nothing written
 graph      a model that torch cannot trace, as a person trains it
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from entry import Stop, batch_ended, dataloaders, enter, leave, replace_sgd, trained
 
-what, *out = enter()
+what, out = enter()
 
 import torch
 
@@ -71,7 +71,7 @@ def floats(model):
     return {k: v.detach().float().cpu() for k, v in state.items() if v.dtype.is_floating_point}
 
 
-def ema():
+def ema(out):
     found = {"steps": 0}
     emas = []
 
@@ -114,7 +114,7 @@ def ema():
     apart = (((average[k] - v).abs() / (v.abs() + 1)).max() for k, v in ema.mine.items() if v.numel())
     found["error"] = max(map(float, apart))
     found["distance"] = max(float((average[k] - v).abs().max()) for k, v in weights.items() if v.numel())
-    print("\n" + json.dumps(found))
+    write(out, found)
 
 
 def watched_dtypes():
@@ -235,10 +235,10 @@ def deaths(out):
 
     torch.save = saving
     train.main(train.parse_opt())
-    write(out, found)
+    write(out, {"deaths": found})
 
 
-def graph():
+def graph(out):
     import train  # the tree's
     from models.yolo import Model
 
@@ -249,7 +249,9 @@ def graph():
         return plain(self, x * one.to(x.device, x.dtype).sum(), *args)
 
     Model._forward_once = with_a_constant
+    sys.argv.remove("--sync-bn")  # with which v6.0 traces nothing
     train.main(train.parse_opt())
+    write(out, {})
 
 
 def digest(tensors):
@@ -308,4 +310,4 @@ def ranks(folder):
     leave()
 
 
-{"schedule": schedule, "ema": ema, "amp": amp, "deaths": deaths, "graph": graph, "ranks": ranks}[what](*out)
+{"schedule": schedule, "ema": ema, "amp": amp, "deaths": deaths, "graph": graph, "ranks": ranks}[what](out)
