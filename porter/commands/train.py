@@ -16,7 +16,7 @@ from porter.errors import WrongUsage
 from porter.process import free_port
 from porter.target import Target, in_order, load_known
 from porter.tree import TRAIN, must_hold
-from porter.verification.launch import Launch, RunDevice, launch, names_device
+from porter.verification.launch import Launch, launch, names_device, on_card
 
 
 def train(
@@ -58,10 +58,11 @@ def train(
         # torch.distributed.run has no use for plugins, which may not load; train.py imports its own
         if "TORCH_DEVICE_BACKEND_AUTOLOAD" not in os.environ:
             environment["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
-    on = RunDevice(found.name, environment, found.called if found.simulated else "")
     device = [] if names_device(arguments) else ["--device", _device(found, cards)]
     program = [TRAIN, *arguments, *device]
-    return launch(on, find_python(python or sys.executable), folder, program, Path.cwd(), launcher)
+    return launch(
+        on_card(found, environment), find_python(python or sys.executable), folder, program, Path.cwd(), launcher
+    )
 
 
 @click.command(

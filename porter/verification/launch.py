@@ -20,7 +20,7 @@ from porter import emulator, process
 from porter.errors import WrongUsage
 from porter.output import command_line
 from porter.target import Target
-from porter.verification.device import card_of, missing, must_have_torch
+from porter.verification.device import Device, card_of, missing, must_have_torch
 
 PRECISIONS = ("fp32", "amp", "fp16")  # that a tree trains in: as it is, with --pyamp, by train_fp16.py
 # options whose value is a file: one that is here and not in the tree is named by its whole path
@@ -69,28 +69,14 @@ class Launch:
             raise WrongUsage(f"cannot run {self.words[0]}", why, "--python takes a Python.") from error
 
 
-@dataclass(frozen=True)
-class RunDevice:
-    """The device that a program is to find.
-
-    Attributes:
-        name: what ``--device`` gets.
-        environment: what the program needs in its environment.
-        stand_in: what it is called where it is no card; else empty.
-    """
-
-    name: str
-    environment: Mapping[str, str]
-    stand_in: str = ""
-
-
 def run_device(
     kind: str, target: Target, python: str, *, profile: str = "", tree: Path, counts: Path | None = None
-) -> RunDevice:
+) -> Device:
     """Where a target's device is to be found: on the card, on an emulated one, or, for ``cpu``, nowhere.
 
     ``auto`` is the card where its plugin is installed, else an emulated one.  Whether the plugin finds its card the
-    program will see; one that is installed is never passed over in silence.
+    program will see; one that is installed is never passed over in silence.  What the device says is what it is called
+    where it is no card; else nothing.
 
     Args:
         kind: of :data:`porter.verification.device.KINDS`.
@@ -111,11 +97,11 @@ def run_device(
     if profile and kind != "emulated":
         raise WrongUsage(f"--profile {profile} is a card to emulate", hint="It goes with --device emulated.")
     if kind == "cpu":
-        return RunDevice("cpu", {})
+        return Device("cpu", "cpu", "")
     if kind in ("hardware", "simulator"):
         if (kind == "simulator") != bool(target.simulated):
             raise missing(kind, target)
-        return RunDevice(target.name, {}, target.called if target.simulated else "")
+        return on_card(target)
     card = card_of(target, profile)
     if card is None:
         what = f"nothing can be emulated as {target.name}, a device type of torch's"
@@ -123,11 +109,17 @@ def run_device(
     found = emulator.environment(card, cache=emulator.cache_folder(), counts=counts, root=tree, alone=True)
     # an empty one only keeps an outer run's from leaking in
     needed = {name: value for name, value in found.items() if value or name in os.environ}
-    return RunDevice(target.name, needed, card.device)
+    return Device(kind, target.name, card.device, needed)
+
+
+def on_card(target: Target, environment: Mapping[str, str] | None = None) -> Device:
+    """The vendor's device, a card or its simulator, with what a program needs in its environment beside it."""
+    kind, called = ("simulator", target.called) if target.simulated else ("hardware", "")
+    return Device(kind, target.name, called, environment or {})
 
 
 def launch(
-    on: RunDevice, python: str, tree: Path, program: Sequence[str], here: Path, launcher: Sequence[str] = ()
+    on: Device, python: str, tree: Path, program: Sequence[str], here: Path, launcher: Sequence[str] = ()
 ) -> Launch:
     """A program of the tree, a module (``-m NAME``), or a script of one's own, with its arguments.
 
@@ -164,7 +156,7 @@ def launch(
         rest = [*rooted(rest, here, tree), *_device(on, script, rest)]
     asked = " ".join(rest)
     elsewhere = re.search(r"--device[= ](\S+)", asked)
-    stands = on.stand_in if not elsewhere or elsewhere[1].split(":")[0] == on.name else ""
+    stands = on.says if not elsewhere or elsewhere[1].split(":")[0] == on.name else ""
     return Launch((python, *launcher, *words, *rest), here if own else tree, environment, stands)
 
 
@@ -191,7 +183,7 @@ def names_device(arguments: Sequence[str]) -> bool:
     return any(_DEVICE.fullmatch(word) for word in arguments)
 
 
-def _device(on: RunDevice, script: Path, arguments: Sequence[str]) -> list[str]:
+def _device(on: Device, script: Path, arguments: Sequence[str]) -> list[str]:
     if names_device(arguments) or not script.is_file():
         return []
     takes = _TAKES_DEVICE.search(script.read_text(encoding="utf-8", errors="replace"))
