@@ -1,22 +1,21 @@
-"""Patches that others made, in the forms in which one gets them: a diff, mails, what git log prints, a quilt series."""
+"""Patches that others made, in the forms in which one gets them: a diff, mails, what git log prints, a quilt series.
+
+What stands around a diff says who made it, when and why, as git, Mercurial, quilt or a mail has it.
+"""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from porter.errors import CheckFailed, WrongUsage, os_errors
+from porter import git
+from porter.errors import CheckFailed, WrongUsage
 from porter.files import read_given
-from porter.foreign import messages
-from porter.foreign.base import Base, Judge, Score
-from porter.foreign.hunks import FileChange, Incoming, parse
-from porter.git import scratch
-from porter.git.objects import Entry, Object, blob
-from porter.patch.diff import path_problem
-from porter.patch.parser import BINARY
+from porter.foreign.hunks import Incoming, parse
+from porter.patch import tidy
 
 _MOST = 32 << 20  # bytes; the diff of all of upstream against nothing has 4 MB
 _FEW = 3  # of upstream's files: a folder that has so many is a copy of upstream, whatever patches lie in it
@@ -96,7 +95,7 @@ def _listed(folder: Path) -> list[_Listed]:
     if series is None:
         return [_Listed(path) for path in _loose(folder)]
     found = []
-    rows = messages.text_of(_plain(read_given(series, _MOST))).split("\n")
+    rows = text_of(_plain(read_given(series, _MOST))).split("\n")
     for number, row in enumerate(rows, 1):
         words = row.partition("#")[0].split()
         if not words:
@@ -126,18 +125,16 @@ def _file(path: Path, known: set[str], strip: int | None) -> list[Incoming]:
         if re.match(way, data):
             raise CheckFailed(f"{path} is {name}, no diff that porter reads", hint=hint)
     data = _plain(data)
-    if messages.is_mail(data):
-        return messages.mails(data, path, known)
-    found = messages.commits(data, path, known)
+    if is_mail(data):
+        return mails(data, path, known)
+    found = commits(data, path, known)
     if found:
         return found
-    begin = messages.DIFF.search(data)
+    begin = DIFF.search(data)
     if not _IS_DIFF.search(data):
         raise _refused(path, data)
     at = begin.start() if begin else 0
-    return [
-        messages.described(messages.text_of(data[:at]), Incoming(path.name, changes=parse(data[at:], known, strip)))
-    ]
+    return [described(text_of(data[:at]), Incoming(path.name, changes=parse(data[at:], known, strip)))]
 
 
 def _refused(path: Path, data: bytes) -> CheckFailed:
@@ -161,71 +158,163 @@ def _plain(data: bytes) -> bytes:
     return data.lstrip(b"\n")
 
 
-# A copied and changed source folder, as one foreign patch.
+# -- messages ---------------------------------------------------------------------------------------------
 
-_FEW_FILES = 3  # files of upstream's that a copy of it has at least
-_TEXT = 8000  # a NUL in so many first bytes makes a file binary, as in git
+DIFF = re.compile(
+    rb"^(diff -(-git|-cc|-combined|\w)|Index: |--- \S.*\n\+\+\+ )", re.MULTILINE
+)  # where the message is over
+_MAIL_DIFF = re.compile(rb"^(diff --|Index: |--- \S)", re.MULTILINE)
+_HEADERS = re.compile(rb"(?:[A-Za-z][A-Za-z-]*:.*\n(?:[ \t].*\n)*)+\r?\n")
+_MAIL = re.compile(rb"^(Subject|Content-Type|MIME-Version|Message-I[dD]):", re.MULTILINE)
+# a commit begins as `git show`, `git log -p`, or these with --oneline print it, or as `hg export` does
+_COMMIT = re.compile(rb"^(commit [0-9a-f]{7,64}(?: \(.*\))?|# HG changeset patch)$", re.MULTILINE)
+_ONE_LINE = re.compile(rb"^[0-9a-f]{7,64} (?:\([^)\n]*\) )?(.*)\n(?=diff --git |---\n| \S.* \| )", re.MULTILINE)
+_STAT = re.compile(r" .+ \| +(\d+( [+-]+)?|Bin .*)$| \d+ files? changed| (create|delete|rename|mode change) |---$")
+_DEP3 = re.compile(r"(?i)^(subject|description):[ \t]*(.+)")
+_AUTHOR = re.compile(r"(?i)^(?:# user|from:|author:?)[ \t]+(.+<\S+@\S+>)")
+_DATE = re.compile(r"(?i)^(?:(?:author)?date:|author .*>)[ \t]+(.+)")
+_HG_DATE = re.compile(r"# Date (\d+) (-?\d+)$")
+_CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f]")
+_CRUD = " .,:;<>\"\\'"  # what git takes off both ends of a name
+_TAG = re.compile(r"^\s*(\[[^]]*\]\s*)+")
 
 
-class Fork(Judge):
-    """The files of a copy; of upstream's commits it prefers the one that the most of them are unchanged from.
+def is_mail(data: bytes) -> bool:
+    """Whether a file is a mailbox or a mail."""
+    head = _HEADERS.match(data)
+    return data.startswith(b"From ") or bool(head and _MAIL.search(head[0]))
 
-    Args:
-        folder: where it is.
-        pin: upstream's paths at the pin: what its ``.gitignore`` names is taken all the same if upstream has it.
+
+def mails(data: bytes, path: Path, known: set[str]) -> list[Incoming]:
+    """The mails of a mailbox, as git takes them apart; one without a diff, a cover letter, changes nothing.
 
     Raises:
-        WrongUsage: it is no copy of upstream.
-        EnvironmentFailed: it cannot be read.
+        CheckFailed: git cannot read it, or there is no diff in any of them.
     """
+    try:
+        found = git.mails(data)
+    except git.GitFailed as error:
+        hint = "Write the commits again with git format-patch."
+        raise CheckFailed(f"{path} begins as a mail and is none that git reads", error.stderr, hint) from error
+    patches = [_mail(*parts, path, known) for parts in found]
+    if not any(patch.changes for patch in patches):
+        titles = "\n".join(f"mail: {patch.subject or 'without a subject'}" for patch in patches)
+        raise CheckFailed(f"there is no diff in {path}", titles, "Is it the mail that the patch is attached to?")
+    return patches
 
-    def __init__(self, folder: Path, pin: Iterable[str]) -> None:
-        super().__init__(())  # ids are compared, no content
-        self.folder = folder
-        self.blobs: dict[str, Object] = {}
-        self.modes: dict[str, str] = {}
-        pin = set(pin)
-        with scratch() as clean:
-            out = clean.run(f"--work-tree={folder.resolve()}", "ls-files", "--others", "--exclude-standard", "-z")
-        listed = {os.fsdecode(path) for path in out.split(b"\0") if path and not path.endswith(b"/")}
-        for path in sorted(listed | {path for path in pin if (folder / path).is_file()}):
-            place = folder / path
-            if place.is_symlink() or not place.is_file():
-                continue
-            with os_errors(f"cannot read {place}"):
-                self.blobs[path] = blob(place.read_bytes())
-                self.modes[path] = "100755" if place.stat().st_mode & 0o100 else "100644"
-        if len(pin & self.blobs.keys()) < _FEW_FILES:
-            raise WrongUsage(
-                f"{folder} holds neither patches nor a copy of upstream",
-                hint="Name a file, a folder with a series or *.patch files, or the folder that train.py is in.",
-            )
 
-    def score(self, files: Mapping[str, Entry], objects: Mapping[str, Object]) -> Score:
-        """How many files are the very ones, of those that both have or the fork alone."""
-        same = sum(1 for path, one in self.blobs.items() if path in files and files[path].id == one.id)
-        both = sum(1 for path in self.blobs if path in files)
-        return Score(same, both, -len(files), max(both, 1))
+def _mail(headers: bytes, message: bytes, patch: bytes, path: Path, known: set[str]) -> Incoming:
+    """One mail, as git took it apart."""
+    said = dict(line.split(": ", 1) for line in text_of(headers).split("\n") if ": " in line)
+    begin = _MAIL_DIFF.search(patch)
+    if begin:
+        # git takes a line of the message that begins as a diff does for one: what follows, up to ---, is message still
+        message += b"\n" + re.split(rb"^---\s*$", patch[: begin.start()], maxsplit=1, flags=re.MULTILINE)[0]
+    return Incoming(
+        path.name,
+        said.get("Subject", ""),
+        tidy(text_of(message)),
+        _person(f"{said.get('Author', '')} <{said.get('Email', '')}>"),
+        _when(said.get("Date", "")),
+        parse(patch[begin.start() :], known) if begin else (),
+    )
 
-    def words(self, score: Score) -> str:
-        """A score for people."""
-        return f"{score.hunks} of {score.wanted} files are the very same"
 
-    def patch(self, base: Base) -> tuple[Incoming, tuple[str, ...]]:
-        """What the fork changes, and the files of upstream that it lacks, which are not taken for deleted."""
-        changes = []
-        for path, mine in self.blobs.items():
-            before = base.objects[base.files[path].id].data if path in base.files else None
-            data = mine.data
-            if before is not None and b"\r\n" not in before and data.count(b"\r\n") == data.count(b"\n"):
-                data = data.replace(b"\r\n", b"\n")  # it went through a system with other line ends
-            if data == before:
-                continue
-            is_binary = b"\0" in data[:_TEXT] + (before or b"")[:_TEXT]
-            unusable = BINARY if is_binary else path_problem(path)
-            # who copies files seldom copies their modes
-            mode = self.modes[path] if before is None else ""
-            kind = "add" if before is None else "modify"
-            changes.append(FileChange(kind, path, path, new_mode=mode, data=data, unusable=unusable))
-        lacking = tuple(sorted(path for path in base.files if path not in self.blobs))
-        return Incoming(self.folder.resolve().name, changes=tuple(changes)), lacking
+def commits(data: bytes, path: Path, known: set[str]) -> list[Incoming]:
+    """What ``git show``, ``git log -p`` and ``hg export`` print, the oldest commit first; none if it is not that.
+
+    Those without a change are left out.
+
+    Raises:
+        CheckFailed: there is no diff in any of them.
+    """
+    way = next((way for way in (_COMMIT, _ONE_LINE) if way.match(data)), None)
+    if way is None:
+        return []
+    starts = [match.start() for match in way.finditer(data)]
+    parts = [data[start:end] for start, end in zip(starts, [*starts[1:], len(data)])]
+    found = [patch for part in parts for patch in _commit(part, path, known)]
+    if not found:
+        raise CheckFailed(f"there is no diff in {path}", hint="Write the commits with git format-patch.")
+    if data.startswith(b"# HG"):
+        return found  # which are in order
+    dates = [int(patch.date.split()[0]) for patch in found if patch.date]
+    newest_first = len(dates) < len(found) or dates[0] >= dates[-1]  # as git log has them, unless it is told otherwise
+    return found[::-1] if newest_first else found
+
+
+def _commit(data: bytes, path: Path, known: set[str]) -> Iterator[Incoming]:
+    begin = DIFF.search(data)
+    if begin is None:
+        return
+    patch = Incoming(path.name, changes=parse(data[begin.start() :], known))
+    text = text_of(data[: begin.start()])
+    if data.startswith(b"# HG"):
+        yield described(text, patch)
+        return
+    if not data.startswith(b"commit "):
+        one = _ONE_LINE.match(data)
+        yield replace(patch, subject=text_of(one[1]) if one else "")
+        return
+    head, _, message = text.partition("\n\n")
+    message = re.split(r"^Notes(?: \(.*\))?:$", message, maxsplit=1, flags=re.MULTILINE)[0]
+    rows = [row[4:] for row in message.split("\n") if row.startswith("    ") or not row]
+    subject, _, body = "\n".join(rows).strip("\n").partition("\n")
+    author, date = _first(_AUTHOR, head.split("\n")), _first(_DATE, head.split("\n"))
+    yield replace(patch, subject=subject, body=tidy(body), author=_person(author), date=_when(date))
+
+
+def described(head: str, patch: Incoming) -> Incoming:
+    """A patch with what stands above it, as quilt, Debian and Mercurial have it."""
+    every = head.split("\n")
+    lines = [line for line in every if not re.match(r"#|diff |Index:|=+$", line) and not _STAT.match(line)]
+    hg = next((match for line in every for match in [_HG_DATE.match(line)] if match), None)
+    date = _hg_when(hg[1], hg[2]) if hg else _when(_first(_DATE, lines))
+    patch = replace(patch, author=_person(_first(_AUTHOR, every)), date=date)
+    titled = next(((n, match[2]) for n, line in enumerate(lines) for match in [_DEP3.match(line)] if match), None)
+    if titled is None:
+        who = (_AUTHOR, _DATE)
+        first = next((n for n, row in enumerate(lines) if row.strip() and not any(w.match(row) for w in who)), None)
+        titled = (first, lines[first].strip()) if first is not None else None
+    if titled is None:
+        return patch
+    rest = (row for row in lines[titled[0] + 1 :] if not _AUTHOR.match(row) and not _DATE.match(row) and row != "---")
+    return replace(patch, subject=_TAG.sub("", titled[1]), body=tidy("\n".join(rest)))
+
+
+def _first(way: re.Pattern[str], rows: list[str]) -> str:
+    return next((match[1] for row in rows for match in [way.match(row)] if match), "")
+
+
+def _when(date: str) -> str:
+    """A date, as any git or mail writes one, as seconds and zone; empty where git takes it for none."""
+    given = {"GIT_AUTHOR_NAME": "x", "GIT_AUTHOR_EMAIL": "x", "GIT_AUTHOR_DATE": date.strip(), "TZ": "UTC"}
+    if not given["GIT_AUTHOR_DATE"]:
+        return ""  # which git would take for now
+    try:
+        said = git.run("var", "GIT_AUTHOR_IDENT", env=given).decode()
+    except git.GitFailed:
+        return ""
+    return " ".join(said.split()[-2:])
+
+
+def _hg_when(seconds: str, west: str) -> str:
+    """Mercurial's date, whose zone is in seconds west of Greenwich."""
+    sign, minutes = "-" if int(west) > 0 else "+", abs(int(west)) // 60
+    return _when(f"@{seconds} {sign}{minutes // 60:02d}{minutes % 60:02d}")
+
+
+def text_of(data: bytes) -> str:
+    """Text of which no encoding is said: UTF-8, or else Latin-1, which anything is; without control characters."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    return _CONTROL.sub("", text)
+
+
+def _person(said: str) -> str:
+    """An author as a commit can have one, ``Name <mail>``; empty for what git would not keep."""
+    parts = re.fullmatch(r"([^<>]+)<([^<>\s@]+@[^<>\s]+)>", said.strip())
+    name = parts[1].strip(_CRUD) if parts else ""
+    return f"{name} <{parts[2]}>" if parts and 0 < len(name.encode()) <= 60 else ""

@@ -15,10 +15,10 @@ from porter import process
 from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage, refused
 from porter.files import Taken, staged
 from porter.foreign import base
-from porter.foreign.base import Base, Judge
+from porter.foreign.base import Base, Fork, Judge
 from porter.foreign.hunks import Incoming
 from porter.foreign.merge import ImportOutcome, Merger, Reject
-from porter.foreign.reader import Fork, is_series, read
+from porter.foreign.reader import is_series, read
 from porter.git import GitFailed, Repository, scratch
 from porter.git.objects import Entry
 from porter.lockfile import Lock

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 
+from porter.auditing.names import package, source
 from porter.auditing.report import Audit
 from porter.auditing.rules import ALLOWED, ROUTED
 from porter.diagnosis.interpreter import NEEDED
@@ -118,7 +119,7 @@ def _missing(
                 if not _is_there(alias.name, files):
                     yield node.lineno, f"imports {alias.name}, which is neither in the tree nor a package that it needs"
         elif isinstance(node, ast.ImportFrom):
-            name = _absolute(path, node)
+            name = source(node, package(path))
             if not _is_there(name, files):
                 yield node.lineno, f"imports {name}, which is neither in the tree nor a package that it needs"
                 continue
@@ -127,13 +128,6 @@ def _missing(
             for alias in node.names:
                 if not names & {alias.name, "*"} and alias.name != "*" and not _file(f"{name}.{alias.name}", files):
                     yield node.lineno, f"imports {alias.name} from {there}, which has no such name"
-
-
-def _absolute(path: str, node: ast.ImportFrom) -> str:
-    if not node.level:
-        return node.module or ""
-    parts = path[: -len(".py")].split("/")
-    return ".".join([*parts[: len(parts) - node.level], *([node.module] if node.module else [])])
 
 
 def _is_there(name: str, files: Mapping[str, bytes]) -> bool:
@@ -151,9 +145,7 @@ def _is_pythons(name: str) -> bool:
     if listed is not None:
         return name in listed
     spec = find_spec(name)
-    return (
-        spec is not None and "site-packages" not in (spec.origin or "") and "dist-packages" not in (spec.origin or "")
-    )
+    return spec is not None and "-packages" not in (spec.origin or "")
 
 
 def _file(name: str, files: Mapping[str, bytes]) -> str:
