@@ -127,6 +127,7 @@ class _Export:
     work: str = ""
 
     def __post_init__(self) -> None:
+        self.seen = write_stacks.inputs(self.project)
         self.repository = self.tree.repository
         self.lock = Lock.load(self.project.lock_path)
         self.extent = self._extent()
@@ -408,7 +409,7 @@ class _Export:
         newer.must_be_known(self.project, self.tree, listed, targets, old, parts, snapshot, clean)
         parts.update(self._others(old, parts, snapshot, _common(made) or self.extent.base, clean))
         self.progress.step("checking every stack with them")
-        planned = write_stacks.plan(self.project, parts, snapshot)
+        planned = write_stacks.plan(self.project, parts, snapshot, seen=self.seen)
         build = Stack.of(planned.parts, targets).build(snapshot)
         self._prove(build, head)
         return planned, build

@@ -444,6 +444,7 @@ class BumpRun:
         told = self._fates(done)
         self.progress.step("writing the patches")
         planned = new_stacks.plan(self.project, done, self.tree, self.new, self._targets)
+        planned = replace(planned, seen=self.journal.inputs)
         new_stacks.fill_cache(self.new, self.progress)
         checks = new_stacks.verify(planned, self.new, self._targets, self.progress)
         found = self._bump(DONE, told, since, checks=checks, files=len(planned.edits), suspects=self._suspects(planned))

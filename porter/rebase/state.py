@@ -195,15 +195,8 @@ class Store:
         write_file(self._resolutions / f"{key}.json", _dump(rows))
 
     def inputs(self) -> dict[str, str]:
-        """Path -> SHA-256 of every file that a bump replaces or reads: the stacks' and the lock.
-
-        Raises:
-            EnvironmentFailed: one cannot be read.
-        """
-        project = self.project
-        with os_errors(f"cannot read {project.patches}"):
-            paths = [project.lock_path, *(path for path in project.patches.rglob("*") if path.is_file())]
-            return {path.relative_to(project.root).as_posix(): _digest(path.read_bytes()) for path in sorted(paths)}
+        """See :func:`porter.rebase.write_stacks.inputs`."""
+        return write_stacks.inputs(self.project)
 
     def inputs_after(self, edits: Iterable[FileEdit]) -> dict[str, str]:
         """What :meth:`inputs` is after these edits."""

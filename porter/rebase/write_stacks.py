@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from porter import process
@@ -62,6 +62,8 @@ class Rewrite:
         parts: every stack's new patches, by the stack's name.
         builds: every set of targets' stack as built, by its key.
         edits: the files that change, sorted; none if all is as it should be.
+        seen: what :func:`inputs` was before the first of the project's files was read for this; empty to take whatever
+            is there.
     """
 
     project: Project
@@ -69,6 +71,19 @@ class Rewrite:
     parts: Mapping[str, Sequence[Patch]]
     builds: Mapping[str, Build]
     edits: tuple[FileEdit, ...]
+    seen: Mapping[str, str] = field(default_factory=dict)
+
+
+def inputs(project: Project) -> dict[str, str]:
+    """Path -> SHA-256 of every file that a rewrite reads or replaces: the stacks' and the lock.
+
+    Raises:
+        EnvironmentFailed: one cannot be read.
+    """
+    with os_errors(f"cannot read {project.patches}"):
+        paths = [project.lock_path, *(path for path in project.patches.rglob("*") if path.is_file())]
+        found = {path.relative_to(project.root).as_posix(): read_if_there(path) for path in sorted(paths)}
+        return {path: hashlib.sha256(data).hexdigest() for path, data in found.items() if data is not None}
 
 
 def plan(
@@ -76,6 +91,7 @@ def plan(
     parts: Mapping[str, Sequence[Patch]],
     snapshot: Snapshot,
     lock: Lock | None = None,
+    seen: Mapping[str, str] | None = None,
 ) -> Rewrite:
     """What the project's files become with other patches in some of its stacks, or another pin.  Writes nothing.
 
@@ -84,11 +100,13 @@ def plan(
             theirs.
         snapshot: the pin's files, as many as the patches change at least.
         lock: the new lock, for its pin and sources; by default the project's.
+        seen: what :func:`inputs` was before the patches were worked out; by default what it is now.
 
     Raises:
         CheckFailed: a stack does not apply with the others as they would be, or would apply at several places.
         WrongUsage: there is no such stack.
     """
+    seen = inputs(project) if seen is None else seen
     old_lock, old = Lock.load(project.lock_path), load_parts(project)
     for name in parts:
         if name not in old:
@@ -102,7 +120,7 @@ def plan(
     if lock != old_lock:
         edits.append(_edit(project, project.lock_path.name, lock.encoded(project.lock_path)))
     changed = sorted((edit for edit in edits if edit.before != edit.after), key=lambda edit: edit.path)
-    return Rewrite(project, lock, new, whole, tuple(changed))
+    return Rewrite(project, lock, new, whole, tuple(changed), seen)
 
 
 def built(builder: Builder, stack: Stack) -> Build:
@@ -158,7 +176,7 @@ def write(rewrite: Rewrite) -> None:
     """Give the files their new content: all of them, whatever happens meanwhile, or none.
 
     Raises:
-        WrongUsage: the files came with an installed package, or one was changed since the plan was made; nothing is
+        WrongUsage: the files came with an installed package, or one was changed since the plan was begun; nothing is
             written.
         EnvironmentFailed: there is no room, or a folder cannot be written; nothing is written.
     """
@@ -169,9 +187,12 @@ def write(rewrite: Rewrite) -> None:
     _check_access(project, rewrite.edits)
     with _locked(project):
         _finish(project)
-        for edit in rewrite.edits:
-            if read_if_there(project.root / edit.path) != edit.before:
-                raise WrongUsage(f"{project.root / edit.path} was changed just now", hint="Try again.")
+        now = inputs(project) if rewrite.seen else {}
+        # another export's new patch is in none of the edits, and its row in a series would be gone
+        changed = [path for path in sorted({*now, *rewrite.seen}) if now.get(path) != rewrite.seen.get(path)]
+        changed += [edit.path for edit in rewrite.edits if read_if_there(project.root / edit.path) != edit.before]
+        if changed:
+            raise WrongUsage(f"{project.root / changed[0]} was changed just now", hint="Try again.")
         with process.held():
             _prepare(project, rewrite.edits)
             _finish(project)

@@ -13,6 +13,7 @@ from stacks import porter
 from porter.commands.bump import bump, bump_abort, bump_continue, bump_redo, bump_skip, bump_status
 from porter.commands.lint import lint
 from porter.errors import CheckFailed, EnvironmentFailed, WrongUsage
+from porter.output import Progress
 from porter.project import Project
 
 from .test_bump import (
@@ -276,6 +277,23 @@ def test_redo_keeps_what_a_person_committed(project: Project) -> None:
     with pytest.raises(WrongUsage, match="you are at work on"):
         bump_redo("common/4", project=project)
     assert git("rev-parse", "HEAD", cwd=worktree_of(project)) == head
+
+
+def test_what_was_edited_while_a_bump_came_to_its_end_is_not_overwritten(project: Project) -> None:
+    bump(CONFLICTING, project=project)
+    resolve(project)
+    series = project.patches / "mlu/series"
+
+    class Meanwhile(Progress):
+        def step(self, what: str, done: int = 0, total: int | None = None) -> None:
+            if what == "writing the patches":
+                series.write_text(series.read_text() + "# mine\n")
+
+    with pytest.raises(WrongUsage, match="series was changed just now"):
+        bump_continue(project=project, progress=Meanwhile())
+    assert series.read_text().endswith("# mine\n")
+    bump_abort(project=project)
+    assert series.read_text().endswith("# mine\n") and bump(CONFLICTING, project=project).state == "done"
 
 
 def test_what_does_not_verify_is_not_written(project: Project) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from stacks import commit, message, porter
 from porter.commands.export import export
 from porter.commands.lock import lock as write_lock
 from porter.errors import CheckFailed, WrongUsage
+from porter.output import Progress
 from porter.project import Project
 from porter.stack import load_part
 
@@ -68,6 +70,35 @@ def test_a_tree_that_is_older_than_the_stacks(
     assert subjects(project, "mlu")[-2:] == ["Add theirs", "Add mine"]
     assert "theirs = 1" in (old / "utils/long.py").read_text()
     again(project, old)
+
+
+class Meanwhile(Progress):
+    """Lets something happen at one step of a command, once."""
+
+    def __init__(self, step: str, act: Callable[[], object]) -> None:
+        self._step, self._act = step, act
+
+    def step(self, what: str, done: int = 0, total: int | None = None) -> None:
+        if what == self._step:
+            self._step = ""
+            self._act()
+
+
+@pytest.mark.parametrize("step", ["reading the commits", "writing the patches", "checking every stack with them"])
+@pytest.mark.parametrize("target", ["mlu", "tpu"])
+def test_another_export_at_the_same_time(project: Project, tmp_path: Path, step: str, target: str) -> None:
+    """What it wrote is not overwritten with what was read before."""
+    mine, theirs = fresh(project, tmp_path / "mine", "mlu"), fresh(project, tmp_path / "theirs", target)
+    added(mine, "mine")
+    added(theirs, "theirs", target)
+    meanwhile = Meanwhile(step, lambda: export(theirs, project=project))
+    with pytest.raises((WrongUsage, CheckFailed), match=r"was changed just now|never had"):
+        export(mine, project=project, progress=meanwhile)
+    assert subjects(project, target)[-1] == "Add theirs" and "Add mine" not in subjects(project, "mlu")
+    if target == "tpu":
+        export(mine, project=project)
+        assert (subjects(project, "mlu")[-1], subjects(project, "tpu")[-1]) == ("Add mine", "Add theirs")
+        assert write_lock(check=True, project=project).stale == ()
 
 
 def test_a_patch_file_that_somebody_edited(project: Project, tmp_path: Path) -> None:
