@@ -39,8 +39,9 @@ def must_be_on_the_stack(tree: Tree, base: str, listed: Sequence[Commit], target
     is_below = tree.repository.text("merge-base", tree.head, end, status=(0, 1)) == tree.head
     if (is_below and not tree.branch) or patches.isdisjoint(commit.subject for commit in listed):
         there = command_line("git", "-C", tree.path, "switch", branch)
+        at = next((str(commit) for commit in listed if commit.id == tree.head), f"{tree.head[:12]} (upstream)")
         raise WrongUsage(
-            f"{tree.path} is at {tree.repository.text('log', '-1', '--format=%h (%s)', tree.head)}, not on its stack",
+            f"{tree.path} is at {at}, not on its stack",
             f"the branch {branch} ends at {end[:12]}; an export would take away the patches up to there",
             f"Go there: {there}. To drop patches, git rebase -i there.",
         )

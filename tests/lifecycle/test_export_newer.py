@@ -133,7 +133,7 @@ def test_what_lies_beyond_head_is_not_dropped(project: Project, tmp_path: Path, 
     tree = fresh(project, tmp_path / "tree", "mlu", "tpu")
     before = state(project)
     git("switch", "-q", *words, cwd=tree)
-    with pytest.raises(WrongUsage, match="not on its stack") as error:
+    with pytest.raises(WrongUsage, match=r" is at [0-9a-f]{12} \(.+\), not on its stack") as error:
         export(tree, project=project)
     (tree / "train.py").write_text("mine = 1\n")
     for options in ({"new": "Mine", "stack": "mlu"}, {}):
