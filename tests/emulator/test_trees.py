@@ -9,6 +9,7 @@ from stacks import CHECKOUT
 
 import porter
 from porter.emulator import load_profile
+from porter.process import free_port
 
 from .conftest import Done, Run
 
@@ -45,6 +46,26 @@ print(scaler.state_dict() == state)
 """
 
 
+BARRIER = """
+import os
+
+import torch.distributed as dist
+from utils import accelerator
+from utils.torch_utils import select_device, torch_distributed_zero_first
+
+rank = int(os.environ["LOCAL_RANK"])
+device = select_device("{0}:2,3", local_rank=rank)
+acc = accelerator.get(device)
+dist.init_process_group(acc.distributed_backend())
+with torch_distributed_zero_first(rank):
+    pass
+with open(os.environ["OUT"] + str(rank), "w") as file:
+    print(device, [i for i in range(4) if acc.module.memory_reserved(i)], file=file)
+dist.destroy_process_group()
+os._exit(0)
+"""
+
+
 def in_tree(run: Run, target: str, tmp_path: Path, code: str) -> Done:
     porter.apply(target, tmp_path / "tree", project=CHECKOUT)
     return run(TARGETS[target], "-c", code, env={"PYTHONPATH": str(tmp_path / "tree")}, devices=2)
@@ -69,3 +90,16 @@ def test_an_npu_goes_on_with_another_devices_scaler(run: Run, tmp_path: Path) ->
     assert load_profile("ascend910b").data["surface"]["scaler_state"] == {"dynamic": True}
     done = in_tree(run, "npu", tmp_path, SCALER)
     assert done.status == 0 and done.out.splitlines()[-1] == "True", done.error
+
+
+@pytest.mark.parametrize("target", ["mlu", "musa"])
+def test_processes_wait_for_each_other_on_their_own_cards(run: Run, tmp_path: Path, target: str) -> None:
+    """A first barrier is on the card of the rank's number, which may be another's, where the plugin has to guess."""
+    porter.apply(target, tmp_path / "tree", project=CHECKOUT)
+    (tmp_path / "barrier.py").write_text(BARRIER.format(target), encoding="utf-8")
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_port", free_port()]
+    env = {"PYTHONPATH": str(tmp_path / "tree"), "OUT": str(tmp_path / "rank")}
+    done = run(TARGETS[target], *launcher, tmp_path / "barrier.py", env=env, devices=4)
+    assert done.status == 0, done.error
+    found = [(tmp_path / f"rank{rank}").read_text() for rank in (0, 1)]
+    assert found == [f"{target}:2 [2]\n", f"{target}:3 [3]\n"]

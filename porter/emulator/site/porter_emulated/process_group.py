@@ -49,8 +49,10 @@ def register(device: Device, package: ModuleType) -> None:
         dist.Backend.register_backend(name, create, extended_api=True, devices=[device.profile.type])
         return
 
+    guesses = group.get("barrier") == "rank"  # of which card the first barrier is, where no collective was before
+
     def plain(store: Any, rank: int, size: int, timeout: Any) -> Any:
-        return device.native.process_group(dist.ProcessGroupGloo(store, rank, size, timeout), name)
+        return device.native.process_group(dist.ProcessGroupGloo(store, rank, size, timeout), name, guesses)
 
     dist.Backend.register_backend(name, plain, devices=[device.profile.type])
 
@@ -67,6 +69,6 @@ def _with_options(device: Device, name: str, kind: type[ChipMap]) -> Any:
         if options.chip_map and len(options.chip_map) < given.group_size:
             raise RuntimeError(f"{function}: the chip map has to name a chip for each of {given.group_size} ranks")
         gloo = dist.ProcessGroupGloo(given.store, given.group_rank, given.group_size, given.timeout)
-        return device.native.process_group(gloo, name)
+        return device.native.process_group(gloo, name, False)
 
     return create

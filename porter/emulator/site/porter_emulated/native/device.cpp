@@ -189,9 +189,8 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
 #ifdef PORTER_DISTRIBUTED
   m.def(
       "process_group",
-      [](const c10::intrusive_ptr<c10d::Backend>& gloo, const std::string& name) -> c10::intrusive_ptr<c10d::Backend> {
-        return c10::make_intrusive<Group>(gloo, name);
-      },
+      [](const c10::intrusive_ptr<c10d::Backend>& gloo, const std::string& name, bool guesses)
+          -> c10::intrusive_ptr<c10d::Backend> { return c10::make_intrusive<Group>(gloo, name, guesses); },
       py::call_guard<py::gil_scoped_release>());
 #endif
   m.def("in_bad_fork", [] { return bad_fork.load(); });

@@ -28,8 +28,8 @@ class Group final : public c10d::Backend {
   using Lists = std::vector<Tensors>;
   using Working = c10::intrusive_ptr<c10d::Work>;
 
-  Group(c10::intrusive_ptr<c10d::Backend> gloo, std::string name)
-      : Backend(gloo->getRank(), gloo->getSize()), gloo_(std::move(gloo)), name_(std::move(name)) {}
+  Group(c10::intrusive_ptr<c10d::Backend> gloo, std::string name, bool guesses)
+      : Backend(gloo->getRank(), gloo->getSize()), gloo_(std::move(gloo)), name_(std::move(name)), guesses_(guesses) {}
 
   const std::string getBackendName() const override { return name_; }
 
@@ -98,6 +98,12 @@ class Group final : public c10d::Backend {
   }
 
   Working barrier(const c10d::BarrierOptions& options) override {
+    if (guesses_ && !used_ && options.device_ids.empty()) {
+      // No collective told which device is this process's: the card of the rank's number is used, and kept in use
+      const auto index = static_cast<c10::DeviceIndex>(getRank() % settings().devices);
+      kept_ = at::zeros({1}, at::TensorOptions().device(at::Device(at::kPrivateUse1, index)));
+      used_ = true;
+    }
     auto host_options = options;
     host_options.device_ids.clear();
     return done(gloo_->barrier(host_options), {});
@@ -106,8 +112,12 @@ class Group final : public c10d::Backend {
  private:
   c10::intrusive_ptr<c10d::Backend> gloo_;
   std::string name_;
+  bool guesses_;
+  mutable bool used_ = false;
+  at::Tensor kept_;
 
   at::Tensor view(const at::Tensor& tensor) const {
+    used_ = true;
     TORCH_CHECK(on_device(tensor), name_, " takes tensors of ", settings().type, " only, this one is on ", tensor.device());
     return host_alias(tensor);
   }
