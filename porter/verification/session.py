@@ -186,9 +186,15 @@ class Session:
     def driver(
         self, name: str, *words: object, cwd: Path, device: str | None = None, env: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
-        """The JSON that one of our drivers printed in the tree."""
+        """The JSON that one of our drivers printed in the tree.
+
+        Raises:
+            Failed: it did not end well, or what it expected does not hold (``expect`` in drivers/entry.py).
+        """
         run = well(self.run(DRIVERS / name, self.tree, *words, cwd=cwd, device=device, env=env))
         found: dict[str, Any] = json.loads(run.out.splitlines()[-1])
+        if "failed" in found:
+            raise Failed(found["failed"], run.tail(), run.shown())
         return found
 
     def copy_data(self, cwd: Path, data: Path | None = None) -> Path:

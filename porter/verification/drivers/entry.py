@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import importlib.util
+import json
 import os
 import sys
 import types
@@ -36,6 +37,13 @@ def _draw_no_charts():
     seaborn.set = seaborn.pairplot = seaborn.histplot = lambda *_, **__: None
     seaborn.heatmap = lambda *_, **__: pyplot.gca()
     sys.modules["seaborn"] = seaborn
+
+
+def expect(holds, why):
+    """A demand of the check's: where it does not hold the driver ends here, and ``why`` is what the check says."""
+    if not holds:
+        print("\n" + json.dumps({"failed": why}))
+        leave()
 
 
 class Stop(Exception):

@@ -1,6 +1,6 @@
-"""Files, names and pictures of strangers, other than checkpoints: ``untrusted.py TREE HONEST.pt HYP``; prints JSON.
+"""Files, names and pictures of strangers, other than checkpoints: ``untrusted.py TREE HONEST.pt HYP``.
 
-Each payload that runs leaves a file in ``marks/``.
+Each payload that runs leaves a file in ``marks/``, and none may.
 """
 
 import inspect
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-from entry import dataloaders, enter, pictures
+from entry import dataloaders, enter, expect, pictures
 
 honest, hyp = enter(charts=True)
 TREE, HERE = Path(sys.path[0]), Path.cwd()
@@ -45,9 +45,11 @@ class Call:
         return self.how
 
 
-def ran(name):
-    """Whether a payload left its mark."""
-    return (MARKS / name).exists()
+def demand(holds, why):
+    """Expect this, and that nothing ran."""
+    marks = sorted(path.name for path in MARKS.iterdir())
+    expect(not marks, f"code ran that came with {', '.join(marks)}")
+    expect(holds, why)
 
 
 def attempt(function, *values, **named):
@@ -93,7 +95,9 @@ def caches():
         np.save(file, np.array(Call(os.system, f"touch {shlex.quote(str(MARKS))}/cache"), dtype=object))
     anew, scanned = scan()
     left = sorted(path.name for path in (HERE / "set").glob("*.cache*"))
-    return {"ran": ran("cache"), "same": fresh == cached == anew, "read": not again, "anew": scanned, "left": left}
+    right = fresh == cached == anew and not again and scanned and left == ["labels.cache"]
+    said = f"read: {not again}, made anew: {scanned}, left: {left}"
+    demand(right, f"a label cache gives other data than the scan, or is not read, or not made anew: {said}")
 
 
 # -- a data set's download ---------------------------------------------------------------------------------
@@ -115,16 +119,16 @@ def downloads():
         "bash": f"bash {HERE}/get.sh",
         "zip": "http://127.0.0.1:9/none.zip",
     }
-    found = {}
+    said = {}
     for name, text in texts.items():
-        found[name] = {"error": attempt(check_dataset, str(described(name, text))), "ran": ran(name)}
-    refused = found["python"]["error"] or ["", ""]
-    os.environ["YOLOV5_ALLOW_DOWNLOAD"] = refused[1].split("YOLOV5_ALLOW_DOWNLOAD=")[-1]
-    found["allowed"] = {"error": attempt(check_dataset, str(HERE / "python.yaml")), "ran": ran("python")}
-    if ran("python"):
-        (MARKS / "python").unlink()
+        kind, said[name] = attempt(check_dataset, str(described(name, text))) or ["", "nothing"]
+        right = kind == "Refused" and f"{name}.yaml" in said[name]
+        demand(right, f"a data set's download ({name}) is not refused by name but ends in {said[name]}")
+    os.environ["YOLOV5_ALLOW_DOWNLOAD"] = said["python"].split("YOLOV5_ALLOW_DOWNLOAD=")[-1]
+    error = attempt(check_dataset, str(HERE / "python.yaml"))
+    expect((MARKS / "python").exists(), f"a download that is allowed is refused: {error}")
+    (MARKS / "python").unlink()
     del os.environ["YOLOV5_ALLOW_DOWNLOAD"]
-    return found
 
 
 def own():
@@ -136,7 +140,7 @@ def own():
         text = yaml.safe_load(path.read_text(encoding="utf-8", errors="ignore")).get("download")
         if text and attempt(general.allow_download, path, text):
             refused.append(path.name)
-    return refused
+    demand(not refused, f"a download of the tree's own is refused: {refused}")
 
 
 # -- class names and pictures ------------------------------------------------------------------------------
@@ -157,8 +161,11 @@ def crops():
     files = [path for path in files if path.parts[0] not in ("set", "runs")]
     outside = [str(path) for path in files if path.parts[:3] != ("deep", "er", "crops")]
     cut = [path for path in files if path.parts[3:4] == ("crops",)]
-    counts = {"files": len(cut), "folders": len({path.parent for path in cut}), "classes": len(NAMES)}
-    return {"errors": errors, "outside": outside, **counts}
+    right = len(cut) == 2 * len(NAMES) and len({path.parent for path in cut}) == len(NAMES)
+    said = f"{outside}, {list(map(str, cut))}, {errors}"
+    demand(
+        right and not outside and not any(errors), f"crops of classes lie outside, are lost, or share a folder: {said}"
+    )
 
 
 def stage():
@@ -168,23 +175,26 @@ def stage():
     error = attempt(feature_visualization, torch.zeros(1, 1, 2, 2), "x.a/../../up", "/../../../up", save_dir=folder)
     files = list(HERE.rglob("*_features*"))
     stages = {path.with_suffix("") for path in files}  # from v6.1 on the numbers are written beside the picture
-    return {"error": error, "outside": [str(path) for path in files if path.parent != folder], "files": len(stages)}
+    right = not error and len(stages) == 1 and all(path.parent == folder for path in files)
+    demand(right, f"a picture of --visualize is written where a checkpoint says: {list(map(str, files))}, {error}")
 
 
 def pipe():
     """A run whose hyperparameters are a pipe that nobody writes to."""
     os.mkfifo("pipe")
     options = {"data": str(TREE / "data/coco128.yaml"), "hyp": str(HERE / "pipe")}
-    return attempt(own_options, options, "opt.yaml")
+    error = attempt(own_options, options, "opt.yaml") or [""]
+    demand(error[0] == "Refused", f"--resume opens whatever opt.yaml names for hyperparameters: {error}")
 
 
 def picture():
     """PostScript under a picture's name, given to the hub's model."""
     head = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\n%%EndProlog\nshowpage\n%%EOF\n"
     Path("photo.jpg").write_text(head, encoding="utf-8")
-    error = attempt(AutoShape(attempt_load(honest)), "photo.jpg")
+    kind, said = attempt(AutoShape(attempt_load(honest)), "photo.jpg") or ["", "nothing"]
     Path("photo.jpg").unlink()
-    return {"error": error, "ran": ran("gs")}
+    right = kind == "Refused" and "photo.jpg" in said
+    demand(right, f"PostScript under a picture's name is not refused but ends in {said}")
 
 
 # -- the scripts ---------------------------------------------------------------------------------------------
@@ -219,7 +229,15 @@ def files():
     torch.save(named, "named.pt")
 
 
+ENDS = {  # what a script's only line has to say: the file and what it asked for
+    "train": ("python.yaml", "title"), "val": ("tags.yaml", "os.system"), "detect": ("hostile.pt", "system"),
+    "export": ("hostile.pt", "system"), "resume": ("python.yaml", "title"), "cfg": ("code.yaml", "system"),
+    "yolo": ("deep.yaml", "depth_multiple"), "hyp": ("lists.yaml", "a0"), "piped": ("opt.yaml", "no file"),
+}  # fmt: skip
+
+
 def scripts():
+    """Each script that is given what has to be refused ends in one line, and steers no terminal."""
     common = ["--device", "cpu", "--img", "64"]
     hub = ["--source", str(TREE / "data" / "images" / "bus.jpg"), "--project", "runs"]
     commands = {
@@ -238,25 +256,25 @@ def scripts():
     for name, (script, *words) in commands.items():
         words = [sys.executable, str(TREE / script), *words, *(common[:2] if name == "yolo" else common)]
         started[name] = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    found = {}
     for name, process in started.items():
         out, err = (text.decode(errors="replace") for text in process.communicate())
-        lines = [line for line in err.splitlines() if line.strip()]
-        found[name] = {
-            "status": process.returncode,
-            "said": lines[-1] if lines else "",
-            "traceback": "Traceback" in err,
-            "steers": "\x1b]" in out + err or "\x07" in out + err,
-            "shows": "\\x1b]0;" in out + err,
-        }
+        line = ([line for line in err.splitlines() if line.strip()] or [""])[-1]
+        steers = "\x1b]" in out + err or "\x07" in out + err
+        if name == "names":
+            right = not process.returncode and "\\x1b]0;" in out + err
+        else:
+            right = process.returncode == 1 and "Traceback" not in err and all(word in line for word in ENDS[name])
+        said = f"status {process.returncode}, {line!r}"
+        expect(right or name == "names", f"{name} does not end in a line that names the file: {said}")
+        demand(right and not steers, f"control characters of a class's name reach the terminal: {name}, {said}")
     up = [str(path.relative_to(HERE)) for path in HERE.rglob("up*") if "runs" not in path.parts]
-    crops = len(list((HERE / "runs").glob("*/crops/*/*.jpg")))
-    return {"ends": found, "elsewhere": (HERE / "elsewhere").exists(), "up": up, "crops": crops}
+    crops = list((HERE / "runs").glob("*/crops/*/*.jpg"))
+    elsewhere = (HERE / "elsewhere").exists()
+    demand(
+        crops and not up and not elsewhere, f"something is written where a file of a stranger says: {up}, {elsewhere}"
+    )
 
 
-found = {"cache": caches(), "download": downloads(), "own": attempt(own) or own(), "crops": crops(), "eps": picture()}
-found.update(stage=stage(), pipe=pipe())
-files()
-found["scripts"] = scripts()
-found["marks"] = sorted(path.name for path in MARKS.iterdir())
-print("\n" + json.dumps(found))
+for part in caches, downloads, own, crops, picture, stage, pipe, files, scripts:
+    part()
+print("\n" + json.dumps({}))
