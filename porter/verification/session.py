@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -68,6 +68,7 @@ class Record:
         return self.folder / "weights" / "best.pt"
 
 
+@dataclass(eq=False)
 class Session:
     """What the checks of one run share.
 
@@ -77,35 +78,33 @@ class Session:
         device: what it is checked on.
         children: starts every program.
         root: this run's own folder.
-        data: the kind of smoke data, see :mod:`porter.verification.data`.
+        data_kind: of the smoke data, see :mod:`porter.verification.data`.
         progress: hears of a download.
         model: a checkpoint that sees something, if the person named one.
         full_size: hold the tree to published figures at the published size, although it takes long here.
         begun: gets a line for each step that takes a while, when it begins.
-        whole: the session of the tree that this one is a variant of, if it is one: what checks begin with is its.
+        variant_of: the session of the tree that this one is a variant of, if it is one.
     """
 
-    def __init__(
-        self,
-        project: Project,
-        tree: Path,
-        target: Target,
-        device: Device,
-        children: Children,
-        root: Path,
-        data: str = "scenes",
-        progress: Progress | None = None,
-        whole: Session | None = None,
-        model: Path | None = None,
-        full_size: bool = False,
-        begun: Callable[[str], None] = lambda line: None,
-    ) -> None:
-        self.project, self.tree, self.target, self.device = project, tree, target, device
-        self.children, self.root, self._data = children, root, data
-        self.progress, self.whole, self.model = progress or Progress(), whole or self, model
-        self.full_size, self.begun = full_size, begun
-        self._lock = Lock()
-        self._done: dict[str, Future[Any]] = {}
+    project: Project
+    tree: Path
+    target: Target
+    device: Device
+    children: Children
+    root: Path
+    data_kind: str = "scenes"
+    progress: Progress = field(default_factory=Progress)
+    variant_of: Session | None = None
+    model: Path | None = None
+    full_size: bool = False
+    begun: Callable[[str], None] = lambda line: None
+    _lock: Lock = field(default_factory=Lock, init=False)
+    _done: dict[str, Future[Any]] = field(default_factory=dict, init=False)
+
+    @property
+    def whole(self) -> Session:
+        """What checks begin with is its."""
+        return self.variant_of or self
 
     @property
     def devices(self) -> list[str]:
@@ -141,7 +140,7 @@ class Session:
             return self.whole.pictures
         from porter.verification.data import pictures  # brings all that downloads; nothing static needs it
 
-        return pictures(self._data, IMAGES, self.root / "pictures", self.tree, self.progress, self.begun)
+        return pictures(self.data_kind, IMAGES, self.root / "pictures", self.tree, self.progress, self.begun)
 
     @property
     def data(self) -> Path:

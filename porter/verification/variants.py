@@ -70,7 +70,7 @@ class Variants:
             whole.device,
             whole.children.part(name.replace("/", "-")),
             whole.root,
-            whole=whole,
+            variant_of=whole,
         )
         return session, dependants
 
