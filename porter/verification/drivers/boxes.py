@@ -8,7 +8,7 @@ import json
 import os
 import sys
 
-from entry import dataloaders, enter
+from entry import dataloaders, enter, expect
 
 what, name, *rest = enter()
 
@@ -36,7 +36,6 @@ def anchors(data):
 
     with open(os.path.join(sys.path[0], "models", "yolov5n.yaml"), encoding="utf-8") as file:
         config = yaml.safe_load(file)
-    found = {}
     device = select_device(name)
     for case, given in ("reversed", REVERSED), ("useless", USELESS):
         init_seeds(1)
@@ -47,8 +46,12 @@ def anchors(data):
             check_anchors(dataset, model, thr=4.0, imgsz=96)
         head = model.model[-1]
         head._make_grid(4, 3, 0)  # of these anchors, on the device
-        found[case] = (head.anchors.cpu() * head.stride.cpu().view(-1, 1, 1)).tolist()
-    return found
+        sizes = head.anchors.cpu() * head.stride.cpu().view(-1, 1, 1)
+        areas = sizes.prod(2).sum(1).tolist()
+        expect(areas == sorted(areas), f"{case} anchors stay in the wrong order: areas {[round(a) for a in areas]}")
+    largest = float(sizes.max())
+    expect(largest <= 96, f"anchors of up to {largest:.0f} pixels stay, for pictures of 96")
+    return {"largest": largest}
 
 
 def overlap(a, b):
@@ -80,7 +83,13 @@ def nms():
     centres, sizes = torch.rand(2, NUMBER, 2) * 200, torch.rand(2, NUMBER, 2) * 60 + 20
     predictions = torch.cat((centres, sizes, torch.rand(2, NUMBER, 1), torch.rand(2, NUMBER, CLASSES)), 2)
     found = non_max_suppression(predictions.clone().to(device), CONFIDENCE, OVERLAP, max_det=KEEP)
-    return {"found": [x.cpu().tolist() for x in found], "defined": [defined(rows) for rows in predictions]}
+    for number, (mine, rows) in enumerate(zip(found, predictions)):
+        mine, theirs = mine.cpu().tolist(), defined(rows)
+        expect(len(mine) == len(theirs), f"picture {number}: {len(mine)} boxes, by definition {len(theirs)}")
+        for place, (a, b) in enumerate(zip(mine, theirs)):
+            same = a[5] == b[5] and all(abs(x - y) <= 1e-3 for x, y in zip(a[:5], b[:5]))
+            expect(same, f"picture {number}: box {place} is {a}, by definition {b}")
+    return {"kept": sum(map(len, found))}
 
 
 print("\n" + json.dumps({"anchors": anchors, "nms": nms}[what](*rest)))
