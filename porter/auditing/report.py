@@ -161,79 +161,50 @@ class Audit:
 
 
 def _rules() -> list[dict[str, Any]]:
-    rules: list[dict[str, Any]] = [
-        {
-            "id": rule.id,
-            "shortDescription": {"text": rule.title},
-            "fullDescription": {"text": rule.why},
-            "help": {"text": rule.instead},
-            "defaultConfiguration": {"level": "note" if rule.follows else "error"},
-        }
-        for rule in RULES.values()
-    ]
+    rules = [_rule(each.id, each.title, each.why, each.instead, bool(each.follows)) for each in RULES.values()]
     stale = "an entry of the list of allowed places that matches nothing in the tree"
-    rules.append(
-        {
-            "id": STALE,
-            "shortDescription": {"text": stale},
-            "fullDescription": {"text": "What it allowed has changed, and nobody has said that the new text is right."},
-            "help": {"text": "Delete the entry, or look at the place again and give it the new text."},
-            "defaultConfiguration": {"level": "error"},
-        }
-    )
-    return rules
+    why = "What it allowed has changed, and nobody has said that the new text is right."
+    instead = "Delete the entry, or look at the place again and give it the new text."
+    return [*rules, _rule(STALE, stale, why, instead)]
+
+
+def _rule(name: str, title: str, why: str, instead: str, follows: bool = False) -> dict[str, Any]:
+    return {
+        "id": name,
+        "shortDescription": {"text": title},
+        "fullDescription": {"text": why},
+        "help": {"text": instead},
+        "defaultConfiguration": {"level": "note" if follows else "error"},
+    }
 
 
 def _result(place: Place, rule: int, counted: Counter[str]) -> dict[str, Any]:
+    from urllib.parse import quote
+
     digest = hashlib.sha256("\0".join(place.key).encode()).hexdigest()[:32]
     counted[digest] += 1
-    why = f": {place.reason}" if place.reason else ""
-    found: dict[str, Any] = {
-        "ruleId": place.rule,
-        "ruleIndex": rule,
-        "kind": "pass" if place.state == ROUTED else "fail",
-        "level": "none" if place.state == ROUTED else "note" if place.state == ALLOWED else "error",
-        "message": {"text": f"{place.what}: {place.state}{why}"},
-        "locations": [
-            {
-                "physicalLocation": {
-                    "artifactLocation": {"uri": _uri(place.path), "uriBaseId": "TREE"},
-                    "region": {
-                        "startLine": place.line,
-                        "startColumn": place.column,
-                        "endLine": place.end_line,
-                        "endColumn": place.end_column,
-                    },
-                },
-                "logicalLocations": [{"fullyQualifiedName": place.function, "kind": "function"}],
-            }
-        ],
-        "partialFingerprints": {"porterAudit/v1": f"{digest}:{counted[digest]}"},
-    }
+    text = f"{place.what}: {place.state}" + (f": {place.reason}" if place.reason else "")
+    region = {"startLine": place.line, "startColumn": place.column}
+    region.update(endLine=place.end_line, endColumn=place.end_column)
+    found = _found(place.rule, rule, place.state, text, {"uri": quote(place.path), "uriBaseId": "TREE"}, region)
+    found["locations"][0]["logicalLocations"] = [{"fullyQualifiedName": place.function, "kind": "function"}]
+    found["partialFingerprints"] = {"porterAudit/v1": f"{digest}:{counted[digest]}"}
     if place.state == ALLOWED:
         found["suppressions"] = [{"kind": "external", "status": "accepted", "justification": place.reason}]
     return found
 
 
 def _stale(stale: Stale, rule: int) -> dict[str, Any]:
+    where = {"uri": f"{PATCHES_NAME}/{FILE}"}
+    return _found(STALE, rule, UNPORTED, str(stale), where, {"startLine": stale.entry.line})
+
+
+def _found(name: str, rule: int, state: str, text: str, file: dict[str, str], region: dict[str, int]) -> dict[str, Any]:
     return {
-        "ruleId": STALE,
+        "ruleId": name,
         "ruleIndex": rule,
-        "kind": "fail",
-        "level": "error",
-        "message": {"text": str(stale)},
-        "locations": [
-            {
-                "physicalLocation": {
-                    "artifactLocation": {"uri": f"{PATCHES_NAME}/{FILE}"},
-                    "region": {"startLine": stale.entry.line},
-                }
-            }
-        ],
+        "kind": "pass" if state == ROUTED else "fail",
+        "level": {ROUTED: "none", ALLOWED: "note", UNPORTED: "error"}[state],
+        "message": {"text": text},
+        "locations": [{"physicalLocation": {"artifactLocation": file, "region": region}}],
     }
-
-
-def _uri(path: str) -> str:
-    from urllib.parse import quote
-
-    return quote(path)
