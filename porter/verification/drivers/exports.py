@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from entry import dataloaders, enter, leave
+from entry import dataloaders, enter, expect, leave
 
 checkpoint, device, pictures = enter()
 
@@ -24,25 +24,28 @@ from utils import accelerator
 from utils.torch_utils import select_device
 
 SIZE, OPSET = 64, 12
-found = {"lacks": [x for x in ("onnx", "onnxruntime") if not importlib.util.find_spec(x)], "away": {}, "other": {}}
+AWAY, AWAY_HALF = 1e-3, 5e-2  # what a number may differ by, as a part of 1 or of itself; a half has 11 bits
+found = {"lacks": [x for x in ("onnx", "onnxruntime") if not importlib.util.find_spec(x)], "away": {}}
 found["skipped"] = {}  # option -> why it was not looked at
 torch.manual_seed(0)
 square, oblong = torch.rand(1, 3, SIZE, SIZE), torch.rand(2, 3, SIZE, 2 * SIZE)
 model = attempt_load(checkpoint, torch.device("cpu"), fuse=True).float()
 
 
-def away(ours, theirs):
+def away(name, ours, theirs, most=AWAY):
     """The largest difference, as a part of 1 or of the number, whichever is larger."""
     pairs = [(np.asarray(a, np.float32), np.asarray(b, np.float32)) for a, b in zip(ours, theirs)]
-    if [a.shape for a, _ in pairs] != [b.shape for _, b in pairs] or not pairs:
-        return "shapes %s, the model's %s" % ([a.shape for a, _ in pairs], [b.shape for _, b in pairs])
-    return max(float((np.abs(a - b) / np.maximum(np.abs(b), 1)).max()) for a, b in pairs)
+    shapes = [a.shape for a, _ in pairs], [b.shape for _, b in pairs]
+    expect(pairs and shapes[0] == shapes[1], "%s: shapes %s, the model's %s" % (name, *shapes))
+    found = max(float((np.abs(a - b) / np.maximum(np.abs(b), 1)).max()) for a, b in pairs)
+    expect(found < most, "%s: %g away from the model" % (name, found))
+    return found
 
 
 def compared(name, outputs, images=square, train=False):
     with torch.no_grad():
         expected = model.train(train)(images)
-    found["away"][name] = away(outputs, expected if train else expected[:1])
+    found["away"][name] = away(name, outputs, expected if train else expected[:1])
 
 
 def made(name, **options):
@@ -56,11 +59,9 @@ def made(name, **options):
         export.run(weights=str(path), **dict(common, **options))
     file = path.with_suffix(".onnx")
     opsets = [each.version for each in onnx.load(str(file)).opset_import if each.domain in ("", "ai.onnx")]
-    if opsets != [OPSET]:
-        found["other"][name] = "opset %s" % opsets
+    expect(opsets == [OPSET], "%s.onnx: opset %s" % (name, opsets))
     parts = sorted(x.name for x in Path().glob(name + ".onnx?*"))
-    if parts:
-        found["other"][name] = "%s beside it" % ", ".join(parts)
+    expect(not parts, "%s.onnx: %s beside it" % (name, ", ".join(parts)))
     return str(file)
 
 
@@ -102,7 +103,7 @@ def everything_in_onnx():
         found["skipped"]["--half"] = "%s cannot compare weights, as torch's exporter does" % device
     else:
         half = runtime(made("half", half=True, device=device), dtype=np.float16)
-        found["half"] = away(half[:1], model(square)[:1])
+        found["half"] = away("--half", half[:1], model(square)[:1], AWAY_HALF)
     own = made(Path(checkpoint).stem)
     compared("ONNX", runtime(own)[:1])
     net = cv2.dnn.readNetFromONNX(own)
