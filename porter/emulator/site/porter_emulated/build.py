@@ -203,6 +203,8 @@ def load() -> ModuleType:
     """
     if NAME in sys.modules:
         return sys.modules[NAME]
+    import torch  # noqa: F401  whose libraries the device is linked to: a program may import the plugin first
+
     given = os.environ.get("PORTER_EMULATED_BUILD")
     installed()
     path = Path(given or build()) / LIBRARY
