@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -216,12 +217,17 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(handler: type[BaseHTTPRequestHandler] | functools.partial[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """An HTTP server on a free port of the loopback interface; its URL without a slash at the end."""
+def serving(
+    handler: type[BaseHTTPRequestHandler] | functools.partial[BaseHTTPRequestHandler],
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[str]:
+    """An HTTP server on a free port of the loopback interface, which may speak TLS; its URL, no slash at the end."""
     server = _Server(("127.0.0.1", 0), handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()

@@ -32,6 +32,7 @@ from porter.line import name_of
 from porter.lockfile import Lock
 from porter.output import Progress, command_line, counted, hanging
 from porter.project import Project
+from porter.rebase import write_stacks
 from porter.rebase.conflicts import Clash, Region
 from porter.rebase.outcome import ALREADY, DONE, Bump, Halt
 from porter.rebase.session import BumpRun
@@ -185,18 +186,17 @@ def _aim(session: BumpRun, rev: str, targets: Sequence[str], upstream: str | Non
     pin = session.lock.pin
     if commit == pin.commit:
         return Bump(ALREADY, f"{pin.name} {pin.tag}", None)
-    inputs = session.store.inputs()
+    inputs = write_stacks.inputs(session.project)
     session.open(Journal(pin.commit, commit, rev, upstream or "", tuple(sorted(set(targets))), inputs))
     return None
 
 
 def _is_written(store: Store, journal: Journal) -> bool:
-    return bool(journal.written) and store.inputs() == dict(journal.written)
+    return bool(journal.written) and write_stacks.inputs(store.project) == dict(journal.written)
 
 
 def _check_inputs(store: Store, journal: Journal) -> None:
-    now, then = store.inputs(), journal.inputs
-    changed = sorted(path for path in {*now, *then} if now.get(path) != then.get(path))
+    changed = write_stacks.changed_since(store.project, journal.inputs)
     if changed:
         raise WrongUsage(
             f"{changed[0]} was changed since the bump to {journal.rev} began",

@@ -406,7 +406,7 @@ class _Export:
             )
         every = [patch for part in (*old.values(), *parts.values()) for patch in part]
         snapshot = self.tree.snapshot(self.extent, {path for p in every for c in p.changes for path in (c.old, c.new)})
-        newer.must_be_known(self.project, self.tree, listed, targets, old, parts, snapshot, clean)
+        newer.must_have_had(self.project, self.tree, listed, targets, old, parts, snapshot, clean)
         parts.update(self._others(old, parts, snapshot, _common(made) or self.extent.base, clean))
         self.progress.step("checking every stack with them")
         planned = write_stacks.plan(self.project, parts, snapshot, seen=self.seen)

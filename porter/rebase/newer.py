@@ -47,7 +47,7 @@ def must_be_on_the_stack(tree: Tree, base: str, listed: Sequence[Commit], target
         )
 
 
-def must_be_known(
+def must_have_had(
     project: Project,
     tree: Tree,
     listed: Sequence[Commit],

@@ -17,7 +17,6 @@ Everything lies in ``.porter/`` beside the patches::
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping
@@ -194,17 +193,13 @@ class Store:
             self._resolutions.mkdir(parents=True, exist_ok=True)
         write_file(self._resolutions / f"{key}.json", _dump(rows))
 
-    def inputs(self) -> dict[str, str]:
-        """See :func:`porter.rebase.write_stacks.inputs`."""
-        return write_stacks.inputs(self.project)
-
     def inputs_after(self, edits: Iterable[FileEdit]) -> dict[str, str]:
-        """What :meth:`inputs` is after these edits."""
-        found = self.inputs()
+        """What :func:`porter.rebase.write_stacks.inputs` is after these edits."""
+        found = write_stacks.inputs(self.project)
         for edit in edits:
             found.pop(edit.path, None)
             if edit.after is not None:
-                found[edit.path] = _digest(edit.after)
+                found[edit.path] = write_stacks.digest(edit.after)
         return found
 
     def backup(self, edits: Iterable[FileEdit]) -> None:
@@ -235,10 +230,6 @@ class Store:
 
 def _text(data: bytes) -> str:
     return data.decode(*_CODEC)
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _remove(folder: Path) -> None:

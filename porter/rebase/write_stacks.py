@@ -83,7 +83,13 @@ def inputs(project: Project) -> dict[str, str]:
     with os_errors(f"cannot read {project.patches}"):
         paths = [project.lock_path, *(path for path in project.patches.rglob("*") if path.is_file())]
         found = {path.relative_to(project.root).as_posix(): read_if_there(path) for path in sorted(paths)}
-        return {path: hashlib.sha256(data).hexdigest() for path, data in found.items() if data is not None}
+        return {path: digest(data) for path, data in found.items() if data is not None}
+
+
+def changed_since(project: Project, seen: Mapping[str, str]) -> list[str]:
+    """The paths of which :func:`inputs` says something else than it did."""
+    now = inputs(project)
+    return sorted(path for path in {*now, *seen} if now.get(path) != seen.get(path))
 
 
 def plan(
@@ -187,9 +193,8 @@ def write(rewrite: Rewrite) -> None:
     _check_access(project, rewrite.edits)
     with _locked(project):
         _finish(project)
-        now = inputs(project) if rewrite.seen else {}
         # another export's new patch is in none of the edits, and its row in a series would be gone
-        changed = [path for path in sorted({*now, *rewrite.seen}) if now.get(path) != rewrite.seen.get(path)]
+        changed = changed_since(project, rewrite.seen) if rewrite.seen else []
         changed += [edit.path for edit in rewrite.edits if read_if_there(project.root / edit.path) != edit.before]
         if changed:
             raise WrongUsage(f"{project.root / changed[0]} was changed just now", hint="Try again.")
@@ -350,8 +355,13 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def digest(data: bytes) -> str:
+    """SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def _digest(data: bytes | None) -> str | None:
-    return None if data is None else hashlib.sha256(data).hexdigest()
+    return None if data is None else digest(data)
 
 
 # A ``series`` file with other patches in it: what people wrote around the names stays.

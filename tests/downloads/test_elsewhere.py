@@ -6,14 +6,12 @@ import hashlib
 import json
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from fileserver import Handler, Shelf, shelf
-from sources import closed_port
+from sources import closed_port, serving
 
 from porter.downloads import http
 from porter.downloads.digests import Digests
@@ -60,15 +58,10 @@ def tls(tmp_path: Path) -> Iterator[tuple[Shelf, Path]]:
     with open(made, "ab") as file:
         file.write((tmp_path / "one.pem").read_bytes())
     one = Shelf({"/file.bin": DATA})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Shop", (Handler,), {"shelf": one}))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(made)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    one.url = f"https://127.0.0.1:{server.server_address[1]}"
-    yield one, tmp_path / "one.pem"
-    server.shutdown()
-    server.server_close()
+    with serving(type("Shop", (Handler,), {"shelf": one}), context) as one.url:
+        yield one, tmp_path / "one.pem"
 
 
 def test_https(tmp_path: Path, tls: tuple[Shelf, Path], monkeypatch: pytest.MonkeyPatch) -> None:

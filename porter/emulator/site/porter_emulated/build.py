@@ -203,10 +203,10 @@ def load() -> ModuleType:
     """
     if NAME in sys.modules:
         return sys.modules[NAME]
-    import torch  # noqa: F401  whose libraries the device is linked to: a program may import the plugin first
-
     given = os.environ.get("PORTER_EMULATED_BUILD")
     installed()
+    import torch  # noqa: F401  whose libraries the device is linked to: a program may import the plugin first
+
     path = Path(given or build()) / LIBRARY
     loader = importlib.machinery.ExtensionFileLoader(NAME, str(path))
     spec = importlib.util.spec_from_file_location(NAME, path, loader=loader)
